@@ -1,0 +1,1 @@
+"""The benchmark harness: datasets, protocols, training, selection, tuning and reporting."""

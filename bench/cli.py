@@ -1,0 +1,112 @@
+"""The command line: flags from Study's fields, one line on stderr and exit status 2 for a user's mistake."""
+
+import argparse
+import dataclasses
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import models
+from bench.errors import UserError, unknown
+from bench.study import Study
+
+
+class Parser(argparse.ArgumentParser):
+    def __init__(self, **kwargs: Any):
+        super().__init__(formatter_class=Formatter, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **kwargs: Any):
+        super().__init__(prog, max_help_position=30, **kwargs)
+
+
+def base_type(hint: Any) -> Callable[[str], Any]:
+    """int for `int | None`, str for `tuple[str, ...]`, and so on."""
+    if isinstance(hint, types.UnionType):
+        hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
+
+
+def truth(text: str) -> bool:
+    if text.lower() in ("true", "1", "yes", "on"):
+        return True
+    if text.lower() in ("false", "0", "no", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"'{text}' is neither True nor False")
+
+
+def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, Any] | None = None) -> None:
+    """One flag for each of Study's fields in these groups."""
+    sections = {name: parser.add_argument_group(name) for name in groups}
+    for field in dataclasses.fields(Study):
+        meta = field.metadata
+        if meta["group"] not in sections:
+            continue
+        default = (defaults or {}).get(field.name, field.default)
+        shown = " ".join(default) if isinstance(default, tuple) else default
+        text = meta["help"] + (f" (default: {shown})" if shown not in (None, "") else "")
+        parts = [f"--{name}" for name in (field.name, *meta["aliases"])]
+        kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
+        if meta["choices"]:
+            kwargs["metavar"] = "|".join(meta["choices"])
+        else:
+            kwargs["metavar"] = (
+                base_type(field.type).__name__.upper().replace("STR", "NAME").replace("INT", "N").replace("FLOAT", "X")
+            )
+        sections[meta["group"]].add_argument(
+            *parts,
+            dest=field.name,
+            type=base_type(field.type),
+            default=argparse.SUPPRESS,
+            help=text.replace("%", "%%"),
+            **kwargs,
+        )
+
+
+def add_model_flags(parser: Parser, name: str) -> None:
+    """One flag for each of the model's own hyperparameters."""
+    group = parser.add_argument_group(f"hyperparameters of {name}")
+    for key, (kind, default, text) in models.get(name).Config.hyperparameters().items():
+        if key != "batch_size":  # a flag of its own, for every model
+            group.add_argument(
+                f"--{key}",
+                type=truth if kind is bool else kind,
+                default=argparse.SUPPRESS,
+                metavar="True|False" if kind is bool else "N" if kind is int else "X",
+                help=f"{text} (default: {default})".replace("%", "%%"),
+            )
+
+
+def check_models(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in models.NAMES:
+            raise unknown("--model", name, models.NAMES)
+
+
+def study_from(values: dict[str, Any]) -> Study:
+    """A Study from parsed flags; what is no field of it is ignored."""
+    fields = {field.name for field in dataclasses.fields(Study)}
+    study = Study(
+        **{k: tuple(dict.fromkeys(v)) if isinstance(v, list) else v for k, v in values.items() if k in fields}
+    )
+    check_models(study.model)
+    return study
+
+
+def run_main(main: Callable[[], int]) -> NoReturn:
+    """Runs a script's main; a user's mistake is one line on stderr and exit status 2."""
+    try:
+        status = main()
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        status = 2
+    except BrokenPipeError:  # the reader of our output went away, as in `… | head`
+        status = 0
+        sys.stderr.close()
+    sys.exit(status)

@@ -1,0 +1,298 @@
+"""What a report says in tables: rows and scores in, tables and warnings out."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import metrics, statistics
+from bench.reporting.writers import Table
+from bench.results import Results
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+BASELINES = ("pca", "knn", "isolation_forest", "one_class_svm")
+KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]  # what seeds are averaged within
+EXPECTED = ["trial", "kind", "status", "error", "number", "seed", "objective", "test_auroc"]
+METRICS = {"test_ap": "AP", "test_fpr95": "FPR at 95 % TPR", "test_eer": "EER", "test_f1": "best F1"}
+
+Scores = Mapping[tuple[str, str], pd.DataFrame]  # by study and trial: scores, labels (1: abnormal), part_*
+
+
+def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All studies' trials and epochs, each row with its study, and with `row` and `column`: its place in a table.
+
+    A column names the model, and besides it only that in which two results of one row would differ.
+    """
+    trials, epochs = (
+        pd.concat([getattr(s, part).assign(study=name) for name, s in studies.items()], ignore_index=True)
+        for part in ("trials", "epochs")
+    )
+    trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *KEY, *EXPECTED])))
+    epochs = epochs.reindex(columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"])))
+    trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
+    trials["row"] = trials["class"]
+    for name in ("task", "dataset"):
+        if trials[name].nunique() > 1:
+            trials["row"] = trials[name] + ": " + trials["row"]
+    trials["column"] = trials["model"]
+    for name in ("protocol", "select_on", "study"):
+        seen = trials[["row", "column", name]].drop_duplicates()
+        if seen.duplicated(["row", "column"]).any():
+            trials["column"] += " (" + trials[name] + ")"
+    return trials, epochs.merge(trials[["study", "trial", "row", "column"]], on=["study", "trial"])
+
+
+def tested(trials: pd.DataFrame) -> pd.DataFrame:
+    """The final runs that have a test result."""
+    return trials[(trials["kind"] == "final") & (trials["status"] != "error") & trials["test_auroc"].notna()]
+
+
+def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[Scores, list[str]]:
+    """Every final run's scores, and a warning for each that cannot be used."""
+    scores, warnings = {}, []
+    for study, trial in finals[["study", "trial"]].itertuples(index=False):
+        try:
+            frame = studies[study].scores(trial)
+            metrics.checked(frame["labels"], frame["scores"])
+            scores[study, trial] = frame
+        except (OSError, ValueError, KeyError) as error:
+            warnings.append(f"{study}: the scores of trial {trial} cannot be used ({error})")
+    return scores, warnings
+
+
+def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
+    """One row a study, model and class: seeds, auroc (mean), sd, low, high (95 % interval), row, column; warnings."""
+    rows, warnings = [], []
+    for key, group in finals.groupby(KEY, sort=False):
+        runs = [scores[k] for k in zip(group["study"], group["trial"], strict=True) if k in scores]
+        values, low, high = group["test_auroc"], np.nan, np.nan
+        try:
+            if len(runs) == len(group):
+                _, low, high = statistics.mean_interval([(run["labels"], run["scores"]) for run in runs])
+        except ValueError as error:
+            warnings.append(f"{group['column'].iloc[0]}, {group['row'].iloc[0]}: no confidence interval ({error})")
+        figures = {"seeds": len(group), "auroc": values.mean(), "sd": values.std(), "low": low, "high": high}
+        rows.append(
+            {
+                **dict(zip(KEY, key, strict=True)),
+                **figures,
+                "row": group["row"].iloc[0],
+                "column": group["column"].iloc[0],
+            }
+        )
+    return pd.DataFrame(rows), warnings
+
+
+def published(found: pd.DataFrame) -> pd.DataFrame:
+    """The published figures for the data, task and classes of an AUROC frame: its columns, and source and caveat."""
+    frames = []
+    for path in sorted(PUBLISHED.glob("*.csv")):
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        # not followed by a digit: cifar10 is not cifar100
+        same_data = found["dataset"].str.lower().str.contains(re.escape(about["dataset"]) + r"(?!\d)", regex=True)
+        rows = found[same_data & (found["task"] == about["task"])].drop_duplicates("row")
+        figures = pd.read_csv(path).rename(columns={"abnormal_class": "class"})
+        frames.append(
+            rows[["dataset", "task", "class", "row"]].merge(figures, on="class").assign(**about | {"dataset": None})
+        )
+        frames[-1]["dataset"] = about["dataset"]
+    table = pd.concat(frames, ignore_index=True)
+    return table.assign(column=table["model"] + ", published figure")
+
+
+def shared(found: pd.DataFrame) -> pd.DataFrame:
+    """AUROC of classes (rows) by model (columns), for the rows that every model has."""
+    return found.pivot(index="row", columns="column", values="auroc").dropna()
+
+
+def auroc_table(found: pd.DataFrame, comparison: statistics.Comparison) -> Table:
+    """The main table: classes by models, published figures beside, the mean over the classes that all models have."""
+    known = published(found)
+    both = pd.concat([found, known], ignore_index=True)
+    order = {name: list(dict.fromkeys(both[name])) for name in ("row", "column")}
+    text = both.assign(
+        text=[spread(*r) for r in both.reindex(columns=["auroc", "sd", "low", "high"]).itertuples(index=False)]
+    )
+    frame = text.pivot(index="row", columns="column", values="text").reindex(order["row"], columns=order["column"])
+    common = shared(found).index
+    best = set(comparison.ranks.loc[comparison.ranks["best"], "model"])
+    if len(common) > 1:
+        means = both[both["row"].isin(common)].groupby("column")["auroc"].agg(["mean", "size"])
+        label = "mean" if len(common) == len(frame) else f"mean of {len(common)} shared classes"
+        frame.loc[label] = [
+            f"{means['mean'][c]:.3f}{' *' if c in best else ''}" if means["size"].get(c) == len(common) else None
+            for c in frame.columns
+        ]
+    seeds = sorted(set(found["seeds"]))
+    notes = [
+        "One seed [95 % confidence interval over test images only; where another seed would lie is unknown]."
+        if seeds == [1]
+        else f"Mean ± standard deviation over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds "
+        "[95 % confidence interval over seeds and test images]."
+    ]
+    if best:
+        notes.append("* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05).")
+    elif found["column"].nunique() > 1:
+        notes.append(
+            "No model is marked as best: "
+            + ("the test does not support it." if comparison.tested else untested(comparison))
+        )
+    notes.append(baselines_ahead(found))
+    notes += [f"Published figures: {r.source}; {r.caveat}." for r in known.drop_duplicates("source").itertuples()]
+    measured = found.assign(source="measured")
+    data = pd.concat([measured, known[[*KEY[1:3], "model", "class", "auroc", "source"]]], ignore_index=True)
+    return Table(
+        "auroc",
+        "AUROC by class and model",
+        frame.rename_axis("class", axis=0).reset_index().rename_axis(None, axis=1),
+        " ".join(filter(None, notes)),
+        data.drop(columns=["row", "column"]),
+    )
+
+
+def spread(mean: float, sd: float, low: float, high: float) -> str:
+    return f"{mean:.3f}" + (f" ± {sd:.3f}" if sd == sd else "") + (f" [{low:.3f}, {high:.3f}]" if low == low else "")
+
+
+def untested(comparison: statistics.Comparison) -> str:
+    return f"{comparison.classes} shared classes are too few to test ({statistics.FEWEST_CLASSES} are needed)."
+
+
+def baselines_ahead(found: pd.DataFrame) -> str:
+    """A sentence where a baseline has a higher mean than every GAN, over the classes that all have."""
+    kind = found.drop_duplicates("column").set_index("column")["model"].isin(BASELINES)
+    means = shared(found).mean().dropna().sort_values()
+    baselines, gans = means[kind[means.index]], means[~kind[means.index]]
+    if baselines.empty or gans.empty or baselines.iloc[-1] <= gans.iloc[-1]:
+        return ""
+    return (
+        f"The baseline {baselines.index[-1]} ({baselines.iloc[-1]:.3f}) is above every GAN in the mean; "
+        f"the best of them is {gans.index[-1]} ({gans.iloc[-1]:.3f})."
+    )
+
+
+def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
+    """The reported AUROC beside that of the epoch which is best on the test images."""
+    if "test_auroc" not in epochs:
+        return None
+    best = epochs.groupby(["study", "trial"])["test_auroc"].max().rename("oracle").reset_index()
+    table = (
+        finals.merge(best, on=["study", "trial"])
+        .groupby(["row", "column"], sort=False)[["test_auroc", "oracle"]]
+        .mean()
+    )
+    table = table.dropna().reset_index().set_axis(["class", "model", "AUROC", "oracle (upper bound)"], axis=1)
+    if table.empty:
+        return None
+    table["gap"] = table.iloc[:, 3] - table.iloc[:, 2]
+    note = (
+        "Means over seeds. The oracle takes each run's best epoch on the test images: no honest selection can do better, "
+        "and it is no result. The gap is what choosing on the test set would have added."
+    )
+    return Table("oracle", "Chosen epoch against the best epoch on test", table, note)
+
+
+def metrics_table(finals: pd.DataFrame) -> Table | None:
+    """Mean ± standard deviation over seeds of the metrics beside AUROC."""
+    columns = [name for name in METRICS if name in finals and finals[name].notna().any()]
+    if not columns:
+        return None
+    groups = finals.groupby(["row", "column"], sort=False)[columns]
+    mean, sd = groups.mean(), groups.std()
+    text = mean.copy().astype(object)
+    for name in columns:
+        text[name] = [
+            spread(m, s, np.nan, np.nan) if m == m else None for m, s in zip(mean[name], sd[name], strict=True)
+        ]
+    names = {"row": "class", "column": "model"} | METRICS
+    note = "Mean ± standard deviation over seeds. EER and best F1 take their threshold from the test images."
+    return Table(
+        "metrics",
+        "Other metrics",
+        text.reset_index().rename(columns=names),
+        note,
+        mean.reset_index().rename(columns=names),
+    )
+
+
+def tuning_table(trials: pd.DataFrame) -> Table | None:
+    """The winner's validation objective beside that of the model's default configuration (number 0)."""
+    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error") & trials["objective"].notna()]
+    winners = trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"]
+    rows = []
+    for key, group in tuning.groupby(KEY, sort=False):
+        numbered = group.drop_duplicates("number").set_index("number")
+        number = winners.get(key, np.nan)
+        winner = numbered.loc[number if number in numbered.index else numbered["objective"].idxmax()]
+        default = numbered.loc[0] if 0 in numbered.index else winner * np.nan
+        rows.append(
+            {
+                "class": winner["row"],
+                "model": winner["column"],
+                "configurations": len(numbered),
+                "default": default["objective"],
+                "winner": winner["objective"],
+                "gain": winner["objective"] - default["objective"],
+                "changed": changes(winner, default),
+            }
+        )
+    note = (
+        "Validation objective (what was maximised). The winner is the best of many on this very signal, which flatters it; "
+        "the test figures are free of that."
+    )
+    return Table("tuning", "What tuning gained", pd.DataFrame(rows), note) if rows else None
+
+
+def changes(winner: pd.Series, default: pd.Series) -> str:
+    """The winner's hyperparameters where they differ from the default's: `lr=0.001, nz=64`."""
+    names = [
+        n for n in winner.index if str(n).startswith("config_") and pd.notna(winner[n]) and winner[n] != default[n]
+    ]
+    values = {n.removeprefix("config_"): winner[n] for n in names}
+    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in values.items()) or "nothing"
+
+
+def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
+    """AUROC of each part of the anomaly score by itself, mean over seeds."""
+    rows: list[dict[str, Any]] = []
+    for run in finals.itertuples():
+        frame = scores.get((run.study, run.trial), pd.DataFrame())
+        parts = [name for name in frame if str(name).startswith("part_") and np.isfinite(frame[name]).all()]
+        areas = {name.removeprefix("part_"): metrics.auroc(frame["labels"], frame[name]) for name in parts}
+        if areas:
+            rows.append({"class": run.row, "model": run.column, "whole score": run.test_auroc, **areas})
+    if not rows:
+        return None
+    table = pd.DataFrame(rows).groupby(["class", "model"], sort=False).mean().reset_index()
+    table["strongest part"] = table.iloc[:, 3:].idxmax(axis=1)
+    note = "AUROC of each part taken as the score by itself, mean over seeds."
+    return Table("parts", "Which part of the score carries the signal", table, note)
+
+
+def comparison_tables(comparison: statistics.Comparison) -> list[Table]:
+    """Average ranks, and the tests of all pairs."""
+    if len(comparison.ranks) < 2 or comparison.classes < 2:
+        return []
+    verdicts = {True: "differ", False: "not told apart"} if comparison.tested else {False: "not tested"}
+    pairs = comparison.pairs.assign(verdict=comparison.pairs["differ"].map(verdicts)).drop(columns="differ")
+    shown = pairs.rename(columns={"better": "higher mean", "worse": "lower mean", "p_holm": "p (Holm)"})
+    for name in ("p", "p (Holm)"):
+        shown[name] = ["<0.001" if p < 0.001 else p for p in shown[name]]
+    ranks = comparison.ranks.rename(columns={"mean": "mean AUROC", "average_rank": "average rank"}).drop(columns="best")
+    friedman = (
+        f" Friedman's test: p = {comparison.friedman_p:.3g}." if comparison.friedman_p == comparison.friedman_p else ""
+    )
+    note = (
+        f"Over {comparison.classes} classes. Paired Wilcoxon signed-rank tests, two-sided, with Holm's correction. The test "
+        "takes classes for independent, but they share training images, so that the true p is higher."
+    )
+    return [
+        Table("ranks", "Average ranks (1 is best)", ranks, f"Over {comparison.classes} classes.{friedman}"),
+        Table(
+            "comparison", "Which differences hold", shown, note if comparison.tested else untested(comparison), pairs
+        ),
+    ]

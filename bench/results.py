@@ -1,0 +1,155 @@
+"""The one place that reads and writes results/<study>/."""
+
+import dataclasses
+import json
+import math
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from bench.errors import UserError
+from bench.study import Study
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON can hold: NumPy scalars unwrapped, NaN and infinities as null."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it is whole or absent, also when the machine goes down."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; a last line that a crash cut in half is dropped, with a line on stderr."""
+    if not path.exists():
+        return []
+    *lines, last = path.read_text(encoding="utf-8").split("\n")
+    if last:
+        print(f"note: {path}: the last line was cut off; it is left out", file=sys.stderr)
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise UserError(f"{path}: not a table of JSON rows ({error})") from None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's rows and scores as DataFrames."""
+
+    path: Path
+    study: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        return pd.DataFrame(read_rows(self.path / "trials.jsonl"))
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row a trial and epoch; of an epoch that was run again after a crash, the last one."""
+        frame = pd.DataFrame(read_rows(self.path / "epochs.jsonl"))
+        return frame.drop_duplicates(["trial", "epoch"], keep="last") if len(frame) else frame
+
+    def scores(self, trial: str) -> pd.DataFrame:
+        """One row a test image: scores, labels (1: abnormal), part_*."""
+        return pd.read_csv(self.path / "scores" / trial / "histogram.csv")
+
+
+def read(path: str | Path) -> Results:
+    """A study's results; UserError where the folder holds none."""
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: there is no such folder")
+    try:
+        content = json.loads((path / "study.json").read_text(encoding="utf-8"))
+        return Results(path, content["study"], content["provenance"])
+    except FileNotFoundError:
+        raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path / 'study.json'}: not readable ({error})") from None
+
+
+class Store:
+    """A study's folder, open for writing by one process at a time."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.lock = FileLock(path / ".lock")
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"{path}: another command is working on this study") from None
+        for name in ("trials.jsonl", "epochs.jsonl"):
+            self.drop_half_line(path / name)
+
+    @classmethod
+    def create(cls, study: Study, provenance: dict[str, Any], name: str) -> "Store":
+        """A new study's folder; UserError if there is one already, or if the folder cannot be written."""
+        path = Path(study.results_dir) / name
+        if path.exists():
+            raise UserError(f"--name: {path} exists already (go on with it: --resume; or give another name)")
+        try:
+            path.mkdir(parents=True)
+            write_whole(
+                path / "study.json",
+                json.dumps({"study": dataclasses.asdict(study), "provenance": provenance}, indent=1),
+            )
+        except OSError as error:
+            raise UserError(f"--results_dir: {path} cannot be written ({error.strerror})") from None
+        return cls(path)
+
+    @classmethod
+    def resume(cls, study: Study, name: str) -> "Store":
+        """An existing study's folder; UserError if the study there was started with other choices."""
+        path = Path(study.results_dir) / name
+        there = read(path).study
+        for key, value in json.loads(json.dumps(dataclasses.asdict(study))).items():
+            if key not in ("name", "results_dir", "time_budget", "dataroot") and there.get(key) != value:
+                raise UserError(f"--resume: the study was started with --{key} {there.get(key)}, not {value}")
+        return cls(path)
+
+    @staticmethod
+    def drop_half_line(path: Path) -> None:
+        """Cuts off a last line without its end, so that the next row does not grow onto it."""
+        if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+            print(f"note: {path}: the last line was cut off; it is dropped", file=sys.stderr)
+            with path.open("r+b") as file:
+                file.truncate(data.rfind(b"\n") + 1)
+
+    def append(self, file_name: str, row: dict[str, Any]) -> None:
+        line = json.dumps({name: plain(value) for name, value in row.items()}, allow_nan=False) + "\n"
+        with (self.path / file_name).open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def add_epoch(self, row: dict[str, Any]) -> None:
+        self.append("epochs.jsonl", row)
+
+    def add_trial(self, row: dict[str, Any], scores: pd.DataFrame | None = None) -> None:
+        """Adds a finished trial's row, after its scores: a row never points to scores that are not there."""
+        if scores is not None:
+            write_whole(self.path / "scores" / row["trial"] / "histogram.csv", scores.to_csv(index=False))
+        self.append("trials.jsonl", row)
+
+    def close(self) -> None:
+        self.lock.release()

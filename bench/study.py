@@ -1,0 +1,172 @@
+"""Study: every choice that decides a study. The command line is made from its fields."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.errors import UserError, unknown
+
+SEARCHERS = ("tpe", "random", "grid", "gp", "cmaes")
+SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
+SELECT_ON = ("val_auroc", "val_loss", "pseudo_auroc", "last_epoch")
+
+
+def option(
+    default: Any,
+    group: str,
+    help: str,
+    *,
+    aliases: tuple[str, ...] = (),
+    choices: tuple | None = None,
+    many: bool = False,
+) -> Any:
+    """A field with what the command line needs to know about it."""
+    return field(
+        default=default, metadata={"group": group, "help": help, "aliases": aliases, "choices": choices, "many": many}
+    )
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is trained on what, how it is tuned, chosen and tested. `None` leaves a choice to the data or the model."""
+
+    model: tuple[str, ...] = option(("w_skipganomaly",), "task", "one model or several; --list names them", many=True)
+    dataset: str = option(
+        "cifar10", "task", "a data set's name, or a folder of images: train/<class>/*, test/<class>/*"
+    )
+    dataroot: str = option("data", "task", "where data sets are downloaded to, and decoded folders are cached")
+    abnormal_class: tuple[str, ...] = option(
+        (),
+        "task",
+        "leave-one-class-out: this class is abnormal, the others are normal ('all': each in turn)",
+        many=True,
+    )
+    normal_class: tuple[str, ...] = option(
+        (), "task", "one-class: this class is normal, the others are abnormal ('all': each in turn)", many=True
+    )
+    image_size: int | None = option(
+        None,
+        "task",
+        "height and width, a power of two from 16 to 256 (default: the data's, rounded up)",
+        aliases=("isize",),
+    )
+    channels: int | None = option(None, "task", "1: grey, 3: colour (default: the data's)", aliases=("nc",))
+    limit_train: int | None = option(
+        None, "task", "keep so many training images: a fixed, class-balanced, seeded subset"
+    )
+    limit_test: int | None = option(None, "task", "keep so many test images, likewise")
+
+    protocol: str = option(
+        "sound",
+        "protocol",
+        "sound: chosen on validation images, scored one by one. published: as the field's released code does",
+        choices=("sound", "published"),
+    )
+    scoring_mode: str | None = option(
+        None, "protocol", "networks' mode while scoring (default: the protocol's)", choices=("evaluation", "training")
+    )
+    test_order: str | None = option(
+        None, "protocol", "order of the test images (default: the protocol's)", choices=("shuffled", "sorted")
+    )
+    selection: str | None = option(
+        None,
+        "protocol",
+        "images that choose epoch and configuration (default: the protocol's)",
+        choices=("val", "test"),
+    )
+    test_pool: str | None = option(
+        None,
+        "protocol",
+        "with_training: test on the abnormal class's training images too (default: the protocol's)",
+        choices=("official", "with_training"),
+    )
+    select_on: str | None = option(
+        None,
+        "protocol",
+        "validation signal that chooses epoch and configuration (default: val_auroc; val_loss where the data have no abnormal training images)",
+        choices=SELECT_ON,
+    )
+
+    epochs: int = option(15, "training", "passes over the training images", aliases=("niter",))
+    batch_size: int = option(64, "training", "images a training step", aliases=("batchsize",))
+    seed: int = option(0, "training", "seed of splits, weights, batches and searchers", aliases=("manualseed",))
+    precision: str = option("float32", "training", "arithmetic of the convolutions", choices=("float32", "bfloat16"))
+    device: str = option("auto", "training", "where networks run", choices=("auto", "cpu", "cuda"))
+    cpus_per_trial: int | None = option(
+        None, "training", "processor cores (torch threads) a training run (default: 1 in a study, all in train.py)"
+    )
+
+    trials: int | None = option(
+        None,
+        "tuning",
+        "configurations tried a task, the model's default first (default: 10; searcher grid: the whole grid)",
+    )
+    seeds: int = option(5, "tuning", "fresh seeds under which the winner is trained again and tested")
+    searcher: str = option("tpe", "tuning", "what proposes configurations (Optuna)", choices=SEARCHERS)
+    scheduler: str = option("asha", "tuning", "what stops bad trials early (Ray Tune)", choices=SCHEDULERS)
+    space: tuple[str, ...] = option(
+        (),
+        "tuning",
+        "search space in place of the model's own: w_con=25,50,75 lr=1e-5..1e-3:log nz=50..200:int",
+        many=True,
+    )
+    set: tuple[str, ...] = option(
+        (), "tuning", "hyperparameters held at a value in every trial: ngf=32 w_gp=10", many=True
+    )
+    tune_for: str = option(
+        "class",
+        "tuning",
+        "one configuration a class, or one for all, judged by its mean over the classes",
+        choices=("class", "mean"),
+    )
+    time_budget: str | None = option(None, "tuning", "start no more trials after this time: 90s, 30m, 2h, 1d")
+    gpus_per_trial: float | None = option(
+        None, "tuning", "GPU share of a trial: 0.25 runs four on one GPU (default: 1 where there is a GPU)"
+    )
+
+    name: str | None = option(None, "output", "the study's name (default: made from model, data set, class and time)")
+    results_dir: str = option("results", "output", "folder that holds the studies")
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value, choices = getattr(self, f.name), f.metadata["choices"]
+            if choices and value is not None and value not in choices:
+                raise unknown(f"--{f.name}", value, choices)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                least = 0 if f.name in ("seed", "trials") else 1
+                if f.name == "gpus_per_trial":
+                    if not (0 <= value < math.inf):
+                        raise UserError(f"--gpus_per_trial must be 0 or more, not {value}")
+                elif value < least:
+                    raise UserError(f"--{f.name} must be {least} or more, not {value}")
+        if self.abnormal_class and self.normal_class:
+            raise UserError("--abnormal_class and --normal_class: give one of them, they are two different tasks")
+        if self.name is not None and (
+            not self.name or self.name.startswith(".") or set(self.name) & set('/\\:*?"<>|\n')
+        ):
+            raise UserError(f"--name: '{self.name}' is no folder name")
+        self.budget_seconds()
+
+    def budget_seconds(self) -> float:
+        """`--time_budget` in seconds, infinite where there is none."""
+        if self.time_budget is None:
+            return math.inf
+        number, unit = self.time_budget[:-1], self.time_budget[-1:]
+        try:
+            seconds = float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+        except (KeyError, ValueError):
+            raise UserError(f"--time_budget: '{self.time_budget}' is no time (give 90s, 30m, 2h or 1d)") from None
+        if not 0 < seconds < math.inf:
+            raise UserError(f"--time_budget must be above 0, not '{self.time_budget}'")
+        return seconds
+
+    def hyperparameters(self) -> dict[str, str]:
+        """The values held by `--set`, as text."""
+        pairs = {}
+        for item in self.set:
+            name, equals, value = item.partition("=")
+            if not (name and equals and value):
+                raise UserError(f"--set: '{item}' is not NAME=VALUE")
+            pairs[name] = value
+        return pairs | {"batch_size": str(self.batch_size)}

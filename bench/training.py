@@ -1,0 +1,137 @@
+"""Training and evaluating one model under one protocol, an epoch at a time."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+import models
+from bench import metrics
+from bench.errors import UserError
+from bench.protocols import Labelled, Protocol, Split
+from bench.selection import improves, objective, visible
+from bench.study import Study
+
+
+class Run:
+    """One training run. Its state can be taken out and put back between epochs, to the bit (on a CPU)."""
+
+    def __init__(
+        self,
+        model: str,
+        split: Split,
+        protocol: Protocol,
+        *,
+        hyperparameters: dict[str, Any],
+        seed: int,
+        select_on: str,
+        device: str = "cpu",
+        precision: str = "float32",
+        test_every_epoch: bool = False,
+    ):
+        """`test_every_epoch` is for final runs: tuning runs never see the test images of a sound protocol."""
+        torch.manual_seed(seed)
+        shape = tuple(split.train.shape[1:])
+        self.model = models.create(model, shape, device=device, precision=precision, **hyperparameters)  # type: ignore[arg-type]
+        if self.model.config.batch_size > len(split.train):
+            size = self.model.config.batch_size
+            raise UserError(f"--batch_size: {size} is more than the {len(split.train)} training images")
+        self.split, self.protocol, self.select_on = split, protocol, select_on
+        self.train_images = split.train.to(device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.tests = split.test is not None and (test_every_epoch or protocol.selection == "test")
+        self.epoch = 0
+        self.best: dict[str, Any] = {}  # the chosen epoch's record so far
+        self.best_parts: dict[str, Tensor] = {}  # and its test images' score parts
+
+    def step(self) -> dict[str, Any]:
+        """Trains one epoch and evaluates it: a flat record."""
+        start = time.perf_counter()
+        losses = self.model.train_epoch(self.train_images, self.generator)
+        trained = time.perf_counter()
+        self.epoch += 1
+        record: dict[str, Any] = {"epoch": self.epoch}
+        record |= {f"loss_{name}": value for name, value in losses.items()}
+        if self.split.val is not None:
+            record |= self.validate(self.split.val)
+        parts = {}
+        if self.tests and self.split.test is not None:
+            parts = self.parts(self.split.test)
+            record["test_auroc"] = metrics.auroc(self.split.test.labels, self.model.combine(parts).numpy())
+        by_test = self.protocol.selection == "test"
+        record["objective"] = record["test_auroc"] if by_test else objective(visible(record), self.select_on)
+        record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
+        if improves(record["objective"], self.best.get("objective"), self.select_on):
+            self.best, self.best_parts = record, parts
+        return record
+
+    def parts(self, labelled: Labelled) -> dict[str, Tensor]:
+        """The score's parts under the protocol's scoring mode."""
+        batch = self.model.config.batch_size if self.protocol.scoring_mode == "training" else None
+        return self.model.score_parts(labelled.images, training_mode_batch=batch)
+
+    def validate(self, val: Labelled) -> dict[str, float]:
+        parts = self.parts(val)
+        scores = self.model.combine(parts).numpy()
+        # The loss on held-out normal images: how well they are reconstructed, where the model reconstructs.
+        loss = parts.get("reconstruction", torch.from_numpy(scores)).numpy()[val.labels == 0].mean()
+        auroc = {"val_auroc": metrics.auroc(val.labels, scores)} if val.labels.any() else {}
+        return {"val_loss": float(loss)} | auroc
+
+    def test_scores(self) -> pd.DataFrame:
+        """The chosen epoch's test images, one a row: scores, labels, part_*."""
+        if self.split.test is None:
+            raise ValueError("there are no labelled test images")
+        columns: dict[str, np.ndarray] = {
+            "scores": self.model.combine(self.best_parts).numpy(),
+            "labels": self.split.test.labels,
+        }
+        return pd.DataFrame(columns | {f"part_{name}": part.numpy() for name, part in self.best_parts.items()})
+
+    def checkpoint(self) -> dict[str, Any]:
+        state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state(), "epoch": self.epoch}
+        return {"model": self.model.checkpoint(), "best": self.best, "best_parts": self.best_parts, **state}
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        self.model.restore(checkpoint["model"])
+        self.best, self.best_parts, self.epoch = (checkpoint[name] for name in ("best", "best_parts", "epoch"))
+        self.generator.set_state(checkpoint["generator"])
+        torch.set_rng_state(checkpoint["torch"])
+
+
+def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:
+    """Trains until so many epochs are done; one record each."""
+    while run.epoch < epochs:
+        yield run.step()
+
+
+def test_metrics(scores: pd.DataFrame) -> dict[str, float]:
+    """A final run's test_* columns from its scores."""
+    labels, values = scores["labels"].to_numpy(), scores["scores"].to_numpy()
+    low, high = metrics.delong_interval(labels, values)
+    found = metrics.evaluate(labels, values) | {"auroc_low": low, "auroc_high": high}
+    counts = {"n_test_normal": int((labels == 0).sum()), "n_test_abnormal": int((labels == 1).sum())}
+    return {f"test_{name}": value for name, value in found.items()} | counts
+
+
+def choose_device(device: str) -> str:
+    """cpu or cuda for `auto`; UserError for a GPU that is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: there is no CUDA device (give --device cpu)")
+    return device
+
+
+def choose_select_on(study: Study, split: Split) -> str:
+    """The study's validation signal; without one, val_auroc where there are abnormal validation images."""
+    anomalies = split.val is not None and bool(split.val.labels.any())
+    if study.select_on is None:
+        return "val_auroc" if anomalies or split.val is None else "val_loss"
+    if split.val is not None and study.select_on in ("val_auroc", "last_epoch") and not anomalies:
+        raise UserError(f"--select_on {study.select_on}: no abnormal training images to validate on (give val_loss)")
+    return study.select_on

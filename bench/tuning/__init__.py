@@ -1,0 +1,1 @@
+"""Tuning with Ray Tune: the only folder that imports ray."""

@@ -1,0 +1,184 @@
+"""Runs a study on Ray Tune and writes its rows as they come."""
+
+import dataclasses
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+os.environ |= {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the rows are ours
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # so is the state that a resumed study starts from
+    "TUNE_MAX_PENDING_TRIALS_PG": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+import ray
+from ray import tune
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+
+from bench.progress import Progress
+from bench.protocols import Protocol, Split, Task
+from bench.results import Store
+from bench.space import space_of
+from bench.study import Study
+from bench.training import test_metrics
+from bench.tuning.planner import Job, Planner
+from bench.tuning.schedulers import PerTask, make_scheduler
+from bench.tuning.trainable import EpochTrainable
+
+RETRIES = 2  # of a run whose process died; an exception in the run itself is final
+
+
+class Recorder(Callback):
+    """Writes each result to the study's folder and tells the planner and the screen."""
+
+    def __init__(self, store: Store, planner: Planner, progress: Progress, common: dict[str, Any], study: Study):
+        self.store, self.planner, self.progress, self.common, self.study = store, planner, progress, common, study
+        self.scores: dict[str, Any] = {}
+        self.seconds: dict[str, tuple[float, float]] = {}
+        self.deaths: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles its Tuner, and the study's rows are all the state there is."""
+        return {}
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        job = self.planner.jobs[trial.trial_id]
+        record = result["record"]
+        if "scores" in result:
+            self.scores[job.trial] = result.pop("scores")  # Ray need not keep them
+        trained, scored = self.seconds.get(job.trial, (0.0, 0.0))
+        self.seconds[job.trial] = (trained + record["train_seconds"], scored + record["score_seconds"])
+        self.store.add_epoch({"trial": job.trial, "kind": job.kind, "model": job.model, "class": job.cls} | record)
+        self.progress.epoch(job.trial, record, self.study.epochs)
+
+    def row(self, job: Job, config: dict[str, Any]) -> dict[str, Any]:
+        tried = {f"tried_{name}": value for name, value in job.config.items() if config[name] != value}  # PBT moved on
+        return (
+            {
+                "trial": job.trial,
+                "kind": job.kind,
+                "status": "done",
+                "error": None,
+                "model": job.model,
+                "class": job.cls,
+            }
+            | {"number": job.number, "seed": job.seed}
+            | self.common
+            | {f"config_{name}": value for name, value in config.items()}
+            | tried
+        )
+
+    def finish(self, job: Job, row: dict[str, Any], scores: Any = None) -> None:
+        trained, scored = self.seconds.pop(job.trial, (None, None))
+        row |= {"train_seconds": trained, "score_seconds": scored}
+        self.store.add_trial(row, scores)
+        self.planner.finish(job, row)
+        self.progress.trial(row)
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        job = self.planner.jobs.pop(trial.trial_id, None)
+        if job is None:
+            return
+        last = trial.last_result
+        if "record" not in last or (self.planner.stopped and not self.ended(last, trial)):
+            return  # never started, or cut off: its job is left for --resume
+        best = dict(last["best"])
+        config = best.pop("config")
+        seen = {name: value for name, value in best.items() if name.startswith("val_")}
+        row = (
+            self.row(job, config)
+            | seen
+            | {"epoch": best["epoch"], "epochs": last["record"]["epoch"], "objective": best["objective"]}
+        )
+        row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
+        scores = self.scores.pop(job.trial, None)
+        if scores is not None:
+            row |= test_metrics(scores)
+        self.finish(job, row, scores)
+
+    @staticmethod
+    def ended(last: dict[str, Any], trial: Any) -> bool:
+        return bool(last.get("done"))
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        job = self.planner.jobs.pop(trial.trial_id)
+        error = trial.get_error()
+        if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError):
+            self.deaths[job.trial] = self.deaths.get(job.trial, 0) + 1
+            if self.deaths[job.trial] <= RETRIES:
+                self.seconds.pop(job.trial, None)
+                self.planner.again(job)
+                return
+        cause = getattr(error, "cause", None) or error
+        reason = f"{type(cause).__name__}: {' '.join(str(cause).split()[:60])}"
+        self.finish(job, self.row(job, job.config) | {"status": "error", "error": reason, "objective": None})
+
+
+def resources(study: Study, device: str) -> dict[str, float]:
+    gpus = study.gpus_per_trial if study.gpus_per_trial is not None else float(device == "cuda")
+    return {"cpu": study.cpus_per_trial or 1} | ({"gpu": gpus} if device == "cuda" else {})
+
+
+def run(
+    study: Study,
+    tasks: list[Task],
+    splits: dict[str, Split],
+    store: Store,
+    done: list[dict],
+    common: dict,
+    shared: dict,
+) -> Planner:
+    """Runs what is left of a study. `done`: rows of trials that need not run again; `common`: columns of every row;
+    `shared`: what all runs have in common (protocol, epochs, select_on, device, precision)."""
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".ray-", dir=store.path))  # checkpoints of paused trials; gone at the end
+    try:
+        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        need = resources(study, shared["device"])
+
+        def slots() -> int:
+            there = ray.cluster_resources()
+            return max(1, int(min(there.get(name.upper(), 0) / amount for name, amount in need.items() if amount)))
+
+        spaces = {model: space_of(study, model) for model in study.model}
+        planner = Planner(study, tasks, done, slots)
+        refs = {cls: ray.put(split) for cls, split in splits.items()}
+        trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
+        with Progress(planner.runs(), study.epochs, len(done)) as progress:
+            Tuner(
+                tune.with_resources(trainable, need),
+                tune_config=TuneConfig(
+                    search_alg=planner,
+                    scheduler=PerTask(lambda model: make_scheduler(study.scheduler, spaces[model], study.epochs)),
+                    num_samples=-1,
+                    reuse_actors=True,
+                ),
+                run_config=RunConfig(
+                    name="tune",
+                    storage_path=str(scratch.resolve()),
+                    callbacks=[Recorder(store, planner, progress, common, study)],
+                    failure_config=FailureConfig(max_failures=0),
+                    checkpoint_config=CheckpointConfig(num_to_keep=2),
+                    verbose=0,
+                ),
+            ).fit()
+        return planner
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def shared_of(study: Study, protocol: Protocol, select_on: str, device: str) -> dict[str, Any]:
+    return {
+        "protocol": dataclasses.asdict(protocol),
+        "epochs": study.epochs,
+        "select_on": select_on,
+        "device": device,
+        "precision": study.precision,
+    }

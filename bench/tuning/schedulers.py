@@ -1,0 +1,132 @@
+"""Ray Tune's trial schedulers, one instance a task: only trials of the same task are ever compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+from ray.tune.schedulers.pb2 import PB2
+
+from bench.space import Space, changeable
+from bench.tuning.trainable import JOB
+
+GOAL: dict[str, Any] = {"metric": "objective", "mode": "max", "time_attr": "training_iteration"}
+WHOLE_POPULATION = ("hyperband", "pbt", "pb2")  # these need all of a task's trials at once
+
+
+def mutations(space: Space) -> dict[str, Any]:
+    """What PBT may change in mid-training, as Ray's samplers and lists."""
+    found: dict[str, Any] = {}
+    for name, distribution in changeable(space).items():
+        if isinstance(distribution, CategoricalDistribution):
+            found[name] = list(distribution.choices)
+        else:
+            found[name] = (tune.loguniform if distribution.log else tune.uniform)(distribution.low, distribution.high)
+    return found
+
+
+def bounds(space: Space) -> dict[str, list[float]]:
+    """What PB2 may change in mid-training: the real-valued ranges."""
+    return {name: [d.low, d.high] for name, d in changeable(space).items() if isinstance(d, FloatDistribution)}
+
+
+def make_scheduler(name: str, space: Space, epochs: int) -> TrialScheduler:
+    """A scheduler for one task's trials."""
+    interval = max(1, epochs // 5)  # PBT and PB2 change course about five times a run
+    made: dict[str, Callable[[], TrialScheduler]] = {
+        "fifo": FIFOScheduler,
+        "asha": lambda: AsyncHyperBandScheduler(max_t=epochs + 1, grace_period=1, reduction_factor=3, **GOAL),
+        "hyperband": lambda: HyperBandScheduler(max_t=epochs, reduction_factor=3, **GOAL),
+        "median": lambda: MedianStoppingRule(grace_period=1, min_samples_required=2, **GOAL),
+        "pbt": lambda: PopulationBasedTraining(
+            perturbation_interval=interval, hyperparam_mutations=mutations(space), **GOAL
+        ),
+        "pb2": lambda: PB2(
+            perturbation_interval=interval,
+            hyperparam_bounds=bounds(space),
+            **GOAL,
+        ),
+    }
+    return made[name]()
+
+
+class _TaskView:
+    """The controller as one task's scheduler sees it: that task's trials, and no searcher (which PBT refuses)."""
+
+    search_alg = None
+
+    def __init__(self, controller: Any, trials: list[Trial]):
+        self._controller, self._trials = controller, trials
+
+    def get_trials(self) -> list[Trial]:
+        return self._trials
+
+    def get_live_trials(self) -> set[Trial]:
+        return self._controller.get_live_trials() & set(self._trials)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._controller, name)
+
+
+class PerTask(TrialScheduler):
+    """Hands every trial to its own task's scheduler; final runs are never stopped."""
+
+    _metric = "objective"
+    _supports_buffered_results = False
+
+    def __init__(self, make: Callable[[str], TrialScheduler]):
+        """`make(model)` gives a scheduler for one task of that model."""
+        super().__init__()
+        self.make = make
+        self.schedulers: dict[tuple, TrialScheduler] = {}
+        self.trials: dict[tuple, list[Trial]] = {}
+
+    def key(self, trial: Trial) -> tuple:
+        job = trial.config[JOB]
+        return (job["model"], job["class"], job["kind"])
+
+    def scheduler(self, trial: Trial, controller: Any) -> tuple[TrialScheduler, _TaskView]:
+        key = self.key(trial)
+        if key not in self.schedulers:
+            self.schedulers[key] = FIFOScheduler() if key[2] == "final" else self.make(key[0])
+            self.trials[key] = []
+        return self.schedulers[key], _TaskView(controller, self.trials[key])
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        scheduler, view = self.scheduler(trial, tune_controller)
+        self.trials[self.key(trial)].append(trial)
+        scheduler.on_trial_add(view, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        scheduler, view = self.scheduler(trial, tune_controller)
+        scheduler.on_trial_error(view, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
+        scheduler, view = self.scheduler(trial, tune_controller)
+        return scheduler.on_trial_result(view, trial, result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict) -> None:
+        scheduler, view = self.scheduler(trial, tune_controller)
+        scheduler.on_trial_complete(view, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        scheduler, view = self.scheduler(trial, tune_controller)
+        scheduler.on_trial_remove(view, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        for key, scheduler in self.schedulers.items():
+            if trial := scheduler.choose_trial_to_run(_TaskView(tune_controller, self.trials[key])):
+                return trial
+        return None
+
+    def debug_string(self) -> str:
+        return f"{len(self.schedulers)} tasks"

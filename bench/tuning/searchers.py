@@ -1,0 +1,64 @@
+"""Configurations to try, by Optuna's samplers. A proposal is a function of the seed, its number and what was told."""
+
+import warnings
+import zlib
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from bench.space import Space, grid
+
+INFORMED = ("tpe", "gp", "cmaes")  # these learn from results, so they are asked as late as possible
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+class Search:
+    """Proposes configurations for one search (a model on a class, or on all). Number 0 is the model's default."""
+
+    def __init__(self, name: str, searcher: str, space: Space, default: dict[str, Any], seed: int):
+        self.searcher, self.space = searcher, space
+        self.default = {key: default[key] for key in space}
+        self.entropy = [seed, zlib.crc32(name.encode())]  # each search of a study draws its own
+        self.study = optuna.create_study(direction="maximize")
+        self.asked: dict[int, optuna.Trial] = {}
+        self.grid = [p for p in grid(space, seed) if p != self.default] if searcher == "grid" else []
+
+    def size(self) -> int:
+        """How many configurations a grid has, the default included."""
+        return 1 + len(self.grid)
+
+    def sampler(self, number: int) -> BaseSampler:
+        seed = int(np.random.SeedSequence([*self.entropy, number]).generate_state(1)[0])
+        if self.searcher == "tpe":
+            return TPESampler(seed=seed, n_startup_trials=5, multivariate=True, constant_liar=True)
+        if self.searcher == "gp":
+            return GPSampler(seed=seed, n_startup_trials=5)
+        if self.searcher == "cmaes":
+            # CMA-ES keeps its state in the study, so one start point and the number's seed are all it needs.
+            return CmaEsSampler(seed=seed, n_startup_trials=1)
+        return RandomSampler(seed=seed)
+
+    def ask(self, number: int) -> dict[str, Any]:
+        """The configuration of that number, as values of the space's hyperparameters."""
+        if number == 0 or not self.space:
+            return self.default
+        if self.searcher == "grid":
+            return self.grid[number - 1]
+        self.study.sampler = self.sampler(number)
+        trial = self.asked[number] = self.study.ask(self.space)
+        return {name: trial.params[name] for name in self.space}
+
+    def tell(self, number: int, config: dict[str, Any], value: float | None) -> None:
+        """A configuration's objective; None if it failed. Also for results of an earlier, interrupted command."""
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        if number in self.asked:
+            self.study.tell(self.asked.pop(number), value, state=state)
+            return
+        params = {name: config[name] for name in self.space}
+        if all(d._contains(d.to_internal_repr(params[name])) for name, d in self.space.items()):
+            told = optuna.create_trial(state=state, params=params, distributions=self.space, value=value)
+            self.study.add_trial(told)

@@ -1,0 +1,56 @@
+"""One epoch of training as a step of Ray Tune's class API."""
+
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from bench.protocols import Protocol
+from bench.training import Run
+
+JOB = "job"  # the part of a trial's config that is not a hyperparameter
+
+
+class EpochTrainable(tune.Trainable):
+    """Trains one job. `config`: the hyperparameters, and under JOB what else decides the run."""
+
+    def setup(self, config: dict[str, Any], shared: dict[str, Any] | None = None) -> None:
+        assert shared is not None
+        self.shared = shared
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes up another job in the same process, which saves starting one (and importing torch) a trial."""
+        job = self.job = dict(new_config[JOB])
+        torch.set_num_threads(job["threads"])
+        self.run = Run(
+            job["model"],
+            ray.get(self.shared["splits"][job["class"]]),
+            Protocol(**self.shared["protocol"]),
+            hyperparameters={name: value for name, value in new_config.items() if name != JOB},
+            seed=job["seed"],
+            select_on=self.shared["select_on"],
+            device=self.shared["device"],
+            precision=self.shared["precision"],
+            test_every_epoch=job["kind"] == "final",
+        )
+        self.hyperparameters = {name: value for name, value in new_config.items() if name != JOB}
+        return True
+
+    def step(self) -> dict[str, Any]:
+        record = self.run.step()
+        if self.run.best["epoch"] == self.run.epoch:
+            self.run.best["config"] = self.hyperparameters  # PBT changes them between epochs
+        done = self.run.epoch >= self.shared["epochs"]
+        result = {"record": {k: v for k, v in record.items() if k != "config"}, "best": self.run.best, "done": done}
+        if done and self.job["kind"] == "final" and self.run.best_parts:
+            result["scores"] = self.run.test_scores()
+        return result | {"objective": record["objective"]}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        torch.save(self.run.checkpoint(), Path(checkpoint_dir) / "run.pt")
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        self.run.restore(torch.load(Path(checkpoint_dir) / "run.pt", weights_only=True))

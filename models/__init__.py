@@ -1,0 +1,36 @@
+"""Anomaly detectors. The folder is the registry: a file that defines `Model` is a model of that name."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from models.base import AnomalyModel, Config
+
+_SHARED = {"__init__", "base", "networks", "losses"}
+NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in _SHARED)
+
+
+def get(name: str) -> type[AnomalyModel]:
+    """The model class of that name; KeyError where there is none."""
+    if name not in NAMES:
+        raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
+    return importlib.import_module(f"models.{name}").Model
+
+
+def create(
+    name: str,
+    image_shape: tuple[int, int, int],
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    **hyperparameters: Any,
+) -> AnomalyModel:
+    """A new, untrained model for images of shape (C, H, W); its weights come from torch's global random state.
+
+    Raises KeyError for an unknown model, ValueError for a hyperparameter or an image shape that does not fit.
+    """
+    model = get(name)
+    return model(image_shape, model.Config.make(hyperparameters), device=device, precision=precision)
+
+
+__all__ = ["NAMES", "AnomalyModel", "Config", "create", "get"]

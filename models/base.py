@@ -1,0 +1,201 @@
+"""What every anomaly detector is: trained on normal images an epoch at a time, then asked for scores."""
+
+import dataclasses
+import inspect
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Hyperparameter(NamedTuple):
+    type: type
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """A model's hyperparameters. The comment behind each one is its help text and gives its source."""
+
+    batch_size: int = 64  # images a training step
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and value < 1:
+                raise ValueError(f"{field.name} must be 1 or more, not {value}")
+            if field.type is float and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{field.name} must be a finite number, 0 or more, not {value}")
+            if field.name.startswith("beta") and value >= 1:
+                raise ValueError(f"{field.name} must be below 1, not {value}")
+
+    @classmethod
+    def hyperparameters(cls) -> dict[str, Hyperparameter]:
+        """Name -> type, default and help (the comment behind the field, in whichever base class defines it)."""
+        comments: dict[str, str] = {}
+        for base in reversed(cls.__mro__[:-1]):
+            comments |= dict(re.findall(r"^    (\w+): .+?  # (.+)$", inspect.getsource(base), re.MULTILINE))
+        return {f.name: Hyperparameter(f.type, f.default, comments[f.name]) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+    @classmethod
+    def make(cls, values: dict[str, Any]) -> Self:
+        """A Config with these values, cast to the fields' types; ValueError for one that is unknown or does not fit."""
+        known = cls.hyperparameters()
+        if unknown := sorted(set(values) - set(known)):
+            raise ValueError(f"no hyperparameter '{unknown[0]}' (there are: {', '.join(known)})")
+        return cls(**{name: known[name].type(value) for name, value in values.items()})
+
+
+class AnomalyModel(ABC):
+    """An anomaly detector trained on normal images only. Images: uint8 (N, C, H, W) in [0, 255].
+
+    A subclass called `Model` in a file of its own defines `Config`, builds `self.networks` and `self.optimizers` in
+    `build`, and implements `train_step`, `parts` and `combine`.
+    """
+
+    Config: ClassVar[type[Config]]
+    PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters under which the released code's behaviour comes back
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], config: Config, device: str = "cpu", precision: str = "float32"
+    ):
+        self.image_shape, self.config = image_shape, config
+        self.device, self.dtype = torch.device(device), PRECISIONS[precision]
+        self.networks: nn.ModuleDict = nn.ModuleDict()
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.steps = 0  # training steps taken so far
+        self.build()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Makes the networks (on `self.device`) and optimisers; ValueError if `self.image_shape` does not fit."""
+
+    @abstractmethod
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """One step on a float batch in [-1, 1]; gives its losses as scalars still on the device."""
+
+    @abstractmethod
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        """The terms of the anomaly score of a float batch in [-1, 1], each float32 (B,)."""
+
+    @abstractmethod
+    def combine(self, parts: dict[str, Tensor]) -> Tensor:
+        """The anomaly score float32 (B,) from its parts: higher is more anomalous."""
+
+    def reconstruct(self, x: Tensor) -> Tensor | None:
+        """The model's own version of a float batch in [-1, 1]; None if it makes none."""
+        return None
+
+    def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
+        """One pass over the images in the generator's order; gives the mean of each loss.
+
+        A last batch smaller than the others is left out. Raises FloatingPointError when a loss is not finite.
+        """
+        self.check(images)
+        self.networks.train()
+        rng = self.device_generator(generator)
+        sums: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        for x in self.batches(images, generator):
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                losses = self.train_step(x, rng)
+            self.steps += 1
+            for name, loss in losses.items():  # summed on the device: nothing waits for it inside an epoch
+                sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()
+                counts[name] = counts.get(name, 0) + 1
+        means = {name: float(total) / counts[name] for name, total in sums.items()}
+        for name, mean in means.items():
+            if not math.isfinite(mean):
+                raise FloatingPointError(f"the loss '{name}' became {mean} (step {self.steps})")
+        return means
+
+    def batches(self, images: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+        """Float batches in [-1, 1] on the device, in the generator's order."""
+        size = min(self.config.batch_size, len(images))
+        order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)
+        for start in range(0, len(images) - size + 1, size):
+            yield self.normalise(images[order[start : start + size]])
+
+    def score(self, images: Tensor) -> Tensor:
+        """float32 (N,) on the CPU: higher is more anomalous. Independent of what else is in the batch."""
+        return self.combine(self.score_parts(images))
+
+    def score_parts(self, images: Tensor, training_mode_batch: int | None = None) -> dict[str, Tensor]:
+        """The parts of the score, each float32 (N,) on the CPU. Raises FloatingPointError when one is not finite.
+
+        `training_mode_batch` scores as released code of the field does: networks in training mode, so many images at
+        a time in the order given, which lets batch normalisation see its neighbours. It is for comparison only.
+        """
+        self.check(images)
+        chunks = []
+        with self.frozen(training=training_mode_batch is not None), torch.no_grad():
+            for x in images.split(training_mode_batch or SCORING_BATCH):
+                with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                    chunks.append({name: part.float() for name, part in self.parts(self.normalise(x)).items()})
+        parts = {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}
+        for name, part in parts.items():
+            if not part.isfinite().all():
+                raise FloatingPointError(
+                    f"{int((~part.isfinite()).sum())} of {len(part)} '{name}' scores are not finite"
+                )
+        return parts
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 [0, 255] -> float32 [-1, 1] on the device."""
+        return images.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
+
+    def check(self, images: Tensor) -> None:
+        if images.dtype != torch.uint8:
+            raise ValueError(f"images must be uint8, not {images.dtype}")
+        if images.ndim != 4 or tuple(images.shape[1:]) != tuple(self.image_shape) or not len(images):
+            raise ValueError(
+                f"images must have shape (N, {', '.join(map(str, self.image_shape))}), not {tuple(images.shape)}"
+            )
+
+    def device_generator(self, generator: torch.Generator) -> torch.Generator:
+        """A generator on the model's device that continues the given one's stream."""
+        if generator.device.type == self.device.type:
+            return generator
+        seed = int(torch.randint(2**62, (), generator=generator))
+        return torch.Generator(self.device).manual_seed(seed)
+
+    @contextmanager
+    def frozen(self, training: bool) -> Iterator[None]:
+        """Networks in training or evaluation mode for a while; running statistics stay as they are in both."""
+        norms = [m for m in self.networks.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+        tracked = [norm.track_running_stats for norm in norms]
+        self.networks.train(training)
+        for norm in norms:
+            norm.track_running_stats = False  # evaluation mode still uses the statistics there are
+        try:
+            yield
+        finally:
+            for norm, track in zip(norms, tracked, strict=True):
+                norm.track_running_stats = track
+            self.networks.train()
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Everything that training changes, as tensors and plain values; `restore` takes it back, to the bit."""
+        optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
+        return {"networks": self.networks.state_dict(), "optimizers": optimizers, "steps": self.steps}
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        self.networks.load_state_dict(checkpoint["networks"])
+        for name, state in checkpoint["optimizers"].items():
+            self.optimizers[name].load_state_dict(state)
+        self.steps = checkpoint["steps"]
+
+
+def adam(network: nn.Module, lr: float, beta1: float, beta2: float) -> torch.optim.Adam:
+    """Adam with one fused update of all the network's parameters."""
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(beta1, beta2), fused=True)

@@ -1,0 +1,102 @@
+"""f-AnoGAN (Schlegl et al. 2019, Medical Image Analysis 54:30-44): a WGAN-GP and an encoder in place of AnoGAN's search.
+
+The original trains the GAN, freezes it, then trains the encoder. Here every step trains both, the encoder on the GAN as
+it stands and without a gradient into it, so that each epoch ends with a model that can score; after `gan_steps` steps
+the GAN is frozen and the encoder goes on alone, as in the original. The encoder is trained as `izi_f`. Networks are
+AnoGAN's, so that the two differ in how they find the latent alone (the original: residual networks for 64 x 64).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models import base
+from models.losses import gradient_penalty, per_image
+from models.networks import Generator, Pyramid, check_image_shape, init_weights
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    lr: float = 1e-4  # Adam's step size, generator and critic (released code)
+    lr_encoder: float = 5e-5  # RMSprop's step size, encoder (released code)
+    beta1: float = 0.0  # Adam's first moment, generator and critic (released code)
+    beta2: float = 0.9  # Adam's second moment, generator and critic (released code)
+    w_gp: float = 10.0  # weight of the gradient penalty (arXiv:1704.00028, algorithm 1)
+    n_critic: int = 5  # critic steps a generator step (arXiv:1704.00028, algorithm 1)
+    gan_steps: int = 100_000  # steps after which the GAN is frozen and only the encoder trains on
+    ngf: int = 64  # channels at the outermost level, generator and encoder (released code)
+    ndf: int = 64  # channels at the outermost level, critic (released code)
+    nz: int = 128  # size of the latent (released code)
+    kappa: float = 1.0  # weight of the features' distance, in the encoder's loss and in the score (released code)
+
+
+class Model(base.AnomalyModel):
+    """Letters: B images a batch, Z = nz latents."""
+
+    Config = Config
+    config: Config
+
+    def build(self) -> None:
+        check_image_shape(self.image_shape, power_of_two=False)
+        c, (channels, size, _) = self.config, self.image_shape
+        self.generator = Generator(channels, size, c.ngf, c.nz).to(self.device)
+        self.features = Pyramid(channels, size, c.ndf).to(self.device)
+        self.critic = nn.Sequential(self.features, nn.Linear(self.features.features, 1)).to(self.device)
+        pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
+        self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz)).to(self.device)
+        self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic, "encoder": self.encoder})
+        self.optimizers = {
+            "generator": base.adam(self.generator, c.lr, c.beta1, c.beta2),
+            "critic": base.adam(self.critic, c.lr, c.beta1, c.beta2),
+            "encoder": torch.optim.RMSprop(self.encoder.parameters(), lr=c.lr_encoder, alpha=0.9),
+        }
+
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        losses = self.gan_step(x, rng) if self.steps < self.config.gan_steps else {}
+        reconstruction, feature = self.distances(x)
+        encoder_loss = (reconstruction + self.config.kappa * feature).mean()
+        self.optimizers["encoder"].zero_grad()
+        # Only into the encoder: the generator and the critic are passed through, not changed.
+        encoder_loss.backward(inputs=list(self.encoder.parameters()))
+        self.optimizers["encoder"].step()
+        return losses | {"encoder": encoder_loss}
+
+    def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        c = self.config
+        generator_steps = self.steps % c.n_critic == 0
+        z = torch.randn((len(x), c.nz), generator=rng, device=x.device)
+        with torch.set_grad_enabled(generator_steps):
+            fake = self.generator(z).float()
+
+        real_score, fake_score = self.critic(torch.cat([x, fake.detach()])).float().chunk(2)
+        penalty = gradient_penalty(self.critic, x, fake.detach(), rng)
+        critic_loss = fake_score.mean() - real_score.mean() + c.w_gp * penalty
+        self.optimizers["critic"].zero_grad()
+        critic_loss.backward()
+        self.optimizers["critic"].step()
+        losses = {"critic": critic_loss, "penalty": penalty}
+        if not generator_steps:
+            return losses
+
+        generator_loss = -self.critic(fake).float().mean()
+        self.optimizers["generator"].zero_grad()
+        generator_loss.backward(inputs=list(self.generator.parameters()))
+        self.optimizers["generator"].step()
+        return losses | {"generator": generator_loss}
+
+    def distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean squared distances (B,) between x and G(E(x)): of the pixels, of the critic's features (izi_f)."""
+        made = self.reconstruct(x)
+        features = self.features(x).float() - self.features(made).float()
+        return per_image((x - made).square()), per_image(features.square())
+
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        reconstruction, feature = self.distances(x)
+        return {"reconstruction": reconstruction, "feature": feature}
+
+    def combine(self, parts: dict[str, Tensor]) -> Tensor:
+        return parts["reconstruction"] + self.config.kappa * parts["feature"]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.generator(self.encoder(x)).float()

@@ -1,0 +1,118 @@
+"""GANomaly (Akcay, Atapour-Abarghouei and Breckon 2018, arXiv:1805.06725): encoder, decoder, encoder.
+
+The paper and the released code differ: the paper's adversarial term matches features and its score is an L1 distance,
+the code has a cross-entropy and a squared distance, and draws the discriminator's weights anew when it wins. Each is a
+field here; the defaults are the paper's, PUBLISHED turns to the code's.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from models import base
+from models.losses import per_image
+from models.networks import Decoder, Encoder, check_image_shape, init_weights
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    lr: float = 2e-4  # Adam's step size, generator (released code; 2e-3 in the paper)
+    lr_discriminator: float = 2e-4  # Adam's step size, discriminator (released code; 2e-3 in the paper)
+    beta1: float = 0.5  # Adam's first moment, both networks (section 4)
+    beta2: float = 0.999  # Adam's second moment, both networks (section 4)
+    w_adv: float = 1.0  # weight of the adversarial term (eq. 4)
+    w_con: float = 50.0  # weight of the contextual term |x - G(x)|_1 (eq. 2)
+    w_lat: float = 1.0  # weight of the latent (encoder) term |G_E(x) - E(G(x))|_2^2 (eq. 3, w_enc)
+    ngf: int = 64  # generator's channels at the outermost level (released code)
+    ndf: int = 64  # discriminator's channels at the outermost level (released code)
+    nz: int = 100  # size of the latent (section 5)
+    feature_matching: bool = True  # the adversarial term is |f(x) - f(G(x))|_2^2 (eq. 1; released code: cross-entropy)
+    restart_discriminator: bool = False  # draw its weights anew when its loss falls under 1e-5 (released code: yes)
+    score_squared: bool = False  # score by the latents' squared distance, not L1 (eq. 5; released code: yes)
+
+
+class Discriminator(nn.Module):
+    """Images (B, C, S, S) to a logit (B,) and the features (B, 2 * S * width) it is read from."""
+
+    def __init__(self, channels: int, size: int, width: int):
+        super().__init__()
+        *features, self.classifier = Encoder(channels, size, width, 1, nn.BatchNorm2d)
+        self.features = nn.Sequential(*features)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.features(x)
+        return self.classifier(features).float().flatten(), features.float().flatten(1)
+
+
+class Model(base.AnomalyModel):
+    """Letters: B images a batch, Z = nz latents."""
+
+    Config = Config
+    PUBLISHED = {"feature_matching": False, "restart_discriminator": True, "score_squared": True}
+    config: Config
+
+    def build(self) -> None:
+        check_image_shape(self.image_shape)
+        c, (channels, size, _) = self.config, self.image_shape
+        self.encoder = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
+        self.decoder = Decoder(channels, size, c.ngf, c.nz).to(self.device)
+        self.encoder2 = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
+        self.discriminator = Discriminator(channels, size, c.ndf).to(self.device)
+        generator = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder, "encoder2": self.encoder2})
+        self.networks = nn.ModuleDict({"generator": generator, "discriminator": self.discriminator})
+        self.optimizers = {
+            "generator": base.adam(generator, c.lr, c.beta1, c.beta2),
+            "discriminator": base.adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
+        }
+
+    def generate(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """G(x) (B, C, S, S), and the latents G_E(x) and E(G(x)), each (B, Z)."""
+        latent = self.encoder(x)
+        fake = self.decoder(latent)
+        return fake.float(), latent.float().flatten(1), self.encoder2(fake).float().flatten(1)
+
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        c = self.config
+        fake, latent_in, latent_out = self.generate(x)
+        ones, zeros = torch.ones(len(x), device=x.device), torch.zeros(len(x), device=x.device)
+
+        real_loss = binary_cross_entropy_with_logits(self.discriminator(x)[0], ones)
+        fake_loss = binary_cross_entropy_with_logits(self.discriminator(fake.detach())[0], zeros)
+        discriminator_loss = real_loss + fake_loss
+        self.optimizers["discriminator"].zero_grad()
+        discriminator_loss.backward()
+        self.optimizers["discriminator"].step()
+
+        self.discriminator.requires_grad_(False)
+        logit, features = self.discriminator(fake)
+        if c.feature_matching:
+            adversarial = (features - self.discriminator(x)[1]).square().mean()
+        else:
+            adversarial = binary_cross_entropy_with_logits(logit, ones)
+        contextual = (fake - x).abs().mean()
+        latent = (latent_in - latent_out).square().mean()
+        self.optimizers["generator"].zero_grad()
+        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
+        self.optimizers["generator"].step()
+        self.discriminator.requires_grad_(True)
+        if c.restart_discriminator and torch.minimum(real_loss, fake_loss) < 1e-5:
+            init_weights(self.discriminator)
+        return {
+            "discriminator": discriminator_loss,
+            "adversarial": adversarial,
+            "contextual": contextual,
+            "latent": latent,
+        }
+
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        _, latent_in, latent_out = self.generate(x)
+        error = latent_in - latent_out
+        return {"latent": per_image(error.square() if self.config.score_squared else error.abs())}
+
+    def combine(self, parts: dict[str, Tensor]) -> Tensor:
+        return parts["latent"]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.generate(x)[0]

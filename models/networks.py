@@ -1,0 +1,152 @@
+"""Networks that several models share.
+
+UNet, Encoder and Decoder have 4 x 4 convolutions and want powers of two, as in DCGAN (arXiv:1511.06434); Pyramid and
+Generator have 5 x 5 ones and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any size.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def check_image_shape(image_shape: tuple[int, int, int], power_of_two: bool = True) -> None:
+    """ValueError unless images are square, 16 to 256 (and a power of two) a side, with 1 or 3 channels."""
+    channels, height, width = image_shape
+    if height != width or not 16 <= height <= 256 or (power_of_two and height & (height - 1)):
+        kind = "a power of two " if power_of_two else ""
+        raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
+    if channels not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, not {channels}")
+
+
+def init_weights(network: nn.Module) -> None:
+    """DCGAN's start: convolutions from N(0, 0.02), batch normalisation's weights from N(1, 0.02)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+            nn.init.zeros_(module.bias)
+
+
+class UNet(nn.Module):
+    """Skip-GANomaly's generator (arXiv:1901.08954, section 3.1): images (B, C, S, S) in [-1, 1] to the same.
+
+    Halves the image down to 1 x 1 and doubles it back; with `skip`, each level's input is handed across. `width` is
+    the channels of the outermost level; they double inwards up to 8 * width.
+    """
+
+    def __init__(self, channels: int, size: int, width: int, skip: bool):
+        super().__init__()
+        levels = size.bit_length() - 1  # log2(size)
+        widths = [channels] + [width * min(2**level, 8) for level in range(levels)]
+        self.skip = skip
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for level, (outer, inner) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            outermost, innermost = level == 0, level == levels - 1
+            down = [] if outermost else [nn.LeakyReLU(0.2)]
+            down += [nn.Conv2d(outer, inner, 4, 2, 1, bias=False)]
+            down += [] if outermost or innermost else [nn.BatchNorm2d(inner)]
+            up_in = inner * 2 if skip and not innermost else inner
+            up = [nn.ReLU(), nn.ConvTranspose2d(up_in, outer, 4, 2, 1, bias=outermost)]
+            up += [nn.Tanh()] if outermost else [nn.BatchNorm2d(outer)]
+            self.down.append(nn.Sequential(*down))
+            self.up.append(nn.Sequential(*up))
+        init_weights(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels = []
+        for down in self.down:
+            x = down(x)  # (B, width * 2^i, S / 2^(i+1), S / 2^(i+1))
+            levels.append(x)
+        for level in reversed(range(len(self.up))):
+            if self.skip and level < len(self.up) - 1:
+                # The released code rectifies in place what it hands across (LeakyReLU(0.2, True)); so do we.
+                x = torch.cat([nn.functional.leaky_relu(levels[level], 0.2), x], dim=1)
+            x = self.up[level](x)
+        return x
+
+
+class Encoder(nn.Sequential):
+    """A pyramid of convolutions: images (B, C, S, S) to features (B, `features`, 1, 1); S a power of two from 16.
+
+    Channels start at `width` and double at each halving down to 4 x 4. `norm` makes the normalisation of the inner
+    levels: nn.BatchNorm2d for a discriminator, nn.InstanceNorm2d for a critic under gradient penalty.
+    """
+
+    def __init__(self, channels: int, size: int, width: int, features: int, norm: type[nn.Module]):
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        size //= 2
+        while size > 4:
+            layers += [nn.Conv2d(width, width * 2, 4, 2, 1, bias=False), norm(width * 2), nn.LeakyReLU(0.2)]
+            width, size = width * 2, size // 2
+        super().__init__(*layers, nn.Conv2d(width, features, 4, 1, 0, bias=False))
+        init_weights(self)
+
+
+class Decoder(nn.Sequential):
+    """The mirror image of Encoder: latents (B, `latent`, 1, 1) to images (B, C, S, S) in [-1, 1]."""
+
+    def __init__(self, channels: int, size: int, width: int, latent: int):
+        width, side = width * size // 8, 4
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(latent, width, 4, 1, 0, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        while side < size // 2:
+            layers += [
+                nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(width // 2),
+                nn.ReLU(),
+            ]
+            width, side = width // 2, side * 2
+        super().__init__(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh())
+        init_weights(self)
+
+
+def sides(size: int) -> list[int]:
+    """An image's side, halved and rounded up until it is 4 or less: 28 -> [28, 14, 7, 4]."""
+    found = [size]
+    while found[-1] > 4:
+        found.append((found[-1] + 1) // 2)
+    return found
+
+
+class Pyramid(nn.Sequential):
+    """Images (B, C, S, S) to features (B, `features`), halving down to 4 x 4; S from 16.
+
+    Channels start at `width` and double at each halving, up to 8 * width. `norm` makes the normalisation of the inner
+    levels; None for none, as in WGAN-GP's code for digits.
+    """
+
+    def __init__(self, channels: int, size: int, width: int, norm: type[nn.Module] | None = None):
+        layers: list[nn.Module] = []
+        for level in range(len(sides(size)) - 1):
+            inner = width * min(2**level, 8)
+            layers += [nn.Conv2d(channels, inner, 5, 2, 2)]
+            layers += [norm(inner)] if norm and level else []
+            layers += [nn.LeakyReLU(0.2)]
+            channels = inner
+        super().__init__(*layers, nn.Flatten())
+        self.features = channels * sides(size)[-1] ** 2
+        init_weights(self)
+
+
+class Generator(nn.Sequential):
+    """The mirror image of Pyramid: latents (B, `latent`) to images (B, C, S, S) in [-1, 1]."""
+
+    def __init__(self, channels: int, size: int, width: int, latent: int, norm: type[nn.Module] | None = None):
+        up = sides(size)[::-1]
+        widths = [width * min(2**level, 8) for level in reversed(range(len(up) - 1))] + [channels]
+        layers: list[nn.Module] = [
+            nn.Linear(latent, widths[0] * up[0] ** 2),
+            nn.Unflatten(1, (widths[0], up[0], up[0])),
+        ]
+        for level in range(len(up) - 1):
+            layers += [norm(widths[level])] if norm else []
+            odd = 2 * up[level] - up[level + 1]  # 4 -> 7: a doubling less one
+            layers += [nn.ReLU(), nn.ConvTranspose2d(widths[level], widths[level + 1], 5, 2, 2, output_padding=1 - odd)]
+        super().__init__(*layers, nn.Tanh())
+        init_weights(self)

@@ -1,0 +1,56 @@
+"""Tables, figures and a page from studies' saved rows and scores. Nothing is trained; torch is not needed."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from bench.errors import UserError
+
+EXAMPLES = """examples:
+  python report.py results/digits                       tables, figures and results/digits/report/index.html
+  python report.py results/sound results/published      two studies side by side, in the first one's report folder
+  python report.py results/digits --reproduce TRIAL     the command that makes this trial's row again
+
+What it writes: auroc.md, .csv and .tex (and so for every other table: oracle, metrics, tuning, parts, ranks,
+comparison), roc, learning, critical_difference and a histogram for each model and class as .pdf and .png,
+histogram.csv (all scores of the final runs) and index.html, one page with all of it.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def main() -> int:
+    parser = Parser(
+        prog="report.py", description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="folder of a study: results/<study>")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: <first study>/report)")
+    parser.add_argument("--reproduce", metavar="TRIAL", help="only print the command that makes this trial's row again")
+    args = parser.parse_args()
+
+    from bench import results
+    from bench.reporting import report, reproduce
+
+    read = {}
+    for path in dict.fromkeys(args.studies):
+        study = results.read(path)
+        read[str(path) if study.name in read else study.name] = study
+    if args.reproduce:
+        print(reproduce.find(read, args.reproduce))
+        return 0
+    report.report(read, args.out or args.studies[0] / "report")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        status = 2
+    sys.exit(status)

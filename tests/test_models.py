@@ -1,0 +1,270 @@
+"""The contract of every model: one suite over `models.NAMES`."""
+
+import dataclasses
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+import models
+from models import base
+
+torch.set_num_threads(2)
+
+# Values that make a model small; those that are not its hyperparameters are left out.
+SMALL: dict[str, Any] = {
+    "batch_size": 4, "ngf": 4, "ndf": 4, "nz": 8, "joint": 16, "gan_steps": 5, "n_critic": 2,
+    "starts": 16, "restarts": 2, "search_steps": 30, "patience": 2,
+    "components": 5, "samples": 20, "neighbours": 3, "trees": 10, "tree_samples": 8,
+}  # fmt: skip
+# Hyperparameters that matter only with another one at a certain value.
+NEEDS = {
+    # a restart comes when the loss falls under 1e-5
+    ("w_skipganomaly", "restart_critic"): {"w_gp": 0.0},
+    ("skipganomaly", "restart_discriminator"): {"lr_discriminator": 1.0},
+    ("ganomaly", "restart_discriminator"): {"lr_discriminator": 1.0},
+}
+FITTED = ["isolation_forest", "knn", "one_class_svm", "pca"]  # in one piece: they take no steps, so no batches either
+NETWORKS = [name for name in models.NAMES if name not in FITTED]
+
+
+def make(name: str, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0, **values: Any) -> base.AnomalyModel:
+    torch.manual_seed(seed)
+    fields = models.get(name).Config.hyperparameters()
+    return models.create(name, shape, **{k: v for k, v in SMALL.items() if k in fields} | values)
+
+
+def pictures(n: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Tensor:
+    """Smooth random images: uint8 (n, C, H, W)."""
+    coarse = torch.rand((n, shape[0], 4, 4), generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear").mul(255).byte()
+
+
+def train(model: base.AnomalyModel, images: Tensor, epochs: int = 1, seed: int = 0) -> dict[str, float]:
+    generator = torch.Generator().manual_seed(seed)
+    return [model.train_epoch(images, generator) for _ in range(epochs)][-1]
+
+
+def stored(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What comes back from a file, loaded without running any code."""
+    file = io.BytesIO()
+    torch.save(checkpoint, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def leaves(tree: Any, path: str = "") -> dict[str, Any]:
+    """Path -> tensor or plain value of a nested checkpoint."""
+    if isinstance(tree, dict):
+        return {k: v for key, value in tree.items() for k, v in leaves(value, f"{path}/{key}").items()}
+    if isinstance(tree, list | tuple):
+        return leaves(dict(enumerate(tree)), path)
+    return {path: tree}
+
+
+def assert_same_to_the_bit(a: Any, b: Any) -> None:
+    left, right = leaves(a), leaves(b)
+    assert left.keys() == right.keys()
+    for path, value in left.items():
+        same = torch.equal(value, right[path]) if isinstance(value, Tensor) else value == right[path]
+        assert same, path
+
+
+def differ(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Whether two sets of tensors differ by more than rounding."""
+    if a.keys() != b.keys() or any(a[key].shape != b[key].shape for key in a):
+        return True
+    return any(not torch.allclose(a[key].float(), b[key].float(), rtol=1e-4, atol=1e-7) for key in a)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 16), (3, 32, 32)], ids=str)
+@pytest.mark.parametrize("name", models.NAMES)
+def test_training_and_scoring_give_finite_numbers_of_the_promised_types(name, shape):
+    model, images = make(name, shape), pictures(9, shape)
+    losses = train(model, images)
+    assert all(type(loss) is float and math.isfinite(loss) for loss in losses.values())
+    scores, parts = model.score(images), model.score_parts(images)
+    for score in (scores, *parts.values()):
+        assert score.shape == (9,)
+        assert score.dtype == torch.float32
+        assert score.device.type == "cpu"
+        assert score.isfinite().all()
+    assert torch.equal(scores, model.combine(parts))
+    made = model.reconstruct(model.normalise(images))
+    assert made is None or (made.shape == images.shape and made.dtype == torch.float32 and made.abs().max() <= 1.5)
+
+
+@pytest.mark.parametrize("name", ["anogan", "autoencoder", "egbad", "f_anogan", *FITTED])
+def test_image_sizes_need_not_be_powers_of_two(name):
+    shape = (1, 28, 28)
+    model, images = make(name, shape), pictures(8, shape)
+    train(model, images)
+    assert model.score(images).shape == (8,)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("shape", [(2, 16, 16), (1, 16, 32), (1, 8, 8)], ids=str)
+def test_image_shapes_that_do_not_fit_are_refused(name, shape):
+    with pytest.raises(ValueError, match="image"):
+        make(name, shape)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_scores_do_not_depend_on_the_batch(name, monkeypatch):
+    """Nor on its size, the order or the neighbours."""
+    model, images = make(name), pictures(20)
+    train(model, images)
+    together = model.score_parts(images)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
+    shuffled = model.score_parts(images[order])
+    alone = [model.score_parts(images[i : i + 1]) for i in range(3)]
+    monkeypatch.setattr(base, "SCORING_BATCH", 7)
+    in_sevens = model.score_parts(images)
+    for key, part in together.items():
+        torch.testing.assert_close(shuffled[key], part[order], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(in_sevens[key], part, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(torch.cat([one[key] for one in alone]), part[:3], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", [None, 5])
+@pytest.mark.parametrize("name", models.NAMES)
+def test_scoring_leaves_the_model_as_it_is(name, mode):
+    model, images = make(name), pictures(12)
+    train(model, images)
+    before = stored(model.checkpoint())
+    model.score_parts(images, training_mode_batch=mode)
+    assert_same_to_the_bit(before, model.checkpoint())
+    assert all(module.training for module in model.networks.modules())
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_training_continues_to_the_bit_from_a_checkpoint(name):
+    images = pictures(12)
+    whole = make(name)
+    train(whole, images)
+    checkpoint = stored(whole.checkpoint())
+    train(whole, images, seed=1)
+    resumed = make(name, seed=5)
+    resumed.restore(checkpoint)
+    train(resumed, images, seed=1)
+    assert_same_to_the_bit(whole.checkpoint(), resumed.checkpoint())
+    assert torch.equal(whole.score(images), resumed.score(images))
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_seed_decides_everything(name):
+    images = pictures(12)
+    runs = [make(name, seed=seed) for seed in (0, 0, 1)]
+    for model, seed in zip(runs, (0, 0, 1), strict=True):
+        train(model, images, seed=seed)
+    assert_same_to_the_bit(runs[0].checkpoint(), runs[1].checkpoint())
+    assert torch.equal(runs[0].score(images), runs[1].score(images))
+    if name != "pca":  # it has no randomness to speak of
+        assert not torch.equal(runs[0].score(images), runs[2].score(images))
+
+
+def changed(kind: type, value: Any) -> Any:
+    if kind is bool:
+        return not value
+    return value * 2 if kind is int else value / 2 if value else 0.5
+
+
+def outcome(name: str, values: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights and scores after two epochs of six steps."""
+    model, images = make(name, **values), pictures(24)
+    train(model, images, epochs=2)
+    scores = model.score(pictures(24, seed=1))
+    return {"scores": scores} | {f"networks/{k}": v for k, v in model.networks.state_dict().items()}
+
+
+FIELDS = [
+    (name, field.name)
+    for name in models.NAMES
+    for field in dataclasses.fields(models.get(name).Config)
+    if not (name in FITTED and field.name == "batch_size")
+]
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_every_hyperparameter_matters(name, field):
+    config = make(name, **NEEDS.get((name, field), {})).config
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    other = values | {field: changed(type(values[field]), values[field])}
+    assert differ(outcome(name, values), outcome(name, other))
+
+
+@pytest.mark.parametrize("field", ["w_adv", "w_lat"])
+def test_the_published_skip_wganomaly_has_weights_that_do_nothing(field):
+    published = models.get("w_skipganomaly").PUBLISHED
+    once, hundredfold = (outcome("w_skipganomaly", published | {field: weight}) for weight in (1.0, 100.0))
+    assert_same_to_the_bit(once, hundredfold)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_hyperparameters_have_help_and_bad_values_are_refused(name):
+    config = models.get(name).Config
+    known = config.hyperparameters()
+    assert set(models.get(name).PUBLISHED) <= set(known)
+    assert all(known[key].type in (int, float, bool) and len(known[key].help) > 10 for key in known)
+    with pytest.raises(ValueError, match="no hyperparameter 'width_of_nothing'"):
+        config.make({"width_of_nothing": 1})
+    for field, (kind, default, _) in known.items():
+        assert config.make({field: str(default) if kind is not bool else default}) == config()
+        bad: list[Any] = {bool: [], int: [0, -1, "many"], float: [-1.0, math.nan, math.inf, "much"]}[kind]
+        for value in bad + ([1.0] if field.startswith("beta") else []):
+            with pytest.raises(ValueError):  # noqa: PT011 (int("many") has its own message)
+                config.make({field: value})
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_images_of_a_wrong_type_or_shape_are_refused(name):
+    model = make(name)
+    train(model, pictures(8))
+    nan = torch.full((8, 1, 16, 16), math.nan)
+    for images in (nan, pictures(8).float(), pictures(8)[:0], pictures(8)[0], pictures(8, (3, 16, 16))):
+        with pytest.raises(ValueError, match="images must"):
+            model.score(images)
+        with pytest.raises(ValueError, match="images must"):
+            train(model, images)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_model_that_broke_down_is_reported(name):
+    model = make(name)
+    for parameter in model.networks.parameters():
+        parameter.data.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match="scores are not finite"):
+        model.score(pictures(4))
+    with pytest.raises(FloatingPointError, match="the loss '.*' became nan"):
+        train(model, pictures(8))
+
+
+# Epochs and settings after which a zero is told from the other digits; the networks are small and the images few, so
+# the steps are long.
+LEARNS: dict[str, tuple[int, dict[str, Any]]] = {}
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_digits_are_told_apart(name):
+    """One class normal: AUROC of 0 against 1 to 9, every image by itself."""
+    digits = load_digits()
+    images = torch.from_numpy(np.clip(digits.images * 16, 0, 255)).byte()[:, None]
+    images = images.repeat_interleave(2, 2).repeat_interleave(2, 3)  # 8 x 8 -> 16 x 16
+    train_images, test_images, labels = images[:900][digits.target[:900] == 0], images[900:], digits.target[900:] != 0
+    epochs, values = LEARNS.get(name, (1, {}))
+    torch.manual_seed(0)
+    model = models.create(name, (1, 16, 16), **values)
+    train(model, train_images, epochs=epochs)
+    assert roc_auc_score(labels, model.score(test_images)) > 0.6
+
+
+def test_the_folder_is_the_registry():
+    with pytest.raises(KeyError, match="no model 'nothing'"):
+        models.get("nothing")
+    assert {"w_skipganomaly", "skipganomaly"} <= set(models.NAMES)

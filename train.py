@@ -1,0 +1,108 @@
+"""Train one model on one task with fixed hyperparameters, epoch by epoch, and test it.
+
+examples:
+  python train.py --dataset cifar10 --abnormal_class airplane --niter 10 --w_con 50 --w_lat 1 --w_adv 1
+  python train.py --dataset digits --abnormal_class 3 --epochs 5
+  python train.py --dataset path/to/images --isize 32 --niter 5
+  python train.py --model skipganomaly --help     # that model's hyperparameters
+
+The run is written to results/<study>/ like any study's, so that report.py can show it.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+import models
+from bench.cli import Parser, add_model_flags, add_study_flags, check_models, run_main, study_from
+from bench.errors import UserError
+from bench.prepare import default_name, prepare
+from bench.progress import describe
+from bench.provenance import provenance
+from bench.results import Store
+from bench.training import Run, test_metrics, train
+
+
+def parser(model: str) -> Parser:
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    made = Parser(prog="train.py", description=summary, epilog=details)
+    add_study_flags(made, ("task", "protocol", "training", "output"))
+    add_model_flags(made, model)
+    return made
+
+
+def model_named(arguments: Sequence[str]) -> str:
+    """The model whose hyperparameters are flags."""
+    first = Parser(add_help=False)
+    first.add_argument("--model", nargs="+", default=["w_skipganomaly"])
+    names = first.parse_known_args(arguments)[0].model
+    check_models(names)
+    if len(names) > 1:
+        raise UserError("--model: train.py trains one model (train_tune.py trains several)")
+    return names[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    model = model_named(arguments)
+    given = vars(parser(model).parse_args(arguments))
+    study = study_from(given)
+    config_type = models.get(model).Config
+    given_config = {name: given[name] for name in config_type.hyperparameters() if name in given}
+    ready = prepare(study)
+    if len(ready.tasks) > 1:
+        raise UserError("--abnormal_class: train.py trains on one class (train_tune.py on several)")
+    task = ready.tasks[0]
+    held = models.get(model).PUBLISHED if study.protocol == "published" else {}
+    try:
+        config = config_type.make(held | given_config | {"batch_size": study.batch_size})
+    except ValueError as error:
+        raise UserError(f"--{error}") from None
+    hyperparameters = {name: getattr(config, name) for name in config_type.hyperparameters()}
+
+    torch.set_num_threads(study.cpus_per_trial or os.cpu_count() or 1)
+    run = Run(model, ready.splits[task.cls], ready.protocol, hyperparameters=hyperparameters, seed=study.seed,
+              select_on=ready.select_on, device=ready.device, precision=study.precision, test_every_epoch=True)  # fmt: skip
+    name = study.name or default_name(study, ready.tasks)
+    about = provenance(ready.dataset)
+    store = Store.create(replace(study, name=name), about, name)
+    trial = f"{model}-{task.cls}-seed{study.seed}"
+    print(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}, {len(run.split.train)} training images, "
+          f"protocol {study.protocol}, chosen on {ready.select_on}, device {ready.device}")  # fmt: skip
+    seconds = {"train_seconds": 0.0, "score_seconds": 0.0}
+    try:
+        for record in train(run, study.epochs):
+            store.add_epoch({"trial": trial, "kind": "final", "model": model, "class": task.cls} | record)
+            seconds = {key: total + record[key] for key, total in seconds.items()}
+            losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
+            print(
+                f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {record['train_seconds']:.1f} s"
+            )
+        row = {"trial": trial, "kind": "final", "status": "done", "error": None, "model": model, "class": task.cls}
+        row |= {"number": 0, "seed": study.seed} | ready.columns(study, about)
+        row |= {f"config_{key}": value for key, value in hyperparameters.items()}
+        row |= {key: value for key, value in run.best.items() if key.startswith("val_")}
+        row |= {"epoch": run.best["epoch"], "epochs": run.epoch, "objective": run.best["objective"]} | seconds
+        scores = run.test_scores() if run.best_parts else None
+        if scores is not None:
+            row |= test_metrics(scores)
+        store.add_trial(row, scores)
+    except FloatingPointError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    finally:
+        store.close()
+    print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
+    if scores is not None:
+        print(
+            f"test AUROC {row['test_auroc']:.4f} (95 % interval {row['test_auroc_low']:.4f} to {row['test_auroc_high']:.4f})"
+        )
+    print(f"next: python report.py {store.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
