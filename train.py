@@ -17,6 +17,7 @@ from dataclasses import replace
 import torch
 
 import models
+from bench import display, rows
 from bench.cli import Parser, add_model_flags, add_study_flags, check_models, run_main, study_from
 from bench.errors import UserError
 from bench.prepare import default_name, prepare
@@ -30,6 +31,7 @@ def parser(model: str) -> Parser:
     summary, _, details = (__doc__ or "").partition("\n\n")
     made = Parser(prog="train.py", description=summary, epilog=details)
     add_study_flags(made, ("task", "protocol", "training", "output"))
+    made.add_argument("--display", action="store_true", help=display.HELP)
     add_model_flags(made, model)
     return made
 
@@ -64,42 +66,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hyperparameters = {name: getattr(config, name) for name in config_type.hyperparameters()}
 
     torch.set_num_threads(study.cpus_per_trial or os.cpu_count() or 1)
-    run = Run(model, ready.splits[task.cls], ready.protocol, hyperparameters=hyperparameters, seed=study.seed,
-              select_on=ready.select_on, device=ready.device, precision=study.precision, test_every_epoch=True)  # fmt: skip
+    run = Run(
+        model,
+        ready.splits[task.cls],
+        ready.protocol,
+        hyperparameters=hyperparameters,
+        seed=study.seed,
+        select_on=ready.select_on,
+        device=ready.device,
+        precision=study.precision,
+        test_every_epoch=True,
+    )
     name = study.name or default_name(study, ready.tasks)
     about = provenance(ready.dataset)
     store = Store.create(replace(study, name=name), about, name)
+    print(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
+    print(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {ready.device}")
     trial = f"{model}-{task.cls}-seed{study.seed}"
-    print(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}, {len(run.split.train)} training images, "
-          f"protocol {study.protocol}, chosen on {ready.select_on}, device {ready.device}")  # fmt: skip
-    seconds = {"train_seconds": 0.0, "score_seconds": 0.0}
+    row = rows.start(
+        trial,
+        "final",
+        model=model,
+        cls=task.cls,
+        number=0,
+        seed=study.seed,
+        config=hyperparameters,
+        common=ready.columns(study, about),
+    )
     try:
+        board = display.Board(store.path) if given["display"] else None
         for record in train(run, study.epochs):
-            store.add_epoch({"trial": trial, "kind": "final", "model": model, "class": task.cls} | record)
-            seconds = {key: total + record[key] for key, total in seconds.items()}
+            store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
+            if board:
+                board.add(trial, record)
             losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
-            print(
-                f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {record['train_seconds']:.1f} s"
-            )
-        row = {"trial": trial, "kind": "final", "status": "done", "error": None, "model": model, "class": task.cls}
-        row |= {"number": 0, "seed": study.seed} | ready.columns(study, about)
-        row |= {f"config_{key}": value for key, value in hyperparameters.items()}
-        row |= {key: value for key, value in run.best.items() if key.startswith("val_")}
-        row |= {"epoch": run.best["epoch"], "epochs": run.epoch, "objective": run.best["objective"]} | seconds
+            seconds = f"{record['train_seconds']:.1f} s"
+            print(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
+            for key in ("train_seconds", "score_seconds"):
+                row[key] = row.get(key, 0.0) + record[key]
         scores = run.test_scores() if run.best_parts else None
-        if scores is not None:
-            row |= test_metrics(scores)
+        row |= rows.outcome(run.best, run.epoch) | (test_metrics(scores) if scores is not None else {})
         store.add_trial(row, scores)
     except FloatingPointError as error:
+        store.add_trial(row | {"status": "error", "error": f"FloatingPointError: {error}", "objective": None})
         print(f"failed: {error}", file=sys.stderr)
         return 1
     finally:
         store.close()
     print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
     if scores is not None:
-        print(
-            f"test AUROC {row['test_auroc']:.4f} (95 % interval {row['test_auroc_low']:.4f} to {row['test_auroc_high']:.4f})"
-        )
+        low, high = row["test_auroc_low"], row["test_auroc_high"]
+        print(f"test AUROC {row['test_auroc']:.4f} (95 % interval of the test set: {low:.4f} to {high:.4f})")
     print(f"next: python report.py {store.path}")
     return 0
 

@@ -16,14 +16,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import datasets
+import pandas as pd
+
+import models
+import search_spaces
+from bench import datasets, display
 from bench.cli import Parser, add_study_flags, run_main, study_from, truth
 from bench.errors import UserError
 from bench.prepare import default_name, prepare
 from bench.provenance import provenance
 from bench.results import Store, read, read_rows
-from bench.space import check_scheduler
+from bench.space import check_scheduler, held_of
 from bench.study import SCHEDULERS, SEARCHERS, Study
+
+TITLES = {"val_auroc": "validation AUROC", "val_loss": "validation loss", "test_auroc": "test AUROC"}
 
 
 def parser() -> Parser:
@@ -45,18 +51,16 @@ def parser() -> Parser:
         help="False: no search, the default configuration only",
     )
     add_study_flags(made, ("task", "protocol", "training", "tuning", "output"))
+    made.add_argument("--display", action="store_true", help=display.HELP)
     return made
 
 
 def show_list() -> None:
-    import models
-    import search_spaces
-
-    for title, names in (
-        ("models", models.NAMES), ("datasets", [*datasets.NAMES, "or any folder of images"]), ("search spaces", search_spaces.NAMES),
-        ("schedulers", SCHEDULERS), ("searchers", SEARCHERS),
-    ):  # fmt: skip
-        print(f"{title}: {', '.join(names)}")
+    print(f"models: {', '.join(models.NAMES)}")
+    print(f"datasets: {', '.join(datasets.NAMES)}, or any folder of images")
+    print(f"search spaces: {', '.join(search_spaces.NAMES)}")
+    print(f"schedulers: {', '.join(SCHEDULERS)}")
+    print(f"searchers: {', '.join(SEARCHERS)}")
 
 
 def read_study(given: dict[str, Any], resume: bool) -> Study:
@@ -70,7 +74,7 @@ def read_study(given: dict[str, Any], resume: bool) -> Study:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(arguments))
-    resume, tune = given.pop("resume"), given.pop("tune")
+    resume, tune, show = given.pop("resume"), given.pop("tune"), given.pop("display")
     if given.pop("list"):
         show_list()
         return 0
@@ -80,21 +84,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ready = prepare(study)
 
     for model in study.model:
+        held_of(study, model)
         check_scheduler(study, model)
     name = study.name or default_name(study, ready.tasks)
     about = provenance(ready.dataset)
     store = Store.resume(study, name) if resume else Store.create(study, about, name)
-    done = read_rows(store.path / "trials.jsonl")
-    print(f"study {store.path}: {len(study.model)} model(s) x {len(ready.tasks)} class(es) of {ready.dataset.name}, "
-          f"{study.searcher} + {study.scheduler}, protocol {study.protocol}, chosen on {ready.select_on}, device {ready.device}"
-          + (f"; {len(done)} runs are done" if done else ""))  # fmt: skip
+    done = len(read_rows(store.path / "trials.jsonl"))
+    print(f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}")
+    print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {ready.select_on}, {ready.device}")
+    if done:
+        print(f"{done} runs are done already")
 
-    from bench.tuning.run import run, shared_of  # Ray is only loaded for what can run
+    from bench.tuning.run import run  # Ray is only loaded for what can run
 
-    common = ready.columns(study, about)
-    shared = shared_of(study, ready.protocol, ready.select_on, ready.device)
+    board = display.Board(store.path) if show else None
     try:
-        planner = run(study, ready.tasks, ready.splits, store, done, common, shared)
+        planner = run(study, ready, store, ready.columns(study, about), board)
     finally:
         store.close()
     return summary(store.path, planner.stopped, planner.runs())
@@ -105,31 +110,26 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
     trials = read(path).trials
     failed = trials[trials["status"] == "error"] if len(trials) else trials
     finals = trials[(trials["kind"] == "final") & (trials["status"] != "error")] if len(trials) else trials
-    for (model, cls), runs_of in finals.groupby(["model", "class"]) if len(finals) else []:
-        first = runs_of.iloc[0]
-        space = {
-            c.removeprefix("config_"): first[c] for c in trials if c.startswith("config_") and trials[c].nunique() > 1
-        }
+    tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
+    for (model, cls), group in finals.groupby(["model", "class"]) if len(finals) else []:
+        winner = group.iloc[0]
+        values = (winner[name] for name in tuned)
         shown = ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in space.items()
+            f"{name[7:]} {value:.4g}" if isinstance(value, float) else f"{name[7:]} {value}"
+            for name, value in zip(tuned, values, strict=True)
+            if not pd.isna(value)  # another model's hyperparameter
         )
-        print(
-            f"\n{model}, {cls}: configuration {first['number']} won ({'the default' if first['number'] == 0 else shown})"
-        )
-        for column, title in (
-            ("val_auroc", "validation AUROC"),
-            ("val_loss", "validation loss"),
-            ("test_auroc", "test AUROC"),
-        ):
-            values = runs_of.get(column)
-            if values is not None and values.notna().any():
-                spread = f" +- {values.std():.3f}" if len(values) > 1 else ""
-                print(f"  {title}: {values.mean():.3f}{spread} over {len(values)} seed(s)")
+        default = " (the model's default)" if winner["number"] == 0 else ""
+        print(f"\n{model}, {cls}: configuration {winner['number']}{default} won: {shown}")
+        for column, title in TITLES.items():
+            if column in group and group[column].notna().any():
+                spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
+                print(f"  {title}: {group[column].mean():.3f}{spread} over {len(group)} seed(s)")
     for _, row in failed.iterrows():
         print(f"failed: {row['trial']}: {row['error']}", file=sys.stderr)
-    if stopped or len(trials) < runs:
-        print(f"\n{stopped or 'stopped early'}: {runs - len(trials)} of {runs} runs are not done; go on with: "
-              f"python train_tune.py --name {path.name} --results_dir {path.parent} --resume")  # fmt: skip
+    if len(trials) < runs:
+        print(f"\n{stopped or 'stopped early'}: {runs - len(trials)} of {runs} runs are not done; go on with:")
+        print(f"  python train_tune.py --name {path.name} --results_dir {path.parent} --resume")
     print(f"\nnext: python report.py {path}")
     return 1 if len(failed) else 0
 

@@ -92,9 +92,9 @@ def check_models(names: Sequence[str]) -> None:
 def study_from(values: dict[str, Any]) -> Study:
     """A Study from parsed flags; what is no field of it is ignored."""
     fields = {field.name for field in dataclasses.fields(Study)}
-    study = Study(
-        **{k: tuple(dict.fromkeys(v)) if isinstance(v, list) else v for k, v in values.items() if k in fields}
-    )
+    given = {name: value for name, value in values.items() if name in fields}
+    chosen: dict[str, Any] = {k: tuple(dict.fromkeys(v)) if isinstance(v, list) else v for k, v in given.items()}
+    study = Study(**chosen)
     check_models(study.model)
     return study
 

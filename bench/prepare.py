@@ -31,7 +31,7 @@ class Prepared:
             "dataset": self.dataset.name,
             "task": self.tasks[0].kind,
             "protocol": study.protocol,
-            **dataclasses.asdict(self.protocol),
+            **{f"protocol_{name}": value for name, value in dataclasses.asdict(self.protocol).items()},
             "select_on": self.select_on,
             "precision": study.precision,
             "device": self.device,

@@ -21,9 +21,14 @@ class Progress:
     def __init__(self, runs: int, epochs: int, done: int):
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.bars = Bars(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-            console=self.console, disable=not self.console.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
         self.runs, self.done = runs, done
         self.bar = self.bars.add_task("runs", total=runs, completed=done)
         self.last = time.monotonic()

@@ -71,7 +71,7 @@ def parse_choices(item: str, text: str) -> list[Any]:
 
 
 def space_of(study: Study, model: str) -> Space:
-    """The study's search space for a model, less what `--set` holds; UserError for a hyperparameter it does not have."""
+    """The study's search space for a model, less what `--set` holds; UserError for what the model does not have."""
     config = models.get(model).Config
     known = config.hyperparameters()
     held = study.hyperparameters()
@@ -122,7 +122,9 @@ def check_scheduler(study: Study, model: str) -> None:
     if study.scheduler == "pb2":
         able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}
     if study.scheduler in ("pbt", "pb2") and not able:
-        raise UserError(f"--scheduler {study.scheduler}: the search space of {model} has no range of real numbers (as lr=1e-5..1e-3)")
+        raise UserError(
+            f"--scheduler {study.scheduler}: the space of {model} has no range of real numbers (as lr=1e-5..1e-3)"
+        )
 
 
 def edges(distribution: BaseDistribution) -> list[Any]:

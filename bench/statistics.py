@@ -106,29 +106,25 @@ def compare(table: pd.DataFrame) -> Comparison:
     test (from three models on), after Demsar 2006 (JMLR 7). The test takes classes for independent samples. They are
     not quite: in leave-one-class-out any two of them share most training images. So a p-value here is optimistic.
     """
-    from scipy import stats
-    from statsmodels.stats.multitest import multipletests
-
     table = table.dropna()
     means = table.mean().sort_values(ascending=False, kind="stable")
-    tested = len(table) >= FEWEST_CLASSES
     pairs = pd.DataFrame(
         [(a, b, means[a] - means[b], np.nan) for a, b in itertools.combinations(means.index, 2)],
         columns=["better", "worse", "difference", "p"],
     ).assign(p_holm=np.nan)
-    if tested and len(pairs):
+    friedman = np.nan
+    if len(table) >= FEWEST_CLASSES and len(pairs):
+        from scipy import stats
+        from statsmodels.stats.multitest import multipletests
+
         differences = [table[a] - table[b] for a, b in zip(pairs["better"], pairs["worse"], strict=True)]
         pairs["p"] = [float(stats.wilcoxon(d).pvalue) if d.any() else 1.0 for d in differences]
-        pairs["p_holm"] = multipletests(pairs["p"], alpha=ALPHA, method="holm")[1]
+        pairs["p_holm"] = multipletests(pairs["p"], method="holm")[1]
+        if len(means) > 2:
+            friedman = float(stats.friedmanchisquare(*table.to_numpy().T).pvalue)
     pairs["differ"] = pairs["p_holm"] < ALPHA
-    ranks = pd.DataFrame(
-        {
-            "model": means.index,
-            "mean": means.values,
-            "average_rank": table.rank(axis=1, ascending=False).mean()[means.index],
-        }
-    ).reset_index(drop=True)
+    ranks = pd.DataFrame({"mean": means, "average_rank": table.rank(axis=1, ascending=False).mean()}).loc[means.index]
+    ranks = ranks.rename_axis("model").reset_index()
     undecided = pairs.loc[~pairs["differ"], "better"]
     ranks["best"] = (ranks.index == 0) & (len(ranks) > 1) & ~ranks["model"].isin(undecided)
-    friedman = stats.friedmanchisquare(*table.T.values).pvalue if tested and len(means) > 2 else np.nan
-    return Comparison(ranks, pairs, len(table), float(friedman))
+    return Comparison(ranks, pairs, len(table), friedman)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +85,7 @@ class Study:
     select_on: str | None = option(
         None,
         "protocol",
-        "validation signal that chooses epoch and configuration (default: val_auroc; val_loss where the data have no abnormal training images)",
+        "validation signal that chooses epoch and configuration (default: val_auroc; no abnormal images: val_loss)",
         choices=SELECT_ON,
     )
 
@@ -142,10 +143,8 @@ class Study:
                     raise UserError(f"--{f.name} must be {least} or more, not {value}")
         if self.abnormal_class and self.normal_class:
             raise UserError("--abnormal_class and --normal_class: give one of them, they are two different tasks")
-        if self.name is not None and (
-            not self.name or self.name.startswith(".") or set(self.name) & set('/\\:*?"<>|\n')
-        ):
-            raise UserError(f"--name: '{self.name}' is no folder name")
+        if self.name is not None and not re.fullmatch(r"[\w+][\w.+ -]*", self.name):
+            raise UserError(f"--name: '{self.name}' is no plain folder name")
         self.budget_seconds()
 
     def budget_seconds(self) -> float:

@@ -21,7 +21,6 @@ class Config(base.Config):
 
 class Model(base.AnomalyModel):
     Config = Config
-    config: Config
 
     def build(self) -> None:
         check_image_shape(self.image_shape, power_of_two=False)

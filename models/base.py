@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,9 +67,7 @@ class AnomalyModel(ABC):
     Config: ClassVar[type[Config]]
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters under which the released code's behaviour comes back
 
-    def __init__(
-        self, image_shape: tuple[int, int, int], config: Config, device: str = "cpu", precision: str = "float32"
-    ):
+    def __init__(self, image_shape: tuple[int, int, int], config: Any, device: str = "cpu", precision: str = "float32"):
         self.image_shape, self.config = image_shape, config
         self.device, self.dtype = torch.device(device), PRECISIONS[precision]
         self.networks: nn.ModuleDict = nn.ModuleDict()
@@ -199,3 +198,56 @@ class AnomalyModel(ABC):
 def adam(network: nn.Module, lr: float, beta1: float, beta2: float) -> torch.optim.Adam:
     """Adam with one fused update of all the network's parameters."""
     return torch.optim.Adam(network.parameters(), lr=lr, betas=(beta1, beta2), fused=True)
+
+
+class FittedModel(AnomalyModel):
+    """A detector that is fitted in one piece: by the first epoch, to a sample of its images; later epochs change nothing.
+
+    Its state is that sample and a seed, so that a checkpoint holds no estimator: restoring fits it again. It takes no
+    training steps, so `batch_size` does nothing. A subclass implements `fit` and `measure`; D = C * H * W below.
+    """
+
+    samples: Tensor | None = None  # uint8 (M, C, H, W)
+    seed: int = 0
+
+    @abstractmethod
+    def fit(self, x: np.ndarray, seed: int) -> None:
+        """Fits to float images (M, D) in [-1, 1]."""
+
+    @abstractmethod
+    def measure(self, x: np.ndarray) -> np.ndarray:
+        """The anomaly score (N,) of float images (N, D) in [-1, 1]."""
+
+    def build(self) -> None:
+        pass
+
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        raise NotImplementedError("fitted in one piece")
+
+    def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
+        self.check(images)
+        if self.samples is None:
+            order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)
+            self.samples = images[order[: self.config.samples]].cpu()
+            self.seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+            self.fit(self.flat(self.normalise(self.samples)), self.seed)
+        self.steps += 1
+        return {}
+
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        return {"distance": torch.from_numpy(self.measure(self.flat(x))).float()}
+
+    def combine(self, parts: dict[str, Tensor]) -> Tensor:
+        return parts["distance"]
+
+    def flat(self, x: Tensor) -> np.ndarray:
+        return x.flatten(1).cpu().numpy()
+
+    def checkpoint(self) -> dict[str, Any]:
+        return super().checkpoint() | {"samples": self.samples, "seed": self.seed}
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        super().restore(checkpoint)
+        self.samples, self.seed = checkpoint["samples"], checkpoint["seed"]
+        if self.samples is not None:
+            self.fit(self.flat(self.normalise(self.samples)), self.seed)

@@ -51,7 +51,6 @@ class Model(base.AnomalyModel):
 
     Config = Config
     PUBLISHED = {"lr": 1e-5, "lr_discriminator": 1e-5}
-    config: Config
 
     def build(self) -> None:
         check_image_shape(self.image_shape, power_of_two=False)

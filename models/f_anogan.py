@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models import base
 from models.losses import gradient_penalty, per_image
-from models.networks import Generator, Pyramid, check_image_shape, init_weights
+from models.networks import Generator, Pyramid, check_image_shape
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class Model(base.AnomalyModel):
     """Letters: B images a batch, Z = nz latents."""
 
     Config = Config
-    config: Config
 
     def build(self) -> None:
         check_image_shape(self.image_shape, power_of_two=False)

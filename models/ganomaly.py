@@ -51,7 +51,6 @@ class Model(base.AnomalyModel):
 
     Config = Config
     PUBLISHED = {"feature_matching": False, "restart_discriminator": True, "score_squared": True}
-    config: Config
 
     def build(self) -> None:
         check_image_shape(self.image_shape)

@@ -4,6 +4,8 @@ UNet, Encoder and Decoder have 4 x 4 convolutions and want powers of two, as in 
 Generator have 5 x 5 ones and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any size.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -43,13 +45,13 @@ class UNet(nn.Module):
         widths = [channels] + [width * min(2**level, 8) for level in range(levels)]
         self.skip = skip
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for level, (outer, inner) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for level, (outer, inner) in enumerate(pairwise(widths)):
             outermost, innermost = level == 0, level == levels - 1
-            down = [] if outermost else [nn.LeakyReLU(0.2)]
+            down: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
             down += [nn.Conv2d(outer, inner, 4, 2, 1, bias=False)]
             down += [] if outermost or innermost else [nn.BatchNorm2d(inner)]
             up_in = inner * 2 if skip and not innermost else inner
-            up = [nn.ReLU(), nn.ConvTranspose2d(up_in, outer, 4, 2, 1, bias=outermost)]
+            up: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(up_in, outer, 4, 2, 1, bias=outermost)]
             up += [nn.Tanh()] if outermost else [nn.BatchNorm2d(outer)]
             self.down.append(nn.Sequential(*down))
             self.up.append(nn.Sequential(*up))

@@ -54,7 +54,6 @@ class Model(base.AnomalyModel):
     Config = Config
     # The released code lets both terms reach the generator: only the restart differs.
     PUBLISHED = {"restart_discriminator": True}
-    config: Config
 
     def build(self) -> None:
         check_image_shape(self.image_shape)

@@ -48,7 +48,6 @@ class Model(base.AnomalyModel):
         "restart_critic": True,
         "penalise_sum": True,
     }
-    config: Config
 
     def build(self) -> None:
         check_image_shape(self.image_shape)

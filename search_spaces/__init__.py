@@ -1,4 +1,4 @@
-"""Search spaces. The folder is the registry: <model>.py holds SPACE, what is tuned of that model by default."""
+"""Search spaces. The folder is the registry: `<model>.py` holds SPACE, hyperparameter -> Optuna distribution."""
 
 import importlib
 from pathlib import Path
@@ -9,5 +9,10 @@ NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("*.py
 
 
 def get(model: str) -> dict[str, BaseDistribution]:
-    """The model's search space: hyperparameter -> distribution; empty where it has none."""
-    return dict(importlib.import_module(f"search_spaces.{model}").SPACE) if model in NAMES else {}
+    """The model's search space; KeyError where there is none."""
+    if model not in NAMES:
+        raise KeyError(f"no search space for '{model}' (there are: {', '.join(NAMES)})")
+    return importlib.import_module(f"search_spaces.{model}").SPACE
+
+
+__all__ = ["NAMES", "get"]

@@ -17,20 +17,17 @@ def page(
     studies: Mapping[str, Results], tables: Sequence[Table], drawings: Sequence[Drawing], warnings: Sequence[str]
 ) -> str:
     """The page's HTML: every text from a study is escaped, every figure is inside it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    figures = [
-        {"name": d.name, "caption": d.caption, "png": base64.b64encode(d.png).decode()} for d in drawings
-    ]  # fmt: skip
-    provenance = {name: {**flat(study.provenance), **flat(study.study)} for name, study in studies.items()}
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    provenance = {name: flat(study.provenance) | flat(study.study) for name, study in studies.items()}
     return environment.get_template("page.html.j2").render(
-        tables=tables, figures=figures, warnings=warnings, provenance=provenance
+        tables=tables, drawings=drawings, warnings=warnings, provenance=provenance
     )
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested choices as one level of texts: `hardware cpu`; what was not chosen is left out."""
+    """Nested choices as one level of texts (`hardware cpu`); what was not chosen is left out."""
     found: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):

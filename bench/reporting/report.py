@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -37,13 +38,16 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     made.append(tables.tuning_table(trials))
     shown = [table for table in made if table is not None]
 
+    files: dict[str, dict[str, Any]] = {t.name: {"md": t.markdown(), "csv": t.csv(), "tex": t.latex()} for t in shown}
+    for name, drawing in zip(file_names([d.name for d in drawings]), drawings, strict=True):
+        files[name] = {"pdf": drawing.pdf, "png": drawing.png}
+    if scores:
+        files["histogram"] = {"csv": joined(finals, scores).to_csv(index=False)}
+    files["index"] = {"html": page(studies, shown, drawings, warnings)}
     try:
-        files = [write(out / f"{t.name}.{kind}", content) for t in shown for kind, content in texts(t).items()]
-        for name, drawing in zip(file_names([d.name for d in drawings]), drawings, strict=True):
-            files += [write(out / f"{name}.pdf", drawing.pdf), write(out / f"{name}.png", drawing.png)]
-        if scores:
-            files.append(write(out / "histogram.csv", joined(finals, scores).to_csv(index=False)))
-        files.append(write(out / "index.html", page(studies, shown, drawings, warnings)))
+        for name, kinds in files.items():
+            for kind, content in kinds.items():
+                write(out / f"{name}.{kind}", content)
     except OSError as error:
         raise UserError(f"--out: {out} cannot be written ({error.strerror})") from None
 
@@ -51,20 +55,14 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         print(shown[0].markdown())
     for line in warnings:
         print(f"warning: {' '.join(line.split())}")
-    print("\n".join(["", "written:", *(f"  {file}" for file in files)]))
-
-
-def texts(table: Table) -> dict[str, str]:
-    return {"md": table.markdown(), "csv": table.csv(), "tex": table.latex()}
+    print("\nwritten:")
+    for name, kinds in files.items():
+        print("  " + ", ".join(str(out / f"{name}.{kind}") if i == 0 else f".{kind}" for i, kind in enumerate(kinds)))
 
 
 def joined(finals: pd.DataFrame, scores: tables.Scores) -> pd.DataFrame:
-    """All final runs' scores, one row an image and run."""
-    frames = [
-        scores[run.study, run.trial][["scores", "labels"]].assign(
-            study=run.study, model=run.model, **{"class": run.row}, seed=run.seed, trial=run.trial
-        )
-        for run in finals.itertuples()
-        if (run.study, run.trial) in scores
-    ]
-    return pd.concat(frames, ignore_index=True)
+    """All final runs' scores: one row an image and run."""
+    about = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
+    keys = [key for key in zip(finals["study"], finals["trial"], strict=True) if key in scores]
+    runs = pd.concat([scores[key][["scores", "labels"]] for key in keys], keys=keys, names=["study", "trial"])
+    return runs.reset_index(["study", "trial"]).merge(finals[about])[["scores", "labels", *about]]

@@ -10,27 +10,12 @@ import pandas as pd
 from bench.errors import UserError
 from bench.results import Results
 
-FLAGS = [
-    "model",
-    "dataset",
-    "dataroot",
-    "abnormal_class",
-    "normal_class",
-    "protocol",
-    "scoring_mode",
-    "test_order",
-    "selection",
-    "test_pool",
-    "select_on",
-    "epochs",
-    "image_size",
-    "channels",
-    "limit_train",
-    "limit_test",
-    "seed",
-    "precision",
-    "device",
-]
+FROM_STUDY = (
+    *("model", "dataset", "dataroot", "abnormal_class", "normal_class", "image_size", "channels", "limit_train"),
+    *("limit_test", "protocol", "scoring_mode", "test_order", "selection", "test_pool", "select_on"),
+    *("epochs", "seed", "precision", "device"),
+)
+FROM_ROW = ("model", "select_on", "epochs", "seed", "device")  # the row knows these better than the study
 
 
 def find(studies: Mapping[str, Results], trial: str) -> str:
@@ -39,7 +24,7 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
     for results in studies.values():
         for row in results.trials.to_dict("records"):
             if row["trial"] == trial:
-                return command(results.study, row)
+                return command(results.study, {str(name): value for name, value in row.items()})
             known.append(str(row["trial"]))
     near = difflib.get_close_matches(trial, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -48,21 +33,15 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
 
 def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """`python train.py …` with the study's choices, the row's task and seed, and every hyperparameter of the row."""
+    values = {name: study.get(name) for name in FROM_STUDY}
+    values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
     task = "normal_class" if row.get("task") == "one-class" else "abnormal_class"
-    own = {name: row.get(name) for name in ("model", "epochs", "seed", "select_on")}
-    if row.get("device") in ("cpu", "cuda"):
-        own["device"] = row["device"]  # where the study said auto
-    values = {name: study.get(name) for name in FLAGS} | {name: value for name, value in own.items() if given(value)}
     values |= {"abnormal_class": None, "normal_class": None, task: row["class"]}
     values |= {name.removeprefix("config_"): value for name, value in row.items() if name.startswith("config_")}
-    pairs = ((f"--{name}", text(value)) for name, value in values.items() if given(value))
-    return shlex.join(["python", "train.py", *(word for pair in pairs for word in pair)])
-
-
-def given(value: object) -> bool:
-    return bool(pd.notna(value))
+    words = [word for name, value in values.items() if pd.notna(value) for word in (f"--{name}", text(value))]
+    return shlex.join(["python", "train.py", *words])
 
 
 def text(value: object) -> str:
-    """A value as the command line reads it; a frame turns whole numbers to floats where another row has none."""
+    """A value as the command line reads it; a frame makes floats of whole numbers where another row has none."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,6 +1,8 @@
 """What a report says in tables: rows and scores in, tables and warnings out."""
 
+import itertools
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,39 +69,29 @@ def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[S
 def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
     """One row a study, model and class: seeds, auroc (mean), sd, low, high (95 % interval), row, column; warnings."""
     rows, warnings = [], []
-    for key, group in finals.groupby(KEY, sort=False):
+    for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
         runs = [scores[k] for k in zip(group["study"], group["trial"], strict=True) if k in scores]
         values, low, high = group["test_auroc"], np.nan, np.nan
         try:
             if len(runs) == len(group):
                 _, low, high = statistics.mean_interval([(run["labels"], run["scores"]) for run in runs])
         except ValueError as error:
-            warnings.append(f"{group['column'].iloc[0]}, {group['row'].iloc[0]}: no confidence interval ({error})")
-        figures = {"seeds": len(group), "auroc": values.mean(), "sd": values.std(), "low": low, "high": high}
-        rows.append(
-            {
-                **dict(zip(KEY, key, strict=True)),
-                **figures,
-                "row": group["row"].iloc[0],
-                "column": group["column"].iloc[0],
-            }
-        )
-    return pd.DataFrame(rows), warnings
+            warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
+        rows.append((*key, len(group), values.mean(), values.std(), low, high))
+    return pd.DataFrame(rows, columns=[*KEY, "row", "column", "seeds", "auroc", "sd", "low", "high"]), warnings
 
 
 def published(found: pd.DataFrame) -> pd.DataFrame:
-    """The published figures for the data, task and classes of an AUROC frame: its columns, and source and caveat."""
+    """The published figures for the data, task and classes of an AUROC frame, each with its source and caveat."""
     frames = []
     for path in sorted(PUBLISHED.glob("*.csv")):
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        # not followed by a digit: cifar10 is not cifar100
-        same_data = found["dataset"].str.lower().str.contains(re.escape(about["dataset"]) + r"(?!\d)", regex=True)
-        rows = found[same_data & (found["task"] == about["task"])].drop_duplicates("row")
+        # no digit after it: cifar100 is not cifar10
+        same_data = found["dataset"].str.contains(re.escape(about["dataset"]) + r"(?!\d)", case=False)
+        rows = found.loc[same_data & (found["task"] == about["task"]), ["dataset", "task", "class", "row"]]
         figures = pd.read_csv(path).rename(columns={"abnormal_class": "class"})
-        frames.append(
-            rows[["dataset", "task", "class", "row"]].merge(figures, on="class").assign(**about | {"dataset": None})
-        )
-        frames[-1]["dataset"] = about["dataset"]
+        figures = figures.assign(source=about["source"], caveat=about["caveat"])
+        frames.append(rows.drop_duplicates("row").merge(figures, on="class"))
     table = pd.concat(frames, ignore_index=True)
     return table.assign(column=table["model"] + ", published figure")
 
@@ -113,49 +105,38 @@ def auroc_table(found: pd.DataFrame, comparison: statistics.Comparison) -> Table
     """The main table: classes by models, published figures beside, the mean over the classes that all models have."""
     known = published(found)
     both = pd.concat([found, known], ignore_index=True)
-    order = {name: list(dict.fromkeys(both[name])) for name in ("row", "column")}
-    text = both.assign(
-        text=[spread(*r) for r in both.reindex(columns=["auroc", "sd", "low", "high"]).itertuples(index=False)]
-    )
-    frame = text.pivot(index="row", columns="column", values="text").reindex(order["row"], columns=order["column"])
+    figures = both[["auroc", "sd", "low", "high"]].itertuples(index=False, name=None)
+    both["text"] = list(itertools.starmap(spread, figures))
+    frame = both.pivot(index="row", columns="column", values="text")
+    frame = frame.reindex(both["row"].unique(), columns=both["column"].unique()).reset_index(names="class")
     common = shared(found).index
-    best = set(comparison.ranks.loc[comparison.ranks["best"], "model"])
+    best = comparison.ranks.loc[comparison.ranks["best"], "model"].tolist()
     if len(common) > 1:
-        means = both[both["row"].isin(common)].groupby("column")["auroc"].agg(["mean", "size"])
-        label = "mean" if len(common) == len(frame) else f"mean of {len(common)} shared classes"
-        frame.loc[label] = [
-            f"{means['mean'][c]:.3f}{' *' if c in best else ''}" if means["size"].get(c) == len(common) else None
-            for c in frame.columns
-        ]
-    seeds = sorted(set(found["seeds"]))
-    notes = [
-        "One seed [95 % confidence interval over test images only; where another seed would lie is unknown]."
-        if seeds == [1]
-        else f"Mean ± standard deviation over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds "
-        "[95 % confidence interval over seeds and test images]."
-    ]
+        columns = both[both["row"].isin(common)].groupby("column")["auroc"]
+        means = columns.mean()[columns.size() == len(common)]
+        last = {name: f"{mean:.3f}{' *' if name in best else ''}" for name, mean in means.items()}
+        last["class"] = "mean" if len(common) == len(frame) else f"mean of {len(common)} shared classes"
+        frame = pd.concat([frame, pd.DataFrame([last])], ignore_index=True)
+    seeds = " to ".join(map(str, sorted({found["seeds"].min(), found["seeds"].max()})))
+    notes = [f"Mean ± standard deviation over {seeds} seeds [95 % confidence interval over seeds and test images]."]
+    if seeds == "1":
+        notes = ["One seed [95 % confidence interval over test images only; where another seed would lie is unknown]."]
     if best:
         notes.append("* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05).")
     elif found["column"].nunique() > 1:
-        notes.append(
-            "No model is marked as best: "
-            + ("the test does not support it." if comparison.tested else untested(comparison))
-        )
+        reason = "the test does not support it." if comparison.tested else untested(comparison)
+        notes.append(f"No model is marked as best: {reason}")
     notes.append(baselines_ahead(found))
-    notes += [f"Published figures: {r.source}; {r.caveat}." for r in known.drop_duplicates("source").itertuples()]
-    measured = found.assign(source="measured")
-    data = pd.concat([measured, known[[*KEY[1:3], "model", "class", "auroc", "source"]]], ignore_index=True)
-    return Table(
-        "auroc",
-        "AUROC by class and model",
-        frame.rename_axis("class", axis=0).reset_index().rename_axis(None, axis=1),
-        " ".join(filter(None, notes)),
-        data.drop(columns=["row", "column"]),
-    )
+    sources = (known["source"] + "; " + known["caveat"]).unique()
+    notes += [f"Published figures: {source}." for source in sources]
+    data = both.assign(source=both["source"].fillna("measured")).drop(columns=["row", "column", "text", "caveat"])
+    return Table("auroc", "AUROC by class and model", frame, " ".join(filter(None, notes)), data)
 
 
 def spread(mean: float, sd: float, low: float, high: float) -> str:
-    return f"{mean:.3f}" + (f" ± {sd:.3f}" if sd == sd else "") + (f" [{low:.3f}, {high:.3f}]" if low == low else "")
+    """`0.812 ± 0.013 [0.790, 0.835]`, without what is NaN."""
+    texts = (mean, f"{mean:.3f}"), (sd, f" ± {sd:.3f}"), (low, f" [{low:.3f}, {high:.3f}]")
+    return "".join(text for value, text in texts if not math.isnan(value))
 
 
 def untested(comparison: statistics.Comparison) -> str:
@@ -180,18 +161,15 @@ def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
     if "test_auroc" not in epochs:
         return None
     best = epochs.groupby(["study", "trial"])["test_auroc"].max().rename("oracle").reset_index()
-    table = (
-        finals.merge(best, on=["study", "trial"])
-        .groupby(["row", "column"], sort=False)[["test_auroc", "oracle"]]
-        .mean()
-    )
-    table = table.dropna().reset_index().set_axis(["class", "model", "AUROC", "oracle (upper bound)"], axis=1)
-    if table.empty:
+    runs = finals.merge(best, on=["study", "trial"]).dropna(subset="oracle")
+    if runs.empty:
         return None
-    table["gap"] = table.iloc[:, 3] - table.iloc[:, 2]
+    table = runs.groupby(["row", "column"], sort=False)[["test_auroc", "oracle"]].mean().reset_index()
+    table["gap"] = table["oracle"] - table["test_auroc"]
+    table.columns = pd.Index(["class", "model", "AUROC", "oracle (upper bound)", "gap"])
     note = (
-        "Means over seeds. The oracle takes each run's best epoch on the test images: no honest selection can do better, "
-        "and it is no result. The gap is what choosing on the test set would have added."
+        "Means over seeds. The oracle takes each run's best epoch on the test images: an upper bound on any selection "
+        "of an epoch, and no result. The gap is what choosing on the test set would add."
     )
     return Table("oracle", "Chosen epoch against the best epoch on test", table, note)
 
@@ -203,68 +181,51 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
         return None
     groups = finals.groupby(["row", "column"], sort=False)[columns]
     mean, sd = groups.mean(), groups.std()
-    text = mean.copy().astype(object)
+    text = mean.astype(object)
     for name in columns:
-        text[name] = [
-            spread(m, s, np.nan, np.nan) if m == m else None for m, s in zip(mean[name], sd[name], strict=True)
-        ]
-    names = {"row": "class", "column": "model"} | METRICS
+        text[name] = [spread(m, s, math.nan, math.nan) or None for m, s in zip(mean[name], sd[name], strict=True)]
+    text, mean = (t.reset_index().rename(columns={"row": "class", "column": "model"} | METRICS) for t in (text, mean))
     note = "Mean ± standard deviation over seeds. EER and best F1 take their threshold from the test images."
-    return Table(
-        "metrics",
-        "Other metrics",
-        text.reset_index().rename(columns=names),
-        note,
-        mean.reset_index().rename(columns=names),
-    )
+    return Table("metrics", "Other metrics", text, note, mean)
 
 
 def tuning_table(trials: pd.DataFrame) -> Table | None:
     """The winner's validation objective beside that of the model's default configuration (number 0)."""
     tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error") & trials["objective"].notna()]
-    winners = trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"]
+    winners = trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
     rows = []
     for key, group in tuning.groupby(KEY, sort=False):
-        numbered = group.drop_duplicates("number").set_index("number")
-        number = winners.get(key, np.nan)
-        winner = numbered.loc[number if number in numbered.index else numbered["objective"].idxmax()]
-        default = numbered.loc[0] if 0 in numbered.index else winner * np.nan
-        rows.append(
-            {
-                "class": winner["row"],
-                "model": winner["column"],
-                "configurations": len(numbered),
-                "default": default["objective"],
-                "winner": winner["objective"],
-                "gain": winner["objective"] - default["objective"],
-                "changed": changes(winner, default),
-            }
-        )
+        tried = group.drop_duplicates("number").set_index("number")
+        number: Any = winners.get(key) if winners.get(key) in tried.index else tried["objective"].idxmax()
+        winner: Any = tried.loc[number]
+        default: Any = tried.loc[0] if 0 in tried.index else pd.Series(index=tried.columns, dtype=object)
+        gain = winner["objective"] - default["objective"]
+        figures = (len(tried), default["objective"], winner["objective"], gain)
+        rows.append((winner["row"], winner["column"], *figures, changes(winner, default)))
     note = (
-        "Validation objective (what was maximised). The winner is the best of many on this very signal, which flatters it; "
-        "the test figures are free of that."
+        "Validation objective (what was maximised). The winner is the best of many on this very signal, which flatters "
+        "it; the test figures are free of that."
     )
-    return Table("tuning", "What tuning gained", pd.DataFrame(rows), note) if rows else None
+    columns = ["class", "model", "configurations", "default", "winner", "gain", "changed"]
+    return Table("tuning", "What tuning gained", pd.DataFrame(rows, columns=columns), note) if rows else None
 
 
 def changes(winner: pd.Series, default: pd.Series) -> str:
     """The winner's hyperparameters where they differ from the default's: `lr=0.001, nz=64`."""
-    names = [
-        n for n in winner.index if str(n).startswith("config_") and pd.notna(winner[n]) and winner[n] != default[n]
-    ]
-    values = {n.removeprefix("config_"): winner[n] for n in names}
-    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in values.items()) or "nothing"
+    names = [name for name in map(str, winner.index) if name.startswith("config_") and pd.notna(winner[name])]
+    changed = {name.removeprefix("config_"): winner[name] for name in names if winner[name] != default[name]}
+    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in changed.items()) or "nothing"
 
 
 def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     """AUROC of each part of the anomaly score by itself, mean over seeds."""
     rows: list[dict[str, Any]] = []
-    for run in finals.itertuples():
-        frame = scores.get((run.study, run.trial), pd.DataFrame())
-        parts = [name for name in frame if str(name).startswith("part_") and np.isfinite(frame[name]).all()]
-        areas = {name.removeprefix("part_"): metrics.auroc(frame["labels"], frame[name]) for name in parts}
-        if areas:
-            rows.append({"class": run.row, "model": run.column, "whole score": run.test_auroc, **areas})
+    for run in finals.to_dict("records"):
+        frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
+        parts = [name for name in map(str, frame) if name.startswith("part_") and np.isfinite(frame[name]).all()]
+        if parts:
+            areas = {name.removeprefix("part_"): metrics.auroc(frame["labels"], frame[name]) for name in parts}
+            rows.append({"class": run["row"], "model": run["column"], "whole score": run["test_auroc"]} | areas)
     if not rows:
         return None
     table = pd.DataFrame(rows).groupby(["class", "model"], sort=False).mean().reset_index()
@@ -277,21 +238,20 @@ def comparison_tables(comparison: statistics.Comparison) -> list[Table]:
     """Average ranks, and the tests of all pairs."""
     if len(comparison.ranks) < 2 or comparison.classes < 2:
         return []
-    verdicts = {True: "differ", False: "not told apart"} if comparison.tested else {False: "not tested"}
+    verdicts = {True: "differ", False: "not told apart" if comparison.tested else "not tested"}
     pairs = comparison.pairs.assign(verdict=comparison.pairs["differ"].map(verdicts)).drop(columns="differ")
     shown = pairs.rename(columns={"better": "higher mean", "worse": "lower mean", "p_holm": "p (Holm)"})
     for name in ("p", "p (Holm)"):
         shown[name] = ["<0.001" if p < 0.001 else p for p in shown[name]]
     ranks = comparison.ranks.rename(columns={"mean": "mean AUROC", "average_rank": "average rank"}).drop(columns="best")
-    friedman = (
-        f" Friedman's test: p = {comparison.friedman_p:.3g}." if comparison.friedman_p == comparison.friedman_p else ""
-    )
+    over = f"Over {comparison.classes} classes."
+    friedman = "" if math.isnan(comparison.friedman_p) else f" Friedman's test: p = {comparison.friedman_p:.2g}."
     note = (
-        f"Over {comparison.classes} classes. Paired Wilcoxon signed-rank tests, two-sided, with Holm's correction. The test "
-        "takes classes for independent, but they share training images, so that the true p is higher."
+        f"{over} Paired two-sided Wilcoxon signed-rank tests with Holm's correction. The test takes classes for "
+        "independent, but they share training images, so these p-values are optimistic."
     )
     return [
-        Table("ranks", "Average ranks (1 is best)", ranks, f"Over {comparison.classes} classes.{friedman}"),
+        Table("ranks", "Average ranks (1 is best)", ranks, over + friedman),
         Table(
             "comparison", "Which differences hold", shown, note if comparison.tested else untested(comparison), pairs
         ),

@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +23,7 @@ _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
 
 @dataclass(frozen=True)
 class Table:
-    """A table for readers (frame: texts and numbers), with what they must know of it, and its figures in full (data)."""
+    """A table as it is shown (frame), what its readers must know (note), and its figures in full (data; or frame)."""
 
     name: str
     title: str
@@ -51,8 +52,8 @@ class Table:
         return frame.to_latex(index=False, escape=False, caption=caption, label=f"tab:{self.name}", position="htbp")
 
 
-def cell(value: object) -> str:
-    if value is None or value != value:  # NaN
+def cell(value: Any) -> str:
+    if pd.isna(value):
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else " ".join(str(value).split())
 

@@ -118,7 +118,7 @@ class Planner(Searcher):
                 return False
             number = group.asked
             group.asked += 1
-            # An interrupted command's configuration is taken as it was: a parallel search proposes by what was known then.
+            # What an interrupted command proposed is kept: a parallel search proposes by what was known then.
             config = self.recorded(group, number) or group.default | group.search.ask(number)
             group.queue.extend(
                 Job(f"{group.model}-{cls}-{number:03d}", "tuning", group.model, cls, number, self.study.seed, config)

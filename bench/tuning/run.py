@@ -21,9 +21,11 @@ import ray
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
+from bench import rows
+from bench.display import Board
+from bench.prepare import Prepared
 from bench.progress import Progress
-from bench.protocols import Protocol, Split, Task
-from bench.results import Store
+from bench.results import Store, read_rows
 from bench.space import space_of
 from bench.study import Study
 from bench.training import test_metrics
@@ -37,8 +39,17 @@ RETRIES = 2  # of a run whose process died; an exception in the run itself is fi
 class Recorder(Callback):
     """Writes each result to the study's folder and tells the planner and the screen."""
 
-    def __init__(self, store: Store, planner: Planner, progress: Progress, common: dict[str, Any], study: Study):
-        self.store, self.planner, self.progress, self.common, self.study = store, planner, progress, common, study
+    def __init__(
+        self,
+        study: Study,
+        store: Store,
+        planner: Planner,
+        common: dict[str, Any],
+        progress: Progress,
+        board: Board | None,
+    ):
+        self.store, self.planner, self.progress = store, planner, progress
+        self.common, self.study, self.board = common, study, board
         self.scores: dict[str, Any] = {}
         self.seconds: dict[str, tuple[float, float]] = {}
         self.deaths: dict[str, int] = {}
@@ -56,23 +67,13 @@ class Recorder(Callback):
         self.seconds[job.trial] = (trained + record["train_seconds"], scored + record["score_seconds"])
         self.store.add_epoch({"trial": job.trial, "kind": job.kind, "model": job.model, "class": job.cls} | record)
         self.progress.epoch(job.trial, record, self.study.epochs)
+        if self.board:
+            self.board.add(job.trial, record)
 
     def row(self, job: Job, config: dict[str, Any]) -> dict[str, Any]:
-        tried = {f"tried_{name}": value for name, value in job.config.items() if config[name] != value}  # PBT moved on
-        return (
-            {
-                "trial": job.trial,
-                "kind": job.kind,
-                "status": "done",
-                "error": None,
-                "model": job.model,
-                "class": job.cls,
-            }
-            | {"number": job.number, "seed": job.seed}
-            | self.common
-            | {f"config_{name}": value for name, value in config.items()}
-            | tried
-        )
+        about = {"model": job.model, "cls": job.cls, "number": job.number, "seed": job.seed}
+        started = rows.start(job.trial, job.kind, **about, config=config, common=self.common)  # type: ignore[arg-type]
+        return started | {f"tried_{name}": value for name, value in job.config.items() if config[name] != value}
 
     def finish(self, job: Job, row: dict[str, Any], scores: Any = None) -> None:
         trained, scored = self.seconds.pop(job.trial, (None, None))
@@ -89,13 +90,7 @@ class Recorder(Callback):
         if "record" not in last or (self.planner.stopped and not self.ended(last, trial)):
             return  # never started, or cut off: its job is left for --resume
         best = dict(last["best"])
-        config = best.pop("config")
-        seen = {name: value for name, value in best.items() if name.startswith("val_")}
-        row = (
-            self.row(job, config)
-            | seen
-            | {"epoch": best["epoch"], "epochs": last["record"]["epoch"], "objective": best["objective"]}
-        )
+        row = self.row(job, best.pop("config")) | rows.outcome(best, last["record"]["epoch"])
         row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
         scores = self.scores.pop(job.trial, None)
         if scores is not None:
@@ -125,30 +120,31 @@ def resources(study: Study, device: str) -> dict[str, float]:
     return {"cpu": study.cpus_per_trial or 1} | ({"gpu": gpus} if device == "cuda" else {})
 
 
-def run(
-    study: Study,
-    tasks: list[Task],
-    splits: dict[str, Split],
-    store: Store,
-    done: list[dict],
-    common: dict,
-    shared: dict,
-) -> Planner:
-    """Runs what is left of a study. `done`: rows of trials that need not run again; `common`: columns of every row;
-    `shared`: what all runs have in common (protocol, epochs, select_on, device, precision)."""
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], board: Board | None) -> Planner:
+    """Runs what is left of a study; `common`: columns of every row."""
+    done = read_rows(store.path / "trials.jsonl")
+    shared = {
+        "protocol": dataclasses.asdict(ready.protocol),
+        "epochs": study.epochs,
+        "select_on": ready.select_on,
+        "device": ready.device,
+        "precision": study.precision,
+    }
+    own = not ray.is_initialized()  # a caller's Ray stays up
+    if own:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     scratch = Path(tempfile.mkdtemp(prefix=".ray-", dir=store.path))  # checkpoints of paused trials; gone at the end
     try:
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
-        need = resources(study, shared["device"])
+        need = resources(study, ready.device)
 
         def slots() -> int:
             there = ray.cluster_resources()
             return max(1, int(min(there.get(name.upper(), 0) / amount for name, amount in need.items() if amount)))
 
         spaces = {model: space_of(study, model) for model in study.model}
-        planner = Planner(study, tasks, done, slots)
-        refs = {cls: ray.put(split) for cls, split in splits.items()}
+        planner = Planner(study, ready.tasks, done, slots)
+        refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
         with Progress(planner.runs(), study.epochs, len(done)) as progress:
             Tuner(
@@ -162,7 +158,7 @@ def run(
                 run_config=RunConfig(
                     name="tune",
                     storage_path=str(scratch.resolve()),
-                    callbacks=[Recorder(store, planner, progress, common, study)],
+                    callbacks=[Recorder(study, store, planner, common, progress, board)],
                     failure_config=FailureConfig(max_failures=0),
                     checkpoint_config=CheckpointConfig(num_to_keep=2),
                     verbose=0,
@@ -170,15 +166,6 @@ def run(
             ).fit()
         return planner
     finally:
-        ray.shutdown()
+        if own:
+            ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def shared_of(study: Study, protocol: Protocol, select_on: str, device: str) -> dict[str, Any]:
-    return {
-        "protocol": dataclasses.asdict(protocol),
-        "epochs": study.epochs,
-        "select_on": select_on,
-        "device": device,
-        "precision": study.precision,
-    }

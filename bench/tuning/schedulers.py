@@ -34,7 +34,7 @@ def mutations(space: Space) -> dict[str, Any]:
     return found
 
 
-def bounds(space: Space) -> dict[str, list[float]]:
+def bounds(space: Space) -> dict[str, Any]:
     """What PB2 may change in mid-training: the real-valued ranges."""
     return {name: [d.low, d.high] for name, d in changeable(space).items() if isinstance(d, FloatDistribution)}
 
@@ -94,7 +94,7 @@ class PerTask(TrialScheduler):
         job = trial.config[JOB]
         return (job["model"], job["class"], job["kind"])
 
-    def scheduler(self, trial: Trial, controller: Any) -> tuple[TrialScheduler, _TaskView]:
+    def scheduler(self, trial: Trial, controller: Any) -> tuple[TrialScheduler, Any]:
         key = self.key(trial)
         if key not in self.schedulers:
             self.schedulers[key] = FIFOScheduler() if key[2] == "final" else self.make(key[0])
@@ -124,7 +124,8 @@ class PerTask(TrialScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         for key, scheduler in self.schedulers.items():
-            if trial := scheduler.choose_trial_to_run(_TaskView(tune_controller, self.trials[key])):
+            view: Any = _TaskView(tune_controller, self.trials[key])
+            if trial := scheduler.choose_trial_to_run(view):
                 return trial
         return None
 

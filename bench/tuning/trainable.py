@@ -52,5 +52,5 @@ class EpochTrainable(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self.run.checkpoint(), Path(checkpoint_dir) / "run.pt")
 
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
+    def load_checkpoint(self, checkpoint_dir: Any) -> None:
         self.run.restore(torch.load(Path(checkpoint_dir) / "run.pt", weights_only=True))

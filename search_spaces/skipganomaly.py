@@ -1,0 +1,14 @@
+"""Skip-GANomaly. The weights cover the grid published for Skip-WGANomaly."""
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+SPACE: dict[str, BaseDistribution] = {
+    "w_con": FloatDistribution(25, 75),
+    "w_lat": FloatDistribution(0.5, 2, log=True),
+    "w_adv": FloatDistribution(0.5, 2, log=True),
+    "lr": FloatDistribution(2e-5, 2e-3, log=True),
+    "lr_discriminator": FloatDistribution(2e-5, 2e-3, log=True),
+    "beta1": FloatDistribution(0, 0.9),
+    "nz": IntDistribution(25, 400, log=True),
+    "score_lat": FloatDistribution(0, 1),
+}

@@ -1,0 +1,201 @@
+"""The scripts as a user meets them: the spellings that work, and one clear line for every mistake."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import train
+import train_tune
+from bench import results
+from bench.cli import run_main
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["--dataset", "digits", "--abnormal_class", "3"]
+
+
+def write_images(folder: Path, count: int, value: int = 0) -> None:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(value)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+
+
+@pytest.fixture
+def wganomaly_folder(tmp_path: Path) -> Path:
+    """Skip-WGANomaly's layout: train/0.normal, test/0.normal, test/1.abnormal."""
+    folder = tmp_path / "images"
+    write_images(folder / "train" / "0.normal", 40, 1)
+    write_images(folder / "test" / "0.normal", 8, 2)
+    write_images(folder / "test" / "1.abnormal", 6, 3)
+    return folder
+
+
+def fails(capsys: pytest.CaptureFixture, script, arguments: list[str], tmp_path: Path) -> str:
+    """Runs a script that must fail: its one line on stderr. Nothing is written."""
+    out = tmp_path / "results"
+    before = set(out.rglob("*")) if out.exists() else set()
+    with pytest.raises(SystemExit) as stop:
+        run_main(lambda: script.main([*arguments, "--results_dir", str(out), "--dataroot", str(tmp_path / "data")]))
+    assert stop.value.code == 2
+    assert (set(out.rglob("*")) if out.exists() else set()) == before
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "Traceback" not in line
+    return line
+
+
+MISTAKES = [
+    (["--model", "w_skipganomoly"], ["--model", "did you mean 'w_skipganomaly'", "ganomaly"]),
+    (["--dataset", "cifar11"], ["--dataset", "did you mean 'cifar10'", "digits"]),
+    (["--dataset", "no/such/folder"], ["no/such/folder"]),
+    (["--abnormal_class", "bird"], ["--abnormal_class", "bird", "0, 1, 2"]),
+    (["--normal_class", "3"], ["--abnormal_class", "--normal_class"]),
+    (["--image_size", "20"], ["--image_size", "16", "256"]),
+    (["--image_size", "512"], ["--image_size", "16", "256"]),
+    (["--channels", "2"], ["--channels"]),
+    (["--batch_size", "5000"], ["--batch_size", "5000"]),
+    (["--epochs", "0"], ["--epochs", "1 or more"]),
+    (["--epochs", "many"], ["--epochs"]),
+    (["--limit_train", "-5"], ["--limit_train"]),
+    (["--limit_train", "4"], ["--limit_train"]),
+    (["--precision", "float16"], ["--precision", "bfloat16"]),
+    (["--select_on", "test_auroc"], ["--select_on", "val_auroc"]),
+    (["--name", "../elsewhere"], ["--name"]),
+    (["--no_such_flag"], ["--no_such_flag"]),
+]
+TUNE_MISTAKES = [
+    (["--scheduler", "ashaa"], ["--scheduler", "did you mean 'asha'"]),
+    (["--searcher", "bayes"], ["--searcher", "tpe"]),
+    (["--seeds", "0"], ["--seeds"]),
+    (["--trials", "-1"], ["--trials"]),
+    (["--space", "w_con"], ["--space", "w_con"]),
+    (["--space", "w_con=5..1"], ["--space", "below"]),
+    (["--space", "w_con=a,b"], ["--space", "'a'"]),
+    (["--space", "w_cno=1,2"], ["--space", "did you mean 'w_con'"]),
+    (["--space", "lr=0..1:log"], ["--space", "log"]),
+    (["--space", "nz=0,10"], ["nz", "1 or more"]),
+    (["--set", "ngf"], ["--set", "NAME=VALUE"]),
+    (["--set", "skip=maybe"], ["--set", "skip"]),
+    (["--time_budget", "soon"], ["--time_budget", "2h"]),
+    (["--gpus_per_trial", "-1"], ["--gpus_per_trial"]),
+    (["--scheduler", "pb2", "--space", "nz=10,20"], ["pb2", "range"]),
+    (["--resume"], ["--resume", "--name"]),
+    (["--resume", "--name", "never_was"], ["never_was"]),
+]
+
+
+@pytest.mark.parametrize(("flags", "words"), MISTAKES, ids=lambda value: " ".join(value))
+@pytest.mark.parametrize("script", [train, train_tune], ids=["train", "train_tune"])
+def test_mistakes(capsys, tmp_path: Path, script, flags: list[str], words: list[str]) -> None:
+    line = fails(capsys, script, [*SMALL, *flags], tmp_path)
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(("flags", "words"), TUNE_MISTAKES, ids=lambda value: " ".join(value))
+def test_tuning_mistakes(capsys, tmp_path: Path, flags: list[str], words: list[str]) -> None:
+    line = fails(capsys, train_tune, [*SMALL, *flags], tmp_path)
+    for word in words:
+        assert word in line
+
+
+def test_hyperparameter_mistakes(capsys, tmp_path: Path) -> None:
+    assert "lr must be" in fails(capsys, train, [*SMALL, "--lr", "-1"], tmp_path)
+    assert "--skip" in fails(capsys, train, [*SMALL, "--skip", "perhaps"], tmp_path)
+    assert "--w_cno" in fails(capsys, train, [*SMALL, "--w_cno", "5"], tmp_path)
+
+
+def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert str(empty) in fails(capsys, train, ["--dataset", str(empty)], tmp_path)
+    line = fails(capsys, train, ["--dataset", str(wganomaly_folder), "--abnormal_class", "scratch"], tmp_path)
+    assert "scratch" in line
+    assert "0.normal" in line
+    broken = wganomaly_folder / "train" / "0.normal" / "7.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    assert "7.png" in fails(capsys, train, ["--dataset", str(wganomaly_folder)], tmp_path)
+
+
+def test_existing_study_is_never_overwritten(capsys, tmp_path: Path) -> None:
+    there = tmp_path / "results" / "mine"
+    there.mkdir(parents=True)
+    (there / "precious.txt").write_text("kept")
+    for script in (train, train_tune):
+        assert "mine exists already" in fails(capsys, script, [*SMALL, "--name", "mine"], tmp_path)
+    assert (there / "precious.txt").read_text() == "kept"
+
+
+def test_mistakes_as_a_process(tmp_path: Path) -> None:
+    """The real thing once: exit status, one line, in under 10 s."""
+    command = [sys.executable, str(ROOT / "train_tune.py"), "--model", "ganomoly", "--dataset", "digits"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --model: there is no 'ganomoly'")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_writes_a_study(capsys, tmp_path: Path) -> None:
+    """Users' known spellings; rows, scores and the chosen epoch agree with one another."""
+    flags = [
+        "--isize",
+        "32",
+        "--nc",
+        "1",
+        "--niter",
+        "2",
+        "--batchsize",
+        "32",
+        "--w_con",
+        "50",
+        "--w_lat",
+        "1",
+        "--w_adv",
+        "1",
+    ]
+    small = ["--ngf", "4", "--ndf", "4", "--limit_train", "200", "--limit_test", "100", "--model", "w_skipganomaly"]
+    assert train.main([*SMALL, *flags, *small, "--display", "--results_dir", str(tmp_path), "--name", "one"]) == 0
+    found = results.read(tmp_path / "one")
+    row = found.trials.iloc[0]
+    assert (row.kind, row.status, row.config_w_con, row.config_batch_size) == ("final", "done", 50, 32)
+    assert len(found.epochs) == 2
+    chosen = found.epochs.set_index("epoch").loc[row.epoch]
+    assert chosen.val_auroc == found.epochs.val_auroc.max() == row.val_auroc
+    assert chosen.test_auroc == pytest.approx(row.test_auroc)
+    assert len(found.scores(row.trial)) == 100
+    assert "next: python report.py" in capsys.readouterr().out
+
+
+def test_train_on_skip_wganomalys_folder(tmp_path: Path, wganomaly_folder: Path) -> None:
+    """No class is named and no abnormal training image exists: the unseen class is abnormal, val_loss chooses."""
+    flags = ["--dataset", str(wganomaly_folder), "--isize", "32", "--niter", "1", "--batchsize", "16", "--ngf", "4"]
+    assert (
+        train.main([*flags, "--ndf", "4", "--results_dir", str(tmp_path), "--name", "f", "--dataroot", str(tmp_path)])
+        == 0
+    )
+    row = results.read(tmp_path / "f").trials.iloc[0]
+    assert (row["class"], row.select_on) == ("1.abnormal", "val_loss")
+    assert (row.n_test_normal, row.n_test_abnormal) == (8, 6)
+
+
+def test_help_teaches(capsys) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--model", "skipganomaly", "--help"])
+    text = capsys.readouterr().out
+    assert "--lr_discriminator" in text
+    assert "examples:" in text
+    with pytest.raises(SystemExit):
+        train_tune.main(["--help"])
+    assert "--time_budget" in capsys.readouterr().out
+
+
+def test_list(capsys) -> None:
+    assert train_tune.main(["--list"]) == 0
+    text = capsys.readouterr().out
+    for name in ("w_skipganomaly", "digits", "asha", "tpe"):
+        assert name in text

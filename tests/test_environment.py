@@ -1,0 +1,22 @@
+"""The ways to install the project agree with one another."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_environment_yml_has_the_locked_versions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    locked = {package["name"]: package.get("version") for package in lock["package"]}
+    wanted = []
+    for requirement in project["dependencies"]:
+        name, extra = re.match(r"([\w-]+)(\[\w+\])?", requirement).groups()  # type: ignore[union-attr]
+        wanted.append(f"{name}{extra or ''}=={locked[name]}")
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert next(entry for entry in conda if isinstance(entry, dict))["pip"] == wanted
+    assert f"python{project['requires-python']}" in conda

@@ -1,0 +1,459 @@
+"""The report: tables, figures, page and command, on small studies written as plain files."""
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import report
+from bench import metrics, results
+from bench.errors import UserError
+from bench.reporting import cautions, figures, reproduce, tables
+from bench.reporting.writers import Table, file_names
+from bench.statistics import compare
+
+ROOT = Path(__file__).parents[1]
+HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
+
+
+MODELS, CLASSES = ("w_skipganomaly", "pca"), ("bird", "cat")
+
+
+def make_study(folder: Path, *, models=MODELS, classes=CLASSES, seeds=(1, 2, 3), study=None, provenance=None) -> Path:
+    """A finished study as files: the first model's scores are the worst, the last one's the best."""
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1], [60, 30])
+    choices = {"model": list(models), "dataset": "cifar10", "dataroot": "my data", "abnormal_class": list(classes)}
+    choices |= {"protocol": "sound", "selection": None, "epochs": 3, "limit_test": 200, "seed": 0}
+    choices |= {"precision": "float32", "device": "auto", "select_on": "val_auroc"} | (study or {})
+    made = {"commit": "abc", "dirty": False, "dataset": {"name": "cifar10", "fingerprint": "f"}} | (provenance or {})
+    trials, epochs = [], []
+    for (level, model), (place, name) in itertools.product(enumerate(models), enumerate(classes)):
+        base = {"model": model, "dataset": "cifar10", "task": "leave-one-class-out", "class": name}
+        base |= {"protocol": "sound", "status": "done", "error": None, "select_on": "val_auroc", "epoch": 2}
+        base |= {"epochs": 3, "device": "cpu", "config_skip": True}
+        for number in range(3):
+            row = {"trial": f"tune-{level}-{place}-{number}", "kind": "tuning", "number": number, "seed": 0}
+            trials.append(base | row | {"objective": 0.5 + 0.1 * number, "config_lr": 0.001 * (number + 1)})
+        for seed in seeds:
+            strong, weak = rng.normal(size=90) + (1 + level) * labels, rng.normal(size=90)
+            scores = strong + 0.1 * weak
+            trial, area = f"final-{level}-{place}-{seed}", metrics.auroc(labels, scores)
+            row = {"trial": trial, "kind": "final", "number": 2, "seed": seed, "config_lr": 0.003, "objective": 0.7}
+            row |= {"test_auroc": area, "test_ap": 0.5, "test_f1": 0.25, "config_nz": 100 if level else None}
+            trials.append(base | row)
+            path = folder / "scores" / trial / "histogram.csv"
+            path.parent.mkdir(parents=True)
+            columns = {"scores": scores, "labels": labels, "part_reconstruction": strong, "part_latent": weak}
+            pd.DataFrame(columns).to_csv(path, index=False)
+            row = {"trial": trial, "kind": "final", "model": model, "class": name}
+            for epoch in (1, 2, 3):
+                by_epoch = {"epoch": epoch, "val_auroc": 0.6 + 0.05 * epoch, "test_auroc": area + 0.01 * (epoch - 2)}
+                epochs.append(row | by_epoch)
+    write_rows(folder / "trials.jsonl", trials)
+    write_rows(folder / "epochs.jsonl", epochs)
+    (folder / "study.json").write_text(json.dumps({"study": choices, "provenance": made}))
+    return folder
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def edit(folder: Path, change) -> Path:
+    """The study with each trial row as `change` gives it; None drops the row."""
+    rows = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    write_rows(folder / "trials.jsonl", [row for row in map(change, rows) if row is not None])
+    return folder
+
+
+def run(*arguments: object, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    command = [sys.executable, *python, "report.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def load(*folders: Path):
+    """What the report works on: studies, trials, epochs, final runs, scores, AUROC by study, model and class."""
+    studies = {folder.name: results.read(folder) for folder in folders}
+    trials, epochs = tables.join(studies)
+    finals = tables.tested(trials)
+    scores, _ = tables.read_scores(studies, finals)
+    return studies, trials, epochs, finals, scores, tables.auroc(finals, scores)[0]
+
+
+def auroc_table(found: pd.DataFrame) -> Table:
+    return tables.auroc_table(found, compare(tables.shared(found)))
+
+
+def test_auroc_table_has_mean_spread_interval_and_published_figures(tmp_path):
+    *_, finals, _, found = load(make_study(tmp_path / "s"))
+    frame = auroc_table(found).frame.set_index("class")
+    runs = finals.query("model == 'pca' and `class` == 'bird'")["test_auroc"]
+    assert frame.loc["bird", "pca"].startswith(f"{runs.mean():.3f} ± {runs.std():.3f} [0.")
+    assert frame.loc[
+        "bird", ["w_skipganomaly, published figure", "w_skipganomaly_noskip, published figure"]
+    ].tolist() == ["0.660", "0.466"]
+    mean = finals.query("model == 'pca'")["test_auroc"].mean()
+    assert frame.loc["mean", "pca"] == f"{mean:.3f}"
+    assert frame.loc["mean", "w_skipganomaly, published figure"] == "0.684"  # of 0.660 and 0.709
+    row = found.query("model == 'pca' and `class` == 'bird'").iloc[0]
+    assert row["low"] < row["auroc"] < row["high"]
+    assert row["seeds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"dataset": "data/cifar10_jpeg"}, True),
+        ({"dataset": "CIFAR10"}, True),
+        ({"dataset": "cifar100"}, False),
+        ({"dataset": "digits"}, False),
+        ({"task": "one-class"}, False),
+    ],
+)
+def test_published_figures_are_shown_for_their_own_data_and_task_only(tmp_path, row, shown):
+    folder = edit(make_study(tmp_path / "s", seeds=(1,)), lambda trial: trial | row)
+    table = auroc_table(load(folder)[-1])
+    assert ("w_skipganomaly, published figure" in table.frame) == shown
+    assert ("Published figures: README" in table.note) == shown
+    assert (table.data["source"] != "measured").sum() == (4 if shown else 0)
+
+
+def test_published_figures_are_those_of_the_reference():
+    figures = pd.read_csv(tables.PUBLISHED / "skip_wganomaly_cifar10.csv")
+    assert figures.groupby("model")["auroc"].mean().round(4).to_dict() == {
+        "w_skipganomaly": 0.8384,
+        "w_skipganomaly_noskip": 0.7355,
+    }
+
+
+def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
+    few, many = make_study(tmp_path / "few", classes="abcde"), make_study(tmp_path / "many", classes="abcdefgh")
+    without, marked = (auroc_table(load(folder)[-1]) for folder in (few, many))
+    assert "5 shared classes are too few to test (6 are needed)" in without.note
+    assert "*" not in "".join(map(str, without.frame.iloc[-1]))
+    assert marked.frame.set_index("class").loc["mean", "pca"].endswith(" *")
+    assert "* above every other model" in marked.note
+
+
+def test_a_baseline_above_every_gan_is_said_so(tmp_path):
+    models = ("w_skipganomaly", "skipganomaly", "pca")
+    *_, found = load(make_study(tmp_path / "s", models=models))
+    assert "The baseline pca (0.9" in (note := auroc_table(found).note)
+    assert "the best of them is skipganomaly" in note
+    *_, found = load(make_study(tmp_path / "t", models=("pca", "skipganomaly")))
+    assert "above every GAN" not in auroc_table(found).note
+
+
+def test_mean_is_over_the_classes_that_all_models_have(tmp_path):
+    folder = make_study(tmp_path / "s", classes=("bird", "cat", "dog"))
+    edit(folder, lambda row: None if (row["model"], row["class"]) == ("pca", "dog") else row)
+    *_, finals, _, found = load(folder)
+    last = auroc_table(found).frame.iloc[-1]
+    assert last["class"] == "mean of 2 shared classes"
+    expected = finals.query("model == 'w_skipganomaly' and `class` != 'dog'")["test_auroc"].mean()
+    assert last["w_skipganomaly"] == f"{expected:.3f}"
+
+
+def test_a_class_called_mean_is_not_overwritten(tmp_path):
+    *_, found = load(make_study(tmp_path / "s", classes=("mean", "cat")))
+    assert auroc_table(found).frame["class"].tolist() == ["mean", "cat", "mean"]
+
+
+def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
+    studies, trials, *_, found = load(make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,)))
+    table = auroc_table(found)
+    assert "test images only" in table.note
+    assert "±" not in table.frame["pca"].item()
+    assert "[0." in table.frame["pca"].item()
+    assert any("1 of 1 results rest on a single seed" in line for line in cautions.cautions(studies, trials, found))
+
+
+def test_studies_are_joined_and_columns_name_what_differs(tmp_path):
+    sound, published = make_study(tmp_path / "one"), make_study(tmp_path / "two")
+    edit(published, lambda row: row | {"protocol": "published"})
+    *_, found = load(sound, published)
+    assert found["study"].unique().tolist() == ["one", "two"]
+    assert found["column"].unique().tolist() == [
+        "w_skipganomaly (sound)", "pca (sound)", "w_skipganomaly (published)", "pca (published)"
+    ]  # fmt: skip
+    edit(published, lambda row: row | {"protocol": "sound"})
+    assert load(sound, published)[-1]["column"].unique().tolist()[::2] == [
+        "w_skipganomaly (one)",
+        "w_skipganomaly (two)",
+    ]
+
+
+def test_oracle_is_the_best_epoch_on_test(tmp_path):
+    _, _, epochs, finals, *_ = load(make_study(tmp_path / "s"))
+    table = tables.oracle_table(finals, epochs)
+    assert table.frame["gap"].tolist() == pytest.approx([0.01] * 4)
+    assert "upper bound" in table.frame.columns[3]
+    assert tables.oracle_table(finals, epochs.drop(columns="test_auroc")) is None
+
+
+def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
+    trials = load(make_study(tmp_path / "s"))[1]
+    row = tables.tuning_table(trials).frame.iloc[0]
+    assert row[["class", "model", "configurations", "changed"]].tolist() == ["bird", "w_skipganomaly", 3, "lr=0.003"]
+    assert row[["default", "winner", "gain"]].tolist() == pytest.approx([0.5, 0.7, 0.2])
+    # the winner is the one that was trained again, also where --tune_for mean chose it for other classes' sake
+    trials.loc[trials["kind"] == "final", "number"] = 1
+    assert tables.tuning_table(trials).frame["winner"].tolist() == pytest.approx([0.6] * 4)
+    trials = trials[trials["number"] != 0]
+    assert tables.tuning_table(trials).frame["gain"].isna().all()
+
+
+def test_parts_say_which_one_carries_the_signal(tmp_path):
+    *_, finals, scores, _ = load(make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,)))
+    row = tables.parts_table(finals, scores).frame.iloc[0]
+    frame = scores["s", "final-0-0-1"]
+    assert row["reconstruction"] == metrics.auroc(frame["labels"], frame["part_reconstruction"]) > row["latent"]
+    assert row["strongest part"] == "reconstruction"
+
+
+def test_metrics_and_comparison_tables(tmp_path):
+    *_, finals, _, found = load(make_study(tmp_path / "s", classes="abcdef"))
+    table = tables.metrics_table(finals)
+    assert table.frame.columns.tolist() == ["class", "model", "AP", "best F1"]  # what no run has is left out
+    assert table.frame["AP"].unique().tolist() == ["0.500 ± 0.000"]
+    ranks, pairs = tables.comparison_tables(compare(tables.shared(found)))
+    assert ranks.frame["model"].tolist() == ["pca", "w_skipganomaly"]
+    assert pairs.frame["verdict"].tolist() == ["differ"]
+    assert pairs.frame["p"].item() == pytest.approx(0.03125)  # the least that six classes can give
+    assert "share training images" in pairs.note
+
+
+def test_warnings(tmp_path):
+    folder = make_study(tmp_path / "s", models=("skipganomaly",), provenance={"dirty": True})
+    other = make_study(tmp_path / "t", models=("pca",), study={"limit_test": 100})
+
+    def change(row):
+        if row["trial"] == "tune-0-0-1":
+            return row | {"status": "error", "error": "Traceback …\nloss_generator is nan"}
+        return row | {"test_auroc": 0.25} if row["trial"].startswith("final-0-1") else row
+
+    edit(folder, change)
+    (folder / "scores" / "final-0-0-2" / "histogram.csv").write_text("scores,labels\n1,0\n")
+    studies, trials, _, finals, _, found = load(folder, other)
+    lines = "\n".join(cautions.cautions(studies, trials, found))
+    assert "s: made from a tree with uncommitted changes (on commit abc)" in lines
+    assert "s: 1 of 12 trials failed: loss_generator is nan (skipganomaly, bird, trial tune-0-0-1)" in lines
+    assert "skipganomaly, cat: AUROC 0.250 is under 0.5" in lines
+    assert "the studies of cifar10 are not of the same images (limit_test differ)" in lines
+    _, unread = tables.read_scores(studies, finals)
+    assert len(unread) == 1
+    assert "the scores of trial final-0-0-2 cannot be used (both classes are needed" in unread[0]
+
+
+def test_texts_are_escaped():
+    frame = pd.DataFrame({"class": ["<b>x", "a_b|c", r"50% \ {x}", "[y]\nz"], "model": [0.5, np.nan, None, 3]})
+    table = Table("t", "A & B", frame, "p < 0.05")
+    rows = table.markdown().splitlines()
+    assert [row.replace(" ", "") for row in rows[4:8]] == [
+        r"|\<b\>x|0.500|", r"|a_b\|c|–|", r"|50%\\{x}|–|", r"|[y]z|3.000|"
+    ]  # fmt: skip
+    assert all(row.replace(r"\|", "").count("|") == 3 for row in rows[2:8])
+    tex = table.latex()
+    for text in (
+        r"\textless{}b\textgreater{}x",
+        r"a\_b\textbar{}c",
+        r"50\% \textbackslash{} \{x\}",
+        "{[}y] z",
+        r"A \& B",
+    ):
+        assert text in tex
+    assert "<" not in tex
+
+
+def test_file_names_are_safe_and_different():
+    assert file_names(["a/b", "a|b", "A b", "0.normal", "é"]) == ["a_b", "a_b_2", "A_b_3", "0.normal", "é"]
+
+
+def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
+    _, _, epochs, finals, scores, found = load(make_study(tmp_path / "s", classes=HOSTILE, seeds=(1, 2)))
+
+    def draw() -> list[figures.Drawing]:
+        return [
+            *figures.critical_differences(compare(tables.shared(found))),
+            *figures.roc_curves(finals, scores),
+            *figures.learning_curves(finals, epochs),
+            *figures.histograms(finals[finals["class"] == "$x^2$ & 5%"], scores),
+        ]
+
+    drawings = draw()
+    assert [d.name for d in drawings[:3]] == ["critical_difference", "roc", "learning"]
+    assert len(drawings) == 3 + 2
+    assert all(int.from_bytes(d.png[16:20]) == 700 for d in drawings)  # 3.5 inches at 200 dots
+    assert all(re.search(rb"/MediaBox \[ ?0 0 252 ", d.pdf) and b"/Type3" not in d.pdf for d in drawings)
+    assert drawings == draw()
+
+
+def test_many_classes_make_several_figures(tmp_path):
+    *_, finals, scores, _ = load(make_study(tmp_path / "s", models=("pca",), classes="abcdefghijkl", seeds=(1,)))
+    assert [d.name for d in figures.roc_curves(finals, scores)] == ["roc", "roc_2"]
+
+
+def test_reproduce_gives_every_choice_of_a_row(tmp_path):
+    folder = make_study(tmp_path / "s", classes=("bird", "it's"), study={"scoring_mode": "training"})
+    studies = {"s": results.read(folder)}
+    assert reproduce.find(studies, "final-1-1-3") == (
+        "python train.py --model pca --dataset cifar10 --dataroot 'my data' --abnormal_class 'it'\"'\"'s' "
+        "--limit_test 200 --protocol sound --scoring_mode training --select_on val_auroc --epochs 3 --seed 3 "
+        "--precision float32 --device cpu --skip True --lr 0.003 --nz 100"
+    )
+    assert "--nz" not in reproduce.find(studies, "final-0-0-1")
+    with pytest.raises(UserError, match=r"no trial 'final-1-1-9' in s; did you mean 'final-1-1-\d'"):
+        reproduce.find(studies, "final-1-1-9")
+
+
+def test_reproduce_of_a_one_class_row_names_the_normal_class():
+    assert reproduce.command({"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4.0}) == (
+        "python train.py --model m --normal_class 3 --seed 4"
+    )
+
+
+def test_report_end_to_end(tmp_path):
+    folder = make_study(tmp_path / "s", classes=("<b>x", "a_b|c"), seeds=(1, 2), study={"name": "<script>"})
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    done = run(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"| \<b\>x" in done.stdout
+    out = folder / "report"
+    assert f"{out / 'auroc.md'}, .csv, .tex" in done.stdout
+    files = {path.name for path in out.iterdir()}
+    texts, drawings = (
+        ("auroc", "oracle", "metrics", "parts", "tuning", "ranks"),
+        ("roc", "learning", "histogram_pca__b_x"),
+    )
+    assert {f"{name}.{kind}" for name in texts for kind in ("md", "csv", "tex")} <= files
+    assert {f"{name}.{kind}" for name in drawings for kind in ("pdf", "png")} <= files
+    assert all((out / name).stat().st_size for name in files)
+    joined = pd.read_csv(out / "histogram.csv")
+    assert len(joined) == 8 * 90
+    one = joined.query("model == 'pca' and `class` == '<b>x' and seed == 2")
+    saved = pd.read_csv(folder / "scores" / "final-1-0-2" / "histogram.csv")
+    assert one["scores"].tolist() == saved["scores"].tolist()
+    page = (out / "index.html").read_text()
+    assert "&lt;b&gt;x" in page
+    assert "<b>" not in page
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+    assert not [line for line in page.splitlines() if "http" in line.lower().replace("http-equiv", "")]
+    # again: the same bytes, and nothing else touched
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert run(folder).returncode == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_report_of_several_studies_into_a_folder(tmp_path):
+    folders = [
+        make_study(tmp_path / where / "s", models=("pca",), classes=("bird",), seeds=(1,)) for where in ("a", "b")
+    ]
+    done = run(*folders, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert pd.read_csv(tmp_path / "out" / "auroc.csv")["study"].nunique() == 2  # both are called s
+    assert not (folders[0] / "report").exists()
+
+
+def test_report_without_final_runs_shows_the_tuning(tmp_path):
+    folder = edit(make_study(tmp_path / "s"), lambda row: row if row["kind"] == "tuning" else None)
+    (folder / "epochs.jsonl").unlink()
+    done = run(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "What tuning gained" in done.stdout
+    assert "warning: no final run has finished" in done.stdout
+    assert not (folder / "report" / "auroc.md").exists()
+
+
+def test_report_of_old_rows_with_few_columns(tmp_path):
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    edit(
+        folder,
+        lambda row: {
+            k: v for k, v in row.items() if k in ("trial", "kind", "status", "model", "class", "seed", "test_auroc")
+        },
+    )
+    (folder / "epochs.jsonl").unlink()
+    (folder / "scores" / "final-0-0-1" / "histogram.csv").unlink()
+    done = run(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "| bird" in done.stdout
+    assert "the scores of trial final-0-0-1 cannot be used" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "^nowhere: there is no such folder"),
+        (["empty"], "not a study"),
+        (["s", "--ouf", "x"], "unrecognized arguments: --ouf x"),
+        ([], "required: STUDY"),
+        (["s", "--reproduce", "x"], "no trial 'x'"),
+        (["new"], "no trial has finished yet"),
+        (["s", "--out", "s/study.json"], "s/study.json cannot be written"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, monkeypatch, arguments, message):
+    (tmp_path / "empty").mkdir()
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "study.json").write_bytes((folder / "study.json").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["report.py", *arguments])
+    with pytest.raises(UserError, match=message):
+        report.main()
+
+
+def test_a_mistake_is_one_line_and_status_2(tmp_path):
+    done = run(tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {tmp_path}: not a study's folder (it has no study.json)\n"
+
+
+def test_help_teaches_and_comes_quickly():
+    start = time.perf_counter()
+    done = run("--help")
+    assert time.perf_counter() - start < 3
+    assert "python report.py results/digits" in done.stdout
+
+
+def test_reproduce_prints_only_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["report.py", str(make_study(tmp_path / "s")), "--reproduce", "tune-1-0-1"])
+    assert report.main() == 0
+    out = capsys.readouterr().out
+    assert out.startswith("python train.py --model pca")
+    assert len(out.splitlines()) == 1
+
+
+def test_report_loads_no_torch_and_no_ray(tmp_path):
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    done = run(folder, python=("-X", "importtime"))
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert "pandas" in loaded
+    assert not loaded & {"torch", "ray", "torchvision", "sklearn", "scikit_posthocs"}
+
+
+def test_ten_thousand_trials_take_seconds(tmp_path):
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird", "cat"))
+    trials = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    tuning = [row for row in trials if row["kind"] == "tuning"]
+    many = [
+        row | {"trial": f"t{i}-{row['trial']}", "number": 3 * i + row["number"]} for i in range(1700) for row in tuning
+    ]
+    write_rows(folder / "trials.jsonl", [row for row in trials if row["kind"] == "final"] + many)
+    write_rows(
+        folder / "epochs.jsonl", [{"trial": r["trial"], "epoch": e, "objective": 0.5} for r in many for e in (1, 2)]
+    )
+    before = os.times()
+    assert run(folder).returncode == 0
+    after = os.times()
+    assert after.children_user - before.children_user < 10

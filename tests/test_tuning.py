@@ -1,0 +1,169 @@
+"""Real studies on Ray: every searcher and every scheduler, what they write, and how they fail and go on."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import train_tune
+from bench import results
+from bench.study import SCHEDULERS, SEARCHERS
+
+TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
+
+
+@pytest.fixture
+def study(tmp_path: Path, ray_session, monkeypatch: pytest.MonkeyPatch):
+    """Runs a study and gives its exit status and results."""
+
+    def run(*flags: str, name: str = "study") -> tuple[int, results.Results]:
+        status = train_tune.main([*TINY, "--results_dir", str(tmp_path), "--name", name, *flags])
+        return status, results.read(tmp_path / name)
+
+    return run
+
+
+def check_study(found: results.Results, trials: int, seeds: int) -> None:
+    rows = found.trials
+    assert (rows.kind == "tuning").sum() == trials
+    assert (rows.kind == "final").sum() == seeds
+    assert rows.trial.is_unique
+    assert set(rows.status) <= {"done", "stopped"}
+    assert rows[rows.kind == "tuning"].filter(regex="^test_").isna().all(axis=None), "a tuning run saw the test images"
+    default = rows[rows.number == 0].iloc[0]
+    assert default.config_w_con == 50
+    for row in rows[rows.kind == "final"].itertuples():
+        scores = found.scores(row.trial)
+        assert len(scores) == row.n_test_normal + row.n_test_abnormal
+        assert scores.columns[:2].tolist() == ["scores", "labels"]
+    epochs = found.epochs.groupby("trial").size()
+    assert (epochs[rows.trial].to_numpy() == rows.epochs.to_numpy()).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_searchers(study, searcher: str) -> None:
+    status, found = study(
+        "--searcher", searcher, "--scheduler", "fifo", "--trials", "4", "--epochs", "1", "--seeds", "1"
+    )
+    assert status == 0
+    check_study(found, trials=4, seeds=1)
+    tuning = found.trials[found.trials.kind == "tuning"]
+    assert not tuning.filter(like="config_").astype(str).duplicated().any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_schedulers(study, scheduler: str) -> None:
+    status, found = study(
+        "--searcher", "random", "--scheduler", scheduler, "--trials", "4", "--epochs", "3", "--seeds", "1"
+    )
+    assert status == 0
+    check_study(found, trials=4, seeds=1)
+    finals = found.trials[found.trials.kind == "final"]
+    assert (finals.epochs == 3).all(), "a final run is never stopped early"
+
+
+def test_two_models_two_classes(study) -> None:
+    """The sweep: every task has its own default, winner and final runs; a trial is compared within its task only."""
+    flags = [
+        "--model",
+        "w_skipganomaly",
+        "skipganomaly",
+        "--abnormal_class",
+        "0",
+        "1",
+        "--trials",
+        "2",
+        "--epochs",
+        "1",
+    ]
+    status, found = study(*flags, "--seeds", "2")
+    assert status == 0
+    finals = found.trials[found.trials.kind == "final"]
+    assert (finals.groupby(["model", "class"]).size() == 2).all()
+    assert finals.groupby(["model", "class"]).ngroups == 4
+    for (model, cls), group in found.trials.groupby(["model", "class"]):
+        tuning = group[group.kind == "tuning"]
+        assert sorted(tuning.number) == [0, 1]
+        winner = tuning.sort_values(["objective", "number"], ascending=[False, True]).iloc[0].number
+        assert set(group[group.kind == "final"].number) == {winner}, (model, cls)
+
+
+def test_space_and_set(study) -> None:
+    flags = ["--space", "w_con=25,75", "lr=1e-5..1e-3:log", "nz=10..20:int", "--searcher", "random", "--trials", "4"]
+    _, found = study(*flags, "--set", "ngf=4", "ndf=4", "w_gp=5", "--epochs", "1", "--seeds", "1")
+    tuned = found.trials[(found.trials.kind == "tuning") & (found.trials.number > 0)]
+    assert set(tuned.config_w_con) <= {25, 75}
+    assert tuned.config_lr.between(1e-5, 1e-3).all()
+    assert tuned.config_lr.nunique() == len(tuned)
+    assert tuned.config_nz.between(10, 20).all()
+    assert (found.trials.config_w_gp == 5).all()
+    assert (tuned.config_w_adv == 1).all(), "what the space does not name keeps its default"
+
+
+def test_grid_runs_each_point_once(study) -> None:
+    flags = ["--searcher", "grid", "--scheduler", "fifo", "--space", "w_con=25,50,75", "w_lat=1.0,2.0"]
+    _, found = study(*flags, "--epochs", "1", "--seeds", "1")
+    points = found.trials[found.trials.kind == "tuning"][["config_w_con", "config_w_lat"]]
+    assert len(points) == 6
+    assert not points.duplicated().any()
+
+
+def test_failed_trials_are_recorded_and_the_study_goes_on(study, capsys: pytest.CaptureFixture) -> None:
+    """A learning rate that blows the networks up fails its trial with the reason, and the exit status says so."""
+    flags = ["--searcher", "grid", "--scheduler", "fifo", "--space", "lr=1e-4,1e30", "--epochs", "2", "--seeds", "1"]
+    status, found = study(*flags)
+    assert status == 1
+    failed = found.trials[found.trials.status == "error"]
+    assert failed.config_lr.tolist() == [1e30]
+    assert "FloatingPointError" in failed.error.iloc[0]
+    assert (found.trials[found.trials.kind == "final"].status == "done").all()
+    assert "failed: w_skipganomaly-3-" in capsys.readouterr().err
+
+
+def test_resume_runs_only_what_is_missing(study, tmp_path: Path) -> None:
+    """Cut the rows of a finished study; the resumed one runs the rest and ends with the same rows, to the bit."""
+    flags = ["--searcher", "random", "--scheduler", "fifo", "--trials", "3", "--epochs", "1", "--seeds", "2"]
+    _, whole = study(*flags, name="whole")
+    _, _ = study(*flags, name="cut")
+    path = tmp_path / "cut" / "trials.jsonl"
+    kept = path.read_text().splitlines(keepends=True)[:2]
+    path.write_text("".join(kept) + '{"trial": "half a li')
+    assert train_tune.main(["--results_dir", str(tmp_path), "--name", "cut", "--resume"]) == 0
+    again = results.read(tmp_path / "cut")
+    assert path.read_text().splitlines(keepends=True)[:2] == kept
+
+    def comparable(found: results.Results) -> pd.DataFrame:
+        return found.trials.drop(columns=["train_seconds", "score_seconds"]).sort_values("trial", ignore_index=True)
+
+    pd.testing.assert_frame_equal(comparable(whole), comparable(again), check_exact=True)
+    for trial in whole.trials[whole.trials.kind == "final"].trial:
+        pd.testing.assert_frame_equal(whole.scores(trial), again.scores(trial), check_exact=True)
+
+
+def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture) -> None:
+    status, found = study("--trials", "50", "--epochs", "1", "--time_budget", "1s")
+    assert status == 0
+    assert len(found.trials) < 50
+    assert "time budget of 1s is used up" in capsys.readouterr().out
+
+
+def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
+    flags = ["--abnormal_class", "0", "1", "2", "--tune_for", "mean", "--trials", "3", "--epochs", "1", "--seeds", "1"]
+    _, found = study(*flags, "--searcher", "random", "--scheduler", "fifo")
+    tuning = found.trials[found.trials.kind == "tuning"]
+    winner = tuning.groupby("number").objective.mean().idxmax()
+    finals = found.trials[found.trials.kind == "final"]
+    assert set(finals.number) == {winner}
+    assert set(finals["class"]) == {"0", "1", "2"}
+    assert tuning.groupby("number").config_lr.nunique().eq(1).all()
+
+
+def test_study_json_says_how_it_was_made(study) -> None:
+    _, found = study("--trials", "1", "--epochs", "1", "--seeds", "1")
+    content = json.loads((found.path / "study.json").read_text())
+    assert content["study"]["seeds"] == 1
+    assert content["provenance"]["versions"]["torch"]
+    assert content["provenance"]["dataset"]["fingerprint"]
