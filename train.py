@@ -4,6 +4,7 @@ examples:
   python train.py --dataset cifar10 --abnormal_class airplane --niter 10 --w_con 50 --w_lat 1 --w_adv 1
   python train.py --dataset digits --abnormal_class 3 --epochs 5
   python train.py --dataset path/to/images --isize 32 --niter 5
+  python train.py --dataset cifar10 --abnormal_class airplane --epochs 5 --audit
   python train.py --model skipganomaly --help     # that model's hyperparameters
 
 The run is written to results/<study>/ like any study's, so that report.py can show it.
@@ -13,24 +14,31 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 import models
 from bench import display, rows
+from bench.audit import audit, markdown
 from bench.cli import Parser, add_model_flags, add_study_flags, check_models, run_main, study_from
 from bench.errors import UserError
-from bench.prepare import default_name, prepare
+from bench.prepare import Prepared, default_name, prepare
 from bench.progress import describe
 from bench.provenance import provenance
-from bench.results import Store
-from bench.training import Run, test_metrics, train
+from bench.results import Store, write_whole
+from bench.study import Study
+from bench.training import Run, final_metrics, train
+
+
+AUDIT = "walk from the published protocol to the sound one, one field at a time, and show what each step costs"
 
 
 def parser(model: str) -> Parser:
     summary, _, details = (__doc__ or "").partition("\n\n")
     made = Parser(prog="train.py", description=summary, epilog=details)
     add_study_flags(made, ("task", "protocol", "training", "output"))
+    made.add_argument("--audit", action="store_true", help=AUDIT)
     made.add_argument("--display", action="store_true", help=display.HELP)
     add_model_flags(made, model)
     return made
@@ -65,7 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--{error}") from None
     hyperparameters = {name: getattr(config, name) for name in config_type.hyperparameters()}
 
+    name = study.name or default_name(study, ready.tasks)
+    about = provenance(ready.dataset)
     torch.set_num_threads(study.cpus_per_trial or os.cpu_count() or 1)
+    if given["audit"]:
+        return audit_main(replace(study, name=name), ready, given_config, about)
     run = Run(
         model,
         ready.splits[task.cls],
@@ -77,8 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         precision=study.precision,
         test_every_epoch=True,
     )
-    name = study.name or default_name(study, ready.tasks)
-    about = provenance(ready.dataset)
     store = Store.create(replace(study, name=name), about, name)
     print(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
     print(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {ready.device}")
@@ -105,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for key in ("train_seconds", "score_seconds"):
                 row[key] = row.get(key, 0.0) + record[key]
         scores = run.test_scores() if run.best_parts else None
-        row |= rows.outcome(run.best, run.epoch) | (test_metrics(scores) if scores is not None else {})
+        row |= rows.outcome(run.best, run.epoch) | (final_metrics(scores) if scores is not None else {})
         store.add_trial(row, scores)
     except FloatingPointError as error:
         store.add_trial(row | {"status": "error", "error": f"FloatingPointError: {error}", "objective": None})
@@ -118,6 +128,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         low, high = row["test_auroc_low"], row["test_auroc_high"]
         print(f"test AUROC {row['test_auroc']:.4f} (95 % interval of the test set: {low:.4f} to {high:.4f})")
     print(f"next: python report.py {store.path}")
+    return 0
+
+
+def audit_main(study: Study, ready: Prepared, hyperparameters: dict[str, Any], about: dict[str, Any]) -> int:
+    """Makes and prints the audit table; writes audit.csv and audit.md to the study's folder."""
+    if ready.splits[ready.tasks[0].cls].test is None:
+        raise UserError("--audit: there are no labelled test images")
+    assert study.name is not None
+    store = Store.create(study, about, study.name)
+    print(f"{store.path}: audit of {study.model[0]} on {ready.dataset.name}, {ready.tasks[0].cls}")
+    try:
+        rows = audit(
+            study.model[0],
+            ready.dataset,
+            ready.tasks[0],
+            hyperparameters=hyperparameters | {"batch_size": study.batch_size},
+            epochs=study.epochs,
+            seed=study.seed,
+            split_seed=study.seed if study.split_seed is None else study.split_seed,
+            select_on=ready.select_on,
+            device=ready.device,
+            precision=study.precision,
+            say=print,
+        )
+    finally:
+        store.close()
+    write_whole(store.path / "audit.csv", rows.to_csv(index=False))
+    write_whole(store.path / "audit.md", markdown(rows) + "\n")
+    print(f"\n{markdown(rows)}\n\nwritten: {store.path / 'audit.csv'}, {store.path / 'audit.md'}")
     return 0
 
 

@@ -46,10 +46,11 @@ def prepare(study: Study) -> Prepared:
     device = choose_device(study.device)
     root = Path(study.dataroot)
     dataset = datasets.load(study.dataset, root=root, image_size=study.image_size, channels=study.channels)
-    dataset = dataset.limit(study.limit_train, study.limit_test, seed=study.seed)
+    split_seed = study.seed if study.split_seed is None else study.split_seed
+    dataset = dataset.limit(study.limit_train, study.limit_test, seed=split_seed)
     protocol = protocol_of(study)
     tasks = tasks_of(study, dataset)
-    splits = {task.cls: make_split(dataset, task, protocol, study.seed) for task in tasks}
+    splits = {task.cls: make_split(dataset, task, protocol, split_seed) for task in tasks}
     least = min(len(split.train) for split in splits.values())
     if study.batch_size > least:
         raise UserError(f"--batch_size: {study.batch_size} is more than the {least} training images")

@@ -57,6 +57,7 @@ class Study:
         None, "task", "keep so many training images: a fixed, class-balanced, seeded subset"
     )
     limit_test: int | None = option(None, "task", "keep so many test images, likewise")
+    split_seed: int | None = option(None, "task", "seed of the held-out images and of --limit_* (default: --seed)")
 
     protocol: str = option(
         "sound",
@@ -135,7 +136,7 @@ class Study:
             if choices and value is not None and value not in choices:
                 raise unknown(f"--{f.name}", value, choices)
             if isinstance(value, int | float) and not isinstance(value, bool):
-                least = 0 if f.name in ("seed", "trials") else 1
+                least = 0 if f.name in ("seed", "split_seed", "trials") else 1
                 if f.name == "gpus_per_trial":
                     if not (0 <= value < math.inf):
                         raise UserError(f"--gpus_per_trial must be 0 or more, not {value}")

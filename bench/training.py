@@ -13,6 +13,7 @@ import models
 from bench import metrics
 from bench.errors import UserError
 from bench.protocols import Labelled, Protocol, Split
+from bench.pseudo import pseudo_anomalies
 from bench.selection import improves, objective, visible
 from bench.study import Study
 
@@ -41,6 +42,11 @@ class Run:
             size = self.model.config.batch_size
             raise UserError(f"--batch_size: {size} is more than the {len(split.train)} training images")
         self.split, self.protocol, self.select_on = split, protocol, select_on
+        self.pseudo = None
+        if select_on == "pseudo_auroc" and split.val is not None:
+            normal = split.val.images[split.val.labels == 0]
+            labels = np.repeat([0, 1], len(normal))
+            self.pseudo = Labelled(torch.cat([normal, pseudo_anomalies(normal, seed=0)]), labels)
         self.train_images = split.train.to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (test_every_epoch or protocol.selection == "test")
@@ -79,8 +85,13 @@ class Run:
         scores = self.model.combine(parts).numpy()
         # The loss on held-out normal images: how well they are reconstructed, where the model reconstructs.
         loss = parts.get("reconstruction", torch.from_numpy(scores)).numpy()[val.labels == 0].mean()
-        auroc = {"val_auroc": metrics.auroc(val.labels, scores)} if val.labels.any() else {}
-        return {"val_loss": float(loss)} | auroc
+        found = {"val_loss": float(loss)}
+        if val.labels.any():
+            found["val_auroc"] = metrics.auroc(val.labels, scores)
+        if self.pseudo is not None:
+            pseudo_scores = self.model.combine(self.parts(self.pseudo)).numpy()
+            found["val_pseudo_auroc"] = metrics.auroc(self.pseudo.labels, pseudo_scores)
+        return found
 
     def test_scores(self) -> pd.DataFrame:
         """The chosen epoch's test images, one a row: scores, labels, part_*."""
@@ -109,7 +120,7 @@ def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:
         yield run.step()
 
 
-def test_metrics(scores: pd.DataFrame) -> dict[str, float]:
+def final_metrics(scores: pd.DataFrame) -> dict[str, float]:
     """A final run's test_* columns from its scores."""
     labels, values = scores["labels"].to_numpy(), scores["scores"].to_numpy()
     low, high = metrics.delong_interval(labels, values)

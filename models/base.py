@@ -191,7 +191,8 @@ class AnomalyModel(ABC):
     def restore(self, checkpoint: dict[str, Any]) -> None:
         self.networks.load_state_dict(checkpoint["networks"])
         for name, state in checkpoint["optimizers"].items():
-            self.optimizers[name].load_state_dict(state)
+            groups = self.optimizers[name].state_dict()["param_groups"]  # a scheduler may have changed the step size
+            self.optimizers[name].load_state_dict({"state": state["state"], "param_groups": groups})
         self.steps = checkpoint["steps"]
 
 

@@ -249,8 +249,9 @@ def test_warnings(tmp_path):
     assert "skipganomaly, cat: AUROC 0.250 is under 0.5" in lines
     assert "the studies of cifar10 are not of the same images (limit_test differ)" in lines
     _, unread = tables.read_scores(studies, finals)
-    assert len(unread) == 1
     assert "the scores of trial final-0-0-2 cannot be used (both classes are needed" in unread[0]
+    assert re.search(r"^s: trial final-0-1-1: its scores give AUROC 0\.[5-9]\d*, its row 0\.2500$", unread[1])
+    assert len(unread) == 4
 
 
 def test_texts_are_escaped():

@@ -71,7 +71,6 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
         looks = ((~abnormal, NORMAL, "normal", ""), (abnormal, ABNORMAL, "abnormal", "////"))
         with mpl.rc_context(STYLE):
             figure = Figure(figsize=(WIDTH, 2.2))
-            # fixed margins: a layout engine would take half of the time that a report takes
             axes = figure.add_axes((0.14, 0.18, 0.84, 0.7))
             for mask, colour, name, hatch in looks:
                 heights = np.histogram(np.clip(values[mask], edges[0], edges[-1]), edges, density=True)[0]
@@ -170,16 +169,21 @@ def panels(
         across = min(2, len(these))
         down = math.ceil(len(these) / across)
         with mpl.rc_context(STYLE):
-            height = down * (2.6 if across == 1 else 1.4) + 0.15 * math.ceil(len(columns) / 2)
-            figure = Figure(figsize=(WIDTH, height), layout="constrained")
-            grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+            legend = 0.2 * math.ceil(len(columns) / 2)
+            height = down * (2.3 if across == 1 else 1.35) + legend + 0.45
+            # margins in inches, fixed: a layout engine would take most of a report's time
+            top, bottom = 1 - (legend + 0.3) / height, 0.45 / height
+            margins = {"left": 0.16, "right": 0.98, "top": top, "bottom": bottom, "wspace": 0.12, "hspace": 0.4}
+            figure = Figure(figsize=(WIDTH, height))
+            grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False, gridspec_kw=margins)
             for axes, row in zip(grid.flat, these, strict=False):
                 panel(axes, row, looks)
                 axes.set_title(row)
             for axes in grid.flat[len(these) :]:
                 axes.set_visible(False)
-            figure.supxlabel(xlabel, size=9)
-            figure.supylabel(ylabel, size=9)
+                grid[-2, 1].tick_params(labelbottom=True)  # its column ends there
+            figure.supxlabel(xlabel, size=9, y=0.05 / height, va="bottom")
+            figure.supylabel(ylabel, size=9, x=0.01)
             handles = [Line2D([], [], label=column, **look) for column, look in looks.items()]
-            figure.legend(handles=handles, loc="outside upper center", ncols=min(2, len(columns)))
+            figure.legend(handles=handles, loc="upper center", borderaxespad=0.2, ncols=min(2, len(columns)))
             yield drawn(name if start == 0 else f"{name}_{start // PANELS + 1}", caption, figure)

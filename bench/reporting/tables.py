@@ -54,15 +54,21 @@ def tested(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[Scores, list[str]]:
-    """Every final run's scores, and a warning for each that cannot be used."""
+    """Every final run's scores, and a warning for each that cannot be used or does not give the AUROC in its row."""
     scores, warnings = {}, []
-    for study, trial in finals[["study", "trial"]].itertuples(index=False):
+    for run in finals.to_dict("records"):
+        study, trial = run["study"], run["trial"]
         try:
             frame = studies[study].scores(trial)
-            metrics.checked(frame["labels"], frame["scores"])
-            scores[study, trial] = frame
+            area = metrics.auroc(frame["labels"], frame["scores"])
         except (OSError, ValueError, KeyError) as error:
             warnings.append(f"{study}: the scores of trial {trial} cannot be used ({error})")
+            continue
+        scores[study, trial] = frame
+        if abs(area - run["test_auroc"]) > 1e-6:
+            warnings.append(
+                f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row {run['test_auroc']:.4f}"
+            )
     return scores, warnings
 
 
@@ -74,7 +80,8 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]
         values, low, high = group["test_auroc"], np.nan, np.nan
         try:
             if len(runs) == len(group):
-                _, low, high = statistics.mean_interval([(run["labels"], run["scores"]) for run in runs])
+                pairs = [(run["labels"], run["scores"]) for run in runs]
+                _, low, high = statistics.mean_interval(pairs, draws=1000)
         except ValueError as error:
             warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
         rows.append((*key, len(group), values.mean(), values.std(), low, high))
@@ -129,7 +136,9 @@ def auroc_table(found: pd.DataFrame, comparison: statistics.Comparison) -> Table
     notes.append(baselines_ahead(found))
     sources = (known["source"] + "; " + known["caveat"]).unique()
     notes += [f"Published figures: {source}." for source in sources]
-    data = both.assign(source=both["source"].fillna("measured")).drop(columns=["row", "column", "text", "caveat"])
+    data = both.assign(source=both["source"].fillna("measured"), seeds=both["seeds"].astype("Int64")).drop(
+        columns=["row", "column", "text", "caveat"]
+    )
     return Table("auroc", "AUROC by class and model", frame, " ".join(filter(None, notes)), data)
 
 

@@ -28,7 +28,7 @@ from bench.progress import Progress
 from bench.results import Store, read_rows
 from bench.space import space_of
 from bench.study import Study
-from bench.training import test_metrics
+from bench.training import final_metrics
 from bench.tuning.planner import Job, Planner
 from bench.tuning.schedulers import PerTask, make_scheduler
 from bench.tuning.trainable import EpochTrainable
@@ -94,7 +94,7 @@ class Recorder(Callback):
         row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
         scores = self.scores.pop(job.trial, None)
         if scores is not None:
-            row |= test_metrics(scores)
+            row |= final_metrics(scores)
         self.finish(job, row, scores)
 
     @staticmethod

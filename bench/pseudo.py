@@ -1,0 +1,40 @@
+"""Synthetic anomalies made of normal images, to choose epochs by without ever seeing a real one (arXiv:2310.10461)."""
+
+import torch
+from torch import Tensor
+
+
+def pseudo_anomalies(images: Tensor, seed: int) -> Tensor:
+    """One anomaly of each image, uint8 (N, C, S, S): in turn a pasted cut, shuffled patches, a rotation."""
+    rng = torch.Generator().manual_seed(seed)
+    makers = (cut_paste, shuffle_patches, rotate)
+    return torch.stack([makers[i % len(makers)](image, rng) for i, image in enumerate(images)])
+
+
+def draw(low: int, high: int, rng: torch.Generator) -> int:
+    """A whole number from low to high, both included."""
+    return int(torch.randint(low, high + 1, (), generator=rng))
+
+
+def cut_paste(image: Tensor, rng: torch.Generator) -> Tensor:
+    """A patch of a quarter to a half of each side, pasted elsewhere (CutPaste, arXiv:2104.04015)."""
+    size = image.shape[-1]
+    height, width = draw(size // 4, size // 2, rng), draw(size // 4, size // 2, rng)
+    (top, to_top), (left, to_left) = ([draw(0, size - side, rng) for _ in range(2)] for side in (height, width))
+    made = image.clone()
+    made[:, to_top : to_top + height, to_left : to_left + width] = image[:, top : top + height, left : left + width]
+    return made
+
+
+def shuffle_patches(image: Tensor, rng: torch.Generator) -> Tensor:
+    """The image's four quarters in another order."""
+    half = image.shape[-1] // 2
+    quarters = [image[:, top : top + half, left : left + half] for top in (0, half) for left in (0, half)]
+    order = torch.roll(torch.arange(4), draw(1, 3, rng))  # no quarter stays where it was
+    a, b, c, d = (quarters[i] for i in order)
+    return torch.cat([torch.cat([a, b], dim=2), torch.cat([c, d], dim=2)], dim=1)
+
+
+def rotate(image: Tensor, rng: torch.Generator) -> Tensor:
+    """The image turned by 90, 180 or 270 degrees."""
+    return torch.rot90(image, draw(1, 3, rng), dims=(1, 2))

@@ -1,0 +1,181 @@
+"""Which images train, choose and test; and that nothing that chooses can see a test column."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import datasets
+from bench.datasets import Dataset
+from bench.errors import UserError
+from bench.protocols import (
+    LEAVE_ONE_CLASS_OUT,
+    ONE_CLASS,
+    PUBLISHED,
+    SOUND,
+    Protocol,
+    Task,
+    digests,
+    make_split,
+    protocol_of,
+    tasks_of,
+)
+from bench.pseudo import pseudo_anomalies
+from bench.selection import best_epoch, best_number, objective, visible
+from bench.study import SELECT_ON, Study
+
+
+def dataset_of(train: list[int], test: list[int], seed: int = 0) -> Dataset:
+    """So many random images of each class; the classes are called a, b, c, …"""
+    rng = np.random.default_rng(seed)
+
+    def images(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.repeat(np.arange(len(counts)), counts)
+        return rng.integers(0, 256, (len(labels), 1, 16, 16), dtype=np.uint8), labels
+
+    return Dataset("made", tuple("abcdefgh"[: len(train)]), *images(train), *images(test))
+
+
+@pytest.fixture(params=[*datasets.NAMES, "folder"])
+def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
+    """Every data set there is; those that would have to be downloaded are skipped."""
+    if request.param == "folder":
+        return datasets.load(str(request.getfixturevalue("cifar10_folder")), root=tmp_path)
+    if request.param != "digits":
+        pytest.skip(f"{request.param} would have to be downloaded")
+    return datasets.load(request.param, root=tmp_path)
+
+
+@pytest.mark.parametrize("kind", [LEAVE_ONE_CLASS_OUT, ONE_CLASS])
+def test_no_image_is_in_two_parts(dataset: Dataset, kind: str) -> None:
+    split = make_split(dataset, Task(kind, dataset.classes[3]), SOUND, seed=0)
+    assert split.val is not None
+    assert split.test is not None
+    parts = [set(digests(part.numpy())) for part in (split.train, split.val.images, split.test.images)]
+    assert len(parts[0]) == len(split.train)
+    assert len(parts[1]) == len(split.val.images)
+    for i, one in enumerate(parts):
+        for other in parts[i + 1 :]:
+            assert not one & other
+
+
+def test_duplicates_are_kept_apart() -> None:
+    """An image that train and test share trains nothing; one that the training set holds twice is taken once."""
+    made = dataset_of([30, 30], [10, 10])
+    made.train_images[:5] = made.test_images[:5]
+    made.train_images[10] = made.train_images[11]
+    split = make_split(made, Task(ONE_CLASS, "a"), SOUND, seed=0)
+    assert split.val is not None
+    assert len(split.train) + (split.val.labels == 0).sum() == 30 - 5 - 1
+
+
+sizes = st.lists(st.integers(0, 12), min_size=1, max_size=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(train=sizes, test=sizes, own=st.integers(0, 4), kind=st.sampled_from([LEAVE_ONE_CLASS_OUT, ONE_CLASS]))
+def test_any_class_sizes_give_a_right_split_or_a_clear_error(train, test, own: int, kind: str) -> None:
+    test = (test + [0] * 5)[: len(train)]
+    made = dataset_of(train, test)
+    own %= len(train)
+    for protocol in (SOUND, PUBLISHED):
+        try:
+            split = make_split(made, Task(kind, made.classes[own]), protocol, seed=1)
+        except UserError as error:
+            assert made.classes[own] in str(error)
+            continue
+        normal = [i for i in range(len(train)) if (i == own) == (kind == ONE_CLASS)]
+        held_out = 0 if split.val is None else int((split.val.labels == 0).sum())
+        assert len(split.train) + held_out == sum(train[i] for i in normal)
+        if split.test is not None:
+            extra = sum(train) - sum(train[i] for i in normal) if protocol is PUBLISHED else 0
+            assert len(split.test.labels) == sum(test) + extra
+            assert (split.test.labels == 0).sum() == sum(test[i] for i in normal)
+
+
+def test_sound_holds_out_a_tenth_and_as_many_anomalies() -> None:
+    split = make_split(dataset_of([100, 100, 100], [20, 20, 20]), Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
+    assert split.val is not None
+    assert len(split.train) == 180
+    assert np.bincount(split.val.labels).tolist() == [20, 20]
+
+
+def test_published_trains_on_all_and_tests_on_training_images_sorted() -> None:
+    made = dataset_of([100, 100, 100], [20, 20, 20])
+    split = make_split(made, Task(LEAVE_ONE_CLASS_OUT, "b"), PUBLISHED, seed=0)
+    assert split.val is None
+    assert split.test is not None
+    assert len(split.train) == 200
+    assert split.test.labels.tolist() == [0] * 40 + [1] * 120
+
+
+def test_split_is_seeded() -> None:
+    made = dataset_of([50, 50], [10, 10])
+    one, same, other = (make_split(made, Task(ONE_CLASS, "a"), SOUND, seed) for seed in (0, 0, 1))
+    assert torch.equal(one.train, same.train)
+    assert not torch.equal(one.train, other.train)
+
+
+def test_each_field_can_be_switched_by_itself() -> None:
+    for field in fields(Protocol):
+        value = getattr(PUBLISHED, field.name)
+        study = Study(**{field.name: value})
+        assert protocol_of(study) == replace(SOUND, **{field.name: value})
+        assert value != getattr(SOUND, field.name)
+    assert protocol_of(Study(protocol="published")) == PUBLISHED
+
+
+def test_tasks() -> None:
+    made = dataset_of([5, 5, 5], [5, 5, 5])
+    assert [task.cls for task in tasks_of(Study(abnormal_class=("all",)), made)] == ["a", "b", "c"]
+    assert tasks_of(Study(normal_class=("b",)), made) == [Task(ONE_CLASS, "b")]
+    with pytest.raises(UserError, match="classes: a, b, c"):
+        tasks_of(Study(), made)
+
+
+# Selection
+
+
+def test_selection_refuses_test_columns() -> None:
+    frame = pd.DataFrame({"epoch": [1, 2], "objective": [0.5, 0.6], "test_auroc": [0.9, 0.1]})
+    with pytest.raises(ValueError, match="test_auroc"):
+        best_epoch(frame, "val_auroc")
+    assert "test_auroc" not in visible({"test_auroc": 1, "val_auroc": 0.5})
+    with pytest.raises(KeyError):
+        objective(visible({"test_auroc": 1}), "val_auroc")
+
+
+def test_best_epoch_and_number() -> None:
+    frame = pd.DataFrame({"epoch": [1, 2, 3, 4], "objective": [0.5, 0.7, 0.7, 0.6]})
+    assert best_epoch(frame, "val_auroc") == 2
+    assert best_epoch(frame, "last_epoch") == 4
+    assert best_number({0: 0.5, 1: None, 2: 0.7, 3: 0.7}) == 2
+    assert best_number({0: None}) is None
+
+
+@pytest.mark.parametrize("select_on", SELECT_ON)
+def test_objectives(select_on: str) -> None:
+    record = {"val_auroc": 0.6, "val_loss": 0.25, "val_pseudo_auroc": 0.8}
+    expected = {"val_auroc": 0.6, "val_loss": -0.25, "pseudo_auroc": 0.8, "last_epoch": 0.6}
+    assert objective(record, select_on) == expected[select_on]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.integers(1, 9), channels=st.sampled_from([1, 3]), size=st.sampled_from([16, 32]), seed=st.integers(0, 99)
+)
+def test_pseudo_anomalies(count: int, channels: int, size: int, seed: int) -> None:
+    images = torch.randint(0, 256, (count, channels, size, size), generator=torch.Generator().manual_seed(seed))
+    images = images.to(torch.uint8)
+    made = pseudo_anomalies(images, seed)
+    assert made.dtype == torch.uint8
+    assert made.shape == images.shape
+    assert torch.equal(made, pseudo_anomalies(images, seed))
+    changed = (made != images).flatten(1).any(dim=1)
+    assert changed[1::3].all(), "shuffled patches always differ"
+    assert changed[2::3].all(), "a rotation of a random image differs"

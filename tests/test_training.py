@@ -1,0 +1,145 @@
+"""One training run: what it records, chooses, saves and restores; and the audit."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bench import datasets, metrics
+from bench.audit import audit, steps
+from bench.protocols import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Split, Task, make_split
+from bench.study import SELECT_ON
+from bench.training import Run, final_metrics, train
+
+TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
+TINY: dict[str, Any] = {"ngf": 4, "ndf": 4, "nz": 8}
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
+    return datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(300, 100)
+
+
+@pytest.fixture(scope="module")
+def split(digits: datasets.Dataset) -> Split:
+    return make_split(digits, TASK, SOUND, seed=0)
+
+
+def make_run(split: Split, protocol: Protocol = SOUND, select_on: str = "val_auroc", tested: bool = True) -> Run:
+    return Run(
+        "w_skipganomaly",
+        split,
+        protocol,
+        hyperparameters=TINY,
+        seed=1,
+        select_on=select_on,
+        test_every_epoch=tested,
+    )
+
+
+@pytest.mark.parametrize("select_on", SELECT_ON)
+def test_the_chosen_epoch_is_the_best_by_the_signal(split: Split, select_on: str) -> None:
+    run = make_run(split, select_on=select_on)
+    records = list(train(run, 4))
+    objectives = [record["objective"] for record in records]
+    expected = 4 if select_on == "last_epoch" else 1 + int(np.argmax(objectives))
+    assert run.best["epoch"] == expected
+    scores = run.test_scores()
+    assert final_metrics(scores)["test_auroc"] == pytest.approx(records[expected - 1]["test_auroc"])
+
+
+def test_a_tuning_run_never_scores_the_test_images(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(split, tested=False)
+    seen: list[int] = []
+    original = run.model.score_parts
+    monkeypatch.setattr(
+        run.model, "score_parts", lambda images, **kw: seen.append(id(images)) or original(images, **kw)
+    )
+    record = run.step()
+    assert split.test is not None
+    assert seen
+    assert id(split.test.images) not in seen
+    assert not [name for name in record if name.startswith("test_")]
+
+
+def test_published_chooses_on_the_test_images(digits: datasets.Dataset) -> None:
+    run = make_run(make_split(digits, TASK, PUBLISHED, seed=0), PUBLISHED, tested=False)
+    records = list(train(run, 3))
+    assert all(record["objective"] == record["test_auroc"] for record in records)
+    assert run.best["test_auroc"] == max(record["test_auroc"] for record in records)
+
+
+def test_checkpoint_continues_to_the_bit(split: Split, tmp_path) -> None:
+    whole = make_run(split)
+    expected = list(train(whole, 4))
+    first = make_run(split)
+    list(train(first, 2))
+    torch.save(first.checkpoint(), tmp_path / "run.pt")
+    torch.manual_seed(99)
+    second = make_run(split)
+    second.restore(torch.load(tmp_path / "run.pt", weights_only=True))
+    rest = list(train(second, 4))
+
+    def figures(records: list[dict]) -> list[dict]:
+        return [{k: v for k, v in record.items() if not k.endswith("seconds")} for record in records]
+
+    assert figures(rest) == figures(expected)[2:]
+    pd.testing.assert_frame_equal(second.test_scores(), whole.test_scores(), check_exact=True)
+
+
+def test_training_mode_sees_the_batch_and_evaluation_mode_does_not(split: Split) -> None:
+    """Why the published order matters: in training mode the scores change with an image's neighbours."""
+    run = make_run(split)
+    run.step()
+    assert split.test is not None
+    images = split.test.images
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    for batch, same in ((None, True), (16, False)):
+        straight = run.model.combine(run.model.score_parts(images, training_mode_batch=batch))
+        shuffled = run.model.combine(run.model.score_parts(images[order], training_mode_batch=batch))
+        assert torch.allclose(straight[order], shuffled, rtol=1e-4) == same
+
+
+def test_restoring_keeps_the_new_learning_rate(split: Split) -> None:
+    """Population-based training hands a trial another one's weights, not its learning rate."""
+    first = make_run(split)
+    first.step()
+    changed = Run("w_skipganomaly", split, SOUND, hyperparameters=TINY | {"lr": 1e-5}, seed=1, select_on="val_auroc")
+    changed.restore(first.checkpoint())
+    assert changed.model.optimizers["generator"].param_groups[0]["lr"] == 1e-5
+
+
+def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset) -> None:
+    walk = list(steps("w_skipganomaly", TINY))
+    assert walk[0].protocol == PUBLISHED
+    assert walk[-1].protocol == SOUND
+    for before, after in zip(walk[:-1], walk[1:], strict=True):
+        fields = set((vars(before.protocol) | before.hyperparameters).items())
+        assert len(set((vars(after.protocol) | after.hyperparameters).items()) - fields) == 1
+
+    said: list[str] = []
+    rows = audit(
+        "w_skipganomaly",
+        digits,
+        TASK,
+        hyperparameters=TINY,
+        epochs=2,
+        seed=0,
+        split_seed=0,
+        select_on="val_auroc",
+        device="cpu",
+        precision="float32",
+        say=said.append,
+    )
+    assert len(rows) == len(walk)
+    assert rows.auroc.between(rows.low, rows.high).all()
+    assert rows.cost[1:].to_numpy() == pytest.approx(np.diff(rows.auroc))
+    assert len(said) == 2 * (rows.training == "new").sum()
+    # The last step is an ordinary sound run.
+    run = Run("w_skipganomaly", make_split(digits, TASK, SOUND, 0), SOUND, hyperparameters=TINY, seed=0,
+              select_on="val_auroc", test_every_epoch=True)  # fmt: skip
+    list(train(run, 2))
+    scores = run.test_scores()
+    assert rows.auroc.iloc[-1] == pytest.approx(metrics.auroc(scores["labels"], scores["scores"]))
