@@ -66,5 +66,9 @@ def prepare(study: Study) -> Prepared:
 def default_name(study: Study, tasks: list[Task]) -> str:
     """`w_skipganomaly-cifar10-bird-20260131-235959`."""
     classes = tasks[0].cls if len(tasks) == 1 else f"{len(tasks)}classes"
-    parts = ("+".join(study.model), Path(study.dataset).name, classes, f"{datetime.datetime.now():%Y%m%d-%H%M%S}")
-    return re.sub(r"[^\w.+-]", "_", "-".join(parts))
+    return stamped("+".join(study.model), Path(study.dataset).name, classes)
+
+
+def stamped(*parts: str) -> str:
+    """The parts and the time, as a folder name."""
+    return re.sub(r"[^\w.+-]", "_", "-".join([*parts, f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]))

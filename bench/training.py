@@ -11,6 +11,7 @@ from torch import Tensor
 
 import models
 from bench import metrics
+from bench.checkpoints import trained_state
 from bench.errors import UserError
 from bench.protocols import Labelled, Protocol, Split
 from bench.pseudo import pseudo_anomalies
@@ -32,9 +33,9 @@ class Run:
         select_on: str,
         device: str = "cpu",
         precision: str = "float32",
-        test_every_epoch: bool = False,
+        final: bool = False,
     ):
-        """`test_every_epoch` is for final runs: tuning runs never see the test images of a sound protocol."""
+        """A `final` run is tested and keeps its chosen weights; tuning runs never see a sound protocol's test images."""
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
         self.model = models.create(model, shape, device=device, precision=precision, **hyperparameters)  # type: ignore[arg-type]
@@ -49,10 +50,11 @@ class Run:
             self.pseudo = Labelled(torch.cat([normal, pseudo_anomalies(normal, seed=0)]), labels)
         self.train_images = split.train.to(device)
         self.generator = torch.Generator().manual_seed(seed)
-        self.tests = split.test is not None and (test_every_epoch or protocol.selection == "test")
-        self.epoch = 0
+        self.tests = split.test is not None and (final or protocol.selection == "test")
+        self.final, self.epoch = final, 0
         self.best: dict[str, Any] = {}  # the chosen epoch's record so far
-        self.best_parts: dict[str, Tensor] = {}  # and its test images' score parts
+        self.best_parts: dict[str, Tensor] = {}  # its test images' score parts
+        self.best_state: dict[str, Any] = {}  # its weights
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch and evaluates it: a flat record."""
@@ -73,6 +75,7 @@ class Run:
         record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
         if improves(record["objective"], self.best.get("objective"), self.select_on):
             self.best, self.best_parts = record, parts
+            self.best_state = trained_state(self.model) if self.final else {}
         return record
 
     def parts(self, labelled: Labelled) -> dict[str, Tensor]:
@@ -105,11 +108,13 @@ class Run:
 
     def checkpoint(self) -> dict[str, Any]:
         state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state(), "epoch": self.epoch}
-        return {"model": self.model.checkpoint(), "best": self.best, "best_parts": self.best_parts, **state}
+        best = {name: getattr(self, name) for name in ("best", "best_parts", "best_state")}
+        return {"model": self.model.checkpoint()} | best | state
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         self.model.restore(checkpoint["model"])
-        self.best, self.best_parts, self.epoch = (checkpoint[name] for name in ("best", "best_parts", "epoch"))
+        for name in ("best", "best_parts", "best_state", "epoch"):
+            setattr(self, name, checkpoint[name])
         self.generator.set_state(checkpoint["generator"])
         torch.set_rng_state(checkpoint["torch"])
 
@@ -139,10 +144,12 @@ def choose_device(device: str) -> str:
 
 
 def choose_select_on(study: Study, split: Split) -> str:
-    """The study's validation signal; without one, val_auroc where there are abnormal validation images."""
-    anomalies = split.val is not None and bool(split.val.labels.any())
+    """The signal that chooses; unless it is given, val_auroc where there are abnormal validation images."""
+    if split.val is None:
+        return "last_epoch" if study.select_on == "last_epoch" else "test_auroc"
+    anomalies = bool(split.val.labels.any())
     if study.select_on is None:
-        return "val_auroc" if anomalies or split.val is None else "val_loss"
-    if split.val is not None and study.select_on in ("val_auroc", "last_epoch") and not anomalies:
+        return "val_auroc" if anomalies else "val_loss"
+    if study.select_on in ("val_auroc", "last_epoch") and not anomalies:
         raise UserError(f"--select_on {study.select_on}: no abnormal training images to validate on (give val_loss)")
     return study.select_on

@@ -202,7 +202,7 @@ def adam(network: nn.Module, lr: float, beta1: float, beta2: float) -> torch.opt
 
 
 class FittedModel(AnomalyModel):
-    """A detector that is fitted in one piece: by the first epoch, to a sample of its images; later epochs change nothing.
+    """A detector fitted in one piece: by the first epoch, to a sample of its images; later epochs change nothing.
 
     Its state is that sample and a seed, so that a checkpoint holds no estimator: restoring fits it again. It takes no
     training steps, so `batch_size` does nothing. A subclass implements `fit` and `measure`; D = C * H * W below.

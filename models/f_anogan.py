@@ -1,4 +1,4 @@
-"""f-AnoGAN (Schlegl et al. 2019, Medical Image Analysis 54:30-44): a WGAN-GP and an encoder in place of AnoGAN's search.
+"""f-AnoGAN (Schlegl et al. 2019, Medical Image Analysis 54:30-44): an encoder in place of AnoGAN's search.
 
 The original trains the GAN, freezes it, then trains the encoder. Here every step trains both, the encoder on the GAN as
 it stands and without a gradient into it, so that each epoch ends with a model that can score; after `gan_steps` steps

@@ -8,7 +8,6 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from models import base
-from models.losses import per_image
 
 
 @dataclass(frozen=True)

@@ -308,7 +308,7 @@ def test_reproduce_gives_every_choice_of_a_row(tmp_path):
     assert reproduce.find(studies, "final-1-1-3") == (
         "python train.py --model pca --dataset cifar10 --dataroot 'my data' --abnormal_class 'it'\"'\"'s' "
         "--limit_test 200 --protocol sound --scoring_mode training --select_on val_auroc --epochs 3 --seed 3 "
-        "--precision float32 --device cpu --skip True --lr 0.003 --nz 100"
+        "--precision float32 --device cpu --split_seed 0 --cpus_per_trial 1 --skip True --lr 0.003 --nz 100"
     )
     assert "--nz" not in reproduce.find(studies, "final-0-0-1")
     with pytest.raises(UserError, match=r"no trial 'final-1-1-9' in s; did you mean 'final-1-1-\d'"):
@@ -317,7 +317,7 @@ def test_reproduce_gives_every_choice_of_a_row(tmp_path):
 
 def test_reproduce_of_a_one_class_row_names_the_normal_class():
     assert reproduce.command({"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4.0}) == (
-        "python train.py --model m --normal_class 3 --seed 4"
+        "python train.py --model m --normal_class 3 --seed 4 --split_seed 0 --cpus_per_trial 1"
     )
 
 

@@ -35,7 +35,7 @@ def make_run(split: Split, protocol: Protocol = SOUND, select_on: str = "val_aur
         hyperparameters=TINY,
         seed=1,
         select_on=select_on,
-        test_every_epoch=tested,
+        final=tested,
     )
 
 
@@ -139,7 +139,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset) -> None:
     assert len(said) == 2 * (rows.training == "new").sum()
     # The last step is an ordinary sound run.
     run = Run("w_skipganomaly", make_split(digits, TASK, SOUND, 0), SOUND, hyperparameters=TINY, seed=0,
-              select_on="val_auroc", test_every_epoch=True)  # fmt: skip
+              select_on="val_auroc", final=True)  # fmt: skip
     list(train(run, 2))
     scores = run.test_scores()
     assert rows.auroc.iloc[-1] == pytest.approx(metrics.auroc(scores["labels"], scores["scores"]))

@@ -35,6 +35,11 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """`python train.py …` with the study's choices, the row's task and seed, and every hyperparameter of the row."""
     values = {name: study.get(name) for name in FROM_STUDY}
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
+    own_split = study.get("split_seed")
+    values["split_seed"] = study.get("seed") if own_split is None else own_split  # the study's, whatever the row's seed
+    values["cpus_per_trial"] = (
+        study.get("cpus_per_trial") or 1
+    )  # sums depend on the number of threads, in the last bits
     task = "normal_class" if row.get("task") == "one-class" else "abnormal_class"
     values |= {"abnormal_class": None, "normal_class": None, task: row["class"]}
     values |= {name.removeprefix("config_"): value for name, value in row.items() if name.startswith("config_")}

@@ -129,6 +129,8 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
         "select_on": ready.select_on,
         "device": ready.device,
         "precision": study.precision,
+        "models": str((store.path / "models").resolve()),
+        "classes": ready.dataset.classes,
     }
     own = not ray.is_initialized()  # a caller's Ray stays up
     if own:

@@ -7,6 +7,7 @@ import ray
 import torch
 from ray import tune
 
+from bench import checkpoints
 from bench.protocols import Protocol
 from bench.training import Run
 
@@ -34,7 +35,7 @@ class EpochTrainable(tune.Trainable):
             select_on=self.shared["select_on"],
             device=self.shared["device"],
             precision=self.shared["precision"],
-            test_every_epoch=job["kind"] == "final",
+            final=job["kind"] == "final",
         )
         self.hyperparameters = {name: value for name, value in new_config.items() if name != JOB}
         return True
@@ -45,8 +46,12 @@ class EpochTrainable(tune.Trainable):
             self.run.best["config"] = self.hyperparameters  # PBT changes them between epochs
         done = self.run.epoch >= self.shared["epochs"]
         result = {"record": {k: v for k, v in record.items() if k != "config"}, "best": self.run.best, "done": done}
-        if done and self.job["kind"] == "final" and self.run.best_parts:
-            result["scores"] = self.run.test_scores()
+        if done and self.job["kind"] == "final":
+            if self.run.best_parts:
+                result["scores"] = self.run.test_scores()
+            path = Path(self.shared["models"]) / f"{self.job['trial']}.safetensors"
+            about = {"trial": self.job["trial"], "classes": self.shared["classes"]}
+            checkpoints.save(path, self.job["model"], self.run.model, self.run.best_state, about)
         return result | {"objective": record["objective"]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -1,0 +1,81 @@
+"""Trained models as safetensors files: tensors and JSON, so that loading one never executes code."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+import models
+from bench.errors import UserError
+from models import AnomalyModel
+
+FORMAT = "ganomaly-bench model 1"
+
+
+def save(path: Path, name: str, model: AnomalyModel, state: dict[str, Any], about: dict[str, Any]) -> None:
+    """Writes a model's state (see `trained_state`) with its configuration; the file is whole or absent."""
+    tensors, plain = flatten(state)
+    content = {"model": name, "image_shape": model.image_shape, "config": asdict(model.config), "state": plain} | about
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, temporary, metadata={"format": FORMAT, "content": json.dumps(content)})
+    temporary.replace(path)
+
+
+def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[AnomalyModel, dict[str, Any]]:
+    """The model and what was saved beside it; UserError for a file that is none or does not fit the code."""
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise UserError(f"--load: {path} is not a model of this program")
+            content = json.loads(metadata["content"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        shape = tuple(content["image_shape"])
+        model = models.create(content["model"], shape, device=device, precision=precision, **content["config"])
+        model.restore(unflatten(tensors, content["state"]))
+    except FileNotFoundError:
+        raise UserError(f"--load: there is no file {path}") from None
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise UserError(f"--load: {path} cannot be read ({error})") from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"--load: {path} does not fit ({str(error).splitlines()[0]})") from None
+    return model, content
+
+
+def trained_state(model: AnomalyModel) -> dict[str, Any]:
+    """A copy of what scoring needs. The optimisers' moments, two thirds of a checkpoint, are left out."""
+    state = model.checkpoint() | {"optimizers": {}}
+    tensors, plain = flatten(state)
+    return unflatten({name: tensor.clone() for name, tensor in tensors.items()}, plain)
+
+
+def flatten(state: Any, path: tuple = ()) -> tuple[dict[str, torch.Tensor], list]:
+    """A nested dict as named tensors and a list of [path, plain value]; a name is its path in JSON."""
+    if isinstance(state, torch.Tensor):
+        return {json.dumps(path): state.detach().contiguous()}, []
+    if not isinstance(state, dict) or not state:
+        return {}, [[list(path), state]]
+    tensors: dict[str, torch.Tensor] = {}
+    plain: list = []
+    for key, value in state.items():
+        more, rest = flatten(value, (*path, key))
+        tensors |= more
+        plain += rest
+    return tensors, plain
+
+
+def unflatten(tensors: dict[str, torch.Tensor], plain: list) -> dict[str, Any]:
+    """The nested dict that `flatten` took apart."""
+    state: dict[str, Any] = {}
+    for path, value in [*((json.loads(name), tensor) for name, tensor in tensors.items()), *plain]:
+        inner = state
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = value
+    return state

@@ -1,0 +1,129 @@
+"""What train.py does: one training run, an audit, or scores for new images."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench import checkpoints, display, rows
+from bench.audit import audit, markdown
+from bench.checkpoints import trained_state
+from bench.errors import UserError
+from bench.prepare import Prepared, default_name, stamped
+from bench.progress import describe
+from bench.provenance import provenance
+from bench.results import Store, write_whole
+from bench.scoring import score_folder
+from bench.study import Study
+from bench.training import Run, final_metrics, train
+from models import AnomalyModel, Config
+
+
+def train_run(
+    study: Study,
+    ready: Prepared,
+    model: str,
+    config: Config,
+    start: AnomalyModel | None,
+    show: bool,
+    folder: Path | None,
+) -> int:
+    """Trains, tests and records one run; goes on from `start` where there is one. The exit status."""
+    task = ready.tasks[0]
+    hyperparameters = dataclasses.asdict(config)
+    run = Run(
+        model,
+        ready.splits[task.cls],
+        ready.protocol,
+        hyperparameters=hyperparameters,
+        seed=study.seed,
+        select_on=ready.select_on,
+        device=ready.device,
+        precision=study.precision,
+        final=True,
+    )
+    if start is not None:
+        if start.image_shape != run.model.image_shape:
+            raise UserError(f"--load: the model is for images {start.image_shape}, these are {run.model.image_shape}")
+        run.model.restore(trained_state(start))
+    about = provenance(ready.dataset)
+    store = Store.create(study, about, study.name or default_name(study, ready.tasks))
+    print(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
+    print(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {ready.device}")
+    trial = f"{model}-{task.cls}-seed{study.seed}"
+    names: dict[str, Any] = {"model": model, "cls": task.cls, "number": 0, "seed": study.seed}
+    row = rows.start(trial, "final", **names, config=hyperparameters, common=ready.columns(study, about))
+    try:
+        board = display.Board(store.path) if show else None
+        for record in train(run, study.epochs):
+            store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
+            if board:
+                board.add(trial, record)
+            losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
+            seconds = f"{record['train_seconds']:.1f} s"
+            print(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
+            for key in ("train_seconds", "score_seconds"):
+                row[key] = row.get(key, 0.0) + record[key]
+        scores = run.test_scores() if run.best_parts else None
+        row |= rows.outcome(run.best, run.epoch) | (final_metrics(scores) if scores is not None else {})
+        path = store.path / "models" / f"{trial}.safetensors"
+        checkpoints.save(path, model, run.model, run.best_state, {"trial": trial, "classes": ready.dataset.classes})
+        store.add_trial(row, scores)
+    except FloatingPointError as error:
+        store.add_trial(row | {"status": "error", "error": f"FloatingPointError: {error}", "objective": None})
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    finally:
+        store.close()
+    print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
+    if scores is not None:
+        low, high = row["test_auroc_low"], row["test_auroc_high"]
+        print(f"test AUROC {row['test_auroc']:.4f} (95 % interval of the test set: {low:.4f} to {high:.4f})")
+    print(f"the trained model: {path}")
+    if folder is not None:
+        run.model.restore(run.best_state)
+        show_scores(run.model, folder, store.path)
+    print(f"next: python report.py {store.path}")
+    return 0
+
+
+def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[str, Any]) -> int:
+    """Makes and prints the audit table; writes audit.csv and audit.md to the study's folder."""
+    if ready.splits[ready.tasks[0].cls].test is None:
+        raise UserError("--audit: there are no labelled test images")
+    store = Store.create(study, provenance(ready.dataset), study.name or default_name(study, ready.tasks))
+    print(f"{store.path}: audit of {model} on {ready.dataset.name}, {ready.tasks[0].cls}")
+    try:
+        table = audit(
+            model,
+            ready.dataset,
+            ready.tasks[0],
+            hyperparameters=hyperparameters | {"batch_size": study.batch_size},
+            epochs=study.epochs,
+            seed=study.seed,
+            split_seed=study.seed if study.split_seed is None else study.split_seed,
+            select_on=ready.select_on,
+            device=ready.device,
+            precision=study.precision,
+            say=print,
+        )
+    finally:
+        store.close()
+    write_whole(store.path / "audit.csv", table.to_csv(index=False))
+    write_whole(store.path / "audit.md", markdown(table) + "\n")
+    print(f"\n{markdown(table)}\n\nwritten: {store.path / 'audit.csv'}, {store.path / 'audit.md'}")
+    return 0
+
+
+def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Path) -> int:
+    """Scores a folder with a trained model, into a new folder of results."""
+    out = Path(study.results_dir) / (study.name or stamped(content["model"], folder.name, "scores"))
+    if out.exists():
+        raise UserError(f"--name: {out} exists already (give another name)")
+    show_scores(model, folder, out)
+    return 0
+
+
+def show_scores(model: AnomalyModel, folder: Path, out: Path) -> None:
+    score_folder(model, folder, out, print)
+    print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

@@ -1,0 +1,110 @@
+"""Trained models on disk: what comes back, what is refused, and what they are used for."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import models
+import train
+from bench import checkpoints, results
+from bench.checkpoints import flatten, trained_state, unflatten
+from bench.cli import run_main
+from bench.errors import UserError
+
+SMALL = {"ngf": 4, "ndf": 4, "nz": 8, "width": 4}
+IMAGES = torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_saved_model_scores_the_same(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    known = models.get(name).Config.hyperparameters()
+    model = models.create(name, (1, 16, 16), **{key: value for key, value in SMALL.items() if key in known})
+    model.train_epoch(IMAGES, torch.Generator().manual_seed(0))
+    path = tmp_path / "model.safetensors"
+    checkpoints.save(path, name, model, trained_state(model), {"trial": "t"})
+    again, content = checkpoints.load(path)
+    assert content["model"] == name
+    assert again.config == model.config
+    assert torch.equal(again.score(IMAGES[:8]), model.score(IMAGES[:8]))
+
+
+def test_flatten_and_unflatten_are_inverse() -> None:
+    state = {"a": {"0": torch.arange(3), 0: {"deep": torch.ones(2)}}, "n": 3, "empty": {}, "list": [1, {"b": 2}]}
+    tensors, plain = flatten(state)
+    again = unflatten(tensors, json.loads(json.dumps(plain)))
+    assert again["n"] == 3
+    assert again["empty"] == {}
+    assert again["list"] == [1, {"b": 2}]
+    assert torch.equal(again["a"]["0"], torch.arange(3))
+    assert torch.equal(again["a"][0]["deep"], torch.ones(2))
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(UserError, match="there is no file"):
+        checkpoints.load(path)
+    torch.save({"evil": print}, path)
+    with pytest.raises(UserError, match="cannot be read"):
+        checkpoints.load(path)
+    save_file({"x": torch.ones(1)}, path)
+    with pytest.raises(UserError, match="not a model of this program"):
+        checkpoints.load(path)
+    model = models.create("w_skipganomaly", (1, 16, 16), ngf=4, ndf=4)
+    checkpoints.save(path, "w_skipganomaly", model, trained_state(model), {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="cannot be read"):
+        checkpoints.load(path)
+    state = trained_state(model)
+    state["networks"].popitem()
+    checkpoints.save(path, "w_skipganomaly", model, state, {})
+    with pytest.raises(UserError, match="does not fit"):
+        checkpoints.load(path)
+
+
+def test_train_then_score_a_folder_then_train_on(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = tmp_path / "<new>"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 255, (20, 24), dtype=np.uint8)).save(folder / f"{i}.png")
+    common = ["--results_dir", str(tmp_path), "--dataroot", str(tmp_path)]
+    data = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "200", "--epochs", "1"]
+    small = ["--ngf", "4", "--ndf", "4"]
+    assert train.main([*data, *small, *common, "--name", "one", "--score_folder", str(folder)]) == 0
+    first = pd.read_csv(tmp_path / "one" / "scores.csv")
+    assert sorted(first.image) == sorted(path.name for path in folder.iterdir())
+    assert first.score.is_monotonic_decreasing
+    page = (tmp_path / "one" / "scores.html").read_text()
+    assert "&lt;new&gt;" in page
+    assert "<new>" not in page
+    assert page.count("data:image/png") == 24
+
+    path = tmp_path / "one" / "models" / "w_skipganomaly-3-seed0.safetensors"
+    assert train.main(["--load", str(path), "--score_folder", str(folder), "--name", "again", *common]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again" / "scores.csv"), first)
+
+    assert train.main(["--load", str(path), *data, "--name", "further", *common]) == 0
+    further = results.read(tmp_path / "further").trials.iloc[0]
+    assert further.config_ngf == 4
+    capsys.readouterr()
+    mistakes = [
+        (["--load", str(path)], "--score_folder"),
+        (["--load", str(path), "--ngf", "8", *data], "--ngf"),
+        (["--load", str(path), *data, "--image_size", "32", "--name", "size"], "images"),
+        (["--load", str(path), "--score_folder", str(tmp_path / "none"), "--name", "none"], "none"),
+    ]
+    for flags, word in mistakes:
+        with pytest.raises(SystemExit) as stop:
+            run_main(lambda flags=flags: train.main([*flags, *common]))
+        assert stop.value.code == 2
+        line = capsys.readouterr().err
+        assert word in line
+        assert line.count("\n") == 1
