@@ -90,7 +90,7 @@ class Study:
         choices=SELECT_ON,
     )
 
-    epochs: int = option(15, "training", "passes over the training images", aliases=("niter",))
+    epochs: int = option(10, "training", "passes over the training images", aliases=("niter",))
     batch_size: int = option(64, "training", "images a training step", aliases=("batchsize",))
     seed: int = option(0, "training", "seed of splits, weights, batches and searchers", aliases=("manualseed",))
     precision: str = option("float32", "training", "arithmetic of the convolutions", choices=("float32", "bfloat16"))

@@ -32,6 +32,35 @@ def init_weights(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+class Conv(nn.Conv2d):
+    """A 4 x 4 convolution, taken as one matrix product where its output is a single pixel.
+
+    oneDNN is slow on such layers: it multiplies the padding too, and reorders all weights at each call.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, S, S)
+        side = x.shape[-1]
+        if side + 2 * int(self.padding[0]) > 4 or self.bias is not None:
+            return super().forward(x)
+        # Of a padded 2 x 2 image only the kernel's middle meets pixels; an unpadded 4 x 4 image meets all of it.
+        kernel = self.weight[:, :, 1:3, 1:3] if side == 2 else self.weight
+        return nn.functional.linear(x.flatten(1), kernel.flatten(1))[:, :, None, None]
+
+
+class ConvTranspose(nn.ConvTranspose2d):
+    """A 4 x 4 transposed convolution, taken as one matrix product where its input is 1 x 1 or 2 x 2; see Conv."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # (B, C, S, S)
+        side, padding, stride = x.shape[-1], int(self.padding[0]), int(self.stride[0])
+        if side > 2 or self.bias is not None:
+            return super().forward(x, output_size)
+        if side == 1:  # all that a padding of 1 leaves is the kernel's middle
+            kernel = self.weight[:, :, padding : 4 - padding, padding : 4 - padding]
+            return (x.flatten(1) @ kernel.flatten(1)).view(len(x), *kernel.shape[1:])
+        columns = self.weight.flatten(1).T @ x.flatten(2)  # (B, outputs * 16, 4)
+        return nn.functional.fold(columns, (side - 1) * stride + 4 - 2 * padding, 4, padding=padding, stride=stride)
+
+
 class UNet(nn.Module):
     """Skip-GANomaly's generator (arXiv:1901.08954, section 3.1): images (B, C, S, S) in [-1, 1] to the same.
 
@@ -48,10 +77,10 @@ class UNet(nn.Module):
         for level, (outer, inner) in enumerate(pairwise(widths)):
             outermost, innermost = level == 0, level == levels - 1
             down: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
-            down += [nn.Conv2d(outer, inner, 4, 2, 1, bias=False)]
+            down += [Conv(outer, inner, 4, 2, 1, bias=False)]
             down += [] if outermost or innermost else [nn.BatchNorm2d(inner)]
             up_in = inner * 2 if skip and not innermost else inner
-            up: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(up_in, outer, 4, 2, 1, bias=outermost)]
+            up: list[nn.Module] = [nn.ReLU(), ConvTranspose(up_in, outer, 4, 2, 1, bias=outermost)]
             up += [nn.Tanh()] if outermost else [nn.BatchNorm2d(outer)]
             self.down.append(nn.Sequential(*down))
             self.up.append(nn.Sequential(*up))
@@ -78,12 +107,12 @@ class Encoder(nn.Sequential):
     """
 
     def __init__(self, channels: int, size: int, width: int, features: int, norm: type[nn.Module]):
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [Conv(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
         size //= 2
         while size > 4:
-            layers += [nn.Conv2d(width, width * 2, 4, 2, 1, bias=False), norm(width * 2), nn.LeakyReLU(0.2)]
+            layers += [Conv(width, width * 2, 4, 2, 1, bias=False), norm(width * 2), nn.LeakyReLU(0.2)]
             width, size = width * 2, size // 2
-        super().__init__(*layers, nn.Conv2d(width, features, 4, 1, 0, bias=False))
+        super().__init__(*layers, Conv(width, features, 4, 1, 0, bias=False))
         init_weights(self)
 
 
@@ -93,18 +122,18 @@ class Decoder(nn.Sequential):
     def __init__(self, channels: int, size: int, width: int, latent: int):
         width, side = width * size // 8, 4
         layers: list[nn.Module] = [
-            nn.ConvTranspose2d(latent, width, 4, 1, 0, bias=False),
+            ConvTranspose(latent, width, 4, 1, 0, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
         while side < size // 2:
             layers += [
-                nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=False),
+                ConvTranspose(width, width // 2, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(width // 2),
                 nn.ReLU(),
             ]
             width, side = width // 2, side * 2
-        super().__init__(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh())
+        super().__init__(*layers, ConvTranspose(width, channels, 4, 2, 1, bias=False), nn.Tanh())
         init_weights(self)
 
 
