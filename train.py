@@ -14,6 +14,7 @@ The run is written to results/<study>/ like any study's, so that report.py can s
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = model_named(arguments)
     given = vars(parser(name).parse_args(arguments))
     study = study_from(given)
-    torch.set_num_threads(study.cpus_per_trial or os.cpu_count() or 1)
+    study = replace(study, cpus_per_trial=study.cpus_per_trial or os.cpu_count() or 1)
+    torch.set_num_threads(study.cpus_per_trial or 1)
     wanted = {key: given[key] for key in models.get(name).Config.hyperparameters() if key in given}
     loaded = None
     if given["load"]:

@@ -35,7 +35,7 @@ class Run:
         precision: str = "float32",
         final: bool = False,
     ):
-        """A `final` run is tested and keeps its chosen weights; tuning runs never see a sound protocol's test images."""
+        """A `final` run is tested and keeps its chosen weights; others never see a sound protocol's test images."""
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
         self.model = models.create(model, shape, device=device, precision=precision, **hyperparameters)  # type: ignore[arg-type]

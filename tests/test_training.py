@@ -1,5 +1,6 @@
 """One training run: what it records, chooses, saves and restores; and the audit."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset) -> None:
     walk = list(steps("w_skipganomaly", TINY))
     assert walk[0].protocol == PUBLISHED
     assert walk[-1].protocol == SOUND
-    for before, after in zip(walk[:-1], walk[1:], strict=True):
+    for before, after in pairwise(walk):
         fields = set((vars(before.protocol) | before.hyperparameters).items())
         assert len(set((vars(after.protocol) | after.hyperparameters).items()) - fields) == 1
 

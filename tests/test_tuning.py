@@ -1,13 +1,16 @@
 """Real studies on Ray: every searcher and every scheduler, what they write, and how they fail and go on."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import train
 import train_tune
 from bench import results
+from bench.reporting import reproduce
 from bench.study import SCHEDULERS, SEARCHERS
 
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
@@ -141,6 +144,23 @@ def test_resume_runs_only_what_is_missing(study, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(comparable(whole), comparable(again), check_exact=True)
     for trial in whole.trials[whole.trials.kind == "final"].trial:
         pd.testing.assert_frame_equal(whole.scores(trial), again.scores(trial), check_exact=True)
+
+
+def test_reproduce_gives_the_same_scores_to_the_bit(study, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The command that report.py prints makes a final run's scores and a tuning run's figures again."""
+    _, found = study("--searcher", "random", "--scheduler", "fifo", "--trials", "2", "--epochs", "2", "--seeds", "1")
+    for trial in ("w_skipganomaly-3-seed1", "w_skipganomaly-3-001"):
+        command = shlex.split(reproduce.find({"study": found}, trial))
+        assert command[:2] == ["python", "train.py"]
+        assert train.main([*command[2:], "--results_dir", str(tmp_path), "--name", f"again-{trial}"]) == 0
+        again = results.read(tmp_path / f"again-{trial}")
+        before, after = found.trials.set_index("trial").loc[trial], again.trials.iloc[0]
+        for column in ("epoch", "epochs", "objective", "val_auroc", "val_loss"):
+            assert after[column] == before[column]
+        if before.kind == "final":
+            pd.testing.assert_frame_equal(
+                again.scores(again.trials.iloc[0].trial), found.scores(trial), check_exact=True
+            )
 
 
 def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture) -> None:

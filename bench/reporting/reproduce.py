@@ -15,7 +15,7 @@ FROM_STUDY = (
     *("limit_test", "protocol", "scoring_mode", "test_order", "selection", "test_pool", "select_on"),
     *("epochs", "seed", "precision", "device"),
 )
-FROM_ROW = ("model", "select_on", "epochs", "seed", "device")  # the row knows these better than the study
+FROM_ROW = ("model", "epochs", "seed", "device")  # the row knows these better than the study
 
 
 def find(studies: Mapping[str, Results], trial: str) -> str:
@@ -24,6 +24,10 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
     for results in studies.values():
         for row in results.trials.to_dict("records"):
             if row["trial"] == trial:
+                if row["kind"] == "tuning" and results.study.get("scheduler") in ("pbt", "pb2"):
+                    raise UserError(
+                        f"--reproduce: {trial} took over others' weights as it trained; no command makes it"
+                    )
                 return command(results.study, {str(name): value for name, value in row.items()})
             known.append(str(row["trial"]))
     near = difflib.get_close_matches(trial, known, n=1)
@@ -37,9 +41,7 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
     own_split = study.get("split_seed")
     values["split_seed"] = study.get("seed") if own_split is None else own_split  # the study's, whatever the row's seed
-    values["cpus_per_trial"] = (
-        study.get("cpus_per_trial") or 1
-    )  # sums depend on the number of threads, in the last bits
+    values["cpus_per_trial"] = study.get("cpus_per_trial") or 1  # sums depend on the threads, in the last bits
     task = "normal_class" if row.get("task") == "one-class" else "abnormal_class"
     values |= {"abnormal_class": None, "normal_class": None, task: row["class"]}
     values |= {name.removeprefix("config_"): value for name, value in row.items() if name.startswith("config_")}
