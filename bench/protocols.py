@@ -1,6 +1,7 @@
 """Protocols: which images train, choose and test, and how they are scored."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -49,12 +50,33 @@ class Labelled:
     images: Tensor  # uint8 (N, C, H, W)
     labels: np.ndarray  # int64 (N,), 1: abnormal
 
+    def __reduce__(self) -> tuple:
+        return _labelled, (self.images.numpy(), self.labels)
+
 
 @dataclass(frozen=True)
 class Split:
     train: Tensor  # uint8 (N, C, H, W), normal only
     val: Labelled | None  # chooses; None where the protocol chooses on the test images
     test: Labelled | None  # is only reported; None where no test image has a label
+
+    def __reduce__(self) -> tuple:
+        """Pickled as NumPy arrays, which Ray's object store hands to all trials uncopied; tensors it would copy."""
+        return _split, (self.train.numpy(), self.val, self.test)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():  # the store's memory is read-only, and so are images here
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array)
+
+
+def _labelled(images: np.ndarray, labels: np.ndarray) -> Labelled:
+    return Labelled(_tensor(images), labels)
+
+
+def _split(train: np.ndarray, val: Labelled | None, test: Labelled | None) -> Split:
+    return Split(_tensor(train), val, test)
 
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:

@@ -253,7 +253,7 @@ def test_a_model_that_broke_down_is_reported(name):
 
 # Small networks and long steps, for 90 images.
 LEARNS: dict[str, dict[str, Any]] = {
-    "w_skipganomaly": {"lr": 1e-3, "lr_critic": 1e-3, "ngf": 16, "ndf": 16},
+    "w_skipganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},
     "skipganomaly": {"lr": 1e-3, "lr_discriminator": 1e-3, "ngf": 16, "ndf": 16},
     "ganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},
     "anogan": {"lr": 2e-3, "n_critic": 2, "ngf": 16, "ndf": 16, "nz": 16, "starts": 64, "search_steps": 20},

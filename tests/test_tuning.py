@@ -4,12 +4,16 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import train
 import train_tune
 from bench import results
+from bench.datasets import Dataset
+from bench.protocols import SOUND, Task, make_split
 from bench.reporting import reproduce
 from bench.study import SCHEDULERS, SEARCHERS
 
@@ -179,6 +183,21 @@ def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
     assert set(finals.number) == {winner}
     assert set(finals["class"]) == {"0", "1", "2"}
     assert tuning.groupby("number").config_lr.nunique().eq(1).all()
+
+
+def test_trials_map_the_images_uncopied(ray_session) -> None:
+    """The object store holds a split once; every trial on the machine reads the same memory."""
+    import ray
+
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (400, 3, 32, 32), dtype=np.uint8), np.repeat([0, 1], 200)
+    made = Dataset("made", ("a", "b"), images, labels, images[::2].copy() // 2, labels[::2])
+    split = make_split(made, Task("one-class", "a"), SOUND, seed=0)
+    stored = ray.put(split)
+    one, other = ray.get(stored), ray.get(stored)
+    assert one.train.data_ptr() == other.train.data_ptr() != split.train.data_ptr()
+    assert one.val.images.data_ptr() == other.val.images.data_ptr()
+    assert torch.equal(one.train, split.train)
 
 
 def test_study_json_says_how_it_was_made(study) -> None:

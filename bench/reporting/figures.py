@@ -78,7 +78,8 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
                 axes.stairs(heights, edges, color=colour, label=f"{name} (n = {mask.sum()})", hatch=hatch, linewidth=1)
             axes.set(xlabel="anomaly score", ylabel="density")
             axes.set_title(f"{column}, {row} (seed {run['seed']:.0f}, AUROC {run['test_auroc']:.3f})")
-            axes.legend()
+            axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
+            axes.legend(loc="upper center", ncols=2)
             caption = f"{column}, {row}: scores of seed {run['seed']:.0f}. The outermost bins hold what lies beyond."
             yield drawn(f"histogram_{column}_{row}", caption, figure)
 
