@@ -134,6 +134,14 @@ def edges(distribution: BaseDistribution) -> list[Any]:
     return [distribution.low, distribution.high]
 
 
+def inside(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value could have come from the distribution; the model's default need not."""
+    low_to_high = edges(distribution)
+    if isinstance(distribution, CategoricalDistribution):
+        return value in low_to_high
+    return low_to_high[0] <= value <= low_to_high[1]
+
+
 def grid_points(distribution: BaseDistribution) -> list[Any]:
     """All choices; the steps of a stepped range; GRID_POINTS evenly spaced (or evenly in the logarithm) otherwise."""
     if isinstance(distribution, CategoricalDistribution):

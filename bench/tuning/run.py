@@ -87,8 +87,8 @@ class Recorder(Callback):
         if job is None:
             return
         last = trial.last_result
-        if "record" not in last or (self.planner.stopped and not self.ended(last, trial)):
-            return  # never started, or cut off: its job is left for --resume
+        if "record" not in last:
+            return  # stopped before its first epoch: left for --resume
         best = dict(last["best"])
         row = self.row(job, best.pop("config")) | rows.outcome(best, last["record"]["epoch"])
         row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
@@ -96,10 +96,6 @@ class Recorder(Callback):
         if scores is not None:
             row |= final_metrics(scores)
         self.finish(job, row, scores)
-
-    @staticmethod
-    def ended(last: dict[str, Any], trial: Any) -> bool:
-        return bool(last.get("done"))
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         job = self.planner.jobs.pop(trial.trial_id)

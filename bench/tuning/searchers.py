@@ -9,7 +9,7 @@ import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from bench.space import Space, grid
+from bench.space import Space, grid, inside
 
 INFORMED = ("tpe", "gp", "cmaes")  # these learn from results, so they are asked as late as possible
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -59,6 +59,6 @@ class Search:
             self.study.tell(self.asked.pop(number), value, state=state)
             return
         params = {name: config[name] for name in self.space}
-        if all(d._contains(d.to_internal_repr(params[name])) for name, d in self.space.items()):
+        if all(inside(distribution, params[name]) for name, distribution in self.space.items()):
             told = optuna.create_trial(state=state, params=params, distributions=self.space, value=value)
             self.study.add_trial(told)
