@@ -1,11 +1,8 @@
 """Tables, figures and a page from studies' saved rows and scores. Nothing is trained; torch is not needed."""
 
-import argparse
-import sys
 from pathlib import Path
-from typing import NoReturn
 
-from bench.errors import UserError
+from bench.errors import Parser, run_main
 
 EXAMPLES = """examples:
   python report.py results/digits                       tables, figures and results/digits/report/index.html
@@ -18,16 +15,8 @@ histogram.csv (all scores of the final runs) and index.html, one page with all o
 """
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-
 def main() -> int:
-    parser = Parser(
-        prog="report.py", description=__doc__, epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = Parser(prog="report.py", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="folder of a study: results/<study>")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: <first study>/report)")
     parser.add_argument("--reproduce", metavar="TRIAL", help="only print the command that makes this trial's row again")
@@ -48,9 +37,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        status = main()
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        status = 2
-    sys.exit(status)
+    run_main(main)

@@ -22,8 +22,8 @@ import torch
 
 import models
 from bench import checkpoints, display, single
-from bench.cli import Parser, add_model_flags, add_study_flags, check_models, run_main, study_from
-from bench.errors import UserError
+from bench.cli import add_model_flags, add_study_flags, check_models, study_from
+from bench.errors import Parser, UserError, run_main
 from bench.prepare import prepare
 from bench.training import choose_device
 

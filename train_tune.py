@@ -21,8 +21,8 @@ import pandas as pd
 import models
 import search_spaces
 from bench import datasets, display
-from bench.cli import Parser, add_study_flags, run_main, study_from, truth
-from bench.errors import UserError
+from bench.cli import add_study_flags, study_from, truth
+from bench.errors import Parser, UserError, run_main
 from bench.prepare import default_name, prepare
 from bench.provenance import provenance
 from bench.results import Store, read, read_rows

@@ -1,29 +1,15 @@
-"""The command line: flags from Study's fields, one line on stderr and exit status 2 for a user's mistake."""
+"""The command line: flags from Study's fields and from the models' hyperparameters."""
 
 import argparse
 import dataclasses
-import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import models
-from bench.errors import UserError, unknown
+from bench.errors import Parser, unknown
 from bench.study import Study
-
-
-class Parser(argparse.ArgumentParser):
-    def __init__(self, **kwargs: Any):
-        super().__init__(formatter_class=Formatter, allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-
-class Formatter(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str, **kwargs: Any):
-        super().__init__(prog, max_help_position=30, **kwargs)
 
 
 def base_type(hint: Any) -> Callable[[str], Any]:
@@ -97,16 +83,3 @@ def study_from(values: dict[str, Any]) -> Study:
     study = Study(**chosen)
     check_models(study.model)
     return study
-
-
-def run_main(main: Callable[[], int]) -> NoReturn:
-    """Runs a script's main; a user's mistake is one line on stderr and exit status 2."""
-    try:
-        status = main()
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        status = 2
-    except BrokenPipeError:  # the reader of our output went away, as in `… | head`
-        status = 0
-        sys.stderr.close()
-    sys.exit(status)

@@ -1,7 +1,11 @@
-"""Errors that a user can act on."""
+"""Errors that a user can act on: one line on stderr and exit status 2."""
 
+import argparse
 import difflib
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
 
 
 class UserError(Exception):
@@ -14,3 +18,26 @@ def unknown(what: str, given: object, valid: Iterable[object]) -> UserError:
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return UserError(f"{what}: there is no '{given}'{hint} (valid: {', '.join(names)})")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its errors as UserErrors and the docstring's examples as they are written."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def run_main(main: Callable[[], int]) -> NoReturn:
+    """Runs a script's main; a user's mistake is one line on stderr and exit status 2."""
+    try:
+        status = main()
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        status = 2
+    except BrokenPipeError:  # the reader of our output went away, as in `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

@@ -14,8 +14,7 @@ import models
 import train
 from bench import checkpoints, results
 from bench.checkpoints import flatten, trained_state, unflatten
-from bench.cli import run_main
-from bench.errors import UserError
+from bench.errors import UserError, run_main
 
 SMALL = {"ngf": 4, "ndf": 4, "nz": 8, "width": 4}
 IMAGES = torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
