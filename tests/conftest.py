@@ -4,6 +4,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # the tests run side by side
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -54,7 +54,7 @@ def test_grid_has_every_point_once() -> None:
     assert points == grid(parse(["a=1,2,3", "b=1.0,2.0", "c=1..9:int"]), seed=0)
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", ["w_skipganomaly", "pca"])  # a large space and a small one
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_searches_are_functions_of_seed_number_and_history(name: str, searcher: str) -> None:
     """A search that starts over with what it was told goes on as it would have: nothing is forgotten."""
