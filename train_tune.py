@@ -120,7 +120,7 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
             if not pd.isna(value)  # another model's hyperparameter
         )
         default = " (the model's default)" if winner["number"] == 0 else ""
-        print(f"\n{model}, {cls}: configuration {winner['number']}{default} won: {shown}")
+        print(f"\n{model}, {cls}: configuration {winner['number']}{default} won{': ' if shown else ''}{shown}")
         for column, title in TITLES.items():
             if column in group and group[column].notna().any():
                 spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""

@@ -98,6 +98,7 @@ def test_two_models_two_classes(study) -> None:
         assert set(group[group.kind == "final"].number) == {winner}, (model, cls)
 
 
+@pytest.mark.slow
 def test_space_and_set(study) -> None:
     flags = ["--space", "w_con=25,75", "lr=1e-5..1e-3:log", "nz=10..20:int", "--searcher", "random", "--trials", "4"]
     _, found = study(*flags, "--set", "ngf=4", "ndf=4", "w_gp=5", "--epochs", "1", "--seeds", "1")
@@ -130,6 +131,7 @@ def test_failed_trials_are_recorded_and_the_study_goes_on(study, capsys: pytest.
     assert "failed: w_skipganomaly-3-" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_resume_runs_only_what_is_missing(study, tmp_path: Path) -> None:
     """Cut the rows of a finished study; the resumed one runs the rest and ends with the same rows, to the bit."""
     flags = ["--searcher", "random", "--scheduler", "fifo", "--trials", "3", "--epochs", "1", "--seeds", "2"]
@@ -167,6 +169,7 @@ def test_reproduce_gives_the_same_scores_to_the_bit(study, tmp_path: Path, capsy
             )
 
 
+@pytest.mark.slow
 def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture) -> None:
     status, found = study("--trials", "50", "--epochs", "1", "--time_budget", "1s")
     assert status == 0
@@ -174,6 +177,7 @@ def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture)
     assert "time budget of 1s is used up" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
     flags = ["--abnormal_class", "0", "1", "2", "--tune_for", "mean", "--trials", "3", "--epochs", "1", "--seeds", "1"]
     _, found = study(*flags, "--searcher", "random", "--scheduler", "fifo")

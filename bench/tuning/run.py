@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import pickle
 import shutil
 import tempfile
 from pathlib import Path
@@ -99,16 +100,23 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         job = self.planner.jobs.pop(trial.trial_id)
-        error = trial.get_error()
+        error = error_of(trial)
         if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError):
             self.deaths[job.trial] = self.deaths.get(job.trial, 0) + 1
             if self.deaths[job.trial] <= RETRIES:
                 self.seconds.pop(job.trial, None)
                 self.planner.again(job)
                 return
-        cause = getattr(error, "cause", None) or error
+        cause = getattr(error, "cause", error)
         reason = f"{type(cause).__name__}: {' '.join(str(cause).split()[:60])}"
         self.finish(job, self.row(job, job.config) | {"status": "error", "error": reason, "objective": None})
+
+
+def error_of(trial: Any) -> Exception:
+    """What ended a trial. Ray keeps it in a file that it wrote just before; its own getter looks for a later copy."""
+    if trial.pickled_error_file and Path(trial.pickled_error_file).exists():
+        return pickle.loads(Path(trial.pickled_error_file).read_bytes())
+    return RuntimeError(Path(trial.error_file).read_text() if trial.error_file else "unknown")
 
 
 def resources(study: Study, device: str) -> dict[str, float]:
