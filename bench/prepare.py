@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import models
 from bench import datasets
 from bench.datasets import Dataset
 from bench.errors import UserError
@@ -54,11 +53,6 @@ def prepare(study: Study) -> Prepared:
     least = min(len(split.train) for split in splits.values())
     if study.batch_size > least:
         raise UserError(f"--batch_size: {study.batch_size} is more than the {least} training images")
-    for name in study.model:
-        try:
-            models.create(name, dataset.image_shape)
-        except ValueError as error:
-            raise UserError(f"--image_size (model {name}): {error}") from None
     select_on = choose_select_on(study, splits[tasks[0].cls])
     return Prepared(dataset, protocol, tasks, splits, select_on, device)
 
