@@ -45,7 +45,7 @@ def prepare(study: Study) -> Prepared:
     device = choose_device(study.device)
     root = Path(study.dataroot)
     dataset = datasets.load(study.dataset, root=root, image_size=study.image_size, channels=study.channels)
-    split_seed = study.seed if study.split_seed is None else study.split_seed
+    split_seed = study.seed_of_splits()
     dataset = dataset.limit(study.limit_train, study.limit_test, seed=split_seed)
     protocol = protocol_of(study)
     tasks = tasks_of(study, dataset)

@@ -101,7 +101,7 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
             hyperparameters=hyperparameters | {"batch_size": study.batch_size},
             epochs=study.epochs,
             seed=study.seed,
-            split_seed=study.seed if study.split_seed is None else study.split_seed,
+            split_seed=study.seed_of_splits(),
             select_on=ready.select_on,
             device=ready.device,
             precision=study.precision,

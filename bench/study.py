@@ -148,6 +148,10 @@ class Study:
             raise UserError(f"--name: '{self.name}' is no plain folder name")
         self.budget_seconds()
 
+    def seed_of_splits(self) -> int:
+        """What draws the held-out images and the subsets of `--limit_*`."""
+        return self.seed if self.split_seed is None else self.split_seed
+
     def budget_seconds(self) -> float:
         """`--time_budget` in seconds, infinite where there is none."""
         if self.time_budget is None:
