@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_list()
         return 0
     if not tune:
-        given["trials"] = 1
+        given["trials"] = 0
     study = read_study(given, resume)
     ready = prepare(study)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import models
 from bench import datasets
 from bench.datasets import Dataset
 from bench.errors import UserError
@@ -45,6 +46,11 @@ def prepare(study: Study) -> Prepared:
     device = choose_device(study.device)
     root = Path(study.dataroot)
     dataset = datasets.load(study.dataset, root=root, image_size=study.image_size, channels=study.channels)
+    for model in study.model:
+        try:
+            models.get(model).check_shape(dataset.image_shape)
+        except ValueError as error:
+            raise UserError(f"--image_size: {model}: {error}") from None
     split_seed = study.seed_of_splits()
     dataset = dataset.limit(study.limit_train, study.limit_test, seed=split_seed)
     protocol = protocol_of(study)

@@ -121,9 +121,11 @@ class Store:
     def resume(cls, study: Study, name: str) -> "Store":
         """An existing study's folder; UserError if the study there was started with other choices."""
         path = Path(study.results_dir) / name
-        there = read(path).study
-        for key, value in json.loads(json.dumps(dataclasses.asdict(study))).items():
-            if key not in ("name", "results_dir", "time_budget", "dataroot") and there.get(key) != value:
+        choices, default = (json.loads(json.dumps(dataclasses.asdict(s))) for s in (study, Study()))
+        there = default | read(path).study  # an older study lacks newer choices
+        free = ("name", "results_dir", "time_budget", "dataroot", "keep_models")
+        for key, value in choices.items():
+            if key not in free and there.get(key) != value:
                 raise UserError(f"--resume: the study was started with --{key} {there.get(key)}, not {value}")
         return cls(path)
 

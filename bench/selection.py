@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 COLUMNS = {
     "val_auroc": "val_auroc",
     "val_loss": "val_loss",
@@ -19,7 +17,9 @@ def visible(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def objective(record: Mapping[str, Any], select_on: str) -> float:
-    """What searchers and schedulers maximise, from an epoch's record without test columns."""
+    """What searchers and schedulers maximise, from an epoch's record; ValueError if that has test columns."""
+    if seen := [name for name in record if name.startswith("test_")]:
+        raise ValueError(f"selection was handed {', '.join(seen)}")
     value = float(record[COLUMNS[select_on]])
     return -value if select_on == "val_loss" else value
 
@@ -27,15 +27,6 @@ def objective(record: Mapping[str, Any], select_on: str) -> float:
 def improves(new: float, best: float | None, select_on: str) -> bool:
     """Whether an epoch with this objective takes the best one's place; the first of equals stays."""
     return best is None or select_on == "last_epoch" or new > best
-
-
-def best_epoch(epochs: pd.DataFrame, select_on: str) -> int:
-    """The chosen epoch of one trial's rows (columns epoch, objective); ValueError if a test column is among them."""
-    if seen := [name for name in epochs.columns if name.startswith("test_")]:
-        raise ValueError(f"selection was handed {seen}")
-    ordered = epochs.sort_values("epoch")
-    row = ordered.index[-1] if select_on == "last_epoch" else ordered["objective"].idxmax()
-    return int(ordered.loc[row, "epoch"])
 
 
 def best_number(objectives: Mapping[int, float | None]) -> int | None:

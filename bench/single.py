@@ -46,13 +46,13 @@ def train_run(
         if start.image_shape != run.model.image_shape:
             raise UserError(f"--load: the model is for images {start.image_shape}, these are {run.model.image_shape}")
         run.model.restore(trained_state(start))
-    about = provenance(ready.dataset)
-    store = Store.create(study, about, study.name or default_name(study, ready.tasks))
+    source = provenance(ready.dataset)
+    store = Store.create(study, source, study.name or default_name(study, ready.tasks))
     print(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
     print(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {ready.device}")
     trial = f"{model}-{task.cls}-seed{study.seed}"
     names: dict[str, Any] = {"model": model, "cls": task.cls, "number": 0, "seed": study.seed}
-    row = rows.start(trial, "final", **names, config=hyperparameters, common=ready.columns(study, about))
+    row = rows.start(trial, "final", **names, config=hyperparameters, common=ready.columns(study, source))
     try:
         board = display.Board(store.path) if show else None
         for record in train(run, study.epochs):
@@ -67,7 +67,9 @@ def train_run(
         scores = run.test_scores() if run.best_parts else None
         row |= rows.outcome(run.best, run.epoch) | (final_metrics(scores) if scores is not None else {})
         path = store.path / "models" / f"{trial}.safetensors"
-        checkpoints.save(path, model, run.model, run.best_state, {"trial": trial, "classes": ready.dataset.classes})
+        if study.keep_models == "all":
+            about = {"trial": trial, "classes": ready.dataset.classes}
+            checkpoints.save(path, model, run.model, run.best_state, about)
         store.add_trial(row, scores)
     except FloatingPointError as error:
         store.add_trial(row | {"status": "error", "error": f"FloatingPointError: {error}", "objective": None})
@@ -79,7 +81,8 @@ def train_run(
     if scores is not None:
         low, high = row["test_auroc_low"], row["test_auroc_high"]
         print(f"test AUROC {row['test_auroc']:.4f} (95 % interval of the test set: {low:.4f} to {high:.4f})")
-    print(f"the trained model: {path}")
+    if study.keep_models == "all":
+        print(f"the trained model: {path}")
     if folder is not None:
         run.model.restore(run.best_state)
         show_scores(run.model, folder, store.path)

@@ -49,7 +49,7 @@ class Study:
     image_size: int | None = option(
         None,
         "task",
-        "height and width, a power of two from 16 to 256 (default: the data's, rounded up)",
+        "height and width, 16 to 256; most models want a power of two (default: the data's, rounded up to one)",
         aliases=("isize",),
     )
     channels: int | None = option(None, "task", "1: grey, 3: colour (default: the data's)", aliases=("nc",))
@@ -102,7 +102,7 @@ class Study:
     trials: int | None = option(
         None,
         "tuning",
-        "configurations tried a task, the model's default first (default: 10; searcher grid: the whole grid)",
+        "configurations tried a task, the model's default first; 0: no search (default: 10; grid: all)",
     )
     seeds: int = option(5, "tuning", "fresh seeds under which the winner is trained again and tested")
     searcher: str = option("tpe", "tuning", "what proposes configurations (Optuna)", choices=SEARCHERS)
@@ -129,6 +129,9 @@ class Study:
 
     name: str | None = option(None, "output", "the study's name (default: made from model, data set, class and time)")
     results_dir: str = option("results", "output", "folder that holds the studies")
+    keep_models: str = option(
+        "all", "output", "trained models of final runs to keep, up to 71 MB each at 32 x 32", choices=("all", "none")
+    )
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):

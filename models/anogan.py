@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import base
-from models.losses import gradient_penalty, per_image
-from models.networks import Generator, Pyramid, check_image_shape
+from models.losses import per_image
+from models.wgan import WGAN
 
 # Searches run at once, always exactly so many: an image's arithmetic is then the same, to the bit, in any batch.
 SEARCH_ROWS = {"cpu": 16, "cuda": 256}
@@ -46,7 +46,7 @@ class Config(base.Config):
             raise ValueError(f"restarts ({self.restarts}) must be at most starts ({self.starts})")
 
 
-class Model(base.AnomalyModel):
+class Model(WGAN):
     """Letters: B images a batch, Z = nz latents, P = starts."""
 
     Config = Config
@@ -54,40 +54,11 @@ class Model(base.AnomalyModel):
     searched, to_search = 0, 0
 
     def build(self) -> None:
-        check_image_shape(self.image_shape, power_of_two=False)
-        c, (channels, size, _) = self.config, self.image_shape
-        self.generator = Generator(channels, size, c.ngf, c.nz).to(self.device)
-        self.features = Pyramid(channels, size, c.ndf).to(self.device)
-        self.critic = nn.Sequential(self.features, nn.Linear(self.features.features, 1)).to(self.device)
-        self.generator.register_buffer("starts", torch.randn(c.starts, c.nz).to(self.device))
-        self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic})
-        self.optimizers = {
-            "generator": base.adam(self.generator, c.lr, c.beta1, c.beta2),
-            "critic": base.adam(self.critic, c.lr, c.beta1, c.beta2),
-        }
+        super().build()
+        self.generator.register_buffer("starts", torch.randn(self.config.starts, self.config.nz).to(self.device))
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        c = self.config
-        generator_steps = self.steps % c.n_critic == 0
-        z = torch.randn((len(x), c.nz), generator=rng, device=x.device)
-        with torch.set_grad_enabled(generator_steps):
-            fake = self.generator(z).float()
-
-        real_score, fake_score = self.critic(torch.cat([x, fake.detach()])).float().chunk(2)
-        penalty = gradient_penalty(self.critic, x, fake.detach(), rng)
-        critic_loss = fake_score.mean() - real_score.mean() + c.w_gp * penalty
-        self.optimizers["critic"].zero_grad()
-        critic_loss.backward()
-        self.optimizers["critic"].step()
-        losses = {"critic": critic_loss, "penalty": penalty}
-        if not generator_steps:
-            return losses
-
-        generator_loss = -self.critic(fake).float().mean()
-        self.optimizers["generator"].zero_grad()
-        generator_loss.backward(inputs=list(self.generator.parameters()))
-        self.optimizers["generator"].step()
-        return losses | {"generator": generator_loss}
+        return self.gan_step(x, rng)
 
     def score_parts(self, images: Tensor, training_mode_batch: int | None = None) -> dict[str, Tensor]:
         self.searched, self.to_search = 0, len(images)

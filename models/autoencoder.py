@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models import base
 from models.losses import per_image
-from models.networks import Generator, Pyramid, check_image_shape
+from models.networks import Generator, Pyramid
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Config(base.Config):
 
 class Model(base.AnomalyModel):
     Config = Config
+    ANY_SIZE = True
 
     def build(self) -> None:
-        check_image_shape(self.image_shape, power_of_two=False)
         c, (channels, size, _) = self.config, self.image_shape
         pyramid = Pyramid(channels, size, c.width, nn.BatchNorm2d)
         self.autoencoder = nn.Sequential(

@@ -66,8 +66,10 @@ class AnomalyModel(ABC):
 
     Config: ClassVar[type[Config]]
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters under which the released code's behaviour comes back
+    ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
 
     def __init__(self, image_shape: tuple[int, int, int], config: Any, device: str = "cpu", precision: str = "float32"):
+        self.check_shape(image_shape)
         self.image_shape, self.config = image_shape, config
         self.device, self.dtype = torch.device(device), PRECISIONS[precision]
         self.networks: nn.ModuleDict = nn.ModuleDict()
@@ -75,9 +77,19 @@ class AnomalyModel(ABC):
         self.steps = 0  # training steps taken so far
         self.build()
 
+    @classmethod
+    def check_shape(cls, image_shape: tuple[int, int, int]) -> None:
+        """ValueError unless the model takes images (C, H, W): square, 16 to 256 a side, with 1 or 3 channels."""
+        channels, height, width = image_shape
+        if height != width or not 16 <= height <= 256 or not (cls.ANY_SIZE or height.bit_count() == 1):
+            kind = "" if cls.ANY_SIZE else "a power of two "
+            raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
+        if channels not in (1, 3):
+            raise ValueError(f"images must have 1 or 3 channels, not {channels}")
+
     @abstractmethod
     def build(self) -> None:
-        """Makes the networks (on `self.device`) and optimisers; ValueError if `self.image_shape` does not fit."""
+        """Makes the networks (on `self.device`) and optimisers."""
 
     @abstractmethod
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
@@ -208,6 +220,7 @@ class FittedModel(AnomalyModel):
     training steps, so `batch_size` does nothing. A subclass implements `fit` and `measure`; D = C * H * W below.
     """
 
+    ANY_SIZE = True
     samples: Tensor | None = None  # uint8 (M, C, H, W)
     seed: int = 0
 

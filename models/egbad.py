@@ -13,12 +13,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import base
 from models.losses import per_image
-from models.networks import Generator, Pyramid, check_image_shape, init_weights
+from models.networks import Generator, Pyramid, init_weights
 
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    lr: float = 2e-4  # Adam's step size, generator and encoder (arXiv:1605.09782, appendix; released code: 1e-5)
+    lr: float = 2e-4  # Adam's step size, generator and encoder (arXiv:1511.06434, section 4; released code: 1e-5)
     lr_discriminator: float = 2e-4  # Adam's step size, discriminator (likewise)
     beta1: float = 0.5  # Adam's first moment, all networks (released code)
     beta2: float = 0.999  # Adam's second moment, all networks (released code)
@@ -50,10 +50,10 @@ class Model(base.AnomalyModel):
     """Letters: B images a batch, Z = nz latents."""
 
     Config = Config
+    ANY_SIZE = True
     PUBLISHED = {"lr": 1e-5, "lr_discriminator": 1e-5}
 
     def build(self) -> None:
-        check_image_shape(self.image_shape, power_of_two=False)
         c, (channels, size, _) = self.config, self.image_shape
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
         head = nn.Linear(pyramid.features, c.nz)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from models import base
-from models.losses import gradient_penalty, per_image
-from models.networks import Generator, Pyramid, check_image_shape
+from models.losses import per_image
+from models.networks import Pyramid
+from models.wgan import WGAN
 
 
 @dataclass(frozen=True)
@@ -31,25 +32,18 @@ class Config(base.Config):
     kappa: float = 1.0  # weight of the features' distance, in the encoder's loss and in the score (released code)
 
 
-class Model(base.AnomalyModel):
-    """Letters: B images a batch, Z = nz latents."""
+class Model(WGAN):
+    """Letters: B images a batch."""
 
     Config = Config
 
     def build(self) -> None:
-        check_image_shape(self.image_shape, power_of_two=False)
+        super().build()
         c, (channels, size, _) = self.config, self.image_shape
-        self.generator = Generator(channels, size, c.ngf, c.nz).to(self.device)
-        self.features = Pyramid(channels, size, c.ndf).to(self.device)
-        self.critic = nn.Sequential(self.features, nn.Linear(self.features.features, 1)).to(self.device)
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
         self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz)).to(self.device)
-        self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic, "encoder": self.encoder})
-        self.optimizers = {
-            "generator": base.adam(self.generator, c.lr, c.beta1, c.beta2),
-            "critic": base.adam(self.critic, c.lr, c.beta1, c.beta2),
-            "encoder": torch.optim.RMSprop(self.encoder.parameters(), lr=c.lr_encoder, alpha=0.9),
-        }
+        self.networks["encoder"] = self.encoder
+        self.optimizers["encoder"] = torch.optim.RMSprop(self.encoder.parameters(), lr=c.lr_encoder, alpha=0.9)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         losses = self.gan_step(x, rng) if self.steps < self.config.gan_steps else {}
@@ -60,29 +54,6 @@ class Model(base.AnomalyModel):
         encoder_loss.backward(inputs=list(self.encoder.parameters()))
         self.optimizers["encoder"].step()
         return losses | {"encoder": encoder_loss}
-
-    def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        c = self.config
-        generator_steps = self.steps % c.n_critic == 0
-        z = torch.randn((len(x), c.nz), generator=rng, device=x.device)
-        with torch.set_grad_enabled(generator_steps):
-            fake = self.generator(z).float()
-
-        real_score, fake_score = self.critic(torch.cat([x, fake.detach()])).float().chunk(2)
-        penalty = gradient_penalty(self.critic, x, fake.detach(), rng)
-        critic_loss = fake_score.mean() - real_score.mean() + c.w_gp * penalty
-        self.optimizers["critic"].zero_grad()
-        critic_loss.backward()
-        self.optimizers["critic"].step()
-        losses = {"critic": critic_loss, "penalty": penalty}
-        if not generator_steps:
-            return losses
-
-        generator_loss = -self.critic(fake).float().mean()
-        self.optimizers["generator"].zero_grad()
-        generator_loss.backward(inputs=list(self.generator.parameters()))
-        self.optimizers["generator"].step()
-        return losses | {"generator": generator_loss}
 
     def distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean squared distances (B,) between x and G(E(x)): of the pixels, of the critic's features (izi_f)."""

@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import base
 from models.losses import per_image
-from models.networks import Decoder, Encoder, check_image_shape, init_weights
+from models.networks import Decoder, Encoder, init_weights
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,6 @@ class Model(base.AnomalyModel):
     PUBLISHED = {"feature_matching": False, "restart_discriminator": True, "score_squared": True}
 
     def build(self) -> None:
-        check_image_shape(self.image_shape)
         c, (channels, size, _) = self.config, self.image_shape
         self.encoder = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
         self.decoder = Decoder(channels, size, c.ngf, c.nz).to(self.device)

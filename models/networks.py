@@ -10,16 +10,6 @@ import torch
 from torch import Tensor, nn
 
 
-def check_image_shape(image_shape: tuple[int, int, int], power_of_two: bool = True) -> None:
-    """ValueError unless images are square, 16 to 256 (and a power of two) a side, with 1 or 3 channels."""
-    channels, height, width = image_shape
-    if height != width or not 16 <= height <= 256 or (power_of_two and height & (height - 1)):
-        kind = "a power of two " if power_of_two else ""
-        raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
-    if channels not in (1, 3):
-        raise ValueError(f"images must have 1 or 3 channels, not {channels}")
-
-
 def init_weights(network: nn.Module) -> None:
     """DCGAN's start: convolutions from N(0, 0.02), batch normalisation's weights from N(1, 0.02)."""
     for module in network.modules():

@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import base
 from models.losses import per_image
-from models.networks import Encoder, UNet, check_image_shape, init_weights
+from models.networks import Encoder, UNet, init_weights
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,6 @@ class Model(base.AnomalyModel):
     PUBLISHED = {"restart_discriminator": True}
 
     def build(self) -> None:
-        check_image_shape(self.image_shape)
         c, (channels, size, _) = self.config, self.image_shape
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
         self.discriminator = Discriminator(channels, size, c.ndf, c.nz).to(self.device)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models import base
 from models.losses import gradient_penalty, per_image
-from models.networks import Encoder, UNet, check_image_shape, init_weights
+from models.networks import Encoder, UNet, init_weights
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ class Model(base.AnomalyModel):
     }
 
     def build(self) -> None:
-        check_image_shape(self.image_shape)
         c, (channels, size, _) = self.config, self.image_shape
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
         self.critic = Encoder(channels, size, c.ndf, c.nz, nn.InstanceNorm2d).to(self.device)

@@ -54,7 +54,7 @@ MISTAKES = [
     (["--dataset", "no/such/folder"], ["no/such/folder"]),
     (["--abnormal_class", "bird"], ["--abnormal_class", "bird", "0, 1, 2"]),
     (["--normal_class", "3"], ["--abnormal_class", "--normal_class"]),
-    (["--image_size", "20"], ["--image_size", "16", "256"]),
+    (["--image_size", "20"], ["--image_size", "w_skipganomaly", "power of two"]),
     (["--image_size", "512"], ["--image_size", "16", "256"]),
     (["--channels", "2"], ["--channels"]),
     (["--batch_size", "5000"], ["--batch_size", "5000"]),

@@ -4,7 +4,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,7 +25,7 @@ from bench.protocols import (
     tasks_of,
 )
 from bench.pseudo import pseudo_anomalies
-from bench.selection import best_epoch, best_number, objective, visible
+from bench.selection import best_number, improves, objective, visible
 from bench.study import SELECT_ON, Study
 
 
@@ -145,18 +144,23 @@ def test_tasks() -> None:
 
 
 def test_selection_refuses_test_columns() -> None:
-    frame = pd.DataFrame({"epoch": [1, 2], "objective": [0.5, 0.6], "test_auroc": [0.9, 0.1]})
+    record = {"val_auroc": 0.6, "test_auroc": 0.9}
     with pytest.raises(ValueError, match="test_auroc"):
-        best_epoch(frame, "val_auroc")
-    assert "test_auroc" not in visible({"test_auroc": 1, "val_auroc": 0.5})
-    with pytest.raises(KeyError):
-        objective(visible({"test_auroc": 1}), "val_auroc")
+        objective(record, "val_auroc")
+    assert objective(visible(record), "val_auroc") == 0.6
 
 
-def test_best_epoch_and_number() -> None:
-    frame = pd.DataFrame({"epoch": [1, 2, 3, 4], "objective": [0.5, 0.7, 0.7, 0.6]})
-    assert best_epoch(frame, "val_auroc") == 2
-    assert best_epoch(frame, "last_epoch") == 4
+def test_chosen_epoch() -> None:
+    values = [0.5, 0.7, 0.7, 0.6]
+    for select_on, expected in (("val_auroc", 0.7), ("last_epoch", 0.6)):
+        best = None
+        for value in values:
+            best = value if improves(value, best, select_on) else best
+        assert best == expected
+    assert not improves(0.7, 0.7, "val_auroc"), "the first of equals stays"
+
+
+def test_best_number() -> None:
     assert best_number({0: 0.5, 1: None, 2: 0.7, 3: 0.7}) == 2
     assert best_number({0: None}) is None
 

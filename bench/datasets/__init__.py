@@ -20,7 +20,7 @@ from bench.errors import UserError, unknown
 NAMES = sorted(
     file.stem for file in Path(__file__).parent.glob("*.py") if file.stem != "folder" and not file.stem.startswith("_")
 )
-SIZES = (16, 32, 64, 128, 256)
+SIZES = (16, 32, 64, 128, 256)  # that every model takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,8 @@ def load(name_or_folder: str, *, root: Path, image_size: int | None = None, chan
     `image_size` the size is the smallest of SIZES that holds the native one; without `channels`, the data's own.
     Raises UserError for a choice that does not exist and for data that cannot be had.
     """
-    if image_size is not None and image_size not in SIZES:
-        raise UserError(f"--image_size: {image_size} is not one of {', '.join(map(str, SIZES))}")
+    if image_size is not None and not SIZES[0] <= image_size <= SIZES[-1]:
+        raise UserError(f"--image_size: {image_size} is not between {SIZES[0]} and {SIZES[-1]}")
     if channels not in (None, 1, 3):
         raise UserError(f"--channels: {channels} is neither 1 nor 3")
     if name_or_folder not in NAMES:

@@ -59,6 +59,13 @@ class Group:
                 found[number] = None if None in values else math.fsum(values) / len(values)  # type: ignore[arg-type]
         return found
 
+    def winner(self) -> tuple[int, dict[str, Any]] | None:
+        """The best configuration's number and values: the default's where none was tried, None where all failed."""
+        if not self.trials:
+            return 0, self.default
+        number = best_number(self.objectives())
+        return None if number is None else (number, self.tuned[number, self.classes[0]][0])
+
 
 class Planner(Searcher):
     """Ray Tune's source of trials. It proposes what is left to do and is told what came of it by `finish`."""
@@ -85,7 +92,7 @@ class Planner(Searcher):
         trials = self.study.trials if self.study.trials is not None else limit
         if self.study.searcher == "grid":
             trials = min(trials, search.size())
-        return Group(model, classes, search, default, max(1, trials) if search.space else 1)
+        return Group(model, classes, search, default, trials if search.space else 0)
 
     def runs(self) -> int:
         """How many runs the study has in all."""
@@ -128,19 +135,11 @@ class Planner(Searcher):
         if group.finals_made or len(group.objectives()) < group.trials:
             return False
         group.finals_made = True
-        winner = best_number(group.objectives())
+        winner = group.winner()
         if winner is None:
             return False
         group.queue.extend(
-            Job(
-                f"{group.model}-{cls}-seed{seed}",
-                "final",
-                group.model,
-                cls,
-                winner,
-                seed,
-                group.tuned[winner, group.classes[0]][0],
-            )
+            Job(f"{group.model}-{cls}-seed{seed}", "final", group.model, cls, winner[0], seed, winner[1])
             for cls in group.classes
             for seed in range(self.study.seed + 1, self.study.seed + 1 + self.study.seeds)
         )

@@ -133,7 +133,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
         "select_on": ready.select_on,
         "device": ready.device,
         "precision": study.precision,
-        "models": str((store.path / "models").resolve()),
+        "models": str((store.path / "models").resolve()) if study.keep_models == "all" else None,
         "classes": ready.dataset.classes,
     }
     own = not ray.is_initialized()  # a caller's Ray stays up

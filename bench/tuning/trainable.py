@@ -49,9 +49,10 @@ class EpochTrainable(tune.Trainable):
         if done and self.job["kind"] == "final":
             if self.run.best_parts:
                 result["scores"] = self.run.test_scores()
-            path = Path(self.shared["models"]) / f"{self.job['trial']}.safetensors"
-            about = {"trial": self.job["trial"], "classes": self.shared["classes"]}
-            checkpoints.save(path, self.job["model"], self.run.model, self.run.best_state, about)
+            if self.shared["models"]:
+                path = Path(self.shared["models"]) / f"{self.job['trial']}.safetensors"
+                about = {"trial": self.job["trial"], "classes": self.shared["classes"]}
+                checkpoints.save(path, self.job["model"], self.run.model, self.run.best_state, about)
         return result | {"objective": record["objective"]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

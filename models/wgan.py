@@ -1,0 +1,49 @@
+"""A Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028), which other models build on."""
+
+import torch
+from torch import Tensor, nn
+
+from models import base
+from models.losses import gradient_penalty
+from models.networks import Generator, Pyramid
+
+
+class WGAN(base.AnomalyModel):
+    """Letters: B images a batch, Z = nz latents. `Config` has lr, beta1, beta2, w_gp, n_critic, ngf, ndf and nz."""
+
+    ANY_SIZE = True
+
+    def build(self) -> None:
+        c, (channels, size, _) = self.config, self.image_shape
+        self.generator = Generator(channels, size, c.ngf, c.nz).to(self.device)
+        self.features = Pyramid(channels, size, c.ndf).to(self.device)
+        self.critic = nn.Sequential(self.features, nn.Linear(self.features.features, 1)).to(self.device)
+        self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic})
+        self.optimizers = {
+            "generator": base.adam(self.generator, c.lr, c.beta1, c.beta2),
+            "critic": base.adam(self.critic, c.lr, c.beta1, c.beta2),
+        }
+
+    def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """A critic's step, and every `n_critic` steps one of the generator (algorithm 1); gives the losses."""
+        c = self.config
+        generator_steps = self.steps % c.n_critic == 0
+        z = torch.randn((len(x), c.nz), generator=rng, device=x.device)
+        with torch.set_grad_enabled(generator_steps):
+            fake = self.generator(z).float()
+
+        real_score, fake_score = self.critic(torch.cat([x, fake.detach()])).float().chunk(2)
+        penalty = gradient_penalty(self.critic, x, fake.detach(), rng)
+        critic_loss = fake_score.mean() - real_score.mean() + c.w_gp * penalty
+        self.optimizers["critic"].zero_grad()
+        critic_loss.backward()
+        self.optimizers["critic"].step()
+        losses = {"critic": critic_loss, "penalty": penalty}
+        if not generator_steps:
+            return losses
+
+        generator_loss = -self.critic(fake).float().mean()
+        self.optimizers["generator"].zero_grad()
+        generator_loss.backward(inputs=list(self.generator.parameters()))
+        self.optimizers["generator"].step()
+        return losses | {"generator": generator_loss}
