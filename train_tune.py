@@ -102,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         planner = run(study, ready, store, ready.columns(study, about), board)
     finally:
         store.close()
-    return summary(store.path, planner.stopped, planner.runs())
+    status = summary(store.path, planner.stopped, planner.runs())
+    return 130 if planner.interrupted else status
 
 
 def summary(path: Path, stopped: str | None, runs: int) -> int:

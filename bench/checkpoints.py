@@ -1,14 +1,13 @@
 """Trained models as safetensors files: tensors and JSON, so that loading one never executes code."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import models
 from bench.errors import UserError
@@ -17,14 +16,11 @@ from models import AnomalyModel
 FORMAT = "ganomaly-bench model 1"
 
 
-def save(path: Path, name: str, model: AnomalyModel, state: dict[str, Any], about: dict[str, Any]) -> None:
-    """Writes a model's state (see `trained_state`) with its configuration; the file is whole or absent."""
+def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[str, Any]) -> bytes:
+    """A model's state (see `trained_state`) with its configuration, as a file's content."""
     tensors, plain = flatten(state)
     content = {"model": name, "image_shape": model.image_shape, "config": asdict(model.config), "state": plain} | about
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary, metadata={"format": FORMAT, "content": json.dumps(content)})
-    temporary.replace(path)
+    return save(tensors, metadata={"format": FORMAT, "content": json.dumps(content)})
 
 
 def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[AnomalyModel, dict[str, Any]]:

@@ -43,7 +43,7 @@ class Prepared:
 
 def prepare(study: Study) -> Prepared:
     """Loads the data and makes the splits; UserError for any choice that does not fit them."""
-    device = choose_device(study.device)
+    device = choose_device(study.device, elsewhere=study.address is not None)
     root = Path(study.dataroot)
     dataset = datasets.load(study.dataset, root=root, image_size=study.image_size, channels=study.channels)
     for model in study.model:

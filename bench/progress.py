@@ -2,11 +2,15 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+
+from models import AnomalyModel
 
 QUIET_SECONDS = 10.0  # off a terminal, at most one line on running epochs in this time
 
@@ -15,6 +19,20 @@ def describe(record: dict[str, Any]) -> str:
     """`val_auroc 0.612` and the like, for the figures that a record has."""
     names = ("val_auroc", "val_pseudo_auroc", "val_loss", "test_auroc")
     return "  ".join(f"{name} {record[name]:.3f}" for name in names if record.get(name) is not None)
+
+
+@contextmanager
+def scoring(model: AnomalyModel) -> Iterator[None]:
+    """A bar on a terminal while the model scores images, which takes AnoGAN's search minutes."""
+    console = Console(highlight=False)
+    columns = (TextColumn("scoring images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("", visible=False)
+        model.progress = lambda done, total: bars.update(bar, completed=done, total=total, visible=done < total)
+        try:
+            yield
+        finally:
+            model.progress = None
 
 
 class Progress:

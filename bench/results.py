@@ -1,5 +1,6 @@
 """The one place that reads and writes results/<study>/."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -23,15 +24,20 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that it is whole or absent, also when the machine goes down."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file so that it is whole or absent, also when the machine goes down; UserError if that cannot be."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written ({error.strerror})") from None
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -107,14 +113,8 @@ class Store:
         path = Path(study.results_dir) / name
         if path.exists():
             raise UserError(f"--name: {path} exists already (go on with it: --resume; or give another name)")
-        try:
-            path.mkdir(parents=True)
-            write_whole(
-                path / "study.json",
-                json.dumps({"study": dataclasses.asdict(study), "provenance": provenance}, indent=1),
-            )
-        except OSError as error:
-            raise UserError(f"--results_dir: {path} cannot be written ({error.strerror})") from None
+        content = {"study": dataclasses.asdict(study), "provenance": provenance}
+        write_whole(path / "study.json", json.dumps(content, indent=1))
         return cls(path)
 
     @classmethod
@@ -123,7 +123,7 @@ class Store:
         path = Path(study.results_dir) / name
         choices, default = (json.loads(json.dumps(dataclasses.asdict(s))) for s in (study, Study()))
         there = default | read(path).study  # an older study lacks newer choices
-        free = ("name", "results_dir", "time_budget", "dataroot", "keep_models")
+        free = ("name", "results_dir", "time_budget", "dataroot", "keep_models", "address", "storage")
         for key, value in choices.items():
             if key not in free and there.get(key) != value:
                 raise UserError(f"--resume: the study was started with --{key} {there.get(key)}, not {value}")
@@ -139,16 +139,27 @@ class Store:
 
     def append(self, file_name: str, row: dict[str, Any]) -> None:
         line = json.dumps({name: plain(value) for name, value in row.items()}, allow_nan=False) + "\n"
-        with (self.path / file_name).open("a", encoding="utf-8") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        path = self.path / file_name
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.drop_half_line(path)
+            raise UserError(f"{path} cannot be written ({error.strerror}); free some space, then --resume") from None
 
     def add_epoch(self, row: dict[str, Any]) -> None:
         self.append("epochs.jsonl", row)
 
-    def add_trial(self, row: dict[str, Any], scores: pd.DataFrame | None = None) -> None:
-        """Adds a finished trial's row, after its scores: a row never points to scores that are not there."""
+    def model_file(self, trial: str) -> Path:
+        return self.path / "models" / f"{trial}.safetensors"
+
+    def add_trial(self, row: dict[str, Any], scores: pd.DataFrame | None = None, model: bytes | None = None) -> None:
+        """Adds a finished trial's row, after its scores and its model: a row never points to what is not there."""
+        if model is not None:
+            write_whole(self.model_file(row["trial"]), model)
         if scores is not None:
             write_whole(self.path / "scores" / row["trial"] / "histogram.csv", scores.to_csv(index=False))
         self.append("trials.jsonl", row)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from bench.datasets.folder import read_images
+from bench.progress import scoring
 from bench.results import write_whole
 from models import AnomalyModel
 from models.base import SCORING_BATCH
@@ -26,7 +27,8 @@ def score_folder(model: AnomalyModel, folder: Path, out: Path, say: Callable[[st
     names, array = read_images(folder, size, channels)
     images = torch.from_numpy(array)
     say(f"scoring {len(names)} images of {folder}")
-    parts = model.score_parts(images)
+    with scoring(model):
+        parts = model.score_parts(images)
     columns = {f"part_{name}": part.numpy() for name, part in parts.items()}
     frame = pd.DataFrame({"image": names, "score": model.combine(parts).numpy()} | columns)
     order = frame["score"].to_numpy().argsort(kind="stable")[::-1]

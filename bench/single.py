@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import checkpoints, display, rows
+from bench import display, rows
 from bench.audit import audit, markdown
 from bench.checkpoints import trained_state
 from bench.errors import UserError
 from bench.prepare import Prepared, default_name, stamped
-from bench.progress import describe
+from bench.progress import describe, scoring
 from bench.provenance import provenance
 from bench.results import Store, write_whole
 from bench.scoring import score_folder
@@ -55,22 +55,20 @@ def train_run(
     row = rows.start(trial, "final", **names, config=hyperparameters, common=ready.columns(study, source))
     try:
         board = display.Board(store.path) if show else None
-        for record in train(run, study.epochs):
-            store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
-            if board:
-                board.add(trial, record)
-            losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
-            seconds = f"{record['train_seconds']:.1f} s"
-            print(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
-            for key in ("train_seconds", "score_seconds"):
-                row[key] = row.get(key, 0.0) + record[key]
+        with scoring(run.model):
+            for record in train(run, study.epochs):
+                store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
+                if board:
+                    board.add(trial, record)
+                losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
+                seconds = f"{record['train_seconds']:.1f} s"
+                print(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
+                for key in ("train_seconds", "score_seconds"):
+                    row[key] = row.get(key, 0.0) + record[key]
         scores = run.test_scores() if run.best_parts else None
         row |= rows.outcome(run.best, run.epoch) | (final_metrics(scores) if scores is not None else {})
-        path = store.path / "models" / f"{trial}.safetensors"
-        if study.keep_models == "all":
-            about = {"trial": trial, "classes": ready.dataset.classes}
-            checkpoints.save(path, model, run.model, run.best_state, about)
-        store.add_trial(row, scores)
+        kept = run.packed(model, trial, ready.dataset.classes) if study.keep_models == "all" else None
+        store.add_trial(row, scores, kept)
     except FloatingPointError as error:
         store.add_trial(row | {"status": "error", "error": f"FloatingPointError: {error}", "objective": None})
         print(f"failed: {error}", file=sys.stderr)
@@ -82,7 +80,7 @@ def train_run(
         low, high = row["test_auroc_low"], row["test_auroc_high"]
         print(f"test AUROC {row['test_auroc']:.4f} (95 % interval of the test set: {low:.4f} to {high:.4f})")
     if study.keep_models == "all":
-        print(f"the trained model: {path}")
+        print(f"the trained model: {store.model_file(trial)}")
     if folder is not None:
         run.model.restore(run.best_state)
         show_scores(run.model, folder, store.path)

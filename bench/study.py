@@ -127,6 +127,16 @@ class Study:
         None, "tuning", "GPU share of a trial: 0.25 runs four on one GPU (default: 1 where there is a GPU)"
     )
 
+    address: str | None = option(
+        None, "tuning", "run on a Ray cluster that is up already: auto, or HOST:PORT (default: this machine alone)"
+    )
+    storage: str | None = option(
+        None,
+        "tuning",
+        "where paused trials are kept while a study runs (hyperband, pbt, pb2): a folder or URI that all machines "
+        "reach; two checkpoints a trial, deleted when its search is over (default: the study's folder)",
+    )
+
     name: str | None = option(None, "output", "the study's name (default: made from model, data set, class and time)")
     results_dir: str = option("results", "output", "folder that holds the studies")
     keep_models: str = option(

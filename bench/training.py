@@ -11,7 +11,7 @@ from torch import Tensor
 
 import models
 from bench import metrics
-from bench.checkpoints import trained_state
+from bench.checkpoints import packed, trained_state
 from bench.errors import UserError
 from bench.protocols import Labelled, Protocol, Split
 from bench.pseudo import pseudo_anomalies
@@ -106,6 +106,10 @@ class Run:
         }
         return pd.DataFrame(columns | {f"part_{name}": part.numpy() for name, part in self.best_parts.items()})
 
+    def packed(self, model: str, trial: str, classes: tuple[str, ...]) -> bytes:
+        """The chosen epoch's model as a file's content."""
+        return packed(model, self.model, self.best_state, {"trial": trial, "classes": classes})
+
     def checkpoint(self) -> dict[str, Any]:
         state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state(), "epoch": self.epoch}
         best = {name: getattr(self, name) for name in ("best", "best_parts", "best_state")}
@@ -134,8 +138,10 @@ def final_metrics(scores: pd.DataFrame) -> dict[str, float]:
     return {f"test_{name}": value for name, value in found.items()} | counts
 
 
-def choose_device(device: str) -> str:
-    """cpu or cuda for `auto`; UserError for a GPU that is not there."""
+def choose_device(device: str, elsewhere: bool = False) -> str:
+    """cpu or cuda for `auto`; UserError for a GPU that is not there, unless training runs on other machines."""
+    if elsewhere and device != "auto":
+        return device
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

@@ -6,7 +6,6 @@ that code: layers upsample by two, as in WGAN-GP's own networks for digits; imag
 paper's feature term; and the search, see `search`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -50,8 +49,6 @@ class Model(WGAN):
     """Letters: B images a batch, Z = nz latents, P = starts."""
 
     Config = Config
-    progress: Callable[[int, int], None] | None = None  # called with the number of images searched, and of all
-    searched, to_search = 0, 0
 
     def build(self) -> None:
         super().build()
@@ -59,10 +56,6 @@ class Model(WGAN):
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         return self.gan_step(x, rng)
-
-    def score_parts(self, images: Tensor, training_mode_batch: int | None = None) -> dict[str, Tensor]:
-        self.searched, self.to_search = 0, len(images)
-        return super().score_parts(images, training_mode_batch)
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         _, residual, feature = self.search(x)
@@ -132,8 +125,6 @@ class Model(WGAN):
             found[ended], outcome[ended], done[ended] = best_z[entering], best[entering], True
             job[entering] = torch.arange(following, following + len(ended), device=x.device) % jobs
             following += len(ended)
-            if self.progress:
-                self.progress(self.searched + int(done.view(-1, c.restarts).all(1).sum()), self.to_search)
-        self.searched += len(x)
+            self.say_scored(int(done.view(-1, c.restarts).all(1).sum()))
         chosen = torch.arange(0, jobs, c.restarts, device=x.device) + outcome[:, 0].view(-1, c.restarts).argmin(1)
         return found[chosen], outcome[chosen, 1], outcome[chosen, 2]

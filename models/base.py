@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -67,6 +67,9 @@ class AnomalyModel(ABC):
     Config: ClassVar[type[Config]]
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters under which the released code's behaviour comes back
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
+
+    progress: Callable[[int, int], None] | None = None  # told while scoring how many images are done, and of how many
+    scored, to_score = 0, 0
 
     def __init__(self, image_shape: tuple[int, int, int], config: Any, device: str = "cpu", precision: str = "float32"):
         self.check_shape(image_shape)
@@ -148,11 +151,13 @@ class AnomalyModel(ABC):
         a time in the order given, which lets batch normalisation see its neighbours. It is for comparison only.
         """
         self.check(images)
-        chunks = []
+        chunks, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=training_mode_batch is not None), torch.no_grad():
             for x in images.split(training_mode_batch or SCORING_BATCH):
                 with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                     chunks.append({name: part.float() for name, part in self.parts(self.normalise(x)).items()})
+                self.scored += len(x)
+                self.say_scored()
         parts = {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}
         for name, part in parts.items():
             if not part.isfinite().all():
@@ -160,6 +165,10 @@ class AnomalyModel(ABC):
                     f"{int((~part.isfinite()).sum())} of {len(part)} '{name}' scores are not finite"
                 )
         return parts
+
+    def say_scored(self, of_this_batch: int = 0) -> None:
+        if self.progress:
+            self.progress(self.scored + of_this_batch, self.to_score)
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 [0, 255] -> float32 [-1, 1] on the device."""

@@ -56,12 +56,11 @@ class Model(base.AnomalyModel):
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
-        head = nn.Linear(pyramid.features, c.nz)
-        init_weights(head)
-        self.encoder = nn.Sequential(pyramid, head).to(self.device)
+        self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz)).to(self.device)
         self.generator = Generator(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
         self.discriminator = Discriminator(channels, size, c.ndf, c.nz, c.joint).to(self.device)
         generators = nn.ModuleDict({"encoder": self.encoder, "generator": self.generator})
+        init_weights(generators)
         self.networks = nn.ModuleDict({"generators": generators, "discriminator": self.discriminator})
         self.optimizers = {
             "generators": base.adam(generators, c.lr, c.beta1, c.beta2),

@@ -1,7 +1,8 @@
 """Networks that several models share.
 
 UNet, Encoder and Decoder have 4 x 4 convolutions and want powers of two, as in DCGAN (arXiv:1511.06434); Pyramid and
-Generator have 5 x 5 ones and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any size.
+Generator have 5 x 5 ones and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any size. These
+two start from torch's own initial weights; DCGAN's are too small for layers without normalisation.
 """
 
 from itertools import pairwise
@@ -152,7 +153,6 @@ class Pyramid(nn.Sequential):
             channels = inner
         super().__init__(*layers, nn.Flatten())
         self.features = channels * sides(size)[-1] ** 2
-        init_weights(self)
 
 
 class Generator(nn.Sequential):
@@ -170,4 +170,3 @@ class Generator(nn.Sequential):
             odd = 2 * up[level] - up[level + 1]  # 4 -> 7: a doubling less one
             layers += [nn.ReLU(), nn.ConvTranspose2d(widths[level], widths[level + 1], 5, 2, 2, output_padding=1 - odd)]
         super().__init__(*layers, nn.Tanh())
-        init_weights(self)

@@ -27,7 +27,7 @@ def test_a_saved_model_scores_the_same(name: str, tmp_path: Path) -> None:
     model = models.create(name, (1, 16, 16), **{key: value for key, value in SMALL.items() if key in known})
     model.train_epoch(IMAGES, torch.Generator().manual_seed(0))
     path = tmp_path / "model.safetensors"
-    checkpoints.save(path, name, model, trained_state(model), {"trial": "t"})
+    path.write_bytes(checkpoints.packed(name, model, trained_state(model), {"trial": "t"}))
     again, content = checkpoints.load(path)
     assert content["model"] == name
     assert again.config == model.config
@@ -56,14 +56,14 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a model of this program"):
         checkpoints.load(path)
     model = models.create("w_skipganomaly", (1, 16, 16), ngf=4, ndf=4)
-    checkpoints.save(path, "w_skipganomaly", model, trained_state(model), {})
+    path.write_bytes(checkpoints.packed("w_skipganomaly", model, trained_state(model), {}))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="cannot be read"):
         checkpoints.load(path)
     state = trained_state(model)
     state["networks"].popitem()
-    checkpoints.save(path, "w_skipganomaly", model, state, {})
+    path.write_bytes(checkpoints.packed("w_skipganomaly", model, state, {}))
     with pytest.raises(UserError, match="does not fit"):
         checkpoints.load(path)
 

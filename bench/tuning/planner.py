@@ -79,6 +79,7 @@ class Planner(Searcher):
         self.jobs: dict[str, Job] = {}  # Ray's trial id -> what it runs
         self.failures: list[str] = []
         self.stopped: str | None = None  # why no more trials are started
+        self.interrupted = False
         classes = [task.cls for task in tasks]
         together = [classes] if study.tune_for == "mean" else [[cls] for cls in classes]
         self.groups = [self.make_group(model, members) for model in study.model for members in together]
@@ -160,7 +161,7 @@ class Planner(Searcher):
 
     def finish(self, job: Job, row: dict[str, Any]) -> None:
         """Takes in a finished run's row."""
-        group = next(g for g in self.groups if g.model == job.model and job.cls in g.classes)
+        group = self.group(job)
         group.live -= 1
         self.finished[job.trial] = row
         if row["status"] == "error":
@@ -171,9 +172,16 @@ class Planner(Searcher):
         if len(self.failures) >= REPEATED_FAILURE and not done and len(set(self.failures)) == 1:
             self.stopped = f"the first {len(self.failures)} trials all failed: {self.failures[0]}"
 
+    def group(self, job: Job) -> Group:
+        return next(group for group in self.groups if group.model == job.model and job.cls in group.classes)
+
+    def searched(self, job: Job) -> bool:
+        """Whether the search that a run belongs to is over."""
+        return len(self.group(job).objectives()) == self.group(job).trials
+
     def again(self, job: Job) -> None:
         """Puts a job back whose process died."""
-        group = next(g for g in self.groups if g.model == job.model and job.cls in g.classes)
+        group = self.group(job)
         group.live -= 1
         group.queue.appendleft(job)
 

@@ -1,11 +1,14 @@
 """Runs a study on Ray Tune and writes its rows as they come."""
 
+import contextlib
 import dataclasses
 import logging
 import os
 import pickle
 import shutil
-import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +22,20 @@ os.environ |= {
 }
 
 import ray
+from pyarrow import fs
 from ray import tune
-from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
 
 from bench import rows
 from bench.display import Board
+from bench.errors import UserError
 from bench.prepare import Prepared
 from bench.progress import Progress
 from bench.results import Store, read_rows
 from bench.space import space_of
 from bench.study import Study
 from bench.training import final_metrics
+from bench.tuning.cluster import connected, interruptible
 from bench.tuning.planner import Job, Planner
 from bench.tuning.schedulers import PerTask, make_scheduler
 from bench.tuning.trainable import EpochTrainable
@@ -51,9 +57,11 @@ class Recorder(Callback):
     ):
         self.store, self.planner, self.progress = store, planner, progress
         self.common, self.study, self.board = common, study, board
-        self.scores: dict[str, Any] = {}
+        self.made: dict[str, dict[str, Any]] = {}  # what a final run brings beside its row
         self.seconds: dict[str, tuple[float, float]] = {}
         self.deaths: dict[str, int] = {}
+        self.folders: dict[tuple[str, str], list[Any]] = {}  # where a task's paused trials lie
+        self.broken: UserError | None = None  # why results cannot be written
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its Tuner, and the study's rows are all the state there is."""
@@ -62,11 +70,14 @@ class Recorder(Callback):
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         job = self.planner.jobs[trial.trial_id]
         record = result["record"]
-        if "scores" in result:
-            self.scores[job.trial] = result.pop("scores")  # Ray need not keep them
+        for name in ("scores", "packed"):  # Ray need not keep them
+            if name in result:
+                self.made.setdefault(job.trial, {})[name] = result.pop(name)
         trained, scored = self.seconds.get(job.trial, (0.0, 0.0))
         self.seconds[job.trial] = (trained + record["train_seconds"], scored + record["score_seconds"])
-        self.store.add_epoch({"trial": job.trial, "kind": job.kind, "model": job.model, "class": job.cls} | record)
+        about = {"trial": job.trial, "kind": job.kind, "model": job.model, "class": job.cls}
+        with self.writing():
+            self.store.add_epoch(about | record)
         self.progress.epoch(job.trial, record, self.study.epochs)
         if self.board:
             self.board.add(job.trial, record)
@@ -76,12 +87,26 @@ class Recorder(Callback):
         started = rows.start(job.trial, job.kind, **about, config=config, common=self.common)  # type: ignore[arg-type]
         return started | {f"tried_{name}": value for name, value in job.config.items() if config[name] != value}
 
-    def finish(self, job: Job, row: dict[str, Any], scores: Any = None) -> None:
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Remembers why writing failed: Ray ends the run with an error that only has its text."""
+        try:
+            yield
+        except UserError as error:
+            self.broken = error
+            raise
+
+    def finish(self, job: Job, row: dict[str, Any], scores: Any = None, packed: bytes | None = None) -> None:
         trained, scored = self.seconds.pop(job.trial, (None, None))
         row |= {"train_seconds": trained, "score_seconds": scored}
-        self.store.add_trial(row, scores)
+        with self.writing():
+            self.store.add_trial(row, scores, packed)
         self.planner.finish(job, row)
         self.progress.trial(row)
+        if self.planner.searched(job):  # nobody continues its paused trials any more
+            for storage in self.folders.pop((job.model, job.cls), []):
+                with contextlib.suppress(OSError):
+                    storage.storage_filesystem.delete_dir(storage.trial_fs_path)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         job = self.planner.jobs.pop(trial.trial_id, None)
@@ -93,10 +118,11 @@ class Recorder(Callback):
         best = dict(last["best"])
         row = self.row(job, best.pop("config")) | rows.outcome(best, last["record"]["epoch"])
         row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
-        scores = self.scores.pop(job.trial, None)
-        if scores is not None:
-            row |= final_metrics(scores)
-        self.finish(job, row, scores)
+        made = self.made.pop(job.trial, {})
+        if "scores" in made:
+            row |= final_metrics(made["scores"])
+        self.folders.setdefault((job.model, job.cls), []).append(trial.storage)
+        self.finish(job, row, **made)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         job = self.planner.jobs.pop(trial.trial_id)
@@ -124,6 +150,21 @@ def resources(study: Study, device: str) -> dict[str, float]:
     return {"cpu": study.cpus_per_trial or 1} | ({"gpu": gpus} if device == "cuda" else {})
 
 
+@contextmanager
+def scratch(store: Store, storage: str | None) -> Iterator[str]:
+    """Where Ray keeps paused trials; gone at the end, and what a killed command left behind before the start."""
+    for left in store.path.glob(".ray-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    where = Path(storage or store.path).resolve() if "://" not in (storage or "") else storage
+    path = f"{where}/.ray-{store.path.resolve().name}-{uuid.uuid4().hex[:8]}"
+    try:
+        yield path
+    finally:
+        files, inner = fs.FileSystem.from_uri(path)
+        with contextlib.suppress(OSError):
+            files.delete_dir(inner)
+
+
 def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], board: Board | None) -> Planner:
     """Runs what is left of a study; `common`: columns of every row."""
     done = read_rows(store.path / "trials.jsonl")
@@ -133,14 +174,10 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
         "select_on": ready.select_on,
         "device": ready.device,
         "precision": study.precision,
-        "models": str((store.path / "models").resolve()) if study.keep_models == "all" else None,
+        "keep_models": study.keep_models == "all",
         "classes": ready.dataset.classes,
     }
-    own = not ray.is_initialized()  # a caller's Ray stays up
-    if own:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    scratch = Path(tempfile.mkdtemp(prefix=".ray-", dir=store.path))  # checkpoints of paused trials; gone at the end
-    try:
+    with connected(study.address), scratch(store, study.storage) as folder:
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
         need = resources(study, ready.device)
 
@@ -153,7 +190,8 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
         with Progress(planner.runs(), study.epochs, len(done)) as progress:
-            Tuner(
+            recorder = Recorder(study, store, planner, common, progress, board)
+            tuner = Tuner(
                 tune.with_resources(trainable, need),
                 tune_config=TuneConfig(
                     search_alg=planner,
@@ -163,15 +201,18 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
                 ),
                 run_config=RunConfig(
                     name="tune",
-                    storage_path=str(scratch.resolve()),
-                    callbacks=[Recorder(study, store, planner, common, progress, board)],
+                    storage_path=folder,
+                    callbacks=[recorder],
                     failure_config=FailureConfig(max_failures=0),
                     checkpoint_config=CheckpointConfig(num_to_keep=2),
                     verbose=0,
                 ),
-            ).fit()
+            )
+            with interruptible(planner):
+                try:
+                    tuner.fit()
+                except TuneError:
+                    if recorder.broken is None:
+                        raise
+                    raise recorder.broken from None
         return planner
-    finally:
-        if own:
-            ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -7,7 +7,6 @@ import ray
 import torch
 from ray import tune
 
-from bench import checkpoints
 from bench.protocols import Protocol
 from bench.training import Run
 
@@ -49,10 +48,8 @@ class EpochTrainable(tune.Trainable):
         if done and self.job["kind"] == "final":
             if self.run.best_parts:
                 result["scores"] = self.run.test_scores()
-            if self.shared["models"]:
-                path = Path(self.shared["models"]) / f"{self.job['trial']}.safetensors"
-                about = {"trial": self.job["trial"], "classes": self.shared["classes"]}
-                checkpoints.save(path, self.job["model"], self.run.model, self.run.best_state, about)
+            if self.shared["keep_models"]:
+                result["packed"] = self.run.packed(self.job["model"], self.job["trial"], self.shared["classes"])
         return result | {"objective": record["objective"]}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
