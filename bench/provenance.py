@@ -42,13 +42,15 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def provenance(dataset: Dataset) -> dict[str, Any]:
-    """Everything that a reader needs to judge a row or to make it again."""
+def machine() -> dict[str, Any]:
+    """What ran where and when: commit, command, time, versions, hardware."""
     status = git("status", "--porcelain", "--untracked-files=no")
+    module = getattr(sys.modules["__main__"], "__spec__", None)  # of `python -m`
+    program = ["-m", module.name] if module else sys.argv[:1]
     return {
         "commit": git("rev-parse", "HEAD"),
         "dirty": None if status is None else bool(status),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *program, *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "hardware": {
@@ -56,6 +58,12 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
+    }
+
+
+def provenance(dataset: Dataset) -> dict[str, Any]:
+    """Everything that a reader needs to judge a row or to make it again."""
+    return machine() | {
         "dataset": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,

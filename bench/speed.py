@@ -1,0 +1,135 @@
+"""How fast the models are, against plain loops in the form of released code (bench/reference.py), in one run.
+
+examples:
+  python -m bench.speed                                        # training and scoring of w_skipganomaly
+  python -m bench.speed --latent MODEL.safetensors DIR         # AnoGAN's search on the images of a folder
+
+Prints a table and appends its rows, with hardware and versions, to results/speed/.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+import models
+from bench import checkpoints, reference
+from bench.datasets.folder import read_images
+from bench.errors import Parser, UserError, run_main
+from bench.provenance import machine
+from models import AnomalyModel
+
+BATCH = 64  # images a step in released code
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def row(what: str, unit: str, plain: float, ours: float, **about: Any) -> dict[str, Any]:
+    """`plain` and `ours` in units a second."""
+    return {"what": what, "unit": unit, "plain": plain, "ours": ours, "ratio": ours / plain} | about
+
+
+def new_model(precision: str) -> AnomalyModel:
+    torch.manual_seed(0)
+    return models.create("w_skipganomaly", (3, 32, 32), precision=precision)
+
+
+def training(precision: str, rounds: int) -> dict[str, Any]:
+    """Images a second of w_skipganomaly's training, both ways in turns of one generator step each."""
+    plain, ours = new_model("float32"), new_model(precision)
+    turn = BATCH * plain.config.n_critic
+    images = np.random.default_rng(0).integers(0, 256, (turn, 3, 32, 32), dtype=np.uint8)
+    optimizers, rng = reference.adams(plain), torch.Generator().manual_seed(0)
+
+    def plainly() -> None:
+        for step in range(plain.config.n_critic):
+            reference.wgan_step(plain, optimizers, images[step * BATCH : (step + 1) * BATCH], step, rng)
+
+    tensor = torch.from_numpy(images)
+    taken = in_turns(plainly, lambda: ours.train_epoch(tensor, rng), rounds)
+    return row("training", "images/s", *(turn / t for t in taken), precision=precision, batch=BATCH)
+
+
+def scoring(precision: str, rounds: int) -> dict[str, Any]:
+    """Images a second of w_skipganomaly's scoring."""
+    model = new_model(precision)
+    images = np.random.default_rng(0).integers(0, 256, (1024, 3, 32, 32), dtype=np.uint8)
+    plain, tensor = new_model("float32"), torch.from_numpy(images)
+    taken = in_turns(lambda: reference.wgan_scores(plain, images, BATCH), lambda: model.score(tensor), rounds)
+    return row("scoring", "images/s", *(len(images) / t for t in taken), precision=precision, batch=BATCH)
+
+
+def in_turns(plain: Callable[[], Any], ours: Callable[[], Any], rounds: int) -> tuple[float, float]:
+    """The median seconds of each, called in turns after one call of each that does not count."""
+    taken = [(seconds(plain), seconds(ours)) for _ in range(rounds + 1)][1:]
+    return tuple(np.median(taken, axis=0))
+
+
+def latent_search(model: AnomalyModel, folder: Path, slice_: int, steps: int) -> dict[str, Any]:
+    """Images a second of AnoGAN's search, and the mean residual it reaches: ours on all images, plain on a slice."""
+    channels, size, _ = model.image_shape
+    images = torch.from_numpy(read_images(folder, size, channels)[1])
+    start = time.perf_counter()
+    residuals = model.score_parts(images)["residual"]
+    ours = len(images) / (time.perf_counter() - start)
+    chosen = torch.linspace(0, len(images) - 1, slice_).long()
+    torch.manual_seed(0)
+    found = []
+    start = time.perf_counter()
+    with model.frozen(training=False):
+        for done, i in enumerate(chosen.tolist(), start=1):
+            x = model.normalise(images[i : i + 1])
+            found.append(reference.search_latent(model.networks["generator"], x, model.config.nz, steps))
+            print(f"plain search: {done} of {slice_} images, {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    plain = slice_ / (time.perf_counter() - start)
+    about: dict[str, Any] = {"images": len(images), "slice": slice_, "steps": steps}
+    about |= {"plain_residual": float(np.mean(found)), "our_residual": float(residuals[chosen].mean())}
+    return row("latent search", "images/s", plain, ours, **about, config=dataclasses.asdict(model.config))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    summary, _, details = (__doc__ or "").partition("\n\n")
+    parser = Parser(prog="python -m bench.speed", description=summary, epilog=details)
+    parser.add_argument(
+        "--latent", nargs=2, metavar=("MODEL", "DIR"), help="an anogan's file, and images to search for"
+    )
+    parser.add_argument("--slice", type=int, default=10, metavar="N", help="images of the plain search (default: 10)")
+    parser.add_argument("--steps", type=int, default=15_000, metavar="N", help="its steps an image (default: 15000)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="our search's hyperparameters")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of training and scoring (default: 5)")
+    parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: all cores)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/speed"), metavar="DIR", help="(default: results/speed)"
+    )
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads or torch.get_num_threads())
+    if given.latent:
+        model, content = checkpoints.load(Path(given.latent[0]))
+        if content["model"] != "anogan":
+            raise UserError(f"--latent: {given.latent[0]} is a model of {content['model']}, not of anogan")
+        changes = dict(item.split("=", 1) for item in given.set)
+        model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
+        rows = [latent_search(model, Path(given.latent[1]), given.slice, given.steps)]
+    else:
+        rows = [measure(p, given.rounds) for measure in (training, scoring) for p in ("float32", "bfloat16")]
+    print(pd.DataFrame(rows).drop(columns="config", errors="ignore").to_markdown(index=False, floatfmt=".4g"))
+    given.out.mkdir(parents=True, exist_ok=True)
+    with (given.out / "speed.jsonl").open("a") as file:
+        for found in rows:
+            file.write(json.dumps(found | {"threads": torch.get_num_threads()} | machine()) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,71 @@
+"""The plain loops of the speed benchmark do the models' own mathematics, and the benchmark runs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import models
+from bench import reference, speed
+
+
+def pair():
+    found = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        found.append(models.create("w_skipganomaly", (3, 16, 16), ngf=4, ndf=4, nz=8, batch_size=4))
+    return found
+
+
+def pictures(n: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 3, 16, 16), dtype=np.uint8)
+
+
+def test_plain_training_takes_the_same_steps():
+    plain, ours = pair()
+    images, optimizers = pictures(28), reference.adams(plain)
+    rngs = [torch.Generator().manual_seed(1) for _ in range(2)]
+    for step in range(7):
+        batch = images[4 * step : 4 * step + 4]
+        reference.wgan_step(plain, optimizers, batch, step, rngs[0])
+        ours.train_step(ours.normalise(torch.from_numpy(batch)), rngs[1])
+        ours.steps += 1
+    before = pair()[0].networks.state_dict()
+    for (name, a), b in zip(plain.networks.state_dict().items(), ours.networks.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5, msg=name)
+        assert not torch.equal(a, before[name]), f"{name} was not trained"
+
+
+def test_plain_scores_are_the_same():
+    plain, ours = pair()
+    images = pictures(20)
+    torch.testing.assert_close(reference.wgan_scores(plain, images, 8), ours.score(torch.from_numpy(images)))
+
+
+def test_plain_search_gets_closer():
+    torch.manual_seed(0)
+    model = models.create("anogan", (1, 16, 16), ngf=4, ndf=4, nz=8)
+    with model.frozen(training=False):
+        x = model.generator(torch.randn(1, 8)).detach()
+        near, far = (reference.search_latent(model.generator, x, 8, steps, lr=0.05) for steps in (200, 1))
+    assert near < far / 2
+
+
+def test_bad_model_is_refused(tmp_path):
+    from bench import checkpoints
+    from bench.errors import UserError
+
+    path = tmp_path / "m.safetensors"
+    plain = pair()[0]
+    path.write_bytes(checkpoints.packed("w_skipganomaly", plain, checkpoints.trained_state(plain), {}))
+    with pytest.raises(UserError, match="not of anogan"):
+        speed.main(["--latent", str(path), str(tmp_path)])
+
+
+@pytest.mark.slow
+def test_benchmark_writes_rows(tmp_path):
+    assert speed.main(["--rounds", "1", "--threads", "1", "--out", str(tmp_path)]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "speed.jsonl").read_text().splitlines()]
+    assert [row["what"] for row in rows] == ["training", "training", "scoring", "scoring"]
+    assert all(row["ratio"] > 0 and row["versions"]["torch"] and row["hardware"]["cpu"] for row in rows)
