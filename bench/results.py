@@ -44,13 +44,19 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a .jsonl file; a last line that a crash cut in half is dropped, with a line on stderr."""
     if not path.exists():
         return []
-    *lines, last = path.read_text(encoding="utf-8").split("\n")
+    *lines, last = path.read_bytes().split(b"\n")
     if last:
         print(f"note: {path}: the last line was cut off; it is left out", file=sys.stderr)
-    try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise UserError(f"{path}: not a table of JSON rows ({error})") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}: line {number} is no JSON ({error})") from None
+        if not isinstance(row, dict) or not isinstance(row.get("trial"), str):
+            raise UserError(f"{path}: line {number} is no row of a trial")
+        rows.append(row)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,19 @@ class Results:
         return frame.drop_duplicates(["trial", "epoch"], keep="last") if len(frame) else frame
 
     def scores(self, trial: str) -> pd.DataFrame:
-        """One row a test image: scores, labels (1: abnormal), part_*."""
-        return pd.read_csv(self.path / "scores" / trial / "histogram.csv")
+        """One row a test image: scores, labels (1: abnormal), part_*. UserError where the file is none of that."""
+        path = self.path / "scores" / trial / "histogram.csv"
+        try:
+            frame = pd.read_csv(path)
+        except (OSError, ValueError) as error:  # pandas' parser raises kinds of ValueError
+            raise UserError(f"{path}: not readable ({' '.join(str(error).split())})") from None
+        if not {"scores", "labels"} <= set(frame.columns):
+            raise UserError(f"{path}: the columns scores and labels are missing")
+        if not frame.map(lambda value: isinstance(value, int | float) and math.isfinite(value)).all(axis=None):
+            raise UserError(f"{path}: not all values are finite numbers")
+        if not frame["labels"].isin([0, 1]).all():
+            raise UserError(f"{path}: labels must be 0 (normal) or 1 (abnormal)")
+        return frame
 
 
 def read(path: str | Path) -> Results:
@@ -86,8 +103,11 @@ def read(path: str | Path) -> Results:
     if not path.is_dir():
         raise UserError(f"{path}: there is no such folder")
     try:
-        content = json.loads((path / "study.json").read_text(encoding="utf-8"))
-        return Results(path, content["study"], content["provenance"])
+        content = json.loads((path / "study.json").read_bytes())
+        study, provenance = content["study"], content["provenance"]
+        if not (isinstance(study, dict) and isinstance(provenance, dict)):
+            raise TypeError("study and provenance must be objects")
+        return Results(path, study, provenance)
     except FileNotFoundError:
         raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
     except (ValueError, KeyError, TypeError) as error:

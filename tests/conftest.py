@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import re
 import tarfile
 from pathlib import Path
 
@@ -34,3 +35,19 @@ def ray_session():
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    if call.when == "call" and (statistics := getattr(item, "hypothesis_statistics", None)):
+        tried = sum(int(number) for number in re.findall(r"(\d+) (?:passing|failing)", statistics))
+        report.user_properties.append(("generated inputs", tried))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """How many generated inputs the property tests tried."""
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    tried = [count for r in reports for name, count in getattr(r, "user_properties", []) if name == "generated inputs"]
+    terminalreporter.write_line(f"{sum(tried)} generated inputs tried in {len(tried)} property tests")

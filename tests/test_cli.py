@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -181,6 +182,15 @@ def test_train_on_skip_wganomalys_folder(tmp_path: Path, wganomaly_folder: Path)
     row = results.read(tmp_path / "f").trials.iloc[0]
     assert (row["class"], row.select_on) == ("1.abnormal", "val_loss")
     assert (row.n_test_normal, row.n_test_abnormal) == (8, 6)
+
+
+def test_audit_of_a_folder(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:
+    flags = ["--dataset", str(wganomaly_folder), "--epochs", "1", "--batch_size", "16", "--ngf", "4", "--ndf", "4"]
+    out = ["--results_dir", str(tmp_path), "--name", "a", "--dataroot", str(tmp_path)]
+    assert train.main([*flags, *out, "--audit"]) == 0
+    table = (tmp_path / "a" / "audit.md").read_text()
+    assert table in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "a" / "audit.csv")) == table.count("\n") - 2 == 9
 
 
 def test_help_teaches(capsys) -> None:

@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
+import models
 from bench import datasets, metrics
 from bench.audit import audit, steps
 from bench.protocols import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Split, Task, make_split
 from bench.study import SELECT_ON
 from bench.training import Run, final_metrics, train
+from models.base import FittedModel
 
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
 TINY: dict[str, Any] = {"ngf": 4, "ndf": 4, "nz": 8}
@@ -112,20 +114,28 @@ def test_restoring_keeps_the_new_learning_rate(split: Split) -> None:
     assert changed.model.optimizers["generator"].param_groups[0]["lr"] == 1e-5
 
 
-def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset) -> None:
-    walk = list(steps("w_skipganomaly", TINY))
+SMALL = {"ngf": 4, "ndf": 4, "nz": 8, "width": 4, "joint": 16, "starts": 8, "search_steps": 10}
+NETWORKS = [name for name in models.NAMES if not issubclass(models.get(name), FittedModel)]
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -> None:
+    fields = models.get(model).Config.hyperparameters()
+    small = {name: value for name, value in SMALL.items() if name in fields}
+    walk = list(steps(model, small))
     assert walk[0].protocol == PUBLISHED
     assert walk[-1].protocol == SOUND
     for before, after in pairwise(walk):
-        fields = set((vars(before.protocol) | before.hyperparameters).items())
-        assert len(set((vars(after.protocol) | after.hyperparameters).items()) - fields) == 1
+        same = set((vars(before.protocol) | before.hyperparameters).items())
+        assert len(set((vars(after.protocol) | after.hyperparameters).items()) - same) == 1
 
+    few = digits.limit(150, 60)
     said: list[str] = []
     rows = audit(
-        "w_skipganomaly",
-        digits,
+        model,
+        few,
         TASK,
-        hyperparameters=TINY,
+        hyperparameters=small,
         epochs=2,
         seed=0,
         split_seed=0,
@@ -139,7 +149,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset) -> None:
     assert rows.cost[1:].to_numpy() == pytest.approx(np.diff(rows.auroc))
     assert len(said) == 2 * (rows.training == "new").sum()
     # The last step is an ordinary sound run.
-    run = Run("w_skipganomaly", make_split(digits, TASK, SOUND, 0), SOUND, hyperparameters=TINY, seed=0,
+    run = Run(model, make_split(few, TASK, SOUND, 0), SOUND, hyperparameters=small, seed=0,
               select_on="val_auroc", final=True)  # fmt: skip
     list(train(run, 2))
     scores = run.test_scores()

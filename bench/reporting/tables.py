@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench import metrics, statistics
+from bench.errors import UserError
 from bench.reporting.writers import Table
 from bench.results import Results
 
@@ -61,7 +62,7 @@ def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[S
         try:
             frame = studies[study].scores(trial)
             area = metrics.auroc(frame["labels"], frame["scores"])
-        except (OSError, ValueError, KeyError) as error:
+        except (UserError, ValueError) as error:
             warnings.append(f"{study}: the scores of trial {trial} cannot be used ({error})")
             continue
         scores[study, trial] = frame

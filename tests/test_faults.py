@@ -1,0 +1,322 @@
+"""Nothing is lost: processes killed at random, Ctrl-C, a full or read-only disk, a lost machine."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import results
+from bench.errors import UserError
+from bench.results import Store
+from bench.study import Study
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
+PATIENCE = 300  # seconds that a command may take until the awaited happens
+KILLS = int(os.environ.get("KILLS", "20"))
+
+
+def command(folder: Path, *flags: str, script: str = "train_tune.py") -> subprocess.Popen:
+    """A study in a process of its own, in `folder`/study."""
+    arguments = [sys.executable, script, "--results_dir", str(folder), "--name", "study", *flags]
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(arguments, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+
+
+def wait_for(what: Callable[[], object], process: subprocess.Popen | None = None) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        assert process is None or process.poll() is None, f"ended early with {process and process.returncode}"
+        time.sleep(0.1)
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Process id -> command line of all processes below one."""
+    found: dict[int, str] = {}
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, children.read_text().split()):
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found |= descendants(child)
+    return found
+
+
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def strike(process: subprocess.Popen, victim: str) -> bool:
+    """Kills the driver, the node or a trial's process; False if there is none of that kind yet."""
+    below = descendants(process.pid)
+    names = {"node": "/raylet ", "trial": "ray::"}
+    pids = [process.pid] if victim == "driver" else [pid for pid, line in below.items() if names[victim] in line]
+    for pid in pids[:1]:
+        kill(pid)
+    if victim != "trial" and pids:
+        process.wait(PATIENCE)
+        assert process.returncode != 0
+        wait_for(lambda: not [pid for pid in below if Path(f"/proc/{pid}").exists() and not zombie(pid)])
+    return bool(pids)
+
+
+def zombie(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    return True
+
+
+def comparable(found: results.Results) -> pd.DataFrame:
+    seconds = ["train_seconds", "score_seconds"]
+    return found.trials.drop(columns=seconds).sort_values("trial", ignore_index=True).sort_index(axis=1)
+
+
+SEARCHES = {
+    "random": (["--searcher", "random", "--trials", "24"], KILLS),
+    "tpe one at a time": (["--searcher", "tpe", "--cpus_per_trial", "2", "--trials", "8"], max(3, KILLS // 5)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, search: str) -> None:
+    flags, kills = SEARCHES[search]
+    flags = [*TINY, *flags, "--scheduler", "fifo", "--epochs", "3", "--seeds", "2"]
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    assert command(tmp_path / "whole", *flags).wait(PATIENCE) == 0
+
+    chance, struck, victims = random.Random(0), 0, ("driver", "trial", "trial", "node")
+    folder = tmp_path / "killed" / "study"
+    process = command(folder.parent, *flags)
+    began = time.monotonic()
+    while struck < kills:
+        time.sleep(chance.uniform(0.5, 12))
+        if process.poll() is None:
+            struck += strike(process, chance.choice(victims))
+        if process.poll() is not None:
+            assert not folder.exists() or len(results.read(folder).trials) < 26, f"done after {struck} kills"
+            process = command(folder.parent, *(["--resume"] if folder.exists() else flags))
+    log = (folder.parent / "log").read_text()
+    assert process.wait(PATIENCE * 2) == 0 or "--resume" in log, log[-2000:]
+    if process.returncode:  # its last node was the one that died
+        assert command(folder.parent, "--resume").wait(PATIENCE) == 0
+    print(f"\n{struck} kills survived in {time.monotonic() - began:.0f} s")
+
+    whole, killed = (results.read(tmp_path / name / "study") for name in ("whole", "killed"))
+    assert killed.trials.trial.is_unique
+    pd.testing.assert_frame_equal(comparable(whole), comparable(killed), check_exact=True)
+    for trial in whole.trials[whole.trials.kind == "final"].trial:
+        pd.testing.assert_frame_equal(whole.scores(trial), killed.scores(trial), check_exact=True)
+    assert not list(folder.glob(".ray-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+def test_control_c(tmp_path: Path, times: int) -> None:
+    process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
+    rows = tmp_path / "study" / "epochs.jsonl"
+    wait_for(lambda: rows.exists() and rows.stat().st_size, process)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    assert process.wait(60) == 130
+    log = (tmp_path / "log").read_text()
+    assert "Traceback" not in log
+    assert ("--name study" in log and "--resume" in log) == (times == 1), log
+    wait_for(lambda: not descendants(process.pid))
+
+
+@pytest.mark.slow
+def test_a_termination_signal_stops_a_study_as_control_c_does(tmp_path: Path) -> None:
+    process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
+    rows = tmp_path / "study" / "epochs.jsonl"
+    wait_for(lambda: rows.exists() and rows.stat().st_size, process)
+    process.terminate()
+    assert process.wait(60) == 130
+    assert "--resume" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.slow
+def test_two_commands_on_one_study(tmp_path: Path) -> None:
+    process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
+    wait_for((tmp_path / "study" / "study.json").exists, process)
+    wait_for((tmp_path / "study" / ".lock").exists, process)
+    second = command(tmp_path, "--resume")
+    assert second.wait(PATIENCE) == 2
+    assert "another command is working on this study" in (tmp_path / "log").read_text()
+    kill(process.pid)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    with contextlib.suppress(OSError), (folder / "filler").open("wb") as file:
+        while file.write(b"x" * 4096):
+            file.flush()
+
+
+def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
+    store = Store.create(Study(results_dir=str(small_disk)), {}, "study")
+    row = {"trial": "one", "kind": "tuning", "text": "x" * 3000}
+    store.add_trial(row)
+    before = (store.path / "trials.jsonl").read_bytes()
+    fill(small_disk)
+    with pytest.raises(UserError, match=r"trials\.jsonl cannot be written \(No space left on device\)"):
+        store.add_trial(row | {"trial": "more", "text": "x" * 9000})
+    after = (store.path / "trials.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert after.endswith(b"\n"), "half a row was left behind"
+    with pytest.raises(UserError, match="cannot be written"):
+        store.add_trial(row, pd.DataFrame({"scores": range(9999)}), b"x" * 2**21)
+    assert not list((store.path / "models").glob("*")), "half a model was left behind"
+    (small_disk / "filler").unlink()
+    store.add_trial(row | {"trial": "last"})
+    assert results.read(store.path).trials.trial.iloc[-1] == "last"
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_study_on_a_full_disk_says_so_and_goes_on_later(small_disk: Path) -> None:
+    flags = [*TINY, "--epochs", "2", "--trials", "6", "--scheduler", "fifo", "--seeds", "1", "--keep_models", "none"]
+    process = command(small_disk, *flags)
+    rows = small_disk / "study" / "trials.jsonl"
+    wait_for(lambda: rows.exists() and rows.stat().st_size, process)
+    fill(small_disk)
+    assert process.wait(PATIENCE) == 2
+    kept = len(results.read(small_disk / "study").trials)
+    assert kept >= 1
+    (small_disk / "filler").unlink()
+    assert command(small_disk, "--resume").wait(PATIENCE) == 0
+    found = results.read(small_disk / "study").trials
+    assert len(found) == 7
+    assert found.trial.is_unique
+    assert "No space left on device" in (small_disk / "log").read_text()
+
+
+def test_a_read_only_results_folder(small_disk: Path, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    process = subprocess.run(
+        [sys.executable, "train.py", *TINY[:4], "--results_dir", str(small_disk), "--name", "s"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1
+    assert "Read-only file system" in process.stderr
+
+
+@pytest.mark.slow
+def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
+    """Networks that no memory holds: each trial fails by itself with its reason, and the study gives up early."""
+    process = command(tmp_path, *TINY[:4], "--set", "ngf=200000", "--trials", "50", "--epochs", "1")
+    assert process.wait(PATIENCE) == 1
+    found = results.read(tmp_path / "study").trials
+    assert len(found) < 10
+    assert found.error.str.contains("memory").all()
+    assert "trials all failed" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["hyperband", "pbt"])
+def test_paused_trials_take_bounded_disk(tmp_path: Path, scheduler: str) -> None:
+    """At most two checkpoints a trial of the searches under way, and none when a search is over."""
+    flags = ["--abnormal_class", "3", "4", "--scheduler", scheduler, "--searcher", "random", "--trials", "4"]
+    process = command(tmp_path, *TINY, *flags, "--epochs", "6", "--seeds", "2", "--cpus_per_trial", "1")
+    most, last = 0, -1
+    while process.poll() is None:
+        kept = list((tmp_path / "study").glob(".ray-*/**/run.pt"))
+        most = max(most, len(kept))
+        with contextlib.suppress(Exception):
+            rows = results.read(tmp_path / "study").trials
+            last = len(kept) if (rows.kind == "tuning").sum() == 8 else last
+        time.sleep(0.2)
+    assert process.returncode == 0, (tmp_path / "log").read_text()[-2000:]
+    assert 0 < most <= 2 * 8
+    assert last <= 2, "a finished search left its checkpoints"
+    assert not list((tmp_path / "study").glob(".ray-*"))
+
+
+def listening() -> set[tuple[str, str]]:
+    """(address, port) of all listening TCP sockets, in /proc's hexadecimal."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                found.add(tuple(fields[1].split(":")))
+    return found
+
+
+@pytest.mark.slow
+def test_ray_listens_on_loopback_only() -> None:
+    code = """
+import time
+from bench.tuning.cluster import connected
+with connected(None):
+    print("up", flush=True)
+    time.sleep(5)
+"""
+    before = listening()
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    new = {address for address, _ in listening() - before}
+    assert new
+    assert new <= {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+    process.wait(60)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_machine(tmp_path: Path) -> None:
+    """Two Ray nodes, started as two machines would be; one is killed in mid-study and its trials run again."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+    start = [ray, "start", "--num-cpus", "1", "--include-dashboard", "false"]
+
+    def node(*flags: str) -> subprocess.Popen:
+        return subprocess.Popen([*start, *flags, "--block"], env=environment, cwd=tmp_path, start_new_session=True)
+
+    head = node("--head", "--port", "6399", "--node-ip-address", "127.0.0.1")
+    wait_for(lambda: any(port == f"{6399:04X}" for _, port in listening()), head)
+    other = node("--address", "127.0.0.1:6399", "--node-ip-address", "127.0.0.1")
+    try:
+        flags = [*TINY, "--trials", "6", "--epochs", "6", "--seeds", "2", "--searcher", "random", "--scheduler", "fifo"]
+        process = command(tmp_path, *flags, "--address", "127.0.0.1:6399")
+        rows = tmp_path / "study" / "trials.jsonl"
+        wait_for(lambda: rows.exists() and rows.read_text().count("\n") >= 2, process)
+        for pid in [*descendants(other.pid), other.pid]:
+            kill(pid)
+        assert process.wait(PATIENCE) == 0, (tmp_path / "log").read_text()[-2000:]
+        found = results.read(tmp_path / "study").trials
+        assert len(found) == 8
+        assert set(found.status) == {"done"}
+        assert len(list((tmp_path / "study" / "models").glob("*.safetensors"))) == 2
+    finally:
+        for process in (head, other):
+            for pid in [*descendants(process.pid), process.pid]:
+                kill(pid)
+
+
+@pytest.mark.slow
+def test_no_cluster_is_a_clear_error(tmp_path: Path) -> None:
+    assert command(tmp_path, *TINY, "--address", "127.0.0.1:1").wait(PATIENCE) == 2
+    assert "--address 127.0.0.1:1: no Ray cluster answers there" in (tmp_path / "log").read_text()

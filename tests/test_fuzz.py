@@ -1,0 +1,136 @@
+"""Whatever lies in a file: a right answer or one clear error, never a traceback."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench import datasets, results
+from bench.errors import UserError
+from bench.results import Store
+from bench.study import Study
+
+FILES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+ROWS = st.fixed_dictionaries({"trial": st.text(max_size=5)}, optional={"epoch": st.integers(), "x": JSON})
+
+
+def outcome(call: Callable[[], Any]) -> tuple[Any, str]:
+    """What a call gives, and the text of its UserError; anything else that it raises is a failure."""
+    try:
+        return call(), ""
+    except UserError as error:
+        return None, str(error)
+
+
+@FILES
+@given(lines=st.lists(st.binary(max_size=20) | JSON.map(json.dumps).map(str.encode), max_size=4), end=st.booleans())
+def test_any_bytes_as_rows(tmp_path: Path, lines: list[bytes], end: bool) -> None:
+    path = tmp_path / "trials.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n" * end)
+    rows, error = outcome(lambda: results.read_rows(path))
+    if error:
+        assert "trials.jsonl: line" in error
+        return
+    assert all(isinstance(row["trial"], str) for row in rows)
+
+
+@FILES
+@given(rows=st.lists(ROWS, max_size=5), cut=st.integers(0, 60))
+def test_rows_come_back_but_for_a_cut_one(tmp_path: Path, rows: list[dict], cut: int) -> None:
+    """Of a file cut off anywhere, every whole row comes back; the next row does not grow onto the rest."""
+    path = tmp_path / "study"
+    path.mkdir(exist_ok=True)
+    lines = [json.dumps(row).encode() + b"\n" for row in rows]
+    whole = b"".join(lines)
+    kept = whole[: max(0, len(whole) - cut)]
+    (path / "trials.jsonl").write_bytes(kept)
+    store = Store(path)
+    store.append("trials.jsonl", {"trial": "next"})
+    store.close()
+    count = kept.count(b"\n")
+    found = [json.dumps(row) for row in results.read_rows(path / "trials.jsonl")]
+    assert found == [*(json.dumps(row) for row in rows[:count]), '{"trial": "next"}']
+
+
+@FILES
+@given(content=st.binary(max_size=30) | JSON.map(json.dumps).map(str.encode))
+def test_any_bytes_as_a_study(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "study.json").write_bytes(content)
+    _, error = outcome(lambda: results.read(tmp_path))
+    if error:
+        assert "study.json" in error
+        return
+    assert isinstance(json.loads(content)["study"], dict)
+
+
+CELLS = st.one_of(st.floats(), st.sampled_from([0, 1, "", "x", '"', "nan", "1e999"]))
+
+
+@FILES
+@given(
+    header=st.sampled_from(["scores,labels", "scores,labels,part_x", "scores", "", "labels,scores"]),
+    cells=st.lists(st.lists(CELLS, min_size=1, max_size=3), max_size=4),
+)
+def test_any_table_as_scores(tmp_path: Path, header: str, cells: list[list]) -> None:
+    path = tmp_path / "scores" / "t" / "histogram.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in cells)]))
+    frame, error = outcome(lambda: results.Results(tmp_path, {}, {}).scores("t"))
+    if error:
+        assert "histogram.csv" in error
+        return
+    assert frame["labels"].isin([0, 1]).all()
+    assert np.isfinite(frame.to_numpy(float)).all()
+    assert isinstance(frame, pd.DataFrame)
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6)
+
+
+@settings(FILES, max_examples=60)
+@given(names=st.lists(NAMES, max_size=3), content=st.binary(max_size=40), suffix=st.sampled_from([".png", ".jpg", ""]))
+def test_any_files_as_a_data_set(tmp_path_factory, names: list[str], content: bytes, suffix: str) -> None:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "train" / "a").mkdir(parents=True)
+    for name in names:
+        if name + suffix not in (".", ".."):
+            (folder / "train" / "a" / (name + suffix)).write_bytes(content)
+    found, error = outcome(lambda: datasets.load(str(folder), root=folder))
+    if error:
+        assert "--dataset" in error
+        return
+    assert len(found.train_images)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "name": st.text(max_size=8),
+            "time_budget": st.text(max_size=4) | st.from_regex(r"[0-9.e-]{1,4}[smhd]", fullmatch=True),
+            "trials": st.integers(-3, 3),
+            "gpus_per_trial": st.floats(),
+            "set": st.lists(st.text(max_size=6), max_size=2).map(tuple),
+            "select_on": st.text(max_size=4),
+        },
+    )
+)
+def test_any_choices_are_a_study_or_a_clear_error(choices: dict) -> None:
+    study, error = outcome(lambda: Study(**choices))
+    held, error = outcome(study.hyperparameters) if study else (None, error)
+    if error:
+        assert error.startswith("--")
+        return
+    assert study.budget_seconds() > 0
+    assert set(held) >= {"batch_size"}
