@@ -95,6 +95,8 @@ def held_of(study: Study, model: str) -> dict[str, Any]:
     values: dict[str, Any] = dict(models.get(model).PUBLISHED) if study.protocol == "published" else {}
     for name, text in study.hyperparameters().items():
         if name not in known:
+            if any(name in models.get(other).Config.hyperparameters() for other in study.model):
+                continue  # another model of the sweep has it
             raise unknown(f"--set (model {model})", name, known)
         try:
             if known[name].type is bool and text not in ("True", "False"):

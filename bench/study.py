@@ -114,7 +114,7 @@ class Study:
         many=True,
     )
     set: tuple[str, ...] = option(
-        (), "tuning", "hyperparameters held at a value in every trial: ngf=32 w_gp=10", many=True
+        (), "tuning", "hyperparameters held at a value, in the models that have them: ngf=32 w_gp=10", many=True
     )
     tune_for: str = option(
         "class",

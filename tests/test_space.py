@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 import models
 import search_spaces
 from bench.errors import UserError
-from bench.space import edges, grid, grid_points, inside, parse, space_of
+from bench.space import edges, grid, grid_points, held_of, inside, parse, space_of
 from bench.study import SEARCHERS, Study
 from bench.tuning.searchers import Search
 
@@ -89,3 +89,11 @@ def test_default_outside_the_space_is_tried_all_the_same() -> None:
 
 def test_every_space_belongs_to_a_model() -> None:
     assert set(search_spaces.NAMES) <= set(models.NAMES)
+
+
+def test_set_holds_for_the_models_that_have_it() -> None:
+    study = Study(model=("w_skipganomaly", "pca"), set=("ngf=8",))
+    assert held_of(study, "w_skipganomaly") == {"ngf": 8, "batch_size": 64}
+    assert held_of(study, "pca") == {"batch_size": 64}
+    with pytest.raises(UserError, match="ngf"):
+        held_of(Study(model=("pca",), set=("ngf=8",)), "pca")
