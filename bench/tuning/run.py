@@ -16,6 +16,7 @@ os.environ |= {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the rows are ours
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # so is the state that a resumed study starts from
     "TUNE_MAX_PENDING_TRIALS_PG": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see cluster.interruptible
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
