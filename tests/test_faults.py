@@ -25,9 +25,9 @@ KILLS = int(os.environ.get("KILLS", "20"))
 
 
 def command(folder: Path, *flags: str, script: str = "train_tune.py") -> subprocess.Popen:
-    """A study in a process of its own, in `folder`/study."""
+    """A study in a process of its own, in `folder`/study; what it prints goes to `folder`.log."""
     arguments = [sys.executable, script, "--results_dir", str(folder), "--name", "study", *flags]
-    with (folder / "log").open("a") as log:
+    with folder.with_suffix(".log").open("a") as log:
         return subprocess.Popen(arguments, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
 
@@ -107,7 +107,7 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, s
         if process.poll() is not None:
             assert not folder.exists() or len(results.read(folder).trials) < 26, f"done after {struck} kills"
             process = command(folder.parent, *(["--resume"] if folder.exists() else flags))
-    log = (folder.parent / "log").read_text()
+    log = folder.parent.with_suffix(".log").read_text()
     assert process.wait(PATIENCE * 2) == 0 or "--resume" in log, log[-2000:]
     if process.returncode:  # its last node was the one that died
         assert command(folder.parent, "--resume").wait(PATIENCE) == 0
@@ -131,7 +131,7 @@ def test_control_c(tmp_path: Path, times: int) -> None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
     assert process.wait(60) == 130
-    log = (tmp_path / "log").read_text()
+    log = tmp_path.with_suffix(".log").read_text()
     assert "Traceback" not in log
     assert ("--name study" in log and "--resume" in log) == (times == 1), log
     wait_for(lambda: not descendants(process.pid))
@@ -144,7 +144,7 @@ def test_a_termination_signal_stops_a_study_as_control_c_does(tmp_path: Path) ->
     wait_for(lambda: rows.exists() and rows.stat().st_size, process)
     process.terminate()
     assert process.wait(60) == 130
-    assert "--resume" in (tmp_path / "log").read_text()
+    assert "--resume" in tmp_path.with_suffix(".log").read_text()
 
 
 @pytest.mark.slow
@@ -154,7 +154,7 @@ def test_two_commands_on_one_study(tmp_path: Path) -> None:
     wait_for((tmp_path / "study" / ".lock").exists, process)
     second = command(tmp_path, "--resume")
     assert second.wait(PATIENCE) == 2
-    assert "another command is working on this study" in (tmp_path / "log").read_text()
+    assert "another command is working on this study" in tmp_path.with_suffix(".log").read_text()
     kill(process.pid)
 
 
@@ -202,7 +202,7 @@ def test_a_study_on_a_full_disk_says_so_and_goes_on_later(small_disk: Path) -> N
     rows = small_disk / "study" / "trials.jsonl"
     wait_for(lambda: rows.exists() and rows.stat().st_size, process)
     fill(small_disk)
-    assert process.wait(PATIENCE) == 2
+    assert process.wait(PATIENCE) == 2, small_disk.with_suffix(".log").read_text()
     kept = len(results.read(small_disk / "study").trials)
     assert kept >= 1
     (small_disk / "filler").unlink()
@@ -210,7 +210,7 @@ def test_a_study_on_a_full_disk_says_so_and_goes_on_later(small_disk: Path) -> N
     found = results.read(small_disk / "study").trials
     assert len(found) == 7
     assert found.trial.is_unique
-    assert "No space left on device" in (small_disk / "log").read_text()
+    assert "No space left on device" in small_disk.with_suffix(".log").read_text()
 
 
 def test_a_read_only_results_folder(small_disk: Path, tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
     found = results.read(tmp_path / "study").trials
     assert len(found) < 10
     assert found.error.str.contains("memory").all()
-    assert "trials all failed" in (tmp_path / "log").read_text()
+    assert "trials all failed" in tmp_path.with_suffix(".log").read_text()
 
 
 @pytest.mark.slow
@@ -249,7 +249,7 @@ def test_paused_trials_take_bounded_disk(tmp_path: Path, scheduler: str) -> None
             rows = results.read(tmp_path / "study").trials
             last = len(kept) if (rows.kind == "tuning").sum() == 8 else last
         time.sleep(0.2)
-    assert process.returncode == 0, (tmp_path / "log").read_text()[-2000:]
+    assert process.returncode == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
     assert 0 < most <= 2 * 8
     assert last <= 2, "a finished search left its checkpoints"
     assert not list((tmp_path / "study").glob(".ray-*"))
@@ -305,7 +305,7 @@ def test_a_cluster_that_loses_a_machine(tmp_path: Path) -> None:
         wait_for(lambda: rows.exists() and rows.read_text().count("\n") >= 2, process)
         for pid in [*descendants(other.pid), other.pid]:
             kill(pid)
-        assert process.wait(PATIENCE) == 0, (tmp_path / "log").read_text()[-2000:]
+        assert process.wait(PATIENCE) == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
         found = results.read(tmp_path / "study").trials
         assert len(found) == 8
         assert set(found.status) == {"done"}
@@ -319,4 +319,4 @@ def test_a_cluster_that_loses_a_machine(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_no_cluster_is_a_clear_error(tmp_path: Path) -> None:
     assert command(tmp_path, *TINY, "--address", "127.0.0.1:1").wait(PATIENCE) == 2
-    assert "--address 127.0.0.1:1: no Ray cluster answers there" in (tmp_path / "log").read_text()
+    assert "--address 127.0.0.1:1: no Ray cluster answers there" in tmp_path.with_suffix(".log").read_text()

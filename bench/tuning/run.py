@@ -179,7 +179,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
         "classes": ready.dataset.classes,
     }
     with connected(study.address), scratch(store, study.storage) as folder:
-        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is said once, by us
         need = resources(study, ready.device)
 
         def slots() -> int:
@@ -205,7 +205,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
                     storage_path=folder,
                     callbacks=[recorder],
                     failure_config=FailureConfig(max_failures=0),
-                    checkpoint_config=CheckpointConfig(num_to_keep=2),
+                    checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
                     verbose=0,
                 ),
             )
