@@ -76,10 +76,9 @@ def space_of(study: Study, model: str) -> Space:
     known = config.hyperparameters()
     held = study.hyperparameters()
     space = parse(study.space) or dict(search_spaces.get(model))
-    for flag, names in (("--space", space), ("--set", held)):
-        for name in names:
-            if name not in known:
-                raise unknown(f"{flag} (model {model})", name, known)
+    for name in space:
+        if name not in known:
+            raise unknown(f"--space (model {model})", name, known)
     for name, distribution in space.items():
         for value in edges(distribution):
             try:
