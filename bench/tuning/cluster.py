@@ -29,7 +29,7 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     if address is None:
-        ray.init(_node_ip_address="127.0.0.1", **QUIET)
+        ray.init(address="local", _node_ip_address="127.0.0.1", **QUIET)
     else:
         code = {"py_modules": CODE, "excludes": ["__pycache__"]}
         try:
