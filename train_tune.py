@@ -11,6 +11,7 @@ Each task's configurations are compared with one another only; the best one, by 
 trained again under fresh seeds and tested. Rows and scores go to results/<study>/; report.py makes tables of them.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if done:
         print(f"{done} runs are done already")
 
+    if study.address is None:  # Ray then listens on this machine's loopback only, as it does on Windows and macOS
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from bench.tuning.run import run  # Ray is only loaded for what can run
 
     board = display.Board(store.path) if show else None

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from bench.errors import UserError
 from bench.tuning.planner import Planner
 
 CODE = [str(Path(__file__).resolve().parents[2] / name) for name in ("bench", "models", "search_spaces")]
-QUIET: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 @contextmanager
@@ -29,14 +30,18 @@ def connected(address: str | None) -> Iterator[None]:
         yield
         return
     if address is None:
-        ray.init(address="local", _node_ip_address="127.0.0.1", **QUIET)
+        ray.init(address="local", include_dashboard=False, **QUIET)
     else:
         code = {"py_modules": CODE, "excludes": ["__pycache__"]}
         try:
-            ray.init(address=address, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+            if address != "auto":  # Ray itself tries for minutes
+                host, _, port = address.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=5).close()
+            ray.init(address=address, runtime_env=code, **QUIET)
+        except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).split(". ")[0]
-            raise UserError(f"--address {address}: no Ray cluster answers there ({reason})") from None
+            hint = "give auto or HOST:PORT; where the cluster wants a token, set RAY_AUTH_MODE=token"
+            raise UserError(f"--address {address}: no Ray cluster answers there ({reason}); {hint}") from None
     try:
         yield
     finally:
