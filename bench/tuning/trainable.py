@@ -24,22 +24,28 @@ class EpochTrainable(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes up another job in the same process, which saves starting one (and importing torch) a trial."""
         job = self.job = dict(new_config[JOB])
-        torch.set_num_threads(job["threads"])
-        self.run = Run(
-            job["model"],
-            ray.get(self.shared["splits"][job["class"]]),
-            Protocol(**self.shared["protocol"]),
-            hyperparameters={name: value for name, value in new_config.items() if name != JOB},
-            seed=job["seed"],
-            select_on=self.shared["select_on"],
-            device=self.shared["device"],
-            precision=self.shared["precision"],
-            final=job["kind"] == "final",
-        )
         self.hyperparameters = {name: value for name, value in new_config.items() if name != JOB}
+        torch.set_num_threads(job["threads"])
+        self.error: Exception | None = None
+        try:
+            self.run = Run(
+                job["model"],
+                ray.get(self.shared["splits"][job["class"]]),
+                Protocol(**self.shared["protocol"]),
+                hyperparameters=self.hyperparameters,
+                seed=job["seed"],
+                select_on=self.shared["select_on"],
+                device=self.shared["device"],
+                precision=self.shared["precision"],
+                final=job["kind"] == "final",
+            )
+        except Exception as error:  # raised by `step`: it then costs this trial, and not its process too
+            self.error = error
         return True
 
     def step(self) -> dict[str, Any]:
+        if self.error:
+            raise self.error
         record = self.run.step()
         if self.run.best["epoch"] == self.run.epoch:
             self.run.best["config"] = self.hyperparameters  # PBT changes them between epochs
