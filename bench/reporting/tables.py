@@ -17,7 +17,7 @@ from bench.reporting.writers import Table
 from bench.results import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
-BASELINES = ("pca", "knn", "isolation_forest", "one_class_svm")
+BASELINES = ("autoencoder", "pca", "knn", "isolation_forest", "one_class_svm")
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]  # what seeds are averaged within
 EXPECTED = ["trial", "kind", "status", "error", "number", "seed", "objective", "test_auroc"]
 METRICS = {"test_ap": "AP", "test_fpr95": "FPR at 95 % TPR", "test_eer": "EER", "test_f1": "best F1"}
