@@ -32,7 +32,7 @@ def ray_session():
     """One Ray for all the studies of a test run: starting it takes longer than a small study."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
