@@ -251,7 +251,7 @@ def test_paused_trials_take_bounded_disk(tmp_path: Path, scheduler: str) -> None
             last = len(kept) if (rows.kind == "tuning").sum() == 8 else last
         time.sleep(0.2)
     assert process.returncode == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
-    assert 0 < most <= 2 * 8
+    assert (scheduler == "pbt") <= most <= 2 * 8  # hyperband's may stay in memory
     assert last <= 2, "a finished search left its checkpoints"
     assert not list((tmp_path / "study").glob(".ray-*"))
 
