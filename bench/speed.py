@@ -124,10 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         rows = [measure(p, given.rounds) for measure in (training, scoring) for p in ("float32", "bfloat16")]
     print(pd.DataFrame(rows).drop(columns="config", errors="ignore").to_markdown(index=False, floatfmt=".4g"))
+    about = {"threads": torch.get_num_threads()} | machine()
     given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "speed.jsonl").open("a") as file:
         for found in rows:
-            file.write(json.dumps(found | {"threads": torch.get_num_threads()} | machine()) + "\n")
+            file.write(json.dumps(found | about) + "\n")
     return 0
 
 
