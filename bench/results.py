@@ -96,6 +96,11 @@ class Results:
             raise UserError(f"{path}: labels must be 0 (normal) or 1 (abnormal)")
         return frame
 
+    def gallery(self, trial: str) -> bytes | None:
+        """The picture of a final run's most telling test images (see bench.gallery); None where there is none."""
+        path = self.path / "scores" / trial / "gallery.png"
+        return path.read_bytes() if path.is_file() else None
+
 
 def read(path: str | Path) -> Results:
     """A study's results; UserError where the folder holds none."""
@@ -176,12 +181,21 @@ class Store:
     def model_file(self, trial: str) -> Path:
         return self.path / "models" / f"{trial}.safetensors"
 
-    def add_trial(self, row: dict[str, Any], scores: pd.DataFrame | None = None, model: bytes | None = None) -> None:
-        """Adds a finished trial's row, after its scores and its model: a row never points to what is not there."""
-        if model is not None:
-            write_whole(self.model_file(row["trial"]), model)
+    def add_trial(
+        self,
+        row: dict[str, Any],
+        scores: pd.DataFrame | None = None,
+        gallery: bytes | None = None,
+        packed: bytes | None = None,
+    ) -> None:
+        """Adds a finished trial's row, after what belongs to it: a row never points to what is not there."""
+        folder = self.path / "scores" / row["trial"]
+        if packed is not None:
+            write_whole(self.model_file(row["trial"]), packed)
+        if gallery is not None:
+            write_whole(folder / "gallery.png", gallery)
         if scores is not None:
-            write_whole(self.path / "scores" / row["trial"] / "histogram.csv", scores.to_csv(index=False))
+            write_whole(folder / "histogram.csv", scores.to_csv(index=False))
         self.append("trials.jsonl", row)
 
     def close(self) -> None:

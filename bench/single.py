@@ -68,7 +68,8 @@ def train_run(
         scores = run.test_scores() if run.best_parts else None
         row |= rows.outcome(run.best, run.epoch) | (final_metrics(scores) if scores is not None else {})
         kept = run.packed(model, trial, ready.dataset.classes) if study.keep_models == "all" else None
-        store.add_trial(row, scores, kept)
+        gallery = run.gallery(scores) if scores is not None else None
+        store.add_trial(row, scores, gallery, kept)
     except FloatingPointError as error:
         store.add_trial(row | {"status": "error", "error": f"FloatingPointError: {error}", "objective": None})
         print(f"failed: {error}", file=sys.stderr)

@@ -13,6 +13,7 @@ import models
 from bench import metrics
 from bench.checkpoints import packed, trained_state
 from bench.errors import UserError
+from bench.gallery import chosen, sheet
 from bench.protocols import Labelled, Protocol, Split
 from bench.pseudo import pseudo_anomalies
 from bench.selection import improves, objective, visible
@@ -105,6 +106,15 @@ class Run:
             "labels": self.split.test.labels,
         }
         return pd.DataFrame(columns | {f"part_{name}": part.numpy() for name, part in self.best_parts.items()})
+
+    def gallery(self, scores: pd.DataFrame) -> bytes:
+        """The chosen epoch's most telling test images, reconstructed; it leaves that epoch's weights in the model."""
+        assert self.split.test is not None
+        self.model.restore(self.best_state)
+        index = np.concatenate(list(chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy()).values()))
+        images = self.split.test.images[torch.from_numpy(index)]
+        rebuilt = self.model.reconstructions(images)
+        return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
 
     def packed(self, model: str, trial: str, classes: tuple[str, ...]) -> bytes:
         """The chosen epoch's model as a file's content."""

@@ -110,6 +110,17 @@ class AnomalyModel(ABC):
         """The model's own version of a float batch in [-1, 1]; None if it makes none."""
         return None
 
+    def reconstructions(self, images: Tensor) -> Tensor | None:
+        """uint8 (N, C, H, W) on the CPU: its version of each image, in evaluation mode; None if it makes none."""
+        made = []
+        with self.frozen(training=False), torch.no_grad():
+            for x in images.split(SCORING_BATCH):
+                again = self.reconstruct(self.normalise(x))
+                if again is None:
+                    return None
+                made.append(((again + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
+        return torch.cat(made)
+
     def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
         """One pass over the images in the generator's order; gives the mean of each loss.
 

@@ -119,6 +119,7 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, s
     pd.testing.assert_frame_equal(comparable(whole), comparable(killed), check_exact=True)
     for trial in whole.trials[whole.trials.kind == "final"].trial:
         pd.testing.assert_frame_equal(whole.scores(trial), killed.scores(trial), check_exact=True)
+        assert whole.gallery(trial) == killed.gallery(trial) is not None
     assert not list(folder.glob(".ray-*"))
 
 
@@ -188,7 +189,7 @@ def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
     assert after.startswith(before)
     assert after.endswith(b"\n"), "half a row was left behind"
     with pytest.raises(UserError, match="cannot be written"):
-        store.add_trial(row, pd.DataFrame({"scores": range(9999)}), b"x" * 2**21)
+        store.add_trial(row, pd.DataFrame({"scores": range(9999)}), packed=b"x" * 2**21)
     assert not list((store.path / "models").glob("*")), "half a model was left behind"
     (small_disk / "filler").unlink()
     store.add_trial(row | {"trial": "last"})

@@ -71,7 +71,7 @@ class Recorder(Callback):
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         job = self.planner.jobs[trial.trial_id]
         record = result["record"]
-        for name in ("scores", "packed"):  # Ray need not keep them
+        for name in ("scores", "gallery", "packed"):  # Ray need not keep them
             if name in result:
                 self.made.setdefault(job.trial, {})[name] = result.pop(name)
         trained, scored = self.seconds.get(job.trial, (0.0, 0.0))
@@ -97,11 +97,11 @@ class Recorder(Callback):
             self.broken = error
             raise
 
-    def finish(self, job: Job, row: dict[str, Any], scores: Any = None, packed: bytes | None = None) -> None:
+    def finish(self, job: Job, row: dict[str, Any], **made: Any) -> None:
         trained, scored = self.seconds.pop(job.trial, (None, None))
         row |= {"train_seconds": trained, "score_seconds": scored}
         with self.writing():
-            self.store.add_trial(row, scores, packed)
+            self.store.add_trial(row, **made)
         self.planner.finish(job, row)
         self.progress.trial(row)
         if self.planner.searched(job):  # nobody continues its paused trials any more

@@ -54,6 +54,7 @@ class EpochTrainable(tune.Trainable):
         if done and self.job["kind"] == "final":
             if self.run.best_parts:
                 result["scores"] = self.run.test_scores()
+                result["gallery"] = self.run.gallery(result["scores"])
             if self.shared["keep_models"]:
                 result["packed"] = self.run.packed(self.job["model"], self.job["trial"], self.shared["classes"])
         return result | {"objective": record["objective"]}

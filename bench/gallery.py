@@ -1,0 +1,54 @@
+"""The test images that say most about a run: its surest calls and its worst, each beside its reconstruction."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+EACH = 6  # images a group
+GROUPS = {  # label, and whether its highest scores are meant or its lowest
+    "abnormal, found: highest scores": (1, True),
+    "abnormal, missed: lowest scores": (1, False),
+    "normal, false alarms: highest scores": (0, True),
+    "normal, passed: lowest scores": (0, False),
+}
+
+
+def chosen(labels: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """The indices of each group's images, most telling first. A function of a run's scores alone."""
+    found = {}
+    for name, (label, highest) in GROUPS.items():
+        mine = np.flatnonzero(labels == label)
+        order = np.argsort(-scores[mine] if highest else scores[mine], kind="stable")
+        found[name] = mine[order[:EACH]]
+    return found
+
+
+def sheet(images: np.ndarray, rebuilt: np.ndarray | None) -> bytes:
+    """uint8 (N, C, H, W) images in a row, their reconstructions in a second one, as a PNG."""
+    rows = [images] if rebuilt is None else [images, rebuilt]
+    return encoded(np.concatenate([np.concatenate(list(row), axis=2) for row in rows], axis=1), "PNG")
+
+
+def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `sheet` was made of; ValueError or OSError for a picture that is no such sheet."""
+    with Image.open(io.BytesIO(sheet), formats=["PNG"]) as picture:
+        array = np.asarray(picture)
+    array = array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)
+    channels, height, width = array.shape
+    if not count or width % count or height * count not in (width, 2 * width):
+        raise ValueError(f"{width} x {height} is no row of {count} square images")
+    rows = array.reshape(channels, -1, width // count, count, width // count).transpose(1, 3, 0, 2, 4)
+    return rows[0], rows[1] if len(rows) > 1 else None
+
+
+def encoded(image: np.ndarray, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def data_uri(image: np.ndarray, kind: str = "PNG") -> str:
+    """A uint8 (C, H, W) image inside a page."""
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(encoded(image, kind)).decode()

@@ -1,0 +1,41 @@
+"""The most telling images of a run."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.gallery import EACH, GROUPS, chosen, images_of, sheet
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([-1.0, 0.0, 0.5, 2.0])), min_size=1, max_size=40))
+def test_each_group_holds_the_extremes_of_its_label(rows: list[tuple[int, float]]) -> None:
+    labels, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    found = chosen(labels, scores)
+    for name, (label, highest) in GROUPS.items():
+        index = found[name]
+        mine = np.sort(scores[labels == label])
+        assert (labels[index] == label).all()
+        assert len(set(index)) == len(index) == min(EACH, len(mine))
+        expected = mine[::-1][:EACH] if highest else mine[:EACH]
+        np.testing.assert_array_equal(scores[index], expected)
+
+
+@given(st.integers(1, 5), st.sampled_from([1, 3]), st.integers(2, 9), st.booleans(), st.integers(0, 99))
+def test_a_sheet_gives_its_images_back(count: int, channels: int, size: int, rebuilt: bool, seed: int) -> None:
+    made = np.random.default_rng(seed).integers(0, 256, (2, count, channels, size, size), np.uint8)
+    images, again = images_of(sheet(made[0], made[1] if rebuilt else None), count)
+    np.testing.assert_array_equal(images, made[0])
+    if rebuilt:
+        np.testing.assert_array_equal(again, made[1])
+    else:
+        assert again is None
+
+
+def test_another_picture_is_no_sheet() -> None:
+    picture = sheet(np.zeros((3, 1, 8, 8), np.uint8), None)
+    for count in (0, 2, 5):
+        with pytest.raises(ValueError, match="no row of"):
+            images_of(picture, count)
+    with pytest.raises(OSError, match="cannot identify"):
+        images_of(b"no picture", 1)
