@@ -27,8 +27,12 @@ def chosen(labels: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
 
 def sheet(images: np.ndarray, rebuilt: np.ndarray | None) -> bytes:
     """uint8 (N, C, H, W) images in a row, their reconstructions in a second one, as a PNG."""
-    rows = [images] if rebuilt is None else [images, rebuilt]
-    return encoded(np.concatenate([np.concatenate(list(row), axis=2) for row in rows], axis=1), "PNG")
+    return encoded(sheet_array(images) if rebuilt is None else sheet_array(images, rebuilt), "PNG")
+
+
+def sheet_array(*rows: np.ndarray) -> np.ndarray:
+    """Rows of uint8 (N, C, H, W) images as one image (C, rows * H, N * W)."""
+    return np.concatenate([np.concatenate(list(row), axis=2) for row in rows], axis=1)
 
 
 def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -44,6 +48,7 @@ def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def encoded(image: np.ndarray, kind: str) -> bytes:
+    """A uint8 (C, H, W) image as a file: PNG, or WebP where size matters more than the last bit."""
     buffer = io.BytesIO()
     Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(buffer, kind)
     return buffer.getvalue()

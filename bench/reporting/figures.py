@@ -3,6 +3,7 @@
 import io
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from bench.metrics import roc
-from bench.reporting.tables import Scores
+from bench.reporting.frames import Scores
 from bench.statistics import ALPHA, Comparison
 
 WIDTH = 3.5  # inches, a column of most two-column papers
@@ -34,7 +34,7 @@ STYLE: Any = {
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "axes.linewidth": 0.6,
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
-    "savefig.dpi": 200,
+    "svg.hashsalt": "report",  # the same bytes every time
     "text.parse_math": False,  # a class may be called $x
 }
 
@@ -46,84 +46,131 @@ class Drawing:
     name: str
     caption: str
     pdf: bytes
-    png: bytes
+    svg: bytes
 
 
 def drawn(name: str, caption: str, figure: Figure) -> Drawing:
-    pdf, png = io.BytesIO(), io.BytesIO()
+    pdf, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})  # the same bytes every time
-    figure.savefig(png, format="png")
-    return Drawing(name, caption, pdf.getvalue(), png.getvalue())
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    # a hundredth of a point is as fine as anyone sees, and halves the file
+    rounded = re.sub(rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg.getvalue())
+    return Drawing(name, caption, pdf.getvalue(), rounded)
+
+
+def looks_of(finals: pd.DataFrame) -> Looks:
+    """Every model's colour and dashes, the same in all figures."""
+    columns = dict.fromkeys(finals["column"])
+    turns = zip(columns, itertools.cycle(COLOURS), itertools.cycle(DASHES), strict=False)
+    return {column: {"color": colour, "linestyle": dashes} for column, colour, dashes in turns}
 
 
 def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
-    """For each model and class: the scores of normal and of abnormal test images, of the lowest seed.
+    """For each model one panel a class: the scores of normal and of abnormal test images, of the lowest seed.
 
     Seeds are not pooled, since each trained network has a score scale of its own.
     """
-    for (column, row), group in finals.groupby(["column", "row"], sort=False):
-        run = group.sort_values("seed").iloc[0]
-        if (frame := scores.get((run["study"], run["trial"]))) is None:
-            continue
-        values, abnormal = frame["scores"].to_numpy(float), frame["labels"].to_numpy() == 1
-        low, high = np.quantile(values, [0.002, 0.998])
-        edges = np.histogram_bin_edges(values, bins="rice", range=(low, high))
-        looks = ((~abnormal, NORMAL, "normal", ""), (abnormal, ABNORMAL, "abnormal", "////"))
-        with mpl.rc_context(STYLE):
-            figure = Figure(figsize=(WIDTH, 2.2))
-            axes = figure.add_axes((0.14, 0.18, 0.84, 0.7))
-            for mask, colour, name, hatch in looks:
-                heights = np.histogram(np.clip(values[mask], edges[0], edges[-1]), edges, density=True)[0]
-                axes.stairs(heights, edges, color=colour, fill=True, alpha=0.25)
-                axes.stairs(heights, edges, color=colour, label=f"{name} (n = {mask.sum()})", hatch=hatch, linewidth=1)
-            axes.set(xlabel="anomaly score", ylabel="density")
-            axes.set_title(f"{column}, {row} (seed {run['seed']:.0f}, AUROC {run['test_auroc']:.3f})")
-            axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
-            axes.legend(loc="upper center", ncols=2)
-            caption = f"{column}, {row}: scores of seed {run['seed']:.0f}. The outermost bins hold what lies beyond."
-            yield drawn(f"histogram_{column}_{row}", caption, figure)
+    looks: Looks = {
+        "normal": {"color": NORMAL, "linestyle": "-"},
+        "abnormal": {"color": ABNORMAL, "linestyle": "--"},
+    }
+    for column, group in finals.groupby("column", sort=False):
+        runs = {run["row"]: run for run in first_seeds(group, scores)}
+
+        def panel(axes: Axes, row: str, runs: dict[str, dict] = runs) -> None:
+            run = runs[row]
+            frame = scores[run["study"], run["trial"]]
+            edges, normal, abnormal = binned(frame, "rice")
+            for heights, look in zip((normal, abnormal), looks.values(), strict=True):
+                share = heights / max(1, heights.sum())
+                axes.stairs(share, edges, fill=True, alpha=0.2, color=look["color"])
+                axes.stairs(share, edges, linewidth=1, **look)
+            axes.set_title(f"{row} ({run['test_auroc']:.3f})")
+            axes.set_yticks([])
+
+        caption = (
+            f"{column}: scores of the lowest seed, with its AUROC. The outermost bins hold what lies beyond; each "
+            "panel has a scale of its own."
+        )
+        kept = group[group["row"].isin(runs)]
+        labels = {"xlabel": "anomaly score", "ylabel": "share of images"}
+        yield from panels(f"histogram_{column}", caption, kept, panel, looks, share=False, **labels)
+
+
+def first_seeds(finals: pd.DataFrame, scores: Scores) -> Iterator[dict[str, Any]]:
+    """The lowest seed's run of each model and class, where its scores can be read."""
+    for _, group in finals.groupby(["column", "row"], sort=False):
+        run: dict[str, Any] = group.sort_values("seed").iloc[0].to_dict()
+        if (run["study"], run["trial"]) in scores:
+            yield run
+
+
+def binned(frame: pd.DataFrame, bins: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bin edges, and the number of normal and of abnormal images in each; what lies far out is in the outermost."""
+    values, abnormal = frame["scores"].to_numpy(float), frame["labels"].to_numpy() == 1
+    low, high = np.quantile(values, [0.002, 0.998])
+    edges = np.histogram_bin_edges(values, bins=bins, range=(low, high))
+    kept = np.clip(values, edges[0], edges[-1])
+    return edges, np.histogram(kept[~abnormal], edges)[0], np.histogram(kept[abnormal], edges)[0]
+
+
+GRID = np.linspace(0, 1, 101)
 
 
 def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
     """One panel a class: every seed as a thin line, each model's mean over seeds (at equal FPR) as a thick one."""
-    grid = np.linspace(0, 1, 201)
-    x = np.append(0, grid)  # every curve starts at (0, 0)
-    curves: dict[tuple[str, str], list[np.ndarray]] = {}
+
+    def curve(frame: pd.DataFrame) -> np.ndarray:
+        return np.append(0, np.interp(GRID, *roc(frame["labels"], frame["scores"])))
+
+    caption = "ROC curves. Thin: one seed; thick: the mean over seeds; grey: chance."
+    labels = {"xlabel": "false positive rate", "ylabel": "true positive rate"}
+    yield from curves("roc", caption, finals, scores, curve, np.append(0, GRID), chance=lambda share: (0, 1), **labels)
+
+
+def precision_recall_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
+    """As `roc_curves`, with means at equal recall. Between thresholds, the precision of the lower one holds."""
+
+    def curve(frame: pd.DataFrame) -> np.ndarray:
+        fpr, tpr = roc(frame["labels"], frame["scores"])
+        found, alarms = tpr * (frame["labels"] == 1).sum(), fpr * (frame["labels"] == 0).sum()
+        precision = (found / np.maximum(found + alarms, 1))[1:]
+        return precision[np.searchsorted(tpr[1:], GRID - 1e-12)]
+
+    caption = "Precision-recall curves. Thin: one seed; thick: the mean over seeds; grey: chance."
+    labels = {"xlabel": "recall", "ylabel": "precision"}
+    yield from curves("pr", caption, finals, scores, curve, GRID, chance=lambda share: (share, share), **labels)
+
+
+def curves(
+    name: str,
+    caption: str,
+    finals: pd.DataFrame,
+    scores: Scores,
+    curve: Callable[[pd.DataFrame], np.ndarray],
+    x: np.ndarray,
+    *,
+    chance: Callable[[float], tuple[float, float]],
+    **labels: Any,
+) -> Iterator[Drawing]:
+    """A curve a run over `x`; `chance`: the ends of the line that guessing gives, by the share of abnormal images."""
+    made: dict[tuple[str, str], list[np.ndarray]] = {}
+    shares: dict[str, float] = {}
     for run in finals.to_dict("records"):
         if (frame := scores.get((run["study"], run["trial"]))) is not None:
-            fpr, tpr = roc(frame["labels"], frame["scores"])
-            curves.setdefault((run["row"], run["column"]), []).append(np.append(0, np.interp(grid, fpr, tpr)))
+            made.setdefault((run["row"], run["column"]), []).append(curve(frame))
+            shares[run["row"]] = frame["labels"].mean()
+    looks = looks_of(finals)
 
-    def panel(axes: Axes, row: str, looks: Looks) -> None:
-        axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.6)
+    def panel(axes: Axes, row: str) -> None:
+        axes.plot([0, 1], chance(shares[row]), color="0.7", linewidth=0.6)
         for column, look in looks.items():
-            if runs := curves.get((row, column)):
+            if runs := made.get((row, column)):
                 axes.plot(x, np.transpose(runs), color=look["color"], linewidth=0.4, alpha=0.6)
                 axes.plot(x, np.mean(runs, axis=0), **look, linewidth=1.4)
 
-    kept = finals[[key in curves for key in zip(finals["row"], finals["column"], strict=True)]]
-    caption = "ROC curves. Thin: one seed; thick: the mean over seeds; grey: chance."
-    yield from panels("roc", caption, kept, panel, xlabel="false positive rate", ylabel="true positive rate")
-
-
-def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Drawing]:
-    """One panel a class: the validation signal by epoch, mean over seeds with their range."""
-    epochs = epochs.merge(finals[["study", "trial"]])
-    signal = next((name for name in ("val_auroc", "objective") if name in epochs and epochs[name].notna().any()), None)
-    if signal is None or epochs["epoch"].max() < 2:
-        return
-
-    def panel(axes: Axes, row: str, looks: Looks) -> None:
-        for column, look in looks.items():
-            here = epochs[(epochs["row"] == row) & (epochs["column"] == column)]
-            curve = here.groupby("epoch")[signal].agg(["mean", "min", "max"])
-            axes.fill_between(curve.index, curve["min"], curve["max"], color=look["color"], alpha=0.15, linewidth=0)
-            axes.plot(curve.index, curve["mean"], **look, linewidth=1.2)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-
-    name = "validation AUROC" if signal == "val_auroc" else "validation objective"
-    caption = f"Learning curves of the final runs: {name}, mean over seeds and their range."
-    yield from panels("learning", caption, finals, panel, xlabel="epoch", ylabel=name)
+    kept = finals[[key in made for key in zip(finals["row"], finals["column"], strict=True)]]
+    yield from panels(name, caption, kept, panel, looks, **labels)
 
 
 def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
@@ -156,35 +203,37 @@ def panels(
     name: str,
     caption: str,
     finals: pd.DataFrame,
-    panel: Callable[[Axes, str, Looks], None],
+    panel: Callable[[Axes, str], None],
+    looks: Looks,
     *,
     xlabel: str,
     ylabel: str,
+    share: bool = True,
 ) -> Iterator[Drawing]:
-    """Figures of one panel a class, with one legend of models above."""
-    rows, columns = list(dict.fromkeys(finals["row"])), list(dict.fromkeys(finals["column"]))
-    turns = zip(columns, itertools.cycle(COLOURS), itertools.cycle(DASHES), strict=False)
-    looks: Looks = {column: {"color": colour, "linestyle": dashes} for column, colour, dashes in turns}
+    """Figures of one panel a class, with one legend above; `share`: all panels have the same axes."""
+    rows = list(dict.fromkeys(finals["row"]))
     for start in range(0, len(rows), PANELS):
         these = rows[start : start + PANELS]
         across = min(2, len(these))
         down = math.ceil(len(these) / across)
         with mpl.rc_context(STYLE):
-            legend = 0.2 * math.ceil(len(columns) / 2)
+            legend = 0.2 * math.ceil(len(looks) / 2)
             height = down * (2.3 if across == 1 else 1.35) + legend + 0.45
             # margins in inches, fixed: a layout engine would take most of a report's time
             top, bottom = 1 - (legend + 0.3) / height, 0.45 / height
-            margins = {"left": 0.16, "right": 0.98, "top": top, "bottom": bottom, "wspace": 0.12, "hspace": 0.4}
+            margins = {"left": 0.16 if share else 0.08, "right": 0.98, "top": top, "bottom": bottom}
+            spaces = {"wspace": 0.12, "hspace": 0.4 if share else 0.6}
             figure = Figure(figsize=(WIDTH, height))
-            grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False, gridspec_kw=margins)
+            shared: Any = {"sharex": share, "sharey": share}
+            grid = figure.subplots(down, across, squeeze=False, gridspec_kw=margins | spaces, **shared)
             for axes, row in zip(grid.flat, these, strict=False):
-                panel(axes, row, looks)
                 axes.set_title(row)
+                panel(axes, row)
             for axes in grid.flat[len(these) :]:
                 axes.set_visible(False)
                 grid[-2, 1].tick_params(labelbottom=True)  # its column ends there
             figure.supxlabel(xlabel, size=9, y=0.05 / height, va="bottom")
             figure.supylabel(ylabel, size=9, x=0.01)
-            handles = [Line2D([], [], label=column, **look) for column, look in looks.items()]
-            figure.legend(handles=handles, loc="upper center", borderaxespad=0.2, ncols=min(2, len(columns)))
+            handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
+            figure.legend(handles=handles, loc="upper center", borderaxespad=0.2, ncols=min(2, len(handles)))
             yield drawn(name if start == 0 else f"{name}_{start // PANELS + 1}", caption, figure)

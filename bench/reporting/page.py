@@ -2,28 +2,55 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from bench.reporting.figures import Drawing
-from bench.reporting.writers import Table
+from bench.reporting.writers import Table, file_names
 from bench.results import Results
 
 
+@dataclass(frozen=True)
+class Section:
+    """One question that the page answers."""
+
+    name: str
+    title: str
+    tables: Sequence[Table] = ()
+    drawings: Sequence[Drawing] = ()
+
+
 def page(
-    studies: Mapping[str, Results], tables: Sequence[Table], drawings: Sequence[Drawing], warnings: Sequence[str]
+    studies: Mapping[str, Results], sections: Sequence[Section], runs: Sequence[dict[str, Any]], warnings: Sequence[str]
 ) -> str:
     """The page's HTML: every text from a study is escaped, every figure is inside it."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    provenance = {name: flat(study.provenance) | flat(study.study) for name, study in studies.items()}
-    return environment.get_template("page.html.j2").render(
-        tables=tables, drawings=drawings, warnings=warnings, provenance=provenance
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"base64": encoded, "heat": heat, "file_name": lambda name: file_names([name])[0]}
+    provenance = {name: flat(study.provenance) | flat(study.study) for name, study in studies.items()}
+    template = environment.get_template("page.html.j2")
+    return template.render(sections=sections, runs=runs, warnings=warnings, provenance=provenance)
+
+
+def encoded(data: str | bytes) -> str:
+    return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
+
+
+def heat(cell: str) -> str:
+    """The colour of an AUROC's cell: stronger the farther it is from chance; nothing for other texts."""
+    found = re.match(r"[01]\.\d+", cell)
+    if not found:
+        return ""
+    away = float(found[0]) - 0.5
+    name = "good" if away > 0 else "bad"
+    return f"color-mix(in srgb, var(--{name}) {min(100, 120 * abs(away)):.0f}%, transparent)"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The whole report: reads each file once, writes tables, figures and the page, prints what matters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,42 +8,71 @@ import pandas as pd
 
 from bench import statistics
 from bench.errors import UserError
-from bench.reporting import figures, tables
+from bench.reporting import figures, frames, tables, tuning
 from bench.reporting.cautions import cautions
-from bench.reporting.page import page
+from bench.reporting.explorer import explorer
+from bench.reporting.page import Section, page
 from bench.reporting.writers import Table, file_names, write
 from bench.results import Results
 
 
 def report(studies: Mapping[str, Results], out: Path) -> None:
     """Writes the report to a folder and prints its main table, its warnings and its files; UserError if it cannot."""
-    trials, epochs = tables.join(studies)
+    trials, epochs = frames.join(studies)
     if trials.empty:
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")
-    finals = tables.tested(trials)
-    scores, warnings = tables.read_scores(studies, finals)
-    found, more = tables.auroc(finals, scores)
+    finals = frames.tested(trials)
+    scores, warnings = frames.read_scores(studies, finals)
+    found, more = frames.auroc(finals, scores)
     warnings = [*cautions(studies, trials, found), *warnings, *more]
+    runs = list(explorer(studies, finals, scores, warnings))
 
-    made: list[Table | None] = []
-    drawings: list[figures.Drawing] = []
+    settings = tables.settings_table(studies, trials)
+    tuned = [tuning.tuning_table(trials), tuning.saved_table(studies, trials)]
+    drawn = [*tuning.parallel_coordinates(trials), *tuning.importances(trials)]
+    curves = tuning.learning_curves(finals, epochs)
     if len(found):
-        comparison = statistics.compare(tables.shared(found))
-        made += [tables.auroc_table(found, comparison), *tables.comparison_tables(comparison)]
-        made += [tables.oracle_table(finals, epochs), tables.metrics_table(finals), tables.parts_table(finals, scores)]
-        drawings += figures.critical_differences(comparison)
-        drawings += figures.roc_curves(finals, scores)
-        drawings += figures.learning_curves(finals, epochs)
-        drawings += figures.histograms(finals, scores)
-    made.append(tables.tuning_table(trials))
-    shown = [table for table in made if table is not None]
+        comparison = statistics.compare(frames.shared(found))
+        sections = [
+            section(
+                "results",
+                "How good is each model on each class?",
+                [
+                    tables.auroc_table(found, comparison),
+                    *tables.comparison_tables(comparison),
+                    tables.metrics_table(finals),
+                ],
+                figures.critical_differences(comparison),
+            ),
+            section("measured", "How was it measured?", [settings, tables.oracle_table(finals, epochs)]),
+            section(
+                "scores",
+                "What do the scores look like?",
+                [tables.parts_table(finals, scores)],
+                [
+                    *figures.histograms(finals, scores),
+                    *figures.roc_curves(finals, scores),
+                    *figures.precision_recall_curves(finals, scores),
+                ],
+            ),
+            section("images", "What does the model see?"),
+            section("tuning", "What did tuning do?", tuned, [*drawn, *curves]),
+        ]
+    else:
+        sections = [
+            section("tuning", "What did tuning do?", tuned, drawn),
+            section("measured", "How was it measured?", [settings]),
+        ]
+    sections = [part for part in sections if part.tables or part.drawings or (part.name == "images" and runs)]
+    shown = [table for part in sections for table in part.tables]
+    drawings = [drawing for part in sections for drawing in part.drawings]
 
     files: dict[str, dict[str, Any]] = {t.name: {"md": t.markdown(), "csv": t.csv(), "tex": t.latex()} for t in shown}
     for name, drawing in zip(file_names([d.name for d in drawings]), drawings, strict=True):
-        files[name] = {"pdf": drawing.pdf, "png": drawing.png}
+        files[name] = {"pdf": drawing.pdf, "svg": drawing.svg}
     if scores:
         files["histogram"] = {"csv": joined(finals, scores).to_csv(index=False)}
-    files["index"] = {"html": page(studies, shown, drawings, warnings)}
+    files["index"] = {"html": page(studies, sections, runs, warnings)}
     try:
         for name, kinds in files.items():
             for kind, content in kinds.items():
@@ -60,7 +89,14 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         print("  " + ", ".join(str(out / f"{name}.{kind}") if i == 0 else f".{kind}" for i, kind in enumerate(kinds)))
 
 
-def joined(finals: pd.DataFrame, scores: tables.Scores) -> pd.DataFrame:
+def section(
+    name: str, title: str, tables: Iterable[Table | None] = (), drawings: Iterable[figures.Drawing] = ()
+) -> Section:
+    """A part of the page, without the tables that there is nothing for."""
+    return Section(name, title, [table for table in tables if table is not None], list(drawings))
+
+
+def joined(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:
     """All final runs' scores: one row an image and run."""
     about = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
     keys = [key for key in zip(finals["study"], finals["trial"], strict=True) if key in scores]

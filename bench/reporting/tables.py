@@ -1,112 +1,20 @@
-"""What a report says in tables: rows and scores in, tables and warnings out."""
+"""What a report says in tables: how good each model is, and how that was measured."""
 
 import itertools
-import json
 import math
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench import metrics, statistics
-from bench.errors import UserError
+from bench.reporting.frames import Scores, published, shared
 from bench.reporting.writers import Table
 from bench.results import Results
 
-PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 BASELINES = ("autoencoder", "pca", "knn", "isolation_forest", "one_class_svm")
-KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]  # what seeds are averaged within
-EXPECTED = ["trial", "kind", "status", "error", "number", "seed", "objective", "test_auroc"]
 METRICS = {"test_ap": "AP", "test_fpr95": "FPR at 95 % TPR", "test_eer": "EER", "test_f1": "best F1"}
-
-Scores = Mapping[tuple[str, str], pd.DataFrame]  # by study and trial: scores, labels (1: abnormal), part_*
-
-
-def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All studies' trials and epochs, each row with its study, and with `row` and `column`: its place in a table.
-
-    A column names the model, and besides it only that in which two results of one row would differ.
-    """
-    trials, epochs = (
-        pd.concat([getattr(s, part).assign(study=name) for name, s in studies.items()], ignore_index=True)
-        for part in ("trials", "epochs")
-    )
-    trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *KEY, *EXPECTED])))
-    epochs = epochs.reindex(columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"])))
-    trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
-    trials["row"] = trials["class"]
-    for name in ("task", "dataset"):
-        if trials[name].nunique() > 1:
-            trials["row"] = trials[name] + ": " + trials["row"]
-    trials["column"] = trials["model"]
-    for name in ("protocol", "select_on", "study"):
-        seen = trials[["row", "column", name]].drop_duplicates()
-        if seen.duplicated(["row", "column"]).any():
-            trials["column"] += " (" + trials[name] + ")"
-    return trials, epochs.merge(trials[["study", "trial", "row", "column"]], on=["study", "trial"])
-
-
-def tested(trials: pd.DataFrame) -> pd.DataFrame:
-    """The final runs that have a test result."""
-    return trials[(trials["kind"] == "final") & (trials["status"] != "error") & trials["test_auroc"].notna()]
-
-
-def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[Scores, list[str]]:
-    """Every final run's scores, and a warning for each that cannot be used or does not give the AUROC in its row."""
-    scores, warnings = {}, []
-    for run in finals.to_dict("records"):
-        study, trial = run["study"], run["trial"]
-        try:
-            frame = studies[study].scores(trial)
-            area = metrics.auroc(frame["labels"], frame["scores"])
-        except (UserError, ValueError) as error:
-            warnings.append(f"{study}: the scores of trial {trial} cannot be used ({error})")
-            continue
-        scores[study, trial] = frame
-        if abs(area - run["test_auroc"]) > 1e-6:
-            warnings.append(
-                f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row {run['test_auroc']:.4f}"
-            )
-    return scores, warnings
-
-
-def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
-    """One row a study, model and class: seeds, auroc (mean), sd, low, high (95 % interval), row, column; warnings."""
-    rows, warnings = [], []
-    for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
-        runs = [scores[k] for k in zip(group["study"], group["trial"], strict=True) if k in scores]
-        values, low, high = group["test_auroc"], np.nan, np.nan
-        try:
-            if len(runs) == len(group):
-                pairs = [(run["labels"], run["scores"]) for run in runs]
-                _, low, high = statistics.mean_interval(pairs, draws=1000)
-        except ValueError as error:
-            warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
-        rows.append((*key, len(group), values.mean(), values.std(), low, high))
-    return pd.DataFrame(rows, columns=[*KEY, "row", "column", "seeds", "auroc", "sd", "low", "high"]), warnings
-
-
-def published(found: pd.DataFrame) -> pd.DataFrame:
-    """The published figures for the data, task and classes of an AUROC frame, each with its source and caveat."""
-    frames = []
-    for path in sorted(PUBLISHED.glob("*.csv")):
-        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        # no digit after it: cifar100 is not cifar10
-        same_data = found["dataset"].str.contains(re.escape(about["dataset"]) + r"(?!\d)", case=False)
-        rows = found.loc[same_data & (found["task"] == about["task"]), ["dataset", "task", "class", "row"]]
-        figures = pd.read_csv(path).rename(columns={"abnormal_class": "class"})
-        figures = figures.assign(source=about["source"], caveat=about["caveat"])
-        frames.append(rows.drop_duplicates("row").merge(figures, on="class"))
-    table = pd.concat(frames, ignore_index=True)
-    return table.assign(column=table["model"] + ", published figure")
-
-
-def shared(found: pd.DataFrame) -> pd.DataFrame:
-    """AUROC of classes (rows) by model (columns), for the rows that every model has."""
-    return found.pivot(index="row", columns="column", values="auroc").dropna()
 
 
 def auroc_table(found: pd.DataFrame, comparison: statistics.Comparison) -> Table:
@@ -140,7 +48,8 @@ def auroc_table(found: pd.DataFrame, comparison: statistics.Comparison) -> Table
     data = both.assign(source=both["source"].fillna("measured"), seeds=both["seeds"].astype("Int64")).drop(
         columns=["row", "column", "text", "caveat"]
     )
-    return Table("auroc", "AUROC by class and model", frame, " ".join(filter(None, notes)), data)
+    note = " ".join(filter(None, notes))
+    return Table("auroc", "AUROC by class and model", frame, note, data, footer=int(len(common) > 1), heat=True)
 
 
 def spread(mean: float, sd: float, low: float, high: float) -> str:
@@ -164,6 +73,36 @@ def baselines_ahead(found: pd.DataFrame) -> str:
         f"The baseline {baselines.index[-1]} ({baselines.iloc[-1]:.3f}) is above every GAN in the mean; "
         f"the best of them is {gans.index[-1]} ({gans.iloc[-1]:.3f})."
     )
+
+
+def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table:
+    """What each study's figures rest on, in a few words each; the whole of it is in study.json."""
+    columns = {}
+    for name, results in studies.items():
+        study, made = results.study, results.provenance
+        rows = trials[trials["study"] == name]
+        row, hardware = rows.iloc[-1], made.get("hardware") or {}
+        switched = [
+            f"{key} {study[key]}" for key in ("scoring_mode", "test_order", "selection", "test_pool") if study.get(key)
+        ]
+        tried = rows.loc[rows["kind"] == "tuning", ["model", "class", "number"]]
+        searched = (
+            f"{study.get('searcher')} + {study.get('scheduler')}, up to {tried['number'].max() + 1:.0f} configurations"
+            if len(tried)
+            else "none: one configuration"
+        )
+        seeds = rows.loc[rows["kind"] == "final", "seed"].nunique()
+        columns[name] = {
+            "data": f"{row['dataset']}, {row['task']}",
+            "protocol": ", ".join([str(row["protocol"]), *switched]),
+            "chosen by": row["select_on"],
+            "search": searched,
+            "final runs": f"{seeds} seed(s), {study.get('epochs')} epochs, batches of {study.get('batch_size')}",
+            "arithmetic": f"{study.get('precision')} on {hardware.get('gpu') or hardware.get('cpu')}",
+            "made": f"{str(made.get('created'))[:10]}, commit {str(made.get('commit'))[:12]}",
+        }
+    frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
+    return Table("settings", "What the figures rest on", frame)
 
 
 def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
@@ -197,34 +136,6 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     text, mean = (t.reset_index().rename(columns={"row": "class", "column": "model"} | METRICS) for t in (text, mean))
     note = "Mean ± standard deviation over seeds. EER and best F1 take their threshold from the test images."
     return Table("metrics", "Other metrics", text, note, mean)
-
-
-def tuning_table(trials: pd.DataFrame) -> Table | None:
-    """The winner's validation objective beside that of the model's default configuration (number 0)."""
-    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error") & trials["objective"].notna()]
-    winners = trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
-    rows = []
-    for key, group in tuning.groupby(KEY, sort=False):
-        tried = group.drop_duplicates("number").set_index("number")
-        number: Any = winners.get(key) if winners.get(key) in tried.index else tried["objective"].idxmax()
-        winner: Any = tried.loc[number]
-        default: Any = tried.loc[0] if 0 in tried.index else pd.Series(index=tried.columns, dtype=object)
-        gain = winner["objective"] - default["objective"]
-        figures = (len(tried), default["objective"], winner["objective"], gain)
-        rows.append((winner["row"], winner["column"], *figures, changes(winner, default)))
-    note = (
-        "Validation objective (what was maximised). The winner is the best of many on this very signal, which flatters "
-        "it; the test figures are free of that."
-    )
-    columns = ["class", "model", "configurations", "default", "winner", "gain", "changed"]
-    return Table("tuning", "What tuning gained", pd.DataFrame(rows, columns=columns), note) if rows else None
-
-
-def changes(winner: pd.Series, default: pd.Series) -> str:
-    """The winner's hyperparameters where they differ from the default's: `lr=0.001, nz=64`."""
-    names = [name for name in map(str, winner.index) if name.startswith("config_") and pd.notna(winner[name])]
-    changed = {name.removeprefix("config_"): winner[name] for name in names if winner[name] != default[name]}
-    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in changed.items()) or "nothing"
 
 
 def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:

@@ -30,6 +30,8 @@ class Table:
     frame: pd.DataFrame
     note: str = ""
     data: pd.DataFrame | None = None
+    footer: int = 0  # so many last rows stay last when the page sorts
+    heat: bool = False  # the page colours the cells by their AUROC
 
     def shown(self) -> pd.DataFrame:
         """Every cell as text on one line: floats to three places, what is missing as a dash."""

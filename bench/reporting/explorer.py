@@ -1,0 +1,55 @@
+"""What the page's score viewer shows of a run: its histogram, and its most telling images."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from bench.gallery import chosen, data_uri, images_of, sheet_array
+from bench.reporting.figures import binned, first_seeds
+from bench.reporting.frames import Scores
+from bench.results import Results
+
+BINS = 100  # thresholds of the slider
+LARGEST = 64  # pixels of an image on the page, which would else grow beyond what a browser likes
+
+
+def explorer(
+    studies: Mapping[str, Results], finals: pd.DataFrame, scores: Scores, warn: list[str]
+) -> Iterator[dict[str, Any]]:
+    """The lowest seed's run of each model and class, as JSON takes it; adds to `warn` what cannot be shown."""
+    for run in first_seeds(finals, scores):
+        study, trial = run["study"], run["trial"]
+        frame = scores[study, trial]
+        edges, normal, abnormal = binned(frame, BINS)
+        shown = {"model": run["column"], "class": run["row"], "seed": int(run["seed"]), "auroc": run["test_auroc"]}
+        shown |= {"low": edges[0], "high": edges[-1], "normal": normal.tolist(), "abnormal": abnormal.tolist()}
+        try:
+            shown["gallery"] = gallery(studies[study].gallery(trial), frame)
+        except (OSError, ValueError) as error:
+            warn.append(f"{study}: the images of trial {trial} cannot be shown ({error})")
+        yield shown
+
+
+def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
+    """A run's sheet of images, smaller, and the groups in it with their scores; None where there is none."""
+    if sheet is None:
+        return None
+    groups = chosen(frame["labels"].to_numpy(), frame["scores"].to_numpy())
+    images, rebuilt = images_of(sheet, sum(map(len, groups.values())))
+    size = min(images.shape[-1], LARGEST)
+    rows = [np.stack([resized(image, size) for image in row]) for row in (images, rebuilt) if row is not None]
+    return {
+        "sheet": data_uri(sheet_array(*rows), "WebP"),
+        "rebuilt": rebuilt is not None,
+        "groups": {name: frame["scores"].to_numpy()[index].tolist() for name, index in groups.items()},
+    }
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """A uint8 (C, H, H) image at another size."""
+    if image.shape[-1] == size:
+        return image
+    return np.stack([np.asarray(Image.fromarray(channel).resize((size, size))) for channel in image])

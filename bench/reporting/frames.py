@@ -1,0 +1,103 @@
+"""Studies' rows and scores as the frames that tables and figures are made of."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench import metrics, statistics
+from bench.errors import UserError
+from bench.results import Results
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
+KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]  # what seeds are averaged within
+EXPECTED = ["trial", "kind", "status", "error", "number", "seed", "objective", "test_auroc", "epochs", "train_seconds"]
+
+Scores = Mapping[tuple[str, str], pd.DataFrame]  # by study and trial: scores, labels (1: abnormal), part_*
+
+
+def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All studies' trials and epochs, each row with its study, and with `row` and `column`: its place in a table.
+
+    A column names the model, and besides it only that in which two results of one row would differ.
+    """
+    trials, epochs = (
+        pd.concat([getattr(s, part).assign(study=name) for name, s in studies.items()], ignore_index=True)
+        for part in ("trials", "epochs")
+    )
+    trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *KEY, *EXPECTED])))
+    epochs = epochs.reindex(columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"])))
+    trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
+    trials["row"] = trials["class"]
+    for name in ("task", "dataset"):
+        if trials[name].nunique() > 1:
+            trials["row"] = trials[name] + ": " + trials["row"]
+    trials["column"] = trials["model"]
+    for name in ("protocol", "select_on", "study"):
+        seen = trials[["row", "column", name]].drop_duplicates()
+        if seen.duplicated(["row", "column"]).any():
+            trials["column"] += " (" + trials[name] + ")"
+    return trials, epochs.merge(trials[["study", "trial", "row", "column"]], on=["study", "trial"])
+
+
+def tested(trials: pd.DataFrame) -> pd.DataFrame:
+    """The final runs that have a test result."""
+    return trials[(trials["kind"] == "final") & (trials["status"] != "error") & trials["test_auroc"].notna()]
+
+
+def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[Scores, list[str]]:
+    """Every final run's scores, and a warning for each that cannot be used or does not give the AUROC in its row."""
+    scores, warnings = {}, []
+    for run in finals.to_dict("records"):
+        study, trial = run["study"], run["trial"]
+        try:
+            frame = studies[study].scores(trial)
+            area = metrics.auroc(frame["labels"], frame["scores"])
+        except (UserError, ValueError) as error:
+            warnings.append(f"{study}: the scores of trial {trial} cannot be used ({error})")
+            continue
+        scores[study, trial] = frame
+        if abs(area - run["test_auroc"]) > 1e-6:
+            warnings.append(
+                f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row {run['test_auroc']:.4f}"
+            )
+    return scores, warnings
+
+
+def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
+    """One row a study, model and class: seeds, auroc (mean), sd, low, high (95 % interval), row, column; warnings."""
+    rows, warnings = [], []
+    for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
+        runs = [scores[k] for k in zip(group["study"], group["trial"], strict=True) if k in scores]
+        values, low, high = group["test_auroc"], np.nan, np.nan
+        try:
+            if len(runs) == len(group):
+                pairs = [(run["labels"], run["scores"]) for run in runs]
+                _, low, high = statistics.mean_interval(pairs, draws=1000)
+        except ValueError as error:
+            warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
+        rows.append((*key, len(group), values.mean(), values.std(), low, high))
+    return pd.DataFrame(rows, columns=[*KEY, "row", "column", "seeds", "auroc", "sd", "low", "high"]), warnings
+
+
+def published(found: pd.DataFrame) -> pd.DataFrame:
+    """The published figures for the data, task and classes of an AUROC frame, each with its source and caveat."""
+    frames = []
+    for path in sorted(PUBLISHED.glob("*.csv")):
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        # no digit after it: cifar100 is not cifar10
+        same_data = found["dataset"].str.contains(re.escape(about["dataset"]) + r"(?!\d)", case=False)
+        rows = found.loc[same_data & (found["task"] == about["task"]), ["dataset", "task", "class", "row"]]
+        figures = pd.read_csv(path).rename(columns={"abnormal_class": "class"})
+        figures = figures.assign(source=about["source"], caveat=about["caveat"])
+        frames.append(rows.drop_duplicates("row").merge(figures, on="class"))
+    table = pd.concat(frames, ignore_index=True)
+    return table.assign(column=table["model"] + ", published figure")
+
+
+def shared(found: pd.DataFrame) -> pd.DataFrame:
+    """AUROC of classes (rows) by model (columns), for the rows that every model has."""
+    return found.pivot(index="row", columns="column", values="auroc").dropna()

@@ -1,0 +1,103 @@
+"use strict";
+const $ = (id) => document.getElementById(id);
+const number = (text) => (/^[<+-]?\d/.test(text) ? parseFloat(text.replace("<", "")) : NaN);
+
+// A click on a column's head sorts by it: numbers by size, largest first; then the other way round.
+for (const button of document.querySelectorAll("th button")) {
+  button.onclick = () => {
+    const head = button.parentElement, body = head.closest("table").tBodies[0], column = head.cellIndex;
+    const down = head.getAttribute("aria-sort") !== "descending";
+    for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const texts = new Map([...body.rows].map((row) => [row, row.cells[column].textContent.trim()]));
+    const order = (a, b) => {
+      const [x, y] = [number(texts.get(a)), number(texts.get(b))];
+      if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1; // what is missing comes last, either way
+      const less = isNaN(x) ? texts.get(b).localeCompare(texts.get(a)) : x - y;
+      return down ? -less : less;
+    };
+    body.append(...[...body.rows].sort(order));
+  };
+}
+
+for (const link of document.querySelectorAll("a.svg")) {
+  link.onclick = () => { link.href = link.closest("figure").querySelector("img").src; };
+}
+
+// The score viewer: one run's histogram with a threshold, and its most telling images.
+const runs = JSON.parse($("runs").textContent);
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+const percent = (share) => (100 * share).toFixed(1) + " %";
+let run;
+
+function fill(select, values) {
+  const before = select.value;
+  select.replaceChildren(...values.map((value) => new Option(value)));
+  if (values.includes(before)) select.value = before;
+}
+
+function choose() {
+  fill($("class"), runs.filter((r) => r.model === $("model").value).map((r) => r.class));
+  run = runs.find((r) => r.model === $("model").value && r.class === $("class").value);
+  for (const kind of ["normal", "abnormal"]) {
+    const all = sum(run[kind]), top = Math.max(...["normal", "abnormal"].map((k) => Math.max(...run[k]) / sum(run[k])));
+    const bar = (count, i) => `M${i} 100v${((-96 * count) / all / top).toFixed(2)}h1V100z`;
+    $(kind).setAttribute("d", run[kind].map(bar).join(""));
+  }
+  $("about").textContent = `seed ${run.seed}, AUROC ${run.auroc.toFixed(3)}`;
+  const alarms = (bin) => sum(run.normal.slice(bin)) / sum(run.normal);
+  $("slider").value = run.normal.findIndex((_, bin) => alarms(bin) <= 0.05); // a common place to start from
+  images();
+  move();
+}
+
+function move() {
+  const bin = Number($("slider").value), at = run.low + ((run.high - run.low) * bin) / run.normal.length;
+  const hits = sum(run.abnormal.slice(bin)), alarms = sum(run.normal.slice(bin));
+  const [found, false_alarms] = [hits / sum(run.abnormal), alarms / sum(run.normal)];
+  $("threshold").setAttribute("transform", `translate(${bin})`);
+  $("readout").textContent = `From score ${at.toPrecision(3)} on: ${percent(found)} of the abnormal images are found ` +
+    `(${hits}), ${percent(false_alarms)} of the normal ones are false alarms (${alarms}); precision ` +
+    `${hits + alarms ? percent(hits / (hits + alarms)) : "–"}.`;
+}
+
+function images() {
+  const box = $("gallery"), shown = run.gallery;
+  box.replaceChildren();
+  $("no_images").hidden = Boolean(shown);
+  if (!shown) return;
+  const groups = Object.entries(shown.groups), count = sum(groups.map(([, scores]) => scores.length));
+  let place = 0;
+  for (const [name, scores] of groups) {
+    const head = document.createElement("h3"), group = document.createElement("div");
+    head.textContent = name;
+    group.className = "group";
+    for (const score of scores) {
+      const figure = document.createElement("figure"), tiles = document.createElement("div");
+      const caption = document.createElement("figcaption");
+      const x = count > 1 ? (100 * place) / (count - 1) : 0, size = `${100 * count}% ${shown.rebuilt ? 200 : 100}%`;
+      const layers = shown.rebuilt ? [[0], [100], [0, 100]] : [[0]]; // image, reconstruction, their difference
+      for (const rows of layers) {
+        const tile = document.createElement("i");
+        tile.style.backgroundImage = rows.map(() => `url(${shown.sheet})`).join();
+        tile.style.backgroundPosition = rows.map((y) => `${x}% ${y}%`).join();
+        tile.style.backgroundSize = size;
+        tile.style.backgroundBlendMode = rows.length > 1 ? "difference" : "normal";
+        tiles.append(tile);
+      }
+      tiles.className = "tiles";
+      caption.textContent = score.toPrecision(3);
+      figure.append(tiles, caption);
+      group.append(figure);
+      place++;
+    }
+    if (scores.length) box.append(head, group);
+  }
+}
+
+if (runs.length) {
+  fill($("model"), [...new Set(runs.map((r) => r.model))]);
+  $("model").onchange = $("class").onchange = choose;
+  $("slider").oninput = move;
+  choose();
+}

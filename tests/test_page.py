@@ -1,0 +1,144 @@
+"""The report's page in a real browser, from disk: no error, no network, and everything on it works."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from studies import make_study
+
+from bench import results
+
+ROOT = Path(__file__).resolve().parents[1]
+HOSTILE = "<script>alert(1)</script>"
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None and not os.environ.get("CI"):
+        pytest.skip("there is no Chromium here (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_study(tmp_path_factory.mktemp("page") / "s", classes=("bird", HOSTILE), study={"name": HOSTILE})
+    subprocess.run([sys.executable, "report.py", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture(params=SIZES)
+def page(browser: Browser, study: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    width, height = SIZES[request.param]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    trouble: list[str] = []
+    page.on("console", lambda message: trouble.append(message.text))
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("dialog", lambda dialog: trouble.append(dialog.message))
+    page.on("request", lambda asked: asked.url.startswith(("data:", "file:")) or trouble.append(asked.url))
+    page.goto((study / "report" / "index.html").as_uri())
+    yield page
+    page.close()
+    assert not trouble
+
+
+def column(page: Page, table: str, number: int) -> list[str]:
+    return page.locator(f"#table-{table} tbody tr td:nth-child({number})").all_inner_texts()
+
+
+def test_every_section_fits_the_screen(page: Page) -> None:
+    titles = page.locator("h2").all_inner_texts()
+    assert [re.split(r"\W", title)[0] for title in titles] == ["How", "How", "What", "What", "What"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert HOSTILE in column(page, "auroc", 1)
+
+
+def test_a_click_sorts_a_table_and_the_mean_stays_last(page: Page) -> None:
+    head = page.locator("#table-auroc th button", has_text="pca").first
+    before = column(page, "auroc", 3)
+    for direction in ("descending", "ascending"):
+        head.click()
+        assert page.locator("#table-auroc th[aria-sort]").get_attribute("aria-sort") == direction
+        values = [float(text.split()[0]) for text in column(page, "auroc", 3)]
+        assert values == sorted(values, reverse=direction == "descending")
+        assert sorted(column(page, "auroc", 3)) == sorted(before)
+    assert page.locator("#table-auroc tfoot td").first.inner_text() == "mean"
+    page.locator("#table-auroc th button", has_text="class").click()
+    assert column(page, "auroc", 1) == sorted(column(page, "auroc", 1), key=str.lower)
+
+
+def test_the_slider_says_what_a_threshold_finds(page: Page, study: Path) -> None:
+    page.locator("#model").select_option("pca")
+    assert "seed 1, AUROC 0." in page.locator("#about").inner_text()
+    frame = results.read(study).scores("final-1-0-1")
+    low, high = np.quantile(frame["scores"], [0.002, 0.998])
+    for bin in (0, 30, 80):
+        page.locator("#slider").fill(str(bin))
+        found = frame[frame["scores"] >= low + (high - low) * bin / 100] if bin else frame
+        share = [100 * (found["labels"] == label).sum() / (frame["labels"] == label).sum() for label in (1, 0)]
+        text = page.locator("#readout").inner_text()
+        assert f"{share[0]:.1f} % of the abnormal images are found" in text
+        assert f"{share[1]:.1f} % of the normal ones are false alarms" in text
+
+
+def test_images_follow_the_choice(page: Page) -> None:
+    assert page.locator("#gallery figure").count() == 24
+    first = page.locator("#gallery i").first.get_attribute("style")
+    assert page.locator("#gallery i").count() == 24  # w_skipganomaly's sheet has no reconstructions here
+    page.locator("#model").select_option("pca")
+    assert page.locator("#gallery i").count() == 3 * 24
+    assert page.locator("#gallery i").first.get_attribute("style") != first
+    assert "difference" in (page.locator("#gallery i").nth(2).get_attribute("style") or "")
+    page.locator("#class").select_option(HOSTILE)
+    assert page.locator("#class").input_value() == HOSTILE
+
+
+def test_tables_and_figures_can_be_saved(page: Page, study: Path) -> None:
+    report = study / "report"
+    for kind in ("csv", "tex"):
+        with page.expect_download() as saved:
+            page.locator(f"a[download='auroc.{kind}']").click()
+        assert saved.value.path().read_bytes() == (report / f"auroc.{kind}").read_bytes()
+    with page.expect_download() as saved:
+        page.locator("a[download='roc.svg']").click()
+    assert saved.value.path().read_bytes() == (report / "roc.svg").read_bytes()
+
+
+def test_pictures_that_are_none_are_said_so(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    (folder / "scores" / "final-0-0-1" / "gallery.png").write_bytes(b"no picture")
+    done = subprocess.run([sys.executable, "report.py", str(folder)], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the images of trial final-0-0-1 cannot be shown" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_page_of_a_full_benchmark_stays_small(tmp_path: Path, cifar10_folder: Path) -> None:
+    """Ten classes, three models, five seeds, galleries of real 32 x 32 photographs."""
+    from bench.datasets.folder import read_images
+    from bench.gallery import sheet
+
+    classes = tuple(f"class{number}" for number in range(10))
+    folder = make_study(tmp_path / "s", models=("a", "b", "c"), classes=classes, seeds=(1, 2, 3, 4, 5))
+    _, images = read_images(cifar10_folder / "test" / "cat", 32, 3)
+    rng = np.random.default_rng(0)
+    for path in folder.glob("scores/*/gallery.png"):
+        rows = images[rng.integers(0, len(images), (2, 24))]
+        path.write_bytes(sheet(*rows))
+    subprocess.run([sys.executable, "report.py", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    page = (folder / "report" / "index.html").read_text()
+    assert len(json.loads(re.search(r'id="runs">(.*?)</script>', page)[1])) == 30
+    assert len(page) < 5_000_000
