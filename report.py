@@ -1,5 +1,6 @@
 """Tables, figures and a page from studies' saved rows and scores. Nothing is trained; torch is not needed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import Parser, run_main
@@ -9,18 +10,20 @@ EXAMPLES = """examples:
   python report.py results/sound results/published      two studies side by side, in the first one's report folder
   python report.py results/digits --reproduce TRIAL     the command that makes this trial's row again
 
-What it writes: auroc.md, .csv and .tex (and so for every other table: oracle, metrics, tuning, parts, ranks,
-comparison), roc, learning, critical_difference and a histogram for each model and class as .pdf and .png,
-histogram.csv (all scores of the final runs) and index.html, one page with all of it.
+What it writes: index.html, one page with all of it; every table as .md, .csv and .tex (auroc, ranks, comparison,
+metrics, settings, oracle, parts, tuning, saved); every figure as .pdf and .svg (critical_difference, roc, pr, learning,
+importances, and a histogram and parallel_* for each model); histogram.csv, all scores of the final runs.
 """
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="report.py", description=__doc__, epilog=EXAMPLES)
     parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="folder of a study: results/<study>")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: <first study>/report)")
     parser.add_argument("--reproduce", metavar="TRIAL", help="only print the command that makes this trial's row again")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+
+    from rich.console import Console
 
     from bench import results
     from bench.reporting import report, reproduce
@@ -32,7 +35,8 @@ def main() -> int:
     if args.reproduce:
         print(reproduce.find(read, args.reproduce))
         return 0
-    report.report(read, args.out or args.studies[0] / "report")
+    with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
+        report.report(read, args.out or args.studies[0] / "report")
     return 0
 
 

@@ -134,7 +134,7 @@ class Study:
         None,
         "tuning",
         "where paused trials are kept while a study runs (hyperband, pbt, pb2): a folder or URI that all machines "
-        "reach; two checkpoints a trial, deleted when its search is over (default: the study's folder)",
+        "reach; three checkpoints a trial, deleted when its search is over (default: the study's folder)",
     )
 
     name: str | None = option(None, "output", "the study's name (default: made from model, data set, class and time)")

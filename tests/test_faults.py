@@ -242,7 +242,7 @@ def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["hyperband", "pbt"])
 def test_paused_trials_take_bounded_disk(tmp_path: Path, scheduler: str) -> None:
-    """At most two checkpoints a trial of the searches under way, and none when a search is over."""
+    """At most three checkpoints a trial of the searches under way, and none when a search is over."""
     flags = ["--abnormal_class", "3", "4", "--scheduler", scheduler, "--searcher", "random", "--trials", "4"]
     process = command(tmp_path, *TINY, *flags, "--epochs", "6", "--seeds", "2", "--cpus_per_trial", "1")
     most, last = 0, -1
@@ -254,8 +254,8 @@ def test_paused_trials_take_bounded_disk(tmp_path: Path, scheduler: str) -> None
             last = len(kept) if (rows.kind == "tuning").sum() == 8 else last
         time.sleep(0.2)
     assert process.returncode == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
-    assert (scheduler == "pbt") <= most <= 2 * 8  # hyperband's may stay in memory
-    assert last <= 2, "a finished search left its checkpoints"
+    assert (scheduler == "pbt") <= most <= 3 * 8  # hyperband's may stay in memory
+    assert last <= 3, "a finished search left its checkpoints"
     assert not list((tmp_path / "study").glob(".ray-*"))
 
 

@@ -1,6 +1,7 @@
 """The report: tables, figures, page and command, on small studies written as plain files."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from studies import edit, make_study, write_rows
+import sklearn.metrics
+from studies import CLASSES, edit, make_study, write_rows
 
 import report
 from bench import metrics, results
@@ -406,3 +408,39 @@ def test_ten_thousand_trials(tmp_path):
     assert run(folder).returncode == 0
     tuning = pd.read_csv(folder / "report" / "tuning.csv")
     assert len(tuning) == 2
+
+
+def test_what_tuning_did(tmp_path):
+    """Early stopping's saving, and which hyperparameter mattered, of a study where one alone decides."""
+    rng = np.random.default_rng(0)
+
+    def tried(row):
+        lr = float(10 ** rng.uniform(-5, -2))
+        row |= {"config_lr": lr, "config_w_con": float(rng.uniform(1, 100)), "config_act": str(rng.choice(["a", "b"]))}
+        row |= {"objective": -abs(math.log10(lr) + 3.5), "status": "stopped", "epochs": 1}
+        return row
+
+    folder = make_study(tmp_path / "s", classes=CLASSES)
+    rows = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    tuning_rows = [row for row in rows if row["kind"] == "tuning"]
+    many = [tried(row | {"trial": f"{row['trial']}-{i}"}) for row in tuning_rows for i in range(5)]
+    write_rows(folder / "trials.jsonl", [row for row in rows if row["kind"] == "final"] + many)
+    studies, trials, *_ = load(folder)
+    saved = tuning.saved_table(studies, trials).frame.set_index("model")
+    assert saved.loc["pca"].tolist() == [30, 30, 30, 90, "67 %"]
+    for _, varied, gain in tuning.searched(trials):
+        shares = tuning.importance(varied, gain)
+        assert set(shares) == {"lr", "w_con", "act"}
+        assert max(shares, key=shares.get) == "lr"
+        assert math.isclose(sum(shares.values()), 1)
+    drawings = [*tuning.parallel_coordinates(trials), *tuning.importances(trials)]
+    assert [d.name for d in drawings] == ["parallel_w_skipganomaly", "parallel_pca", "importances"]
+    assert drawings == [*tuning.parallel_coordinates(trials), *tuning.importances(trials)]
+
+
+def test_precision_and_recall_are_those_of_the_thresholds(tmp_path):
+    *_, scores, _ = load(make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,)))
+    frame = next(iter(scores.values()))
+    precision, recall, _ = sklearn.metrics.precision_recall_curve(frame["labels"], frame["scores"])
+    for value, level in zip(figures.precisions(frame), figures.GRID, strict=True):
+        assert value == pytest.approx(precision[:-1][recall[:-1] >= level - 1e-9][-1])

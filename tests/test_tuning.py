@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,19 @@ def test_schedulers(study, scheduler: str) -> None:
     assert (finals.epochs == 3).all(), "a final run is never stopped early"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_paused_trials_may_lie_elsewhere(study, tmp_path: Path, form: str) -> None:
+    storage = tmp_path / "scratch"
+    flags = ["--searcher", "random", "--scheduler", "pbt", "--trials", "2", "--epochs", "4", "--seeds", "1"]
+    status, found = study(*flags, "--storage", form.format(storage))
+    assert status == 0
+    check_study(found, trials=2, seeds=1)
+    assert storage.is_dir()
+    assert not list(storage.glob("**/*.pt"))
+    assert not list((tmp_path / "study").glob(".ray-*"))
+
+
 def test_two_models_two_classes(study) -> None:
     """The sweep: every task has its own default, winner and final runs; a trial is compared within its task only."""
     flags = [
@@ -132,17 +146,22 @@ def test_failed_trials_are_recorded_and_the_study_goes_on(study, capsys: pytest.
 
 
 @pytest.mark.slow
-def test_resume_runs_only_what_is_missing(study, tmp_path: Path) -> None:
-    """Cut the rows of a finished study; the resumed one runs the rest and ends with the same rows, to the bit."""
-    flags = ["--searcher", "random", "--scheduler", "fifo", "--trials", "3", "--epochs", "1", "--seeds", "2"]
-    _, whole = study(*flags, name="whole")
-    _, _ = study(*flags, name="cut")
-    path = tmp_path / "cut" / "trials.jsonl"
-    kept = path.read_text().splitlines(keepends=True)[:2]
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) -> None:
+    """Cut the rows of a finished study and move it: resumed, it ends with the same rows, to the bit.
+
+    One trial at a time, so that a searcher which learns from results has the same ones before each proposal.
+    """
+    flags = ["--searcher", searcher, "--scheduler", "fifo", "--trials", "6", "--epochs", "1", "--seeds", "2"]
+    _, whole = study(*flags, "--cpus_per_trial", "2", name="whole")
+    moved = tmp_path / "elsewhere" / "cut"
+    shutil.copytree(whole.path, moved)
+    path = moved / "trials.jsonl"
+    kept = path.read_text().splitlines(keepends=True)[:4]
     path.write_text("".join(kept) + '{"trial": "half a li')
-    assert train_tune.main(["--results_dir", str(tmp_path), "--name", "cut", "--resume"]) == 0
-    again = results.read(tmp_path / "cut")
-    assert path.read_text().splitlines(keepends=True)[:2] == kept
+    assert train_tune.main(["--results_dir", str(moved.parent), "--name", "cut", "--resume"]) == 0
+    again = results.read(moved)
+    assert path.read_text().splitlines(keepends=True)[:4] == kept
 
     def comparable(found: results.Results) -> pd.DataFrame:
         return found.trials.drop(columns=["train_seconds", "score_seconds"]).sort_values("trial", ignore_index=True)

@@ -129,17 +129,18 @@ def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
 
 
 def precision_recall_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
-    """As `roc_curves`, with means at equal recall. Between thresholds, the precision of the lower one holds."""
-
-    def curve(frame: pd.DataFrame) -> np.ndarray:
-        fpr, tpr = roc(frame["labels"], frame["scores"])
-        found, alarms = tpr * (frame["labels"] == 1).sum(), fpr * (frame["labels"] == 0).sum()
-        precision = (found / np.maximum(found + alarms, 1))[1:]
-        return precision[np.searchsorted(tpr[1:], GRID - 1e-12)]
-
+    """As `roc_curves`, with means at equal recall."""
     caption = "Precision-recall curves. Thin: one seed; thick: the mean over seeds; grey: chance."
     labels = {"xlabel": "recall", "ylabel": "precision"}
-    yield from curves("pr", caption, finals, scores, curve, GRID, chance=lambda share: (share, share), **labels)
+    yield from curves("pr", caption, finals, scores, precisions, GRID, chance=lambda share: (share, share), **labels)
+
+
+def precisions(frame: pd.DataFrame) -> np.ndarray:
+    """The precision at each recall of GRID: that of the highest threshold which finds so many."""
+    fpr, tpr = roc(frame["labels"], frame["scores"])
+    found, alarms = tpr * (frame["labels"] == 1).sum(), fpr * (frame["labels"] == 0).sum()
+    precision = (found / np.maximum(found + alarms, 1))[1:]
+    return precision[np.searchsorted(tpr[1:], GRID - 1e-12)]
 
 
 def curves(

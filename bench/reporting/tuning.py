@@ -94,12 +94,12 @@ def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Serie
     above the mean of its class, so that hard and easy classes can be taken together."""
     tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(subset="objective")
     for column, group in tuning.groupby("column", sort=False):
-        tried = {
-            str(name): group.get(f"tried_{name}", group[f"config_{name}"]).fillna(group[f"config_{name}"])
-            for name in (n.removeprefix("config_") for n in map(str, group) if n.startswith("config_"))
-        }
-        varied = pd.DataFrame({name: values for name, values in tried.items() if values.nunique() > 1})
-        gain = group["objective"] - group.groupby([*KEY])["objective"].transform("mean")
+        tried = {}
+        for key in group.filter(regex="^config_"):
+            name = str(key).removeprefix("config_")  # PBT changes them in mid-run: what it began with counts
+            tried[name] = group.get(f"tried_{name}", group[key]).fillna(group[key])
+        varied = pd.DataFrame({name: values for name, values in tried.items() if values.nunique() > 1}).dropna(axis=1)
+        gain = group["objective"] - group.groupby(KEY)["objective"].transform("mean")
         if len(group) >= FEWEST and varied.shape[1] and gain.nunique() > 1:
             yield str(column), varied.infer_objects(), gain
 
@@ -113,33 +113,35 @@ def logarithmic(values: pd.Series) -> bool:
     return numeric(values) and values.min() > 0 and values.max() / values.min() >= 30
 
 
+def axis(values: pd.Series) -> tuple[pd.Series, str, str]:
+    """Each value's place between 0 and 1, and what the two ends are called."""
+    if not numeric(values):
+        kinds = values.astype(str).astype("category").cat
+        return kinds.codes / (len(kinds.categories) - 1), kinds.categories[0], kinds.categories[-1]
+    scaled = np.log(values) if logarithmic(values) else values
+    low, high = scaled.min(), scaled.max()
+    return (scaled - low) / (high - low), f"{values.min():.3g}", f"{values.max():.3g}"
+
+
 def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
     """For each model: every tried configuration as a line through its hyperparameters, coloured by its objective."""
     for column, varied, gain in searched(trials):
         order = gain.nlargest(MOST_LINES).index[::-1]  # the best are drawn last, on top
-        columns = {**{name: varied[name] for name in varied}, "objective": gain}
+        columns = varied.assign(objective=gain)
         with mpl.rc_context(STYLE):
-            figure = Figure(figsize=(max(WIDTH, 0.85 * len(columns)), 2.2))
+            figure = Figure(figsize=(max(WIDTH, 0.85 * columns.shape[1]), 2.2))
             axes = figure.add_axes((0.07, 0.2, 0.86, 0.6))
             heights = []
             for place, (name, values) in enumerate(columns.items()):
-                levels = values if numeric(values) else values.astype(str).astype("category").cat.codes
-                scaled = np.log(levels.astype(float)) if logarithmic(values) else levels.astype(float)
-                low, high = scaled.min(), scaled.max()
-                heights.append(((scaled - low) / (high - low))[order])
-                ends = (
-                    (values.min(), values.max())
-                    if numeric(values)
-                    else sorted(values.astype(str).unique())[:: max(1, values.nunique() - 1)]
-                )
+                height, low, high = axis(values)
+                heights.append(height[order])
                 axes.axvline(place, color="0.3", linewidth=0.6)
-                for y, end, align in ((-0.03, ends[0], "top"), (1.03, ends[-1], "bottom")):
-                    text = f"{end:+.3f}" if name == "objective" else f"{end:.3g}" if numeric(values) else end
+                for y, text, align in ((-0.03, low, "top"), (1.03, high, "bottom")):
                     axes.text(place, y, text, ha="center", va=align, fontsize=7)
                 axes.text(place, -0.16, name, ha="center", va="top", fontsize=8)
             colours = ScalarMappable(Normalize(gain[order].min(), gain[order].max()), "viridis")
             for index, line in zip(order, np.transpose(heights), strict=True):
-                axes.plot(range(len(columns)), line, color=colours.to_rgba(gain[index]), linewidth=0.7, alpha=0.8)
+                axes.plot(range(len(heights)), line, color=colours.to_rgba(gain[index]), linewidth=0.7, alpha=0.8)
             axes.set_axis_off()
             axes.set_title(f"{column}: {len(gain)} configurations", pad=16)
             caption = (

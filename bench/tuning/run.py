@@ -205,7 +205,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
                     storage_path=folder,
                     callbacks=[recorder],
                     failure_config=FailureConfig(max_failures=0),
-                    checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
+                    checkpoint_config=CheckpointConfig(num_to_keep=3, checkpoint_at_end=False),
                     verbose=0,
                 ),
             )

@@ -1,0 +1,91 @@
+"""README's commands run: the real ones, on fewer and smaller things."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import report
+import train
+import train_tune
+from bench import results
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SMALL = ["--epochs", "1", "--limit_train", "300", "--limit_test", "100"]
+TINY = {
+    "train_tune.py": [*SMALL, "--trials", "1", "--seeds", "1", "--set", "ngf=4", "ndf=4", "search_steps=2"],
+    "train.py": [*SMALL, "--ngf", "4", "--ndf", "4"],
+    "report.py": [],
+}
+
+
+def commands() -> Iterator[list[str]]:
+    """Every `python SCRIPT.py …` line as its words, shell variables filled in."""
+    variables: dict[str, str] = {}
+    for line in "".join(BLOCKS).splitlines():
+        if found := re.match(r'([A-Z]+)="(.*)"', line):
+            variables[f"${found[1]}"] = found[2]
+        elif re.match(r"python \w+\.py ", line):
+            for name, value in variables.items():
+                line = line.replace(name, value)  # noqa: PLW2901
+            yield shlex.split(line, comments=True)[1:]
+
+
+COMMANDS = list(dict.fromkeys(map(tuple, commands())))
+
+
+@pytest.fixture(scope="module")
+def mnist_zero(tmp_path_factory: pytest.TempPathFactory, cifar10_folder: Path) -> Path:
+    """A folder of the same form: one class to train on, and images without labels."""
+    folder = tmp_path_factory.mktemp("mnist_zero")
+    (folder / "train").mkdir()
+    (folder / "train" / "normal").symlink_to(cifar10_folder / "train" / "cat")
+    (folder / "test").symlink_to(cifar10_folder / "test" / "cat")
+    return folder
+
+
+@pytest.fixture
+def whole_study(tmp_path: Path, ray_session) -> Path:
+    flags = ["--dataset", "digits", "--abnormal_class", "3", *TINY["train_tune.py"]]
+    assert train_tune.main([*flags, "--results_dir", str(tmp_path), "--name", "my_study"]) == 0
+    return tmp_path / "my_study"
+
+
+def test_readme_has_commands_of_every_script() -> None:
+    assert {command[0] for command in COMMANDS} == set(TINY)
+    assert len(COMMANDS) >= 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command)[:70])
+def test_readme_command(
+    command: tuple[str, ...], whole_study: Path, cifar10_folder: Path, mnist_zero: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, *words = command
+    known = {
+        "path/to/cifar10": cifar10_folder,
+        "cifar10": cifar10_folder,
+        "path/to/mnist_zero": mnist_zero,
+        "path/to/mnist_zero/test": mnist_zero / "test",
+        "results/<study>": whole_study,
+        "results/my_study": whole_study,
+        "TRIAL": results.read(whole_study).trials.trial.iloc[0],
+        "all": "3" if "digits" in words else "cat",
+    }
+    words = [str(known.get(word, word)) for word in words]
+    if script != "report.py":
+        if "--dataset" not in words and "--resume" not in words:
+            words += ["--dataset", str(cifar10_folder)]  # its default is a download
+        if "--resume" not in words:
+            words += TINY[script]
+        words += ["--results_dir", str(whole_study.parent)]
+    else:
+        words += ["--out", str(whole_study / "out")]
+    threads = torch.get_num_threads()
+    status = {"train_tune.py": train_tune, "train.py": train, "report.py": report}[script].main(words)
+    torch.set_num_threads(threads)
+    assert status == 0
