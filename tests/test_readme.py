@@ -48,11 +48,12 @@ def mnist_zero(tmp_path_factory: pytest.TempPathFactory, cifar10_folder: Path) -
     return folder
 
 
-@pytest.fixture
-def whole_study(tmp_path: Path, ray_session) -> Path:
+@pytest.fixture(scope="module")
+def whole_study(tmp_path_factory: pytest.TempPathFactory, ray_session) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
     flags = ["--dataset", "digits", "--abnormal_class", "3", *TINY["train_tune.py"]]
-    assert train_tune.main([*flags, "--results_dir", str(tmp_path), "--name", "my_study"]) == 0
-    return tmp_path / "my_study"
+    assert train_tune.main([*flags, "--results_dir", str(folder), "--name", "my_study"]) == 0
+    return folder / "my_study"
 
 
 def test_readme_has_commands_of_every_script() -> None:
@@ -63,7 +64,7 @@ def test_readme_has_commands_of_every_script() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command)[:70])
 def test_readme_command(
-    command: tuple[str, ...], whole_study: Path, cifar10_folder: Path, mnist_zero: Path, monkeypatch: pytest.MonkeyPatch
+    command: tuple[str, ...], whole_study: Path, cifar10_folder: Path, mnist_zero: Path, tmp_path: Path
 ) -> None:
     script, *words = command
     known = {
@@ -77,14 +78,13 @@ def test_readme_command(
         "all": "3" if "digits" in words else "cat",
     }
     words = [str(known.get(word, word)) for word in words]
-    if script != "report.py":
-        if "--dataset" not in words and "--resume" not in words:
-            words += ["--dataset", str(cifar10_folder)]  # its default is a download
-        if "--resume" not in words:
-            words += TINY[script]
+    if script == "report.py":
+        words += ["--out", str(tmp_path)]
+    elif "--resume" in words:
         words += ["--results_dir", str(whole_study.parent)]
     else:
-        words += ["--out", str(whole_study / "out")]
+        data = [] if "--dataset" in words else ["--dataset", str(cifar10_folder)]  # the default is a download
+        words += [*data, *TINY[script], "--results_dir", str(tmp_path)]
     threads = torch.get_num_threads()
     status = {"train_tune.py": train_tune, "train.py": train, "report.py": report}[script].main(words)
     torch.set_num_threads(threads)

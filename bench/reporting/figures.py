@@ -47,6 +47,7 @@ class Drawing:
     caption: str
     pdf: bytes
     svg: bytes
+    wide: bool = False  # more than a column: the page gives it a whole line
 
 
 def drawn(name: str, caption: str, figure: Figure) -> Drawing:
@@ -55,7 +56,7 @@ def drawn(name: str, caption: str, figure: Figure) -> Drawing:
     figure.savefig(svg, format="svg", metadata={"Date": None})
     # a hundredth of a point is as fine as anyone sees, and halves the file
     rounded = re.sub(rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg.getvalue())
-    return Drawing(name, caption, pdf.getvalue(), rounded)
+    return Drawing(name, caption, pdf.getvalue(), rounded, wide=figure.get_figwidth() > WIDTH)
 
 
 def looks_of(finals: pd.DataFrame) -> Looks:

@@ -1,0 +1,35 @@
+"""Makes README's picture of the report's page: python tests/picture.py results/measured/digits-tuned results/page.png"""
+
+import io
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+import report
+
+if __name__ == "__main__":
+    study, out = map(Path, sys.argv[1:])
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        report.main([str(study), "--out", folder])
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        page.goto((Path(folder) / "index.html").as_uri())
+        page.locator("#model").select_option("skipganomaly")
+        parts = []
+        for top, bottom in (
+            ("h1", "#results p.save >> nth=0"),
+            ("#scores h2", "#viewer"),
+            ("#images h2", "#gallery div.group >> nth=1"),
+        ):
+            first, last = page.locator(top).bounding_box(), page.locator(bottom).bounding_box()
+            clip = {"x": 0, "y": first["y"] - 8, "width": 1100, "height": last["y"] + last["height"] - first["y"] + 24}
+            parts.append(Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True))))
+        browser.close()
+    whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), "white")
+    for number, part in enumerate(parts):
+        whole.paste(part, (0, sum(before.height for before in parts[:number])))
+    whole.quantize(64).save(out, optimize=True)
