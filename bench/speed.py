@@ -1,8 +1,11 @@
-"""How fast the models are, against plain loops in the form of released code (bench/reference.py), in one run.
+"""How fast the models are, against plain loops in the form of released code (bench/reference.py), and the harness.
 
 examples:
   python -m bench.speed                                        # training and scoring of w_skipganomaly
   python -m bench.speed --latent MODEL.safetensors DIR         # AnoGAN's search on the images of a folder
+  python -m bench.speed --study 100                            # a study's wall time against its training time
+  python -m bench.speed --report 10000                         # report.py on so many trials
+  python -m bench.speed --search 5                             # TPE with ASHA against a whole grid, under 5 seeds
 
 Prints a table and appends its rows, with hardware and versions, to results/speed/.
 """
@@ -20,7 +23,7 @@ import pandas as pd
 import torch
 
 import models
-from bench import checkpoints, reference
+from bench import checkpoints, overhead, reference
 from bench.datasets.folder import read_images
 from bench.errors import Parser, UserError, run_main
 from bench.provenance import machine
@@ -107,6 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slice", type=int, default=10, metavar="N", help="images of the plain search (default: 10)")
     parser.add_argument("--steps", type=int, default=15_000, metavar="N", help="its steps an image (default: 15000)")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="our search's hyperparameters")
+    parser.add_argument("--study", type=int, metavar="TRIALS", help="time a study of so many trials of 5 epochs")
+    parser.add_argument("--limit_train", type=int, default=400, metavar="N", help="its training images (default: 400)")
+    parser.add_argument("--report", type=int, metavar="TRIALS", help="time report.py on so many trials")
+    parser.add_argument("--search", type=int, metavar="SEEDS", help="epochs to a grid's best, under so many seeds")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of training and scoring (default: 5)")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: all cores)")
     parser.add_argument(
@@ -121,6 +128,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changes = dict(item.split("=", 1) for item in given.set)
         model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
         rows = [latent_search(model, Path(given.latent[1]), given.slice, given.steps)]
+    elif given.study:
+        rows = [overhead.study(given.study, given.limit_train, epochs=5)]
+    elif given.report:
+        rows = [overhead.report(given.report)]
+    elif given.search:
+        rows = [overhead.search(seed) for seed in range(given.search)]
     else:
         rows = [measure(p, given.rounds) for measure in (training, scoring) for p in ("float32", "bfloat16")]
     print(pd.DataFrame(rows).drop(columns="config", errors="ignore").to_markdown(index=False, floatfmt=".4g"))

@@ -1,4 +1,4 @@
-"""Makes README's picture of the report's page: python tests/picture.py results/measured/digits-tuned results/page.png"""
+"""README's picture of the report: python tests/picture.py results/measured/digits-tuned results/page.png"""
 
 import io
 import shutil
