@@ -239,6 +239,28 @@ def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
+    """As under the kernel's out-of-memory killer: it is tried three times, its row says so, the next run starts."""
+    flags = ["--epochs", "500", "--trials", "2", "--scheduler", "fifo", "--cpus_per_trial", "2"]
+    process = command(tmp_path, *TINY, *flags)
+    rows, epochs = tmp_path / "study" / "trials.jsonl", tmp_path / "study" / "epochs.jsonl"
+    for _ in range(3):
+        before = epochs.stat().st_size if epochs.exists() else 0
+        wait_for(lambda size=before: epochs.exists() and epochs.stat().st_size > size, process)
+        pid = next(pid for pid, line in descendants(process.pid).items() if "ray::" in line and "Trainable" in line)
+        kill(pid)
+        wait_for(lambda pid=pid: not running(pid))
+    wait_for(rows.exists, process)
+    row = results.read(tmp_path / "study").trials.iloc[0]
+    assert row.status == "error"
+    assert "died" in row.error
+    before = epochs.stat().st_size
+    wait_for(lambda: epochs.stat().st_size > before, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", ["hyperband", "pbt"])
 def test_paused_trials_take_bounded_disk(tmp_path: Path, scheduler: str) -> None:
     """At most three checkpoints a trial of the searches under way, and none when a search is over."""
