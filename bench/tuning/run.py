@@ -37,6 +37,7 @@ from bench.space import space_of
 from bench.study import Study
 from bench.training import final_metrics
 from bench.tuning.cluster import connected, interruptible
+from bench.tuning.journal import FILE, Journal
 from bench.tuning.planner import Job, Planner
 from bench.tuning.schedulers import PerTask, make_scheduler
 from bench.tuning.trainable import EpochTrainable
@@ -146,11 +147,6 @@ def error_of(trial: Any) -> Exception:
     return RuntimeError(Path(trial.error_file).read_text() if trial.error_file else "unknown")
 
 
-def resources(study: Study, device: str) -> dict[str, float]:
-    gpus = study.gpus_per_trial if study.gpus_per_trial is not None else float(device == "cuda")
-    return {"cpu": study.cpus_per_trial or 1} | ({"gpu": gpus} if device == "cuda" else {})
-
-
 @contextmanager
 def scratch(store: Store, storage: str | None) -> Iterator[str]:
     """Where Ray keeps paused trials; gone at the end, and what a killed command left behind before the start."""
@@ -180,20 +176,18 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
     }
     with connected(study.address), scratch(store, study.storage) as folder:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is said once, by us
-        need = resources(study, ready.device)
 
         def slots() -> int:
-            there = ray.cluster_resources()
-            return max(1, int(min(there.get(name.upper(), 0) / amount for name, amount in need.items() if amount)))
+            return study.at_a_time(ready.device, {name.lower(): n for name, n in ray.cluster_resources().items()})
 
         spaces = {model: space_of(study, model) for model in study.model}
-        planner = Planner(study, ready.tasks, done, slots)
+        planner = Planner(study, ready.tasks, done, slots, Journal(store.path / FILE))
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
         with Progress(planner.runs(), study.epochs, len(done)) as progress:
             recorder = Recorder(study, store, planner, common, progress, board)
             tuner = Tuner(
-                tune.with_resources(trainable, need),
+                tune.with_resources(trainable, study.resources(ready.device)),
                 tune_config=TuneConfig(
                     search_alg=planner,
                     scheduler=PerTask(lambda model: make_scheduler(study.scheduler, spaces[model], study.epochs)),
