@@ -21,14 +21,16 @@ import pandas as pd
 
 import models
 import search_spaces
-from bench import datasets, display
+from bench import datasets
 from bench.cli import add_study_flags, study_from, truth
 from bench.errors import Parser, UserError, run_main
 from bench.prepare import default_name, prepare
+from bench.progress import short
 from bench.provenance import provenance
-from bench.results import Store, read, read_rows
+from bench.results import JOURNAL, Store, read, read_rows
 from bench.space import check_scheduler, held_of
 from bench.study import SCHEDULERS, SEARCHERS, Study
+from bench.view import add_view_flags, take_view
 
 TITLES = {"val_auroc": "validation AUROC", "val_loss": "validation loss", "test_auroc": "test AUROC"}
 
@@ -52,7 +54,7 @@ def parser() -> Parser:
         help="False: no search, the default configuration only",
     )
     add_study_flags(made, ("task", "protocol", "training", "tuning", "output"))
-    made.add_argument("--display", action="store_true", help=display.HELP)
+    add_view_flags(made, study=True)
     return made
 
 
@@ -75,7 +77,7 @@ def read_study(given: dict[str, Any], resume: bool) -> Study:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(arguments))
-    resume, tune, show = given.pop("resume"), given.pop("tune"), given.pop("display")
+    resume, tune, view = given.pop("resume"), given.pop("tune"), take_view(given)
     if given.pop("list"):
         show_list()
         return 0
@@ -90,19 +92,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = study.name or default_name(study, ready.tasks)
     about = provenance(ready.dataset)
     store = Store.resume(study, name) if resume else Store.create(study, about, name)
-    done = len(read_rows(store.path / "trials.jsonl"))
-    print(f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}")
-    print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {ready.select_on}, {ready.device}")
-    if done:
-        print(f"{done} runs are done already")
+    if not view.quiet:
+        print(f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}")
+        print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {ready.select_on}, {ready.device}")
+        if done := len(read_rows(store.path / "trials.jsonl")):
+            print(f"{done} runs are done already")
 
     if study.address is None:  # Ray then listens on this machine's loopback only, as it does on Windows and macOS
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from bench.tuning.run import run  # Ray is only loaded for what can run
 
-    board = display.Board(store.path) if show else None
     try:
-        planner = run(study, ready, store, ready.columns(study, about), board)
+        planner = run(study, ready, store, ready.columns(study, about), view)
     finally:
         store.close()
     status = summary(store.path, planner.stopped, planner.runs())
@@ -117,12 +118,7 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
     tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
     for (model, cls), group in finals.groupby(["model", "class"]) if len(finals) else []:
         winner = group.iloc[0]
-        values = (winner[name] for name in tuned)
-        shown = ", ".join(
-            f"{name[7:]} {value:.4g}" if isinstance(value, float) else f"{name[7:]} {value}"
-            for name, value in zip(tuned, values, strict=True)
-            if not pd.isna(value)  # another model's hyperparameter
-        )
+        shown = short({name[7:]: winner[name] for name in tuned if not pd.isna(winner[name])})  # NaN: another model's
         default = " (the model's default)" if winner["number"] == 0 else ""
         print(f"\n{model}, {cls}: configuration {winner['number']}{default} won{': ' if shown else ''}{shown}")
         for column, title in TITLES.items():
@@ -134,6 +130,8 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
     if len(trials) < runs:
         print(f"\n{stopped or 'stopped early'}: {runs - len(trials)} of {runs} runs are not done; go on with:")
         print(f"  python train_tune.py --name {path.name} --results_dir {path.parent} --resume")
+    if (path / JOURNAL).exists():
+        print(f"\nthe searches in Optuna's dashboard: optuna-dashboard {path / JOURNAL}")
     print(f"\nnext: python report.py {path}")
     return 1 if len(failed) else 0
 

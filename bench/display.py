@@ -5,8 +5,6 @@ from typing import Any
 
 from bench.errors import UserError
 
-HELP = "show live curves in TensorBoard: starts it and prints its address"
-
 
 class Board:
     """TensorBoard on this machine's loopback while the command runs; the curves stay in the study's folder."""

@@ -17,8 +17,6 @@ from optuna.trial import TrialState
 
 from bench.space import Space, inside
 
-FILE = "optuna.log"
-
 
 class Journal:
     """One Optuna study a search, named like the search; a trial a configuration."""
