@@ -5,6 +5,7 @@ examples:
   python train_tune.py --model w_skipganomaly skipganomaly --abnormal_class all --seeds 5
   python train_tune.py --dataset digits --normal_class 0 --searcher random --scheduler fifo --trials 20
   python train_tune.py --dataset path/to/images --abnormal_class scratch --space w_con=25,50,75 lr=1e-5..1e-3:log
+  python train_tune.py --model egbad f_anogan --abnormal_class all --trials 30 --dry_run     # how long would it take?
   python train_tune.py --name my_study --resume
 
 Each task's configurations are compared with one another only; the best one, by a signal of the validation images, is
@@ -21,7 +22,7 @@ import pandas as pd
 
 import models
 import search_spaces
-from bench import datasets
+from bench import datasets, dry_run
 from bench.cli import add_study_flags, study_from, truth
 from bench.errors import Parser, UserError, run_main
 from bench.prepare import default_name, prepare
@@ -32,6 +33,7 @@ from bench.space import check_scheduler, held_of
 from bench.study import SCHEDULERS, SEARCHERS, Study
 from bench.view import add_view_flags, take_view
 
+DRY_RUN = "only say how many runs and epochs there would be and about how long they take, from one timed epoch a model"
 TITLES = {"val_auroc": "validation AUROC", "val_loss": "validation loss", "test_auroc": "test AUROC"}
 
 
@@ -44,6 +46,7 @@ def parser() -> Parser:
         help="name the models, data sets, search spaces, schedulers and searchers there are",
     )
     made.add_argument("--resume", action="store_true", help="go on with the study --name; other flags may be left out")
+    made.add_argument("--dry_run", action="store_true", help=DRY_RUN)
     made.add_argument(
         "--tune",
         type=truth,
@@ -77,7 +80,7 @@ def read_study(given: dict[str, Any], resume: bool) -> Study:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(arguments))
-    resume, tune, view = given.pop("resume"), given.pop("tune"), take_view(given)
+    resume, tune, dry, view = given.pop("resume"), given.pop("tune"), given.pop("dry_run"), take_view(given)
     if given.pop("list"):
         show_list()
         return 0
@@ -89,6 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for model in study.model:
         held_of(study, model)
         check_scheduler(study, model)
+    if dry:
+        there = Path(study.results_dir) / study.name / "trials.jsonl" if resume and study.name else None
+        dry_run.show(study, ready, read_rows(there) if there else [])
+        return 0
     name = study.name or default_name(study, ready.tasks)
     about = provenance(ready.dataset)
     store = Store.resume(study, name) if resume else Store.create(study, about, name)

@@ -196,7 +196,7 @@ class Progress:
                 "" if seconds is None else f"{seconds:.1f}",
             )
         if not self.running:
-            table.add_row("starting", "", "", "")
+            table.add_row("starting" if self.done < self.runs else "all done", "", "", "")
         return table
 
     def best_table(self, most: int) -> Table:

@@ -136,5 +136,5 @@ def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Pa
 
 
 def show_scores(model: AnomalyModel, folder: Path, out: Path, view: View) -> None:
-    score_folder(model, folder, out, teller(view))
+    score_folder(model, folder, out, teller(view), view.quiet)
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")
