@@ -61,13 +61,14 @@ def train_run(
     trial = f"{model}-{task.cls}-seed{study.seed}"
     names: dict[str, Any] = {"model": model, "cls": task.cls, "number": 0, "seed": study.seed}
     row = rows.start(trial, "final", **names, config=hyperparameters, common=ready.columns(study, source))
+    board = None
     try:
         board = display.Board(store.path) if view.display else None
         with scoring(run.model, view.quiet):
             for record in train(run, study.epochs):
                 store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
                 if board:
-                    board.add(trial, record)
+                    board.add(trial, record, run.shown())
                 losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
                 seconds = f"{record['train_seconds']:.1f} s"
                 say(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
@@ -84,6 +85,8 @@ def train_run(
         return 1
     finally:
         store.close()
+        if board:
+            board.close(trial)
     print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
     if scores is not None:
         low, high = row["test_auroc_low"], row["test_auroc_high"]

@@ -1,9 +1,10 @@
 """How a command shows what it does; nothing of this decides what comes out, so no study keeps it."""
 
+import importlib.util
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bench.errors import Parser
+from bench.errors import Parser, UserError
 
 DISPLAY = "show curves, reconstructions and score histograms in TensorBoard: starts it and prints its address"
 QUIET = "no progress: only what came out, warnings and errors"
@@ -35,5 +36,9 @@ def add_view_flags(parser: Parser, study: bool) -> None:
 
 
 def take_view(given: dict[str, Any]) -> View:
-    """Takes a View's flags out of what was given."""
-    return View(**{field.name: given.pop(field.name) for field in fields(View) if field.name in given})
+    """Takes a View's flags out of what was given; UserError where one needs a package that is not installed."""
+    view = View(**{field.name: given.pop(field.name) for field in fields(View) if field.name in given})
+    for flag, package in (("display", "tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")):
+        if getattr(view, flag) not in (None, False) and importlib.util.find_spec(package) is None:
+            raise UserError(f"--{flag}: the package {package} is not installed (pip install {package})")
+    return view

@@ -41,7 +41,8 @@ from bench.tuning.cluster import LOG, connected, interruptible, logged
 from bench.tuning.journal import Journal
 from bench.tuning.planner import Job, Planner
 from bench.tuning.schedulers import PerTask, make_scheduler
-from bench.tuning.trainable import EpochTrainable
+from bench.tuning.trackers import trackers_of
+from bench.tuning.trainable import JOB, EpochTrainable
 from bench.view import View
 
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
@@ -73,7 +74,7 @@ class Recorder(Callback):
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         job = self.planner.jobs[trial.trial_id]
-        record = result["record"]
+        record, shown = result["record"], result.pop("shown", {})
         for name in ("scores", "gallery", "packed"):  # Ray need not keep them
             if name in result:
                 self.made.setdefault(job.trial, {})[name] = result.pop(name)
@@ -84,7 +85,7 @@ class Recorder(Callback):
             self.store.add_epoch(about | record)
         self.progress.epoch(about, record)
         if self.board:
-            self.board.add(job.trial, record)
+            self.board.add(job.trial, record, shown)
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
         """Paused trials are not running, and Ray says so nowhere else."""
@@ -112,6 +113,8 @@ class Recorder(Callback):
             self.store.add_trial(row, **made)
         self.planner.finish(job, row)
         self.progress.trial(row)
+        if self.board:
+            self.board.close(job.trial)
         if self.planner.searched(job):  # nobody continues its paused trials any more
             for storage in self.folders.pop((job.model, job.cls), []):
                 with contextlib.suppress(OSError):
@@ -195,6 +198,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
         "select_on": ready.select_on,
         "device": ready.device,
         "precision": study.precision,
+        "display": view.display,
         "keep_models": study.keep_models == "all",
         "classes": ready.dataset.classes,
     }
@@ -214,6 +218,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
         planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
+        trackers = trackers_of(view, store.path)
         board = Board(store.path) if view.display else None
         with progress_of(study, ready, planner, done, view) as progress:
             recorder = Recorder(study, store, planner, common, progress, board)
@@ -224,11 +229,13 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
                     scheduler=PerTask(lambda model: make_scheduler(study.scheduler, spaces[model], study.epochs)),
                     num_samples=-1,
                     reuse_actors=True,
+                    trial_name_creator=lambda trial: trial.config[JOB]["trial"],
+                    trial_dirname_creator=lambda trial: trial.trial_id,
                 ),
                 run_config=RunConfig(
                     name="tune",
                     storage_path=folder,
-                    callbacks=[recorder],
+                    callbacks=[recorder, *trackers],
                     failure_config=FailureConfig(max_failures=0),
                     checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
                     verbose=0,
