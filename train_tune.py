@@ -28,7 +28,7 @@ from bench.errors import Parser, UserError, run_main
 from bench.prepare import default_name, prepare
 from bench.progress import short
 from bench.provenance import provenance
-from bench.results import JOURNAL, Store, read, read_rows
+from bench.results import JOURNAL, RAY_LOG, Store, read, read_rows
 from bench.space import check_scheduler, held_of
 from bench.study import SCHEDULERS, SEARCHERS, Study
 from bench.view import add_view_flags, take_view
@@ -134,6 +134,8 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
                 print(f"  {title}: {group[column].mean():.3f}{spread} over {len(group)} seed(s)")
     for _, row in failed.iterrows():
         print(f"failed: {row['trial']}: {row['error']}", file=sys.stderr)
+    if len(failed):
+        print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
     if len(trials) < runs:
         print(f"\n{stopped or 'stopped early'}: {runs - len(trials)} of {runs} runs are not done; go on with:")
         print(f"  python train_tune.py --name {path.name} --results_dir {path.parent} --resume")

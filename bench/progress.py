@@ -142,7 +142,7 @@ class Progress:
         parts: list[Any] = [self.bar(), *(self.line(text) for text in self.machine.lines)]
         left = self.time_left()[1]
         if left:
-            parts.append(self.line(f"the time left leaves out {', '.join(left)}: no epoch was timed yet"))
+            parts.append(self.line(f"time left without {', '.join(left)}: not timed yet"))
         tables = 2 if self.tried else 1
         rows = max(2, height - 1 - len(parts) - 2 * tables)  # a blank line and a heading each
         running = min(len(self.running), max(1, rows - min(len(self.tried), rows // 2)))

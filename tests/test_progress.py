@@ -95,7 +95,7 @@ def test_failures_and_unknowns_in_the_view() -> None:
     progress.eta.planned |= {("other", "tuning"): 1}
     progress.epoch(about("gan-3-001"), record(1))
     text = "\n".join(rendered(progress, 80, 24))
-    assert "leaves out other: no epoch was timed" in text
+    assert "time left without other: not timed yet" in text
     assert "about " in text, "nothing is stopped early here"
 
 

@@ -16,7 +16,6 @@ from bench.errors import UserError
 from bench.tuning.planner import Planner
 
 CODE = [str(Path(__file__).resolve().parents[2] / name) for name in ("bench", "models", "search_spaces")]
-LOG = "ray.log"
 
 
 class LogFile(logging.FileHandler):
@@ -31,6 +30,7 @@ def logged(path: Path, verbose: bool) -> Iterator[None]:
     """What Ray says in this process goes to a file, and to the screen only where that is asked for."""
     logger = logging.getLogger("ray")
     handler = LogFile(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(filename)s:%(lineno)s -- %(message)s"))
     before, level = logger.handlers[:], logger.level
     logger.handlers = [handler, *(before if verbose else [])]
     logger.setLevel(logging.INFO)

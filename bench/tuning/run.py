@@ -32,12 +32,12 @@ from bench.errors import UserError
 from bench.eta import Eta
 from bench.prepare import Prepared
 from bench.progress import Progress
-from bench.results import JOURNAL, Store, read_rows
+from bench.results import JOURNAL, RAY_LOG, Store, read_rows
 from bench.selection import COLUMNS
 from bench.space import space_of
 from bench.study import Study
 from bench.training import final_metrics
-from bench.tuning.cluster import LOG, connected, interruptible, logged
+from bench.tuning.cluster import connected, interruptible, logged
 from bench.tuning.journal import Journal
 from bench.tuning.planner import Job, Planner
 from bench.tuning.schedulers import PerTask, make_scheduler
@@ -202,7 +202,9 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
         "keep_models": study.keep_models == "all",
         "classes": ready.dataset.classes,
     }
-    log = store.path / LOG
+    board = Board(store.path) if view.display else None
+    trackers = trackers_of(view, store.path)
+    log = store.path / RAY_LOG
     with (
         logged(log, view.verbose),
         connected(study.address, view.verbose) as session,
@@ -218,8 +220,6 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
         planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
-        trackers = trackers_of(view, store.path)
-        board = Board(store.path) if view.display else None
         with progress_of(study, ready, planner, done, view) as progress:
             recorder = Recorder(study, store, planner, common, progress, board)
             tuner = Tuner(

@@ -1,6 +1,7 @@
 """MLflow and Weights & Biases, through Ray's own loggers: each run's hyperparameters, and the figures of its epochs."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def trackers_of(view: View, study: Path) -> list[Callback]:
     if view.mlflow is not None:
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is gone holds up the study
         logging.getLogger("mlflow").setLevel(logging.INFO if view.verbose else logging.WARNING)
         uri = view.mlflow or f"sqlite:///{study.resolve() / 'mlflow.db'}"
         found.append(Tracker("--mlflow", MLflowLoggerCallback(tracking_uri=uri, experiment_name=name)))
