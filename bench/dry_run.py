@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 import models
+from bench.errors import UserError
 from bench.eta import clock
 from bench.prepare import Prepared
 from bench.protocols import Split
@@ -102,6 +103,8 @@ def plan(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> pd.Da
 
 def show(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> None:
     """Prints what a study comes to on this machine."""
+    if ready.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
     threads = torch.get_num_threads()
     torch.set_num_threads(study.cpus_per_trial or 1)
     try:

@@ -27,15 +27,15 @@ def gpus() -> list[str]:
     if not (tool := shutil.which("nvidia-smi")):
         return []
     chosen = ["-i", visible] if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) else []
+    found = []
     try:
         asked = subprocess.run([tool, *chosen, *GPU_QUERY], capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
+        for line in asked.stdout.splitlines():
+            index, busy, used, total = (part.strip() for part in line.split(","))
+            memory = gigabytes(float(used) * 2**20, float(total) * 2**20)
+            found.append(f"gpu {index} {busy} %, {memory}" if busy.isdigit() else f"gpu {index} {memory}")
+    except (OSError, ValueError, subprocess.SubprocessError):
         return []
-    found = []
-    for line in asked.stdout.splitlines():
-        index, busy, used, total = (part.strip() for part in line.split(","))
-        amount = gigabytes(float(used) * 2**20, float(total) * 2**20) if total.isdigit() else ""
-        found.append(f"gpu {index} {busy} %, {amount}" if busy.isdigit() else f"gpu {index} {amount}")
     return found
 
 

@@ -170,8 +170,9 @@ def test_gpus_by_nvidias_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     assert machine.gpus() == ["gpu 0 93 %, 2.0 of 80 GB", "gpu 1 10.0 of 80 GB"]
-    tool.write_text("#!/bin/sh\nexit 9\n")
-    assert machine.gpus() == []
+    for failure in ("exit 9", "echo no devices were found"):
+        tool.write_text(f"#!/bin/sh\n{failure}\n")
+        assert machine.gpus() == []
 
 
 def test_dry_run_says_what_a_study_costs_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
