@@ -21,11 +21,12 @@ from typing import Any
 import torch
 
 import models
-from bench import checkpoints, display, single
+from bench import checkpoints, single
 from bench.cli import add_model_flags, add_study_flags, check_models, study_from
 from bench.errors import Parser, UserError, run_main
 from bench.prepare import prepare
 from bench.training import choose_device
+from bench.view import add_view_flags, take_view
 
 AUDIT = "walk from the published protocol to the sound one, one field at a time, and show what each step costs"
 LOAD = "a trained model (results/<study>/models/*.safetensors): score new images with it, or train it further"
@@ -38,7 +39,7 @@ def parser(model: str) -> Parser:
     made.add_argument("--audit", action="store_true", help=AUDIT)
     made.add_argument("--load", type=Path, metavar="FILE", help=LOAD)
     made.add_argument("--score_folder", type=Path, metavar="DIR", help=SCORE)
-    made.add_argument("--display", action="store_true", help=display.HELP)
+    add_view_flags(made, study=False)
     add_study_flags(made, ("task", "protocol", "training", "output"))
     add_model_flags(made, model)
     return made
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     name = model_named(arguments)
     given = vars(parser(name).parse_args(arguments))
+    view = take_view(given)
     study = study_from(given)
     study = replace(study, cpus_per_trial=study.cpus_per_trial or os.cpu_count() or 1)
     torch.set_num_threads(study.cpus_per_trial or 1)
@@ -71,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "dataset" not in given:
             if not given["score_folder"]:
                 raise UserError("--load: give --score_folder to score images, or --dataset to train further")
-            return single.score(study, *loaded, given["score_folder"])
+            return single.score(study, *loaded, given["score_folder"], view)
         name, wanted = loaded[1]["model"], loaded[1]["config"]
 
     held: dict[str, Any] = models.get(name).PUBLISHED if study.protocol == "published" and not loaded else {}
@@ -83,10 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(ready.tasks) > 1:
         raise UserError("--abnormal_class: train.py trains on one class (train_tune.py on several)")
     if given["audit"]:
-        return single.audit_run(study, ready, name, wanted)
-    return single.train_run(
-        study, ready, name, config, loaded[0] if loaded else None, given["display"], given["score_folder"]
-    )
+        return single.audit_run(study, ready, name, wanted, view)
+    start = loaded[0] if loaded else None
+    return single.train_run(study, ready, name, config, start, given["score_folder"], view)
 
 
 if __name__ == "__main__":

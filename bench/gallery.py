@@ -35,6 +35,12 @@ def sheet_array(*rows: np.ndarray) -> np.ndarray:
     return np.concatenate([np.concatenate(list(row), axis=2) for row in rows], axis=1)
 
 
+def picture(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """uint8 (N, C, H, W) images, their reconstructions and the absolute difference, a row each: (C, 3 H, N W)."""
+    difference = np.abs(images.astype(np.int16) - rebuilt).astype(np.uint8)
+    return np.concatenate([np.concatenate(list(row), axis=2) for row in (images, rebuilt, difference)], axis=1)
+
+
 def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     """What `sheet` was made of; ValueError or OSError for a picture that is no such sheet."""
     with Image.open(io.BytesIO(sheet), formats=["PNG"]) as picture:

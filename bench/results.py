@@ -17,6 +17,9 @@ from filelock import FileLock, Timeout
 from bench.errors import UserError
 from bench.study import Study
 
+RAY_LOG = "ray.log"  # what Ray says while a study runs
+JOURNAL = "optuna.log"  # the searches as Optuna's dashboard reads them; written anew by every command
+
 
 def plain(value: Any) -> Any:
     """A value that JSON can hold: NumPy scalars unwrapped, NaN and infinities as null."""

@@ -16,14 +16,16 @@ from models import AnomalyModel
 TEMPLATE = Path(__file__).parent / "reporting" / "scores.html.j2"
 
 
-def score_folder(model: AnomalyModel, folder: Path, out: Path, say: Callable[[str], None]) -> pd.DataFrame:
+def score_folder(
+    model: AnomalyModel, folder: Path, out: Path, say: Callable[[str], None], quiet: bool = False
+) -> pd.DataFrame:
     """Scores every image of a folder; writes scores.csv and scores.html, most anomalous first. Columns: image, score,
     part_*."""
     channels, size, _ = model.image_shape
     names, array = read_images(folder, size, channels)
     images = torch.from_numpy(array)
     say(f"scoring {len(names)} images of {folder}")
-    with scoring(model):
+    with scoring(model, quiet):
         parts = model.score_parts(images)
     columns = {f"part_{name}": part.numpy() for name, part in parts.items()}
     frame = pd.DataFrame({"image": names, "score": model.combine(parts).numpy()} | columns)

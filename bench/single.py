@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from bench.results import Store, write_whole
 from bench.scoring import score_folder
 from bench.study import Study
 from bench.training import Run, final_metrics, train
+from bench.view import View
 from models import AnomalyModel, Config
+
+
+def teller(view: View) -> Callable[[str], None]:
+    """What says how far a command is: nobody, where it is to be quiet."""
+    return (lambda line: None) if view.quiet else print
 
 
 def train_run(
@@ -25,8 +32,8 @@ def train_run(
     model: str,
     config: Config,
     start: AnomalyModel | None,
-    show: bool,
     folder: Path | None,
+    view: View,
 ) -> int:
     """Trains, tests and records one run; goes on from `start` where there is one. The exit status."""
     task = ready.tasks[0]
@@ -48,21 +55,23 @@ def train_run(
         run.model.restore(trained_state(start))
     source = provenance(ready.dataset)
     store = Store.create(study, source, study.name or default_name(study, ready.tasks))
-    print(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
-    print(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {ready.device}")
+    say = teller(view)
+    say(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
+    say(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {ready.device}")
     trial = f"{model}-{task.cls}-seed{study.seed}"
     names: dict[str, Any] = {"model": model, "cls": task.cls, "number": 0, "seed": study.seed}
     row = rows.start(trial, "final", **names, config=hyperparameters, common=ready.columns(study, source))
+    board = None
     try:
-        board = display.Board(store.path) if show else None
-        with scoring(run.model):
+        board = display.Board(store.path) if view.display else None
+        with scoring(run.model, view.quiet):
             for record in train(run, study.epochs):
                 store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
                 if board:
-                    board.add(trial, record)
+                    board.add(trial, record, run.shown())
                 losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
                 seconds = f"{record['train_seconds']:.1f} s"
-                print(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
+                say(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
                 for key in ("train_seconds", "score_seconds"):
                     row[key] = row.get(key, 0.0) + record[key]
         scores = run.test_scores() if run.best_parts else None
@@ -76,6 +85,8 @@ def train_run(
         return 1
     finally:
         store.close()
+        if board:
+            board.close(trial)
     print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
     if scores is not None:
         low, high = row["test_auroc_low"], row["test_auroc_high"]
@@ -84,17 +95,18 @@ def train_run(
         print(f"the trained model: {store.model_file(trial)}")
     if folder is not None:
         run.model.restore(run.best_state)
-        show_scores(run.model, folder, store.path)
+        show_scores(run.model, folder, store.path, view)
     print(f"next: python report.py {store.path}")
     return 0
 
 
-def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[str, Any]) -> int:
+def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[str, Any], view: View) -> int:
     """Makes and prints the audit table; writes audit.csv and audit.md to the study's folder."""
     if ready.splits[ready.tasks[0].cls].test is None:
         raise UserError("--audit: there are no labelled test images")
     store = Store.create(study, provenance(ready.dataset), study.name or default_name(study, ready.tasks))
-    print(f"{store.path}: audit of {model} on {ready.dataset.name}, {ready.tasks[0].cls}")
+    say = teller(view)
+    say(f"{store.path}: audit of {model} on {ready.dataset.name}, {ready.tasks[0].cls}")
     try:
         table = audit(
             model,
@@ -107,7 +119,7 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
             select_on=ready.select_on,
             device=ready.device,
             precision=study.precision,
-            say=print,
+            say=say,
         )
     finally:
         store.close()
@@ -117,15 +129,15 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
     return 0
 
 
-def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Path) -> int:
+def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Path, view: View) -> int:
     """Scores a folder with a trained model, into a new folder of results."""
     out = Path(study.results_dir) / (study.name or stamped(content["model"], folder.name, "scores"))
     if out.exists():
         raise UserError(f"--name: {out} exists already (give another name)")
-    show_scores(model, folder, out)
+    show_scores(model, folder, out, view)
     return 0
 
 
-def show_scores(model: AnomalyModel, folder: Path, out: Path) -> None:
-    score_folder(model, folder, out, print)
+def show_scores(model: AnomalyModel, folder: Path, out: Path, view: View) -> None:
+    score_folder(model, folder, out, teller(view), view.quiet)
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -177,6 +178,16 @@ class Study:
         if not 0 < seconds < math.inf:
             raise UserError(f"--time_budget must be above 0, not '{self.time_budget}'")
         return seconds
+
+    def resources(self, device: str) -> dict[str, float]:
+        """What one training run takes of a machine."""
+        gpus = self.gpus_per_trial if self.gpus_per_trial is not None else float(device == "cuda")
+        return {"cpu": self.cpus_per_trial or 1} | ({"gpu": gpus} if device == "cuda" else {})
+
+    def at_a_time(self, device: str, there: Mapping[str, float]) -> int:
+        """How many training runs fit at a time where so many cpu and gpu are."""
+        need = self.resources(device)
+        return max(1, int(min(there.get(name, 0) / amount for name, amount in need.items() if amount)))
 
     def hyperparameters(self) -> dict[str, str]:
         """The values held by `--set`, as text."""

@@ -13,11 +13,13 @@ import models
 from bench import metrics
 from bench.checkpoints import packed, trained_state
 from bench.errors import UserError
-from bench.gallery import chosen, sheet
+from bench.gallery import chosen, picture, sheet
 from bench.protocols import Labelled, Protocol, Split
 from bench.pseudo import pseudo_anomalies
 from bench.selection import improves, objective, visible
 from bench.study import Study
+
+SHOWN = 4  # normal and abnormal validation images each that --display shows
 
 
 class Run:
@@ -53,6 +55,7 @@ class Run:
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
         self.final, self.epoch = final, 0
+        self.val_scores = np.empty(0)  # the last epoch's
         self.best: dict[str, Any] = {}  # the chosen epoch's record so far
         self.best_parts: dict[str, Tensor] = {}  # its test images' score parts
         self.best_state: dict[str, Any] = {}  # its weights
@@ -86,7 +89,7 @@ class Run:
 
     def validate(self, val: Labelled) -> dict[str, float]:
         parts = self.parts(val)
-        scores = self.model.combine(parts).numpy()
+        scores = self.val_scores = self.model.combine(parts).numpy()
         # The loss on held-out normal images: how well they are reconstructed, where the model reconstructs.
         loss = parts.get("reconstruction", torch.from_numpy(scores)).numpy()[val.labels == 0].mean()
         found = {"val_loss": float(loss)}
@@ -115,6 +118,18 @@ class Run:
         images = self.split.test.images[torch.from_numpy(index)]
         rebuilt = self.model.reconstructions(images)
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
+
+    def shown(self) -> dict[str, np.ndarray]:
+        """For --display, after an epoch: validation scores, and a picture of a few images (see `picture`)."""
+        if (val := self.split.val) is None:
+            return {}
+        found = {name: self.val_scores[val.labels == label] for label, name in enumerate(("normal", "abnormal"))}
+        index = np.concatenate([np.flatnonzero(val.labels == label)[:SHOWN] for label in (0, 1)])
+        images = val.images[torch.from_numpy(index)]
+        rebuilt = self.model.reconstructions(images)
+        if rebuilt is not None:
+            found["picture"] = picture(images.numpy(), rebuilt.numpy())
+        return {name: array for name, array in found.items() if len(array)}
 
     def packed(self, model: str, trial: str, classes: tuple[str, ...]) -> bytes:
         """The chosen epoch's model as a file's content."""

@@ -1,5 +1,6 @@
 """The scripts as a user meets them: the spellings that work, and one clear line for every mistake."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,8 @@ TUNE_MISTAKES = [
     (["--time_budget", "soon"], ["--time_budget", "2h"]),
     (["--gpus_per_trial", "-1"], ["--gpus_per_trial"]),
     (["--scheduler", "pb2", "--space", "nz=10,20"], ["pb2", "range"]),
+    (["--quiet", "--verbose"], ["--quiet", "--verbose"]),
+    (["--wandb"], ["--wandb"]),
     (["--resume"], ["--resume", "--name"]),
     (["--resume", "--name", "never_was"], ["never_was"]),
 ]
@@ -102,6 +105,16 @@ def test_tuning_mistakes(capsys, tmp_path: Path, flags: list[str], words: list[s
     line = fails(capsys, train_tune, [*SMALL, *flags], tmp_path)
     for word in words:
         assert word in line
+
+
+@pytest.mark.parametrize("flags", [["--mlflow"], ["--wandb", "project"]], ids=lambda flags: flags[0])
+def test_a_package_that_is_not_installed(capsys, tmp_path: Path, flags: list[str]) -> None:
+    package = flags[0][2:]
+    if importlib.util.find_spec(package):
+        pytest.skip(f"{package} is installed")
+    assert f"{flags[0]}: the package {package} is not installed (pip install {package})" in fails(
+        capsys, train_tune, [*SMALL, *flags], tmp_path
+    )
 
 
 def test_hyperparameter_mistakes(capsys, tmp_path: Path) -> None:

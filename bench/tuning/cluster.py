@@ -16,34 +16,58 @@ from bench.errors import UserError
 from bench.tuning.planner import Planner
 
 CODE = [str(Path(__file__).resolve().parents[2] / name) for name in ("bench", "models", "search_spaces")]
-QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+
+
+class LogFile(logging.FileHandler):
+    """Ray's log in a file; a full disk costs its lines only."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def logged(path: Path, verbose: bool) -> Iterator[None]:
+    """What Ray says in this process goes to a file, and to the screen only where that is asked for."""
+    logger = logging.getLogger("ray")
+    handler = LogFile(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(filename)s:%(lineno)s -- %(message)s"))
+    before, level = logger.handlers[:], logger.level
+    logger.handlers = [handler, *(before if verbose else [])]
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.handlers = before
+        logger.setLevel(level)
+        handler.close()
+
+
+@contextmanager
+def connected(address: str | None, verbose: bool) -> Iterator[str | None]:
     """A Ray to run on: a caller's own, the cluster at `address`, or a new one that only this machine can reach.
 
-    Other machines need the packages installed; this project's code is sent to them. Raises UserError where no cluster
-    answers.
+    Gives the folder of its session, which has its processes' logs, where it is known. Other machines need the packages
+    installed; this project's code is sent to them. Raises UserError where no cluster answers.
     """
     if ray.is_initialized():  # a caller's Ray stays up
-        yield
+        yield None
         return
+    says: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO}
     if address is None:
-        ray.init(address="local", include_dashboard=False, **QUIET)
+        started = ray.init(address="local", include_dashboard=False, **says)
     else:
         code = {"py_modules": CODE, "excludes": ["__pycache__"]}
         try:
             if address != "auto":  # Ray itself tries for minutes
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=5).close()
-            ray.init(address=address, runtime_env=code, **QUIET)
+            started = ray.init(address=address, runtime_env=code, **says)
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).split(". ")[0]
             hint = "give auto or HOST:PORT; where the cluster wants a token, set RAY_AUTH_MODE=token"
             raise UserError(f"--address {address}: no Ray cluster answers there ({reason}); {hint}") from None
     try:
-        yield
+        yield getattr(started, "address_info", {}).get("session_dir")
     finally:
         ray.shutdown()
 

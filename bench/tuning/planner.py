@@ -15,6 +15,7 @@ from bench.protocols import Task
 from bench.selection import best_number
 from bench.space import held_of, space_of
 from bench.study import Study
+from bench.tuning.journal import Journal
 from bench.tuning.schedulers import WHOLE_POPULATION
 from bench.tuning.searchers import INFORMED, Search
 from bench.tuning.trainable import JOB
@@ -70,10 +71,17 @@ class Group:
 class Planner(Searcher):
     """Ray Tune's source of trials. It proposes what is left to do and is told what came of it by `finish`."""
 
-    def __init__(self, study: Study, tasks: list[Task], rows: Iterable[dict[str, Any]], slots: Callable[[], int]):
+    def __init__(
+        self,
+        study: Study,
+        tasks: list[Task],
+        rows: Iterable[dict[str, Any]],
+        slots: Callable[[], int],
+        journal: Journal | None = None,
+    ):
         """`rows`: the trials that an earlier command finished; `slots()`: how many trials run at a time."""
         super().__init__(metric="objective", mode="max")
-        self.study, self.slots = study, slots
+        self.study, self.slots, self.journal = study, slots, journal
         self.deadline = time.monotonic() + study.budget_seconds()
         self.finished: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
         self.jobs: dict[str, Job] = {}  # Ray's trial id -> what it runs
@@ -88,16 +96,20 @@ class Planner(Searcher):
         held = held_of(self.study, model)
         default = dataclasses.asdict(models.get(model).Config.make(held))
         name = f"{model} {classes[0] if len(classes) == 1 else 'all'}"
-        search = Search(name, self.study.searcher, space_of(self.study, model), default, self.study.seed)
-        limit = search.size() if self.study.searcher == "grid" else 10
-        trials = self.study.trials if self.study.trials is not None else limit
-        if self.study.searcher == "grid":
-            trials = min(trials, search.size())
-        return Group(model, classes, search, default, trials if search.space else 0)
+        search = Search(name, self.study.searcher, space_of(self.study, model), default, self.study.seed, self.journal)
+        return Group(model, classes, search, default, search.trials(self.study.trials))
 
     def runs(self) -> int:
         """How many runs the study has in all."""
-        return sum(len(g.classes) * (g.trials + self.study.seeds) for g in self.groups)
+        return sum(self.planned().values())
+
+    def planned(self) -> dict[tuple[str, str], int]:
+        """(Model, kind) -> how many runs there are in all."""
+        planned: dict[tuple[str, str], int] = {}
+        for g in self.groups:
+            for kind, each in (("tuning", g.trials), ("final", self.study.seeds)):
+                planned[g.model, kind] = planned.get((g.model, kind), 0) + len(g.classes) * each
+        return planned
 
     def next_job(self) -> Job | None:
         if self.stopped is None and time.monotonic() > self.deadline:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import logging
 import os
 import pickle
 import shutil
@@ -30,16 +29,21 @@ from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneC
 from bench import rows
 from bench.display import Board
 from bench.errors import UserError
+from bench.eta import Eta
 from bench.prepare import Prepared
 from bench.progress import Progress
-from bench.results import Store, read_rows
+from bench.results import JOURNAL, RAY_LOG, Store, read_rows
+from bench.selection import COLUMNS
 from bench.space import space_of
 from bench.study import Study
 from bench.training import final_metrics
-from bench.tuning.cluster import connected, interruptible
+from bench.tuning.cluster import connected, interruptible, logged
+from bench.tuning.journal import Journal
 from bench.tuning.planner import Job, Planner
 from bench.tuning.schedulers import PerTask, make_scheduler
-from bench.tuning.trainable import EpochTrainable
+from bench.tuning.trackers import trackers_of
+from bench.tuning.trainable import JOB, EpochTrainable
+from bench.view import View
 
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
 
@@ -70,7 +74,7 @@ class Recorder(Callback):
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         job = self.planner.jobs[trial.trial_id]
-        record = result["record"]
+        record, shown = result["record"], result.pop("shown", {})
         for name in ("scores", "gallery", "packed"):  # Ray need not keep them
             if name in result:
                 self.made.setdefault(job.trial, {})[name] = result.pop(name)
@@ -79,9 +83,14 @@ class Recorder(Callback):
         about = {"trial": job.trial, "kind": job.kind, "model": job.model, "class": job.cls}
         with self.writing():
             self.store.add_epoch(about | record)
-        self.progress.epoch(job.trial, record, self.study.epochs)
+        self.progress.epoch(about, record)
         if self.board:
-            self.board.add(job.trial, record)
+            self.board.add(job.trial, record, shown)
+
+    def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
+        """Paused trials are not running, and Ray says so nowhere else."""
+        running = [self.planner.jobs.get(trial.trial_id) for trial in trials if trial.status == trial.RUNNING]
+        self.progress.now([job.trial for job in running if job])
 
     def row(self, job: Job, config: dict[str, Any]) -> dict[str, Any]:
         about = {"model": job.model, "cls": job.cls, "number": job.number, "seed": job.seed}
@@ -104,6 +113,8 @@ class Recorder(Callback):
             self.store.add_trial(row, **made)
         self.planner.finish(job, row)
         self.progress.trial(row)
+        if self.board:
+            self.board.close(job.trial)
         if self.planner.searched(job):  # nobody continues its paused trials any more
             for storage in self.folders.pop((job.model, job.cls), []):
                 with contextlib.suppress(OSError):
@@ -132,6 +143,7 @@ class Recorder(Callback):
             self.deaths[job.trial] = self.deaths.get(job.trial, 0) + 1
             if self.deaths[job.trial] <= RETRIES:
                 self.seconds.pop(job.trial, None)
+                self.progress.dropped(job.trial)
                 self.planner.again(job)
                 return
         cause = getattr(error, "cause", error)
@@ -144,11 +156,6 @@ def error_of(trial: Any) -> Exception:
     if trial.pickled_error_file and Path(trial.pickled_error_file).exists():
         return pickle.loads(Path(trial.pickled_error_file).read_bytes())
     return RuntimeError(Path(trial.error_file).read_text() if trial.error_file else "unknown")
-
-
-def resources(study: Study, device: str) -> dict[str, float]:
-    gpus = study.gpus_per_trial if study.gpus_per_trial is not None else float(device == "cuda")
-    return {"cpu": study.cpus_per_trial or 1} | ({"gpu": gpus} if device == "cuda" else {})
 
 
 @contextmanager
@@ -166,7 +173,23 @@ def scratch(store: Store, storage: str | None) -> Iterator[str]:
             files.delete_dir(inner)
 
 
-def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], board: Board | None) -> Planner:
+def progress_of(study: Study, ready: Prepared, planner: Planner, done: list[dict[str, Any]], view: View) -> Progress:
+    split = ready.splits[ready.tasks[0].cls]
+    by_test = ready.protocol.selection == "test"
+    more = 1.0
+    if not by_test and split.val and split.test:  # only a final run scores the test images as well
+        more = 1 + len(split.test.labels) / len(split.val.labels)
+    return Progress(
+        Eta(planner.planned(), study.epochs, more),
+        done,
+        "test_auroc" if by_test else COLUMNS[ready.select_on],
+        at_a_time=planner.slots,
+        stops_early=study.scheduler not in ("fifo", "pbt", "pb2"),
+        quiet=view.quiet,
+    )
+
+
+def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], view: View) -> Planner:
     """Runs what is left of a study; `common`: columns of every row."""
     done = read_rows(store.path / "trials.jsonl")
     shared = {
@@ -175,35 +198,44 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], boa
         "select_on": ready.select_on,
         "device": ready.device,
         "precision": study.precision,
+        "display": view.display,
         "keep_models": study.keep_models == "all",
         "classes": ready.dataset.classes,
     }
-    with connected(study.address), scratch(store, study.storage) as folder:
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is said once, by us
-        need = resources(study, ready.device)
+    board = Board(store.path) if view.display else None
+    trackers = trackers_of(view, store.path)
+    log = store.path / RAY_LOG
+    with (
+        logged(log, view.verbose),
+        connected(study.address, view.verbose) as session,
+        scratch(store, study.storage) as folder,
+    ):
+        if not view.quiet:
+            print(f"Ray's log: {log}" + (f" (of its processes: {session}/logs)" if session else ""))
 
         def slots() -> int:
-            there = ray.cluster_resources()
-            return max(1, int(min(there.get(name.upper(), 0) / amount for name, amount in need.items() if amount)))
+            return study.at_a_time(ready.device, {name.lower(): n for name, n in ray.cluster_resources().items()})
 
         spaces = {model: space_of(study, model) for model in study.model}
-        planner = Planner(study, ready.tasks, done, slots)
+        planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
-        with Progress(planner.runs(), study.epochs, len(done)) as progress:
+        with progress_of(study, ready, planner, done, view) as progress:
             recorder = Recorder(study, store, planner, common, progress, board)
             tuner = Tuner(
-                tune.with_resources(trainable, need),
+                tune.with_resources(trainable, study.resources(ready.device)),
                 tune_config=TuneConfig(
                     search_alg=planner,
                     scheduler=PerTask(lambda model: make_scheduler(study.scheduler, spaces[model], study.epochs)),
                     num_samples=-1,
                     reuse_actors=True,
+                    trial_name_creator=lambda trial: trial.config[JOB]["trial"],
+                    trial_dirname_creator=lambda trial: trial.trial_id,
                 ),
                 run_config=RunConfig(
                     name="tune",
                     storage_path=folder,
-                    callbacks=[recorder],
+                    callbacks=[recorder, *trackers],
                     failure_config=FailureConfig(max_failures=0),
                     checkpoint_config=CheckpointConfig(num_to_keep=3, checkpoint_at_end=False),
                     verbose=0,

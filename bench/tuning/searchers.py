@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.trial import TrialState
 
 from bench.space import Space, grid, inside
+from bench.tuning.journal import Journal
 
 INFORMED = ("tpe", "gp", "cmaes")  # these learn from results, so they are asked as late as possible
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -19,8 +20,16 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 class Search:
     """Proposes configurations for one search (a model on a class, or on all). Number 0 is the model's default."""
 
-    def __init__(self, name: str, searcher: str, space: Space, default: dict[str, Any], seed: int):
-        self.searcher, self.space = searcher, space
+    def __init__(
+        self,
+        name: str,
+        searcher: str,
+        space: Space,
+        default: dict[str, Any],
+        seed: int,
+        journal: Journal | None = None,
+    ):
+        self.name, self.searcher, self.space, self.journal = name, searcher, space, journal
         self.default = {key: default[key] for key in space}
         self.entropy = [seed, zlib.crc32(name.encode())]  # each search of a study draws its own
         self.study = optuna.create_study(direction="maximize")
@@ -30,6 +39,14 @@ class Search:
     def size(self) -> int:
         """How many configurations a grid has, the default included."""
         return 1 + len(self.grid)
+
+    def trials(self, wanted: int | None) -> int:
+        """How many configurations are tried where `wanted` are: none without a space, no more than a grid has."""
+        if not self.space:
+            return 0
+        if self.searcher == "grid":
+            return self.size() if wanted is None else min(wanted, self.size())
+        return 10 if wanted is None else wanted
 
     def sampler(self, number: int) -> BaseSampler:
         seed = int(np.random.SeedSequence([*self.entropy, number]).generate_state(1)[0])
@@ -44,6 +61,12 @@ class Search:
 
     def ask(self, number: int) -> dict[str, Any]:
         """The configuration of that number, as values of the space's hyperparameters."""
+        config = self.propose(number)
+        if self.journal:
+            self.journal.asked(self.name, number, self.space, config)
+        return config
+
+    def propose(self, number: int) -> dict[str, Any]:
         if number == 0 or not self.space:
             return self.default
         if self.searcher == "grid":
@@ -54,6 +77,8 @@ class Search:
 
     def tell(self, number: int, config: dict[str, Any], value: float | None) -> None:
         """A configuration's objective; None if it failed. Also for results of an earlier, interrupted command."""
+        if self.journal:
+            self.journal.told(self.name, number, self.space, config, value)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         if number in self.asked:
             self.study.tell(self.asked.pop(number), value, state=state)

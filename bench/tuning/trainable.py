@@ -51,6 +51,8 @@ class EpochTrainable(tune.Trainable):
             self.run.best["config"] = self.hyperparameters  # PBT changes them between epochs
         done = self.run.epoch >= self.shared["epochs"]
         result = {"record": {k: v for k, v in record.items() if k != "config"}, "best": self.run.best, "done": done}
+        if self.shared["display"]:
+            result["shown"] = self.run.shown()
         if done and self.job["kind"] == "final":
             if self.run.best_parts:
                 result["scores"] = self.run.test_scores()

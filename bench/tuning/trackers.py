@@ -1,0 +1,73 @@
+"""MLflow and Weights & Biases, through Ray's own loggers: each run's hyperparameters, and the figures of its epochs."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+
+from bench.errors import UserError
+from bench.view import View
+
+
+class Tracker(Callback):
+    """Hands a logger of Ray's what it is to have. One that fails is done without: no study ends over it."""
+
+    def __init__(self, flag: str, logger: Any):
+        self.flag, self.logger = flag, logger
+        try:
+            logger.setup()
+        except Exception as error:  # whatever the service's own package raises
+            raise UserError(f"{flag}: {type(error).__name__}: {error}") from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles its Tuner."""
+        return {}
+
+    def call(self, name: str, *arguments: Any) -> None:
+        if self.logger is None:
+            return
+        try:
+            getattr(self.logger, name)(*arguments)
+        except Exception as error:
+            self.logger = None
+            reason = " ".join(str(error).split()[:40])
+            print(f"note: {self.flag} gets nothing more ({type(error).__name__}: {reason})", file=sys.stderr)
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.call("log_trial_start", trial)
+
+    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+        figures = {name: value for name, value in result["record"].items() if value is not None}
+        self.call("log_trial_result", iteration, trial, figures | {"training_iteration": result["record"]["epoch"]})
+
+    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.call("log_trial_end", trial, False)
+
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.call("log_trial_end", trial, True)
+
+    def on_experiment_end(self, trials: list, **info: Any) -> None:
+        self.call("on_experiment_end", trials)
+
+
+def trackers_of(view: View, study: Path) -> list[Callback]:
+    """What --mlflow and --wandb ask for; UserError where a service does not answer."""
+    found: list[Callback] = []
+    name = study.resolve().name
+    if view.mlflow is not None:
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is gone holds up the study
+        logging.getLogger("mlflow").setLevel(logging.INFO if view.verbose else logging.WARNING)
+        uri = view.mlflow or f"sqlite:///{study.resolve() / 'mlflow.db'}"
+        found.append(Tracker("--mlflow", MLflowLoggerCallback(tracking_uri=uri, experiment_name=name)))
+        if not view.quiet:
+            print(f"MLflow: {uri}" + ("" if view.mlflow else f" (to look at it: mlflow ui --backend-store-uri {uri})"))
+    if view.wandb is not None:
+        from ray.air.integrations.wandb import WandbLoggerCallback
+
+        found.append(Tracker("--wandb", WandbLoggerCallback(project=view.wandb, group=name, dir=str(study.resolve()))))
+    return found

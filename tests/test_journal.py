@@ -1,0 +1,111 @@
+"""The copy of the searches for Optuna's dashboard: whole, anew at each --resume, without a say in what is proposed."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import TrialState
+
+from bench.protocols import Task
+from bench.space import parse
+from bench.study import SEARCHERS, Study
+from bench.tuning.journal import Journal
+from bench.tuning.planner import Job, Planner
+from bench.tuning.searchers import Search
+
+SPACE = parse(["w_con=25,75", "lr=1e-5..1e-3:log", "nz=10..20:int", "w_lat=0..2"])
+DEFAULT = {"w_con": 50.0, "lr": 1e-4, "nz": 10, "w_lat": 1.0}  # its w_con is no value of the space
+VALUES = [0.5, 0.9, None, 0.7, 0.4, 0.8]
+
+
+def load(path: Path, name: str) -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=JournalStorage(JournalFileBackend(str(path))))
+
+
+def searched(searcher: str, journal: Journal | None) -> list[dict[str, Any]]:
+    """The proposals of a search that is told VALUES."""
+    search = Search("w_skipganomaly 3", searcher, SPACE, DEFAULT, 0, journal)
+    found = []
+    for number, value in enumerate(VALUES):
+        found.append(search.ask(number))
+        search.tell(number, found[-1], value)
+    return found
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_the_journal_has_every_trial_and_changes_no_proposal(tmp_path: Path, searcher: str) -> None:
+    path = tmp_path / "optuna.log"
+    configs = searched(searcher, Journal(path))
+    assert configs == searched(searcher, None), "to the bit"
+    trials = load(path, "w_skipganomaly 3").trials
+    assert [trial.value for trial in trials] == VALUES
+    assert [trial.state == TrialState.FAIL for trial in trials] == [value is None for value in VALUES]
+    assert [trial.params for trial in trials[1:]] == configs[1:]
+    assert trials[0].params | {"w_con": trials[0].user_attrs["w_con"]} == DEFAULT
+    assert [trial.user_attrs["configuration"] for trial in trials] == list(range(len(VALUES)))
+
+
+def test_a_running_configuration_is_shown(tmp_path: Path) -> None:
+    search = Search("s", "random", SPACE, DEFAULT, 0, Journal(tmp_path / "optuna.log"))
+    search.ask(0)
+    search.tell(1, search.ask(1), 0.5)
+    states = [trial.state for trial in load(tmp_path / "optuna.log", "s").trials]
+    assert states == [TrialState.RUNNING, TrialState.COMPLETE]
+
+
+def run(planner: Planner, count: int) -> list[Job]:
+    """Runs the planner's next jobs, one at a time; the objective is a function of the configuration."""
+    jobs = []
+    for _ in range(count):
+        job = planner.next_job()
+        assert job is not None
+        row = {"trial": job.trial, "kind": job.kind, "status": "done", "objective": 1 / job.config["w_con"]}
+        planner.finish(job, row | {f"config_{name}": value for name, value in job.config.items()})
+        jobs.append(job)
+    return jobs
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "random"])
+def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, searcher: str) -> None:
+    study = Study(searcher=searcher, trials=8, seeds=1, space=("w_con=20..80", "lr=1e-5..1e-3:log"))
+    path = tmp_path / "optuna.log"
+
+    def planner(rows: list[dict[str, Any]], journal: Journal | None) -> Planner:
+        return Planner(study, [Task("leave-one-class-out", "3")], rows, lambda: 1, journal)
+
+    whole = run(planner([], None), 9)
+    stopped = planner([], Journal(path))
+    run(stopped, 4)
+    path.write_bytes(path.read_bytes()[:-7])  # killed in the middle of a line, with the lock in its hands
+    (tmp_path / "optuna.log.lock").touch()
+    resumed = run(planner(list(stopped.finished.values()), Journal(path)), 5)
+    assert [job.config for job in resumed] == [job.config for job in whole[4:]]
+    trials = load(path, "w_skipganomaly 3").trials
+    assert [trial.params["w_con"] for trial in trials] == [job.config["w_con"] for job in whole[:8]]
+    assert all(trial.state == TrialState.COMPLETE for trial in trials)
+
+
+def test_a_journal_that_cannot_be_written_stops_no_search(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    configs = searched("tpe", Journal(tmp_path / "gone" / "optuna.log"))
+    assert configs == searched("tpe", None)
+    assert capsys.readouterr().err.count("dashboard") == 1
+
+
+def test_the_samplers_own_journal_would_propose_the_same(tmp_path: Path) -> None:
+    """What the copy says is what Optuna would have stored itself."""
+    path = str(tmp_path / "own.log")
+    search = Search("s", "tpe", SPACE, DEFAULT, 0, Journal(tmp_path / "optuna.log"))
+    own = Search("s", "tpe", SPACE, DEFAULT, 0)
+    own.study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path))), direction="maximize"
+    )
+    for number, value in enumerate(VALUES):
+        config = search.ask(number)
+        assert own.ask(number) == config
+        search.tell(number, config, value)
+        own.tell(number, config, value)
+    copied = load(tmp_path / "optuna.log", "s").trials[1:]  # Optuna is not told of a default outside its space
+    assert [(t.params, t.value) for t in copied] == [(t.params, t.value) for t in own.study.trials]
