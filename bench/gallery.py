@@ -38,7 +38,7 @@ def sheet_array(*rows: np.ndarray) -> np.ndarray:
 def picture(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
     """uint8 (N, C, H, W) images, their reconstructions and the absolute difference, a row each: (C, 3 H, N W)."""
     difference = np.abs(images.astype(np.int16) - rebuilt).astype(np.uint8)
-    return np.concatenate([np.concatenate(list(row), axis=2) for row in (images, rebuilt, difference)], axis=1)
+    return sheet_array(images, rebuilt, difference)
 
 
 def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -68,7 +68,7 @@ def run(planner: Planner, count: int) -> list[Job]:
     return jobs
 
 
-@pytest.mark.parametrize("searcher", ["tpe", "random"])
+@pytest.mark.parametrize("searcher", SEARCHERS)
 def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, searcher: str) -> None:
     study = Study(searcher=searcher, trials=8, seeds=1, space=("w_con=20..80", "lr=1e-5..1e-3:log"))
     path = tmp_path / "optuna.log"
@@ -86,6 +86,18 @@ def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, search
     trials = load(path, "w_skipganomaly 3").trials
     assert [trial.params["w_con"] for trial in trials] == [job.config["w_con"] for job in whole[:8]]
     assert all(trial.state == TrialState.COMPLETE for trial in trials)
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "cmaes"])
+def test_a_search_takes_in_what_it_would_not_have_proposed(searcher: str) -> None:
+    """An interrupted search ran several trials at a time: its proposals rest on results that came in another order."""
+    search = Search("s", searcher, SPACE, DEFAULT, 0)
+    known = {"w_con": 25.0, "lr": 2e-4, "nz": 12, "w_lat": 0.25}
+    assert search.ask(1, known) == known
+    search.tell(1, known, 0.5)
+    told = [trial for trial in search.study.trials if trial.state == TrialState.COMPLETE]
+    assert [(trial.params, trial.value) for trial in told] == [(known, 0.5)]
+    assert (searcher == "cmaes") == ("cma:generation" in told[0].system_attrs)
 
 
 def test_a_journal_that_cannot_be_written_stops_no_search(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -139,7 +139,7 @@ class Planner(Searcher):
             number = group.asked
             group.asked += 1
             # What an interrupted command proposed is kept: a parallel search proposes by what was known then.
-            config = self.recorded(group, number) or group.default | group.search.ask(number)
+            config = group.default | group.search.ask(number, self.recorded(group, number))
             group.queue.extend(
                 Job(f"{group.model}-{cls}-{number:03d}", "tuning", group.model, cls, number, self.study.seed, config)
                 for cls in group.classes

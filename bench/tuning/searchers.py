@@ -59,9 +59,13 @@ class Search:
             return CmaEsSampler(seed=seed, n_startup_trials=1)
         return RandomSampler(seed=seed)
 
-    def ask(self, number: int) -> dict[str, Any]:
-        """The configuration of that number, as values of the space's hyperparameters."""
-        config = self.propose(number)
+    def ask(self, number: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The configuration of that number, as values of the space's hyperparameters.
+
+        `known`: what an earlier, interrupted command proposed. The sampler is asked all the same, because CMA-ES keeps
+        its state in what it was asked for.
+        """
+        config = self.propose(number) | (known or {})
         if self.journal:
             self.journal.asked(self.name, number, self.space, config)
         return config
@@ -76,14 +80,21 @@ class Search:
         return {name: trial.params[name] for name in self.space}
 
     def tell(self, number: int, config: dict[str, Any], value: float | None) -> None:
-        """A configuration's objective; None if it failed. Also for results of an earlier, interrupted command."""
+        """A configuration's objective; None if it failed."""
         if self.journal:
             self.journal.told(self.name, number, self.space, config, value)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
-        if number in self.asked:
-            self.study.tell(self.asked.pop(number), value, state=state)
-            return
         params = {name: config[name] for name in self.space}
+        asked, attributes = self.asked.pop(number, None), {}
+        if asked is not None and asked.params == params:
+            self.study.tell(asked, value, state=state)
+            return
+        if asked is not None:  # proposed by an earlier command, which ran several at a time and knew other results
+            attributes = self.study.get_trials(deepcopy=False)[asked.number].system_attrs
+            self.study.tell(asked, state=TrialState.FAIL)
         if all(inside(distribution, params[name]) for name, distribution in self.space.items()):
-            told = optuna.create_trial(state=state, params=params, distributions=self.space, value=value)
-            self.study.add_trial(told)
+            self.study.add_trial(
+                optuna.create_trial(
+                    state=state, params=params, distributions=self.space, value=value, system_attrs=attributes
+                )
+            )
