@@ -92,12 +92,13 @@ def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, search
 def test_a_search_takes_in_what_it_would_not_have_proposed(searcher: str) -> None:
     """An interrupted search ran several trials at a time: its proposals rest on results that came in another order."""
     search = Search("s", searcher, SPACE, DEFAULT, 0)
-    known = {"w_con": 25.0, "lr": 2e-4, "nz": 12, "w_lat": 0.25}
-    assert search.ask(1, known) == known
-    search.tell(1, known, 0.5)
+    first, known = search.ask(1), {"w_con": 25.0, "lr": 2e-4, "nz": 12, "w_lat": 0.25}
+    search.tell(1, first, 0.4)
+    assert search.ask(2, known) == known
+    search.tell(2, known, 0.5)
     told = [trial for trial in search.study.trials if trial.state == TrialState.COMPLETE]
-    assert [(trial.params, trial.value) for trial in told] == [(known, 0.5)]
-    assert (searcher == "cmaes") == ("cma:generation" in told[0].system_attrs)
+    assert [(trial.params, trial.value) for trial in told] == [(first, 0.4), (known, 0.5)]
+    assert (searcher == "cmaes") == ("cma:generation" in told[1].system_attrs)
 
 
 def test_a_journal_that_cannot_be_written_stops_no_search(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
