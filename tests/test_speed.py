@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import models
-from bench import reference, speed
+from bench import overhead, reference, speed
 
 
 def pair():
@@ -69,3 +69,16 @@ def test_benchmark_writes_rows(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "speed.jsonl").read_text().splitlines()]
     assert [row["what"] for row in rows] == ["training", "training", "scoring", "scoring"]
     assert all(row["ratio"] > 0 and row["versions"]["torch"] and row["hardware"]["cpu"] for row in rows)
+
+
+@pytest.mark.slow
+def test_a_study_is_timed():
+    found = overhead.study(trials=3, limit=300, epochs=2)
+    assert found["start_seconds"] > 1
+    assert 0.5 < found["wall_over_training"] < 100
+    assert found["driver_mb_at_100%"] > 100
+
+
+@pytest.mark.slow
+def test_a_report_is_timed():
+    assert 0.5 < overhead.report(trials=30)["seconds"] < 100

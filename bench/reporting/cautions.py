@@ -10,7 +10,7 @@ SAME_IMAGES = ("limit_train", "limit_test", "image_size", "channels", "test_pool
 
 
 def cautions(studies: Mapping[str, Results], trials: pd.DataFrame, found: pd.DataFrame) -> list[str]:
-    """Warnings, one line each. `found` holds the AUROC by study, model and class (tables.auroc), or nothing."""
+    """Warnings, one line each. `found` holds the AUROC by study, model and class (frames.auroc), or nothing."""
     lines = [
         f"{name}: made from a tree with uncommitted changes (on commit {str(study.provenance.get('commit'))[:12]})"
         for name, study in studies.items()
