@@ -14,7 +14,7 @@ import train_tune
 from bench import results
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
-BLOCKS = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+BLOCKS = [text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL) if not kind]
 SMALL = ["--epochs", "1", "--limit_train", "300", "--limit_test", "100"]
 TINY = {
     "train_tune.py": [*SMALL, "--trials", "1", "--seeds", "1", "--set", "ngf=4", "ndf=4", "search_steps=2"],
