@@ -22,7 +22,7 @@ from bench.study import Study
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
 PATIENCE = 300  # seconds that a command may take until the awaited happens
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "4"))
 
 
 def command(folder: Path, *flags: str, script: str = "train_tune.py") -> subprocess.Popen:
@@ -62,9 +62,9 @@ def kill(pid: int) -> None:
 
 
 def strike(process: subprocess.Popen, victim: str) -> bool:
-    """Kills the driver, the node or a trial's process; False if there is none of that kind yet."""
+    """Kills the driver, the node, its agent or a trial's process; False if there is none of that kind yet."""
     below = descendants(process.pid)
-    names = {"node": "/raylet ", "trial": "ray::"}
+    names = {"node": "/raylet ", "agent": "ray::RuntimeEnvAgent", "trial": "Trainable"}
     pids = [process.pid] if victim == "driver" else [pid for pid, line in below.items() if names[victim] in line]
     for pid in pids[:1]:
         kill(pid)
@@ -105,7 +105,7 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, s
         time.sleep(chance.uniform(0.5, longest))
         longest = 10
         if process.poll() is None:
-            victims = victims or chance.sample(["driver", "trial", "node"], 3)
+            victims = victims or chance.sample(["driver", "trial", "node", "trial", "agent"], 5)
             struck += strike(process, victims[-1]) and bool(victims.pop())
         if process.poll() is not None:
             assert process.returncode != 0, f"done after {struck} kills"
