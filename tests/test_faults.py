@@ -22,7 +22,7 @@ from bench.study import Study
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
 PATIENCE = 300  # seconds that a command may take until the awaited happens
-KILLS = int(os.environ.get("KILLS", "4"))
+KILLS = int(os.environ.get("KILLS", "3"))
 
 
 def command(folder: Path, *flags: str, script: str = "train_tune.py") -> subprocess.Popen:
@@ -81,7 +81,7 @@ def comparable(found: results.Results) -> pd.DataFrame:
 
 
 SEARCHES = {
-    "random": ["--searcher", "random", "--trials", str(30 + 3 * KILLS)],
+    "random": ["--searcher", "random", "--trials", str(20 + 4 * KILLS)],
     "tpe": ["--searcher", "tpe", "--trials", str(15 + KILLS), "--cpus_per_trial", "2"],  # one at a time
 }
 
@@ -105,7 +105,7 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, s
         time.sleep(chance.uniform(0.5, longest))
         longest = 10
         if process.poll() is None:
-            victims = victims or chance.sample(["driver", "trial", "node", "trial", "agent"], 5)
+            victims = victims or chance.sample(["driver", "trial", "node", "agent"], 4)
             struck += strike(process, victims[-1]) and bool(victims.pop())
         if process.poll() is not None:
             assert process.returncode != 0, f"done after {struck} kills"
@@ -261,10 +261,9 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["hyperband", "pbt"])
-def test_paused_trials_take_bounded_disk(tmp_path: Path, scheduler: str) -> None:
+def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
     """At most three checkpoints a trial of the searches under way, and none when a search is over."""
-    flags = ["--abnormal_class", "3", "4", "--scheduler", scheduler, "--searcher", "random", "--trials", "4"]
+    flags = ["--abnormal_class", "3", "4", "--scheduler", "pbt", "--searcher", "random", "--trials", "4"]
     process = command(tmp_path, *TINY, *flags, "--epochs", "6", "--seeds", "2", "--cpus_per_trial", "1")
     most, last = 0, -1
     while process.poll() is None:
@@ -275,7 +274,7 @@ def test_paused_trials_take_bounded_disk(tmp_path: Path, scheduler: str) -> None
             last = len(kept) if (rows.kind == "tuning").sum() == 8 else last
         time.sleep(0.2)
     assert process.returncode == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
-    assert (scheduler == "pbt") <= most <= 3 * 8  # hyperband's may stay in memory
+    assert 1 <= most <= 3 * 8
     assert last <= 3, "a finished search left its checkpoints"
     assert not list((tmp_path / "study").glob(".ray-*"))
 

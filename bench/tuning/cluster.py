@@ -54,7 +54,11 @@ def connected(address: str | None, verbose: bool) -> Iterator[str | None]:
         return
     says: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO}
     if address is None:
-        started = ray.init(address="local", include_dashboard=False, **says)
+        try:
+            started = ray.init(address="local", include_dashboard=False, **says)
+        except Exception as error:  # Ray raises Exception itself
+            reason = str(error).split(". ")[0]
+            raise UserError(f"Ray did not start on this machine ({reason}); try again, with --resume") from error
     else:
         code = {"py_modules": CODE, "excludes": ["__pycache__"]}
         try:
