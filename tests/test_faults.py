@@ -56,6 +56,10 @@ def running(pid: int) -> bool:
     return False
 
 
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
@@ -81,7 +85,7 @@ def comparable(found: results.Results) -> pd.DataFrame:
 
 
 SEARCHES = {
-    "random": ["--searcher", "random", "--trials", str(20 + 4 * KILLS)],
+    "random": ["--searcher", "random", "--trials", str(30 + 5 * KILLS)],
     "tpe": ["--searcher", "tpe", "--trials", str(15 + KILLS), "--cpus_per_trial", "2"],  # one at a time
 }
 
@@ -99,17 +103,22 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, s
 
     chance, struck, victims = random.Random(0), 0, list[str]()
     folder = tmp_path / "killed" / "study"
-    process, longest = command(folder.parent, *flags), 45  # seconds until a strike: starting alone takes half of that
+    process, fresh = command(folder.parent, *flags), True
     began = time.monotonic()
     while struck < KILLS:
-        time.sleep(chance.uniform(0.5, longest))
-        longest = 10
+        if fresh and chance.random() < 0.5:  # while it starts, which takes it most of a minute
+            time.sleep(chance.uniform(0.5, 25))
+        else:
+            before = size(folder / "epochs.jsonl")
+            wait_for(lambda before=before: size(folder / "epochs.jsonl") > before, process)
+            time.sleep(chance.uniform(0, 5))
+        fresh = False
         if process.poll() is None:
             victims = victims or chance.sample(["driver", "trial", "node", "agent"], 4)
             struck += strike(process, victims[-1]) and bool(victims.pop())
         if process.poll() is not None:
             assert process.returncode != 0, f"done after {struck} kills"
-            process, longest = command(folder.parent, *(["--resume"] if folder.exists() else flags)), 45
+            process, fresh = command(folder.parent, *(["--resume"] if folder.exists() else flags)), True
     status, log = process.wait(PATIENCE * 2), folder.parent.with_suffix(".log").read_text()
     assert status == 0, log[-2000:]
     starts = log.count("\nstudy ") + 1
@@ -245,8 +254,8 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
     process = command(tmp_path, *TINY, *flags)
     rows, epochs = tmp_path / "study" / "trials.jsonl", tmp_path / "study" / "epochs.jsonl"
     for _ in range(3):
-        before = epochs.stat().st_size if epochs.exists() else 0
-        wait_for(lambda size=before: epochs.exists() and epochs.stat().st_size > size, process)
+        before = size(epochs)
+        wait_for(lambda before=before: size(epochs) > before, process)
         pid = next(pid for pid, line in descendants(process.pid).items() if "ray::" in line and "Trainable" in line)
         kill(pid)
         wait_for(lambda pid=pid: not running(pid))
@@ -254,8 +263,8 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
     row = results.read(tmp_path / "study").trials.iloc[0]
     assert row.status == "error"
     assert "died" in row.error
-    before = epochs.stat().st_size
-    wait_for(lambda: epochs.stat().st_size > before, process)
+    before = size(epochs)
+    wait_for(lambda: size(epochs) > before, process)
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 130
 

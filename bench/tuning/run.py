@@ -19,7 +19,6 @@ os.environ |= {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_raylet_start_wait_time_s": "120",  # a busy machine takes longer than Ray's 30
 }
 
 import ray
