@@ -60,6 +60,10 @@ def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
@@ -101,17 +105,19 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, s
     (tmp_path / "killed").mkdir()
     assert command(tmp_path / "whole", *flags).wait(PATIENCE) == 0
 
+    whole = results.read(tmp_path / "whole" / "study")
     chance, struck, victims = random.Random(0), 0, list[str]()
+    moments = sorted(chance.sample(range(len(whole.epochs) * 3 // 4), KILLS))  # in rows, so however fast it runs
     folder = tmp_path / "killed" / "study"
     process, fresh = command(folder.parent, *flags), True
     began = time.monotonic()
     while struck < KILLS:
-        if fresh and chance.random() < 0.5:  # while it starts, which takes it most of a minute
-            time.sleep(chance.uniform(0.5, 25))
-        else:
-            before = size(folder / "epochs.jsonl")
-            wait_for(lambda before=before: size(folder / "epochs.jsonl") > before, process)
-            time.sleep(chance.uniform(0, 5))
+        # while it starts, which takes it most of a minute, or while it trains
+        starting = fresh and chance.random() < 0.5
+        due = time.monotonic() + (chance.uniform(0.5, 25) if starting else PATIENCE)
+        rows = lines(folder / "epochs.jsonl") if starting else moments[struck]
+        wait_for(lambda due=due, rows=rows: time.monotonic() > due or lines(folder / "epochs.jsonl") > rows, process)
+        time.sleep(chance.uniform(0, 0.2))
         fresh = False
         if process.poll() is None:
             victims = victims or chance.sample(["driver", "trial", "node", "agent"], 4)
@@ -124,7 +130,7 @@ def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, s
     starts = log.count("\nstudy ") + 1
     print(f"\n{struck} kills survived, {starts} starts, {time.monotonic() - began:.0f} s")
 
-    whole, killed = (results.read(tmp_path / name / "study") for name in ("whole", "killed"))
+    killed = results.read(folder)
     assert killed.trials.trial.is_unique
     pd.testing.assert_frame_equal(comparable(whole), comparable(killed), check_exact=True)
     for trial in whole.trials[whole.trials.kind == "final"].trial:
