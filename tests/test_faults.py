@@ -89,7 +89,7 @@ def comparable(found: results.Results) -> pd.DataFrame:
 
 
 SEARCHES = {
-    "random": ["--searcher", "random", "--trials", str(30 + 5 * KILLS)],
+    "random": ["--searcher", "random", "--trials", str(10 + 5 * KILLS)],
     "tpe": ["--searcher", "tpe", "--trials", str(15 + KILLS), "--cpus_per_trial", "2"],  # one at a time
 }
 
