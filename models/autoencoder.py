@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models import base
 from models.losses import per_image
 from models.networks import Generator, Pyramid
+from models.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Model(base.AnomalyModel):
             pyramid, nn.Linear(pyramid.features, c.nz), Generator(channels, size, c.width, c.nz, nn.BatchNorm2d)
         ).to(self.device)
         self.networks = nn.ModuleDict({"autoencoder": self.autoencoder})
-        self.optimizers = {"autoencoder": base.adam(self.autoencoder, c.lr, c.beta1, c.beta2)}
+        self.optimizers = {"autoencoder": Adam(self.autoencoder, c.lr, c.beta1, c.beta2)}
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         loss = (self.reconstruct(x) - x).square().mean()

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.optimizers import Optimizer
+
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -76,7 +78,7 @@ class AnomalyModel(ABC):
         self.image_shape, self.config = image_shape, config
         self.device, self.dtype = torch.device(device), PRECISIONS[precision]
         self.networks: nn.ModuleDict = nn.ModuleDict()
-        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.optimizers: dict[str, Optimizer] = {}
         self.steps = 0  # training steps taken so far
         self.build()
 
@@ -217,20 +219,14 @@ class AnomalyModel(ABC):
 
     def checkpoint(self) -> dict[str, Any]:
         """Everything that training changes, as tensors and plain values; `restore` takes it back, to the bit."""
-        optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
+        optimizers = {name: optimizer.state for name, optimizer in self.optimizers.items()}
         return {"networks": self.networks.state_dict(), "optimizers": optimizers, "steps": self.steps}
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         self.networks.load_state_dict(checkpoint["networks"])
         for name, state in checkpoint["optimizers"].items():
-            groups = self.optimizers[name].state_dict()["param_groups"]  # a scheduler may have changed the step size
-            self.optimizers[name].load_state_dict({"state": state["state"], "param_groups": groups})
+            self.optimizers[name].restore(state)
         self.steps = checkpoint["steps"]
-
-
-def adam(network: nn.Module, lr: float, beta1: float, beta2: float) -> torch.optim.Adam:
-    """Adam with one fused update of all the network's parameters."""
-    return torch.optim.Adam(network.parameters(), lr=lr, betas=(beta1, beta2), fused=True)
 
 
 class FittedModel(AnomalyModel):

@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from models import base
 from models.losses import per_image
 from models.networks import Generator, Pyramid, init_weights
+from models.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Model(base.AnomalyModel):
         init_weights(generators)
         self.networks = nn.ModuleDict({"generators": generators, "discriminator": self.discriminator})
         self.optimizers = {
-            "generators": base.adam(generators, c.lr, c.beta1, c.beta2),
-            "discriminator": base.adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
+            "generators": Adam(generators, c.lr, c.beta1, c.beta2),
+            "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
         }
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models import base
 from models.losses import per_image
 from models.networks import Pyramid
+from models.optimizers import RMSprop
 from models.wgan import WGAN
 
 
@@ -43,7 +44,7 @@ class Model(WGAN):
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
         self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz)).to(self.device)
         self.networks["encoder"] = self.encoder
-        self.optimizers["encoder"] = torch.optim.RMSprop(self.encoder.parameters(), lr=c.lr_encoder, alpha=0.9)
+        self.optimizers["encoder"] = RMSprop(self.encoder, c.lr_encoder, alpha=0.9)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         losses = self.gan_step(x, rng) if self.steps < self.config.gan_steps else {}

@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from models import base
 from models.losses import per_image
 from models.networks import Decoder, Encoder, init_weights
+from models.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Model(base.AnomalyModel):
         generator = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder, "encoder2": self.encoder2})
         self.networks = nn.ModuleDict({"generator": generator, "discriminator": self.discriminator})
         self.optimizers = {
-            "generator": base.adam(generator, c.lr, c.beta1, c.beta2),
-            "discriminator": base.adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
+            "generator": Adam(generator, c.lr, c.beta1, c.beta2),
+            "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
         }
 
     def generate(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

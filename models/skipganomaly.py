@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from models import base
 from models.losses import per_image
 from models.networks import Encoder, UNet, init_weights
+from models.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Model(base.AnomalyModel):
         self.discriminator = Discriminator(channels, size, c.ndf, c.nz).to(self.device)
         self.networks = nn.ModuleDict({"generator": self.generator, "discriminator": self.discriminator})
         self.optimizers = {
-            "generator": base.adam(self.generator, c.lr, c.beta1, c.beta2),
-            "discriminator": base.adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
+            "generator": Adam(self.generator, c.lr, c.beta1, c.beta2),
+            "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
         }
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:

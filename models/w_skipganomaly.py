@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models import base
 from models.losses import gradient_penalty, per_image
 from models.networks import Encoder, UNet, init_weights
+from models.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Model(base.AnomalyModel):
         self.critic = Encoder(channels, size, c.ndf, c.nz, nn.InstanceNorm2d).to(self.device)
         self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic})
         self.optimizers = {
-            "generator": base.adam(self.generator, c.lr, c.beta1, c.beta2),
-            "critic": base.adam(self.critic, c.lr_critic, c.beta1, c.beta2),
+            "generator": Adam(self.generator, c.lr, c.beta1, c.beta2),
+            "critic": Adam(self.critic, c.lr_critic, c.beta1, c.beta2),
         }
 
     def features(self, x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from models import base
 from models.losses import gradient_penalty
 from models.networks import Generator, Pyramid
+from models.optimizers import Adam
 
 
 class WGAN(base.AnomalyModel):
@@ -20,8 +21,8 @@ class WGAN(base.AnomalyModel):
         self.critic = nn.Sequential(self.features, nn.Linear(self.features.features, 1)).to(self.device)
         self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic})
         self.optimizers = {
-            "generator": base.adam(self.generator, c.lr, c.beta1, c.beta2),
-            "critic": base.adam(self.critic, c.lr, c.beta1, c.beta2),
+            "generator": Adam(self.generator, c.lr, c.beta1, c.beta2),
+            "critic": Adam(self.critic, c.lr, c.beta1, c.beta2),
         }
 
     def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
