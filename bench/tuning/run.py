@@ -14,7 +14,6 @@ from typing import Any
 os.environ |= {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the rows are ours
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # so is the state that a resumed study starts from
-    "TUNE_MAX_PENDING_TRIALS_PG": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see cluster.interruptible
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -219,6 +218,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
 
         spaces = {model: space_of(study, model) for model in study.model}
         planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots())  # so many processes start at a time
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
         with progress_of(study, ready, planner, done, view) as progress:
