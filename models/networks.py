@@ -48,7 +48,9 @@ class ConvTranspose(nn.ConvTranspose2d):
         if side == 1:  # all that a padding of 1 leaves is the kernel's middle
             kernel = self.weight[:, :, padding : 4 - padding, padding : 4 - padding]
             return (x.flatten(1) @ kernel.flatten(1)).view(len(x), *kernel.shape[1:])
-        columns = self.weight.flatten(1).T @ x.flatten(2)  # (B, outputs * 16, 4)
+        # One product for all images: torch would copy the weights for each of them in bfloat16.
+        pixels = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])  # (B * 4, C)
+        columns = (pixels @ self.weight.flatten(1)).view(len(x), 4, -1).transpose(1, 2)  # (B, outputs * 16, 4)
         return nn.functional.fold(columns, (side - 1) * stride + 4 - 2 * padding, 4, padding=padding, stride=stride)
 
 
