@@ -12,9 +12,12 @@ Prints a table and appends its rows, with hardware and versions, to results/spee
 
 import dataclasses
 import json
+import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-import models
+import models.base
 from bench import checkpoints, overhead, reference
 from bench.datasets.folder import read_images
 from bench.errors import Parser, UserError, run_main
@@ -48,27 +51,54 @@ def new_model(precision: str) -> AnomalyModel:
     return models.create("w_skipganomaly", (3, 32, 32), precision=precision)
 
 
-def training(precision: str, rounds: int) -> dict[str, Any]:
-    """Images a second of w_skipganomaly's training, both ways in turns of one generator step each."""
-    plain, ours = new_model("float32"), new_model(precision)
-    turn = BATCH * plain.config.n_critic
-    images = np.random.default_rng(0).integers(0, 256, (turn, 3, 32, 32), dtype=np.uint8)
-    optimizers, rng = reference.adams(plain), torch.Generator().manual_seed(0)
+def turns(precision: str | None) -> tuple[Callable[[], Any], int]:
+    """A turn of training as a call, `n_critic` steps, and its images; the plain loop where `precision` is None."""
+    model = new_model(precision or "float32")
+    steps = range(model.config.n_critic)
+    images = np.random.default_rng(0).integers(0, 256, (BATCH * len(steps), 3, 32, 32), dtype=np.uint8)
+    rng, tensor = torch.Generator().manual_seed(0), torch.from_numpy(images)
+    if precision is not None:
+        return lambda: model.train_epoch(tensor, rng), len(images)
+    optimizers = reference.adams(reference.plain_layers(model))
 
     def plainly() -> None:
-        for step in range(plain.config.n_critic):
-            reference.wgan_step(plain, optimizers, images[step * BATCH : (step + 1) * BATCH], step, rng)
+        for step in steps:
+            reference.wgan_step(model, optimizers, images[step * BATCH : (step + 1) * BATCH], step, rng)
 
-    tensor = torch.from_numpy(images)
-    taken = in_turns(plainly, lambda: ours.train_epoch(tensor, rng), rounds)
-    return row("training", "images/s", *(turn / t for t in taken), precision=precision, batch=BATCH)
+    return plainly, len(images)
+
+
+def training(precision: str, rounds: int) -> dict[str, Any]:
+    """Images a second of w_skipganomaly's training, both ways in turns."""
+    (plainly, images), (ours, _) = turns(None), turns(precision)
+    taken = in_turns(plainly, ours, rounds)
+    return row("training", "images/s", *(images / t for t in taken), precision=precision, batch=BATCH)
+
+
+def on_one_core(precision: str, rounds: int) -> float:
+    """Images a second of training on one thread, for a process of its own."""
+    torch.set_num_threads(1)
+    ours, images = turns(precision)
+    ours()
+    return images * rounds / seconds(lambda: [ours() for _ in range(rounds)])
+
+
+def training_a_trial_a_core(precision: str, rounds: int) -> dict[str, Any]:
+    """As a study trains: the plain loop on all cores against as many of our trials at a time as there are cores."""
+    cores = os.cpu_count() or 1
+    plainly, images = turns(None)
+    plainly()
+    plain = images / np.median([seconds(plainly) for _ in range(rounds)])
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+        ours = sum(pool.map(on_one_core, [precision] * cores, [rounds] * cores))
+    return row("training, a trial a core", "images/s", plain, ours, precision=precision, batch=BATCH)
 
 
 def scoring(precision: str, rounds: int) -> dict[str, Any]:
     """Images a second of w_skipganomaly's scoring."""
     model = new_model(precision)
     images = np.random.default_rng(0).integers(0, 256, (1024, 3, 32, 32), dtype=np.uint8)
-    plain, tensor = new_model("float32"), torch.from_numpy(images)
+    plain, tensor = reference.plain_layers(new_model("float32")), torch.from_numpy(images)
     taken = in_turns(lambda: reference.wgan_scores(plain, images, BATCH), lambda: model.score(tensor), rounds)
     return row("scoring", "images/s", *(len(images) / t for t in taken), precision=precision, batch=BATCH)
 
@@ -135,7 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif given.search:
         rows = [overhead.search(seed) for seed in range(given.search)]
     else:
-        rows = [measure(p, given.rounds) for measure in (training, scoring) for p in ("float32", "bfloat16")]
+        measures = (training, training_a_trial_a_core, scoring)
+        rows = [measure(precision, given.rounds) for measure in measures for precision in models.base.PRECISIONS]
     print(pd.DataFrame(rows).drop(columns="config", errors="ignore").to_markdown(index=False, floatfmt=".4g"))
     about = {"threads": torch.get_num_threads()} | machine()
     given.out.mkdir(parents=True, exist_ok=True)
