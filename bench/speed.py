@@ -4,6 +4,8 @@ examples:
   python -m bench.speed                                        # training and scoring of w_skipganomaly
   python -m bench.speed --latent MODEL.safetensors DIR         # AnoGAN's search on the images of a folder
   python -m bench.speed --study 100                            # a study's wall time against its training time
+  python -m bench.speed --study 1000 --epochs 1 --limit_train 100    # many short trials
+  python -m bench.speed --scale 1000 10000 45000               # an epoch's time by its images
   python -m bench.speed --report 10000                         # report.py on so many trials
   python -m bench.speed --search 5                             # TPE with ASHA against a whole grid, under 5 seeds
 
@@ -103,6 +105,24 @@ def scoring(precision: str, rounds: int) -> dict[str, Any]:
     return row("scoring", "images/s", *(len(images) / t for t in taken), precision=precision, batch=BATCH)
 
 
+def scale(images: int) -> dict[str, Any]:
+    """Seconds of an epoch of so many 32 x 32 images, with a small w_skipganomaly, and of scoring them."""
+    model = models.create("w_skipganomaly", (3, 32, 32), ngf=8, ndf=8)
+    tensor = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8)
+    rng = torch.Generator().manual_seed(0)
+    model.train_epoch(tensor[:320], rng)
+    training, scoring = seconds(lambda: model.train_epoch(tensor, rng)), seconds(lambda: model.score(tensor))
+    thousand = 1000 / images
+    return {
+        "what": "an epoch",
+        "images": images,
+        "training_seconds": training,
+        "scoring_seconds": scoring,
+        "training_seconds_per_1000": training * thousand,
+        "scoring_seconds_per_1000": scoring * thousand,
+    }
+
+
 def in_turns(plain: Callable[[], Any], ours: Callable[[], Any], rounds: int) -> tuple[float, float]:
     """The median seconds of each, called in turns after one call of each that does not count."""
     taken = [(seconds(plain), seconds(ours)) for _ in range(rounds + 1)][1:]
@@ -140,10 +160,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slice", type=int, default=10, metavar="N", help="images of the plain search (default: 10)")
     parser.add_argument("--steps", type=int, default=15_000, metavar="N", help="its steps an image (default: 15000)")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="our search's hyperparameters")
-    parser.add_argument("--study", type=int, metavar="TRIALS", help="time a study of so many trials of 5 epochs")
-    parser.add_argument("--limit_train", type=int, default=400, metavar="N", help="its training images (default: 400)")
+    parser.add_argument("--study", type=int, metavar="TRIALS", help="time a study of so many trials")
+    parser.add_argument("--epochs", type=int, default=5, metavar="N", help="its epochs (default: 5)")
+    parser.add_argument(
+        "--limit_train", type=int, default=1000, metavar="N", help="its training images (default: 1000)"
+    )
     parser.add_argument("--report", type=int, metavar="TRIALS", help="time report.py on so many trials")
     parser.add_argument("--search", type=int, metavar="SEEDS", help="epochs to a grid's best, under so many seeds")
+    parser.add_argument("--scale", type=int, nargs="+", metavar="IMAGES", help="time epochs of so many images")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of training and scoring (default: 5)")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: all cores)")
     parser.add_argument(
@@ -159,7 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
         rows = [latent_search(model, Path(given.latent[1]), given.slice, given.steps)]
     elif given.study:
-        rows = [overhead.study(given.study, given.limit_train, epochs=5)]
+        rows = [overhead.study(given.study, given.limit_train, given.epochs)]
+    elif given.scale:
+        rows = [scale(images) for images in given.scale]
     elif given.report:
         rows = [overhead.report(given.report)]
     elif given.search:
