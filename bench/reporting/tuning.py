@@ -19,6 +19,7 @@ from bench.results import Results
 
 FEWEST = 10  # configurations under which nothing is said of what mattered
 MOST_LINES = 500
+MOST_WEIGHED = 2000  # configurations that importances are made from: Optuna copies each of them
 
 
 def tuning_table(trials: pd.DataFrame) -> Table | None:
@@ -176,10 +177,12 @@ def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
 
 
 def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
-    """Each hyperparameter's share, the largest first."""
+    """Each hyperparameter's share, the largest first; from every n-th configuration where there are very many."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+    every = -(-len(varied) // MOST_WEIGHED)
+    varied, gain = varied.iloc[::every], gain.iloc[::every]
     space: dict[str, BaseDistribution] = {}
     for name, values in varied.items():
         if numeric(values):

@@ -45,6 +45,7 @@ from bench.tuning.trackers import trackers_of
 from bench.tuning.trainable import JOB, EpochTrainable
 from bench.view import View
 
+MADE = ("scores", "gallery", "packed")
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
 
 
@@ -62,7 +63,7 @@ class Recorder(Callback):
     ):
         self.store, self.planner, self.progress = store, planner, progress
         self.common, self.study, self.board = common, study, board
-        self.made: dict[str, dict[str, Any]] = {}  # what a final run brings beside its row
+        self.last: dict[str, dict[str, Any]] = {}  # a run's last epoch, and what a final run brings beside its row
         self.seconds: dict[str, tuple[float, float]] = {}
         self.deaths: dict[str, int] = {}
         self.folders: dict[tuple[str, str], list[Any]] = {}  # where a task's paused trials lie
@@ -74,10 +75,10 @@ class Recorder(Callback):
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         job = self.planner.jobs[trial.trial_id]
-        record, shown = result["record"], result.pop("shown", {})
-        for name in ("scores", "gallery", "packed"):  # Ray need not keep them
-            if name in result:
-                self.made.setdefault(job.trial, {})[name] = result.pop(name)
+        # Ray would keep statistics of every number in a result, for every trial to the study's end.
+        taken = {name: result.pop(name, None) for name in ("record", "best", "shown", "config", *MADE)}
+        record, shown = taken["record"], taken["shown"] or {}
+        self.last[job.trial] = {name: taken[name] for name in ("record", "best", *MADE)}
         trained, scored = self.seconds.get(job.trial, (0.0, 0.0))
         self.seconds[job.trial] = (trained + record["train_seconds"], scored + record["score_seconds"])
         about = {"trial": job.trial, "kind": job.kind, "model": job.model, "class": job.cls}
@@ -124,20 +125,21 @@ class Recorder(Callback):
         job = self.planner.jobs.pop(trial.trial_id, None)
         if job is None:
             return
-        last = trial.last_result
-        if "record" not in last:
+        last = self.last.pop(job.trial, None)
+        if last is None:
             return  # stopped before its first epoch: left for --resume
         best = dict(last["best"])
         row = self.row(job, best.pop("config")) | rows.outcome(best, last["record"]["epoch"])
         row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
-        made = self.made.pop(job.trial, {})
-        if "scores" in made:
+        made = {name: last[name] for name in MADE}
+        if made["scores"] is not None:
             row |= final_metrics(made["scores"])
         self.folders.setdefault((job.model, job.cls), []).append(trial.storage)
         self.finish(job, row, **made)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         job = self.planner.jobs.pop(trial.trial_id)
+        self.last.pop(job.trial, None)
         error = error_of(trial)
         if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError):
             self.deaths[job.trial] = self.deaths.get(job.trial, 0) + 1
@@ -236,7 +238,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
                 run_config=RunConfig(
                     name="tune",
                     storage_path=folder,
-                    callbacks=[recorder, *trackers],
+                    callbacks=[*trackers, recorder],
                     failure_config=FailureConfig(max_failures=0),
                     checkpoint_config=CheckpointConfig(num_to_keep=3, checkpoint_at_end=False),
                     verbose=0,
