@@ -185,8 +185,9 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
     p = pd.DataFrame(1.0, index=ranks.index, columns=ranks.index)
     for pair in comparison.pairs.dropna().to_dict("records"):
         p.loc[pair["better"], pair["worse"]] = p.loc[pair["worse"], pair["better"]] = pair["p_holm"]
+    room = 1.0 + 0.1 * (8 + max(map(len, ranks.index)))  # for names on both sides, and the line between them
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.7 + 0.15 * len(ranks)), layout="constrained")
+        figure = Figure(figsize=(max(WIDTH, room), 0.7 + 0.15 * len(ranks)), layout="constrained")
         axes = figure.add_subplot(title="average rank")
         looks = {"label_props": {"size": 8}, "marker_props": {"s": 10}, "elbow_props": {"linewidth": 0.7}}
         labels = {"label_fmt_left": "{label} ({rank:.2f}) ", "label_fmt_right": " ({rank:.2f}) {label}"}
