@@ -18,7 +18,7 @@ from bench.protocols import Split
 from bench.space import held_of, space_of
 from bench.study import Study
 from bench.tuning.searchers import Search
-from models.base import FittedModel
+from models.fitted import FittedModel
 
 ENOUGH = 1.0  # seconds that a measurement takes at least, unless the images are too few
 FIRST = {"cpu": 16, "cuda": 256}  # images that are scored first; AnoGAN searches for no fewer at a time

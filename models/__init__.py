@@ -6,7 +6,7 @@ from typing import Any
 
 from models.base import AnomalyModel, Config
 
-_SHARED = {"__init__", "base", "networks", "losses", "optimizers", "wgan"}
+_SHARED = {"__init__", "base", "networks", "losses", "optimizers", "draws", "fitted", "fused", "wgan"}
 NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in _SHARED)
 
 

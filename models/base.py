@@ -5,15 +5,15 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.draws import Draws
 from models.optimizers import Optimizer
 
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
@@ -76,7 +76,8 @@ class AnomalyModel(ABC):
     def __init__(self, image_shape: tuple[int, int, int], config: Any, device: str = "cpu", precision: str = "float32"):
         self.check_shape(image_shape)
         self.image_shape, self.config = image_shape, config
-        self.device, self.dtype = torch.device(device), PRECISIONS[precision]
+        self.device, self.precision = torch.device(device), precision
+        self.together = 1  # models that train as one, see fused.py
         self.networks: nn.ModuleDict = nn.ModuleDict()
         self.optimizers: dict[str, Optimizer] = {}
         self.steps = 0  # training steps taken so far
@@ -97,8 +98,8 @@ class AnomalyModel(ABC):
         """Makes the networks (on `self.device`) and optimisers."""
 
     @abstractmethod
-    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """One step on a float batch in [-1, 1]; gives its losses as scalars still on the device."""
+    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """One step on a float batch in [-1, 1]; gives its losses, each a `mean`, still on the device."""
 
     @abstractmethod
     def parts(self, x: Tensor) -> dict[str, Tensor]:
@@ -107,6 +108,11 @@ class AnomalyModel(ABC):
     @abstractmethod
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
         """The anomaly score float32 (B,) from its parts: higher is more anomalous."""
+
+    @classmethod
+    def fuses(cls, config: Any) -> bool:
+        """Whether models of this configuration can train as one: no step may depend on a loss's value."""
+        return True
 
     def reconstruct(self, x: Tensor) -> Tensor | None:
         """The model's own version of a float batch in [-1, 1]; None if it makes none."""
@@ -129,22 +135,32 @@ class AnomalyModel(ABC):
         A last batch smaller than the others is left out. Raises FloatingPointError when a loss is not finite.
         """
         self.check(images)
+        stream = self.device_generator(generator)
+        means = self.train_batches(self.batches(images, generator), Draws([stream]))
+        return finite({name: float(mean) for name, mean in means.items()}, self.steps)
+
+    def train_batches(self, batches: Iterable[Tensor], draws: Draws) -> dict[str, Tensor]:
+        """One step on each batch; gives the mean of each loss."""
         self.networks.train()
-        rng = self.device_generator(generator)
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
-        for x in self.batches(images, generator):
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                losses = self.train_step(x, rng)
+        for x in batches:
+            with self.autocast():
+                losses = self.train_step(x, draws)
             self.steps += 1
             for name, loss in losses.items():  # summed on the device: nothing waits for it inside an epoch
                 sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()
                 counts[name] = counts.get(name, 0) + 1
-        means = {name: float(total) / counts[name] for name, total in sums.items()}
-        for name, mean in means.items():
-            if not math.isfinite(mean):
-                raise FloatingPointError(f"the loss '{name}' became {mean} (step {self.steps})")
-        return means
+        return {name: total / counts[name] for name, total in sums.items()}
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of what a batch's images have (B, ...): a scalar, or (K,) where K models train as one."""
+        return (
+            values.mean() if self.together == 1 else values.reshape(-1, self.together, values[0].numel()).mean((0, 2))
+        )
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "float32")
 
     def batches(self, images: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
         """Float batches in [-1, 1] on the device, in the generator's order."""
@@ -167,7 +183,7 @@ class AnomalyModel(ABC):
         chunks, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=training_mode_batch is not None), torch.no_grad():
             for x in images.split(training_mode_batch or SCORING_BATCH):
-                with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                with self.autocast():
                     chunks.append({name: part.float() for name, part in self.parts(self.normalise(x)).items()})
                 self.scored += len(x)
                 self.say_scored()
@@ -229,55 +245,9 @@ class AnomalyModel(ABC):
         self.steps = checkpoint["steps"]
 
 
-class FittedModel(AnomalyModel):
-    """A detector fitted in one piece: by the first epoch, to a sample of its images; later epochs change nothing.
-
-    Its state is that sample and a seed, so that a checkpoint holds no estimator: restoring fits it again. It takes no
-    training steps, so `batch_size` does nothing. A subclass implements `fit` and `measure`; D = C * H * W below.
-    """
-
-    ANY_SIZE = True
-    samples: Tensor | None = None  # uint8 (M, C, H, W)
-    seed: int = 0
-
-    @abstractmethod
-    def fit(self, x: np.ndarray, seed: int) -> None:
-        """Fits to float images (M, D) in [-1, 1]."""
-
-    @abstractmethod
-    def measure(self, x: np.ndarray) -> np.ndarray:
-        """The anomaly score (N,) of float images (N, D) in [-1, 1]."""
-
-    def build(self) -> None:
-        pass
-
-    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        raise NotImplementedError("fitted in one piece")
-
-    def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
-        self.check(images)
-        if self.samples is None:
-            order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)
-            self.samples = images[order[: self.config.samples]].cpu()
-            self.seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-            self.fit(self.flat(self.normalise(self.samples)), self.seed)
-        self.steps += 1
-        return {}
-
-    def parts(self, x: Tensor) -> dict[str, Tensor]:
-        return {"distance": torch.from_numpy(self.measure(self.flat(x))).float()}
-
-    def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        return parts["distance"]
-
-    def flat(self, x: Tensor) -> np.ndarray:
-        return x.flatten(1).cpu().numpy()
-
-    def checkpoint(self) -> dict[str, Any]:
-        return super().checkpoint() | {"samples": self.samples, "seed": self.seed}
-
-    def restore(self, checkpoint: dict[str, Any]) -> None:
-        super().restore(checkpoint)
-        self.samples, self.seed = checkpoint["samples"], checkpoint["seed"]
-        if self.samples is not None:
-            self.fit(self.flat(self.normalise(self.samples)), self.seed)
+def finite(means: dict[str, float], steps: int) -> dict[str, float]:
+    """The losses as they are; FloatingPointError where one is not finite."""
+    for name, mean in means.items():
+        if not math.isfinite(mean):
+            raise FloatingPointError(f"the loss '{name}' became {mean} (step {steps})")
+    return means

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import base
-from models.losses import per_image
+from models.draws import Draws
+from models.losses import cross_entropy, per_image
 from models.networks import Generator, Pyramid, init_weights
 from models.optimizers import Adam
 
@@ -68,25 +68,24 @@ class Model(base.AnomalyModel):
             "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
         }
 
-    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        z = torch.randn((len(x), self.config.nz), generator=rng, device=x.device)
+    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+        z = draws.normal(len(x), self.config.nz)
         fake, encoded = self.generator(z), self.encoder(x)
-        ones, zeros = torch.ones(len(x), device=x.device), torch.zeros(len(x), device=x.device)
 
         real_logit, _ = self.discriminator(x, encoded.detach())
         fake_logit, _ = self.discriminator(fake.detach(), z)
-        discriminator_loss = binary_cross_entropy_with_logits(real_logit, ones)
-        discriminator_loss = discriminator_loss + binary_cross_entropy_with_logits(fake_logit, zeros)
+        discriminator_loss = self.mean(cross_entropy(real_logit, 1))
+        discriminator_loss = discriminator_loss + self.mean(cross_entropy(fake_logit, 0))
         self.optimizers["discriminator"].zero_grad()
-        discriminator_loss.backward()
+        discriminator_loss.sum().backward()
         self.optimizers["discriminator"].step()
 
         # Both players swap the labels: the encoder wants to be taken for the generator and the other way round.
         self.discriminator.requires_grad_(False)
-        encoder_loss = binary_cross_entropy_with_logits(self.discriminator(x, encoded)[0], zeros)
-        generator_loss = binary_cross_entropy_with_logits(self.discriminator(fake, z)[0], ones)
+        encoder_loss = self.mean(cross_entropy(self.discriminator(x, encoded)[0], 0))
+        generator_loss = self.mean(cross_entropy(self.discriminator(fake, z)[0], 1))
         self.optimizers["generators"].zero_grad()
-        (encoder_loss + generator_loss).backward()
+        (encoder_loss + generator_loss).sum().backward()
         self.optimizers["generators"].step()
         self.discriminator.requires_grad_(True)
         return {"discriminator": discriminator_loss, "encoder": encoder_loss, "generator": generator_loss}
@@ -98,7 +97,7 @@ class Model(base.AnomalyModel):
         if self.config.feature_matching:
             judged = per_image((features - self.discriminator(made, z)[1]).abs())
         else:
-            judged = binary_cross_entropy_with_logits(logit, torch.ones_like(logit), reduction="none")
+            judged = cross_entropy(logit, 1)
         return {"reconstruction": per_image((x - made.float()).abs()), "discriminator": judged}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.ensemble import IsolationForest
 
 from models import base
+from models.fitted import FittedModel
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Config(base.Config):
     tree_samples: int = 256  # images a tree, drawn from those kept (section 4.1)
 
 
-class Model(base.FittedModel):
+class Model(FittedModel):
     Config = Config
 
     def fit(self, x: np.ndarray, seed: int) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from models import base
+from models.fitted import FittedModel
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Config(base.Config):
     neighbours: int = 5  # neighbours whose Euclidean distances are averaged (scikit-learn's default)
 
 
-class Model(base.FittedModel):
+class Model(FittedModel):
     Config = Config
 
     def fit(self, x: np.ndarray, seed: int) -> None:

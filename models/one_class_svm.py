@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.svm import OneClassSVM
 
 from models import base
+from models.fitted import FittedModel
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Config(base.Config):
             raise ValueError(f"nu must be above 0 and at most 1, gamma above 0, not {self.nu} and {self.gamma}")
 
 
-class Model(base.FittedModel):
+class Model(FittedModel):
     Config = Config
 
     def fit(self, x: np.ndarray, seed: int) -> None:

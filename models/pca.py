@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from models import base
+from models.fitted import FittedModel
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Config(base.Config):
     components: int = 64  # principal components that reconstruct an image
 
 
-class Model(base.FittedModel):
+class Model(FittedModel):
     """Reconstructs, and scores by the mean squared error, as the autoencoder does."""
 
     Config = Config

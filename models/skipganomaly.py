@@ -4,13 +4,13 @@ The released code takes the generator's step before the discriminator's, on one 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from models import base
-from models.losses import per_image
+from models.draws import Draws
+from models.losses import cross_entropy, per_image
 from models.networks import Encoder, UNet, init_weights
 from models.optimizers import Adam
 
@@ -56,6 +56,10 @@ class Model(base.AnomalyModel):
     # The released code lets both terms reach the generator: only the restart differs.
     PUBLISHED = {"restart_discriminator": True}
 
+    @classmethod
+    def fuses(cls, config: Any) -> bool:
+        return not config.restart_discriminator
+
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
@@ -66,27 +70,26 @@ class Model(base.AnomalyModel):
             "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
         }
 
-    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
         c = self.config
         fake = self.generator(x).float()
-        ones, zeros = torch.ones(len(x), device=x.device), torch.zeros(len(x), device=x.device)
 
         self.discriminator.requires_grad_(False)
         _, real_features = self.discriminator(x)
         logit, features = self.discriminator(fake)
-        adversarial = binary_cross_entropy_with_logits(logit if c.adversarial_gradient else logit.detach(), ones)
-        latent = ((features if c.latent_gradient else features.detach()) - real_features).square().mean()
-        contextual = (fake - x).abs().mean()
+        adversarial = self.mean(cross_entropy(logit if c.adversarial_gradient else logit.detach(), 1))
+        latent = self.mean(((features if c.latent_gradient else features.detach()) - real_features).square())
+        contextual = self.mean((fake - x).abs())
         self.optimizers["generator"].zero_grad()
-        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
+        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).sum().backward()
         self.optimizers["generator"].step()
         self.discriminator.requires_grad_(True)
 
-        real_loss = binary_cross_entropy_with_logits(self.discriminator(x)[0], ones)
-        fake_loss = binary_cross_entropy_with_logits(self.discriminator(fake.detach())[0], zeros)
+        real_loss = self.mean(cross_entropy(self.discriminator(x)[0], 1))
+        fake_loss = self.mean(cross_entropy(self.discriminator(fake.detach())[0], 0))
         discriminator_loss = real_loss + fake_loss
         self.optimizers["discriminator"].zero_grad()
-        discriminator_loss.backward()
+        discriminator_loss.sum().backward()
         self.optimizers["discriminator"].step()
         if c.restart_discriminator and discriminator_loss < 1e-5:
             init_weights(self.discriminator)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import io
 import math
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
+from small_models import FITTED, NETWORKS, assert_same_to_the_bit, make, pictures, stored, train
 from torch import Tensor
 
 import models
@@ -18,12 +18,6 @@ from models import base
 
 torch.set_num_threads(1)  # the networks are tiny
 
-# Values that make a model small; those that are not its hyperparameters are left out.
-SMALL: dict[str, Any] = {
-    "batch_size": 4, "ngf": 4, "ndf": 4, "nz": 8, "joint": 16, "gan_steps": 5, "n_critic": 2,
-    "starts": 16, "restarts": 2, "search_steps": 20, "search_patience": 2,
-    "components": 5, "samples": 20, "neighbours": 3, "trees": 10, "tree_samples": 8,
-}  # fmt: skip
 # Hyperparameters that matter only with another one at a certain value.
 NEEDS = {
     # a restart comes when the loss falls under 1e-5
@@ -35,50 +29,6 @@ NEEDS = {
     ("anogan", "search_gain"): {"lr": 0.01, "ngf": 16},
     ("anogan", "search_steps"): {"lr": 0.01, "ngf": 16, "search_steps": 4},
 }
-FITTED = ["isolation_forest", "knn", "one_class_svm", "pca"]  # in one piece: they take no steps, so no batches either
-NETWORKS = [name for name in models.NAMES if name not in FITTED]
-
-
-def make(name: str, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0, **values: Any) -> base.AnomalyModel:
-    torch.manual_seed(seed)
-    fields = models.get(name).Config.hyperparameters()
-    return models.create(name, shape, **{k: v for k, v in SMALL.items() if k in fields} | values)
-
-
-def pictures(n: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Tensor:
-    """Smooth random images: uint8 (n, C, H, W)."""
-    coarse = torch.rand((n, shape[0], 4, 4), generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear").mul(255).byte()
-
-
-def train(model: base.AnomalyModel, images: Tensor, epochs: int = 1, seed: int = 0) -> dict[str, float]:
-    generator = torch.Generator().manual_seed(seed)
-    return [model.train_epoch(images, generator) for _ in range(epochs)][-1]
-
-
-def stored(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What comes back from a file, loaded without running any code."""
-    file = io.BytesIO()
-    torch.save(checkpoint, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def leaves(tree: Any, path: str = "") -> dict[str, Any]:
-    """Path -> tensor or plain value of a nested checkpoint."""
-    if isinstance(tree, dict):
-        return {k: v for key, value in tree.items() for k, v in leaves(value, f"{path}/{key}").items()}
-    if isinstance(tree, list | tuple):
-        return leaves(dict(enumerate(tree)), path)
-    return {path: tree}
-
-
-def assert_same_to_the_bit(a: Any, b: Any) -> None:
-    left, right = leaves(a), leaves(b)
-    assert left.keys() == right.keys()
-    for path, value in left.items():
-        same = torch.equal(value, right[path]) if isinstance(value, Tensor) else value == right[path]
-        assert same, path
 
 
 def differ(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

@@ -14,7 +14,7 @@ from bench.audit import audit, steps
 from bench.protocols import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Split, Task, make_split
 from bench.study import SELECT_ON
 from bench.training import Run, final_metrics, train
-from models.base import FittedModel
+from models.fitted import FittedModel
 
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
 TINY: dict[str, Any] = {"ngf": 4, "ndf": 4, "nz": 8}

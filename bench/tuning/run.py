@@ -74,11 +74,15 @@ class Recorder(Callback):
         return {}
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        job = self.planner.jobs[trial.trial_id]
         # Ray would keep statistics of every number in a result, for every trial to the study's end.
-        taken = {name: result.pop(name, None) for name in ("record", "best", "shown", "config", *MADE)}
-        record, shown = taken["record"], taken["shown"] or {}
-        self.last[job.trial] = {name: taken[name] for name in ("record", "best", *MADE)}
+        result.pop("config", None)
+        for job, run in zip(self.planner.jobs[trial.trial_id], result.pop("runs"), strict=True):
+            shown = run.pop("shown", {})
+            self.last[job.trial] = run
+            if "record" in run:
+                self.epoch(job, run["record"], shown)
+
+    def epoch(self, job: Job, record: dict[str, Any], shown: dict[str, Any]) -> None:
         trained, scored = self.seconds.get(job.trial, (0.0, 0.0))
         self.seconds[job.trial] = (trained + record["train_seconds"], scored + record["score_seconds"])
         about = {"trial": job.trial, "kind": job.kind, "model": job.model, "class": job.cls}
@@ -90,8 +94,8 @@ class Recorder(Callback):
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
         """Paused trials are not running, and Ray says so nowhere else."""
-        running = [self.planner.jobs.get(trial.trial_id) for trial in trials if trial.status == trial.RUNNING]
-        self.progress.now([job.trial for job in running if job])
+        running = [self.planner.jobs.get(trial.trial_id, []) for trial in trials if trial.status == trial.RUNNING]
+        self.progress.now([job.trial for jobs in running for job in jobs])
 
     def row(self, job: Job, config: dict[str, Any]) -> dict[str, Any]:
         about = {"model": job.model, "cls": job.cls, "number": job.number, "seed": job.seed}
@@ -122,25 +126,29 @@ class Recorder(Callback):
                     storage.storage_filesystem.delete_dir(storage.trial_fs_path)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        job = self.planner.jobs.pop(trial.trial_id, None)
-        if job is None:
-            return
-        last = self.last.pop(job.trial, None)
-        if last is None:
-            return  # stopped before its first epoch: left for --resume
-        best = dict(last["best"])
-        row = self.row(job, best.pop("config")) | rows.outcome(best, last["record"]["epoch"])
-        row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
-        made = {name: last[name] for name in MADE}
-        if made["scores"] is not None:
-            row |= final_metrics(made["scores"])
-        self.folders.setdefault((job.model, job.cls), []).append(trial.storage)
-        self.finish(job, row, **made)
+        for job in self.planner.jobs.pop(trial.trial_id, []):
+            last = self.last.pop(job.trial, None)
+            if last is None:
+                continue  # stopped before its first epoch: left for --resume
+            if "error" in last:
+                self.fail(job, last["error"])
+                continue
+            best = dict(last["best"])
+            row = self.row(job, best.pop("config")) | rows.outcome(best, last["record"]["epoch"])
+            row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
+            made = {name: last.get(name) for name in MADE}
+            if made["scores"] is not None:
+                row |= final_metrics(made["scores"])
+            self.folders.setdefault((job.model, job.cls), []).append(trial.storage)
+            self.finish(job, row, **made)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        job = self.planner.jobs.pop(trial.trial_id)
-        self.last.pop(job.trial, None)
         error = error_of(trial)
+        for job in self.planner.jobs.pop(trial.trial_id):
+            self.last.pop(job.trial, None)
+            self.fail(job, error)
+
+    def fail(self, job: Job, error: Exception) -> None:
         if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError):
             self.deaths[job.trial] = self.deaths.get(job.trial, 0) + 1
             if self.deaths[job.trial] <= RETRIES:
@@ -219,7 +227,8 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
             return study.at_a_time(ready.device, {name.lower(): n for name, n in ray.cluster_resources().items()})
 
         spaces = {model: space_of(study, model) for model in study.model}
-        planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
+        images = {cls: len(split.train) for cls, split in ready.splits.items()}
+        planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL), images)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots())  # so many processes start at a time
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})

@@ -8,13 +8,13 @@ import torch
 from ray import tune
 
 from bench.protocols import Protocol
-from bench.training import Run
+from bench.training import Run, Together
 
 JOB = "job"  # the part of a trial's config that is not a hyperparameter
 
 
 class EpochTrainable(tune.Trainable):
-    """Trains one job. `config`: the hyperparameters, and under JOB what else decides the run."""
+    """Trains one run, or several as one. `config`: the hyperparameters, and under JOB what else decides the runs."""
 
     def setup(self, config: dict[str, Any], shared: dict[str, Any] | None = None) -> None:
         assert shared is not None
@@ -28,17 +28,21 @@ class EpochTrainable(tune.Trainable):
         torch.set_num_threads(job["threads"])
         self.error: Exception | None = None
         try:
-            self.run = Run(
-                job["model"],
-                ray.get(self.shared["splits"][job["class"]]),
-                Protocol(**self.shared["protocol"]),
-                hyperparameters=self.hyperparameters,
-                seed=job["seed"],
-                select_on=self.shared["select_on"],
-                device=self.shared["device"],
-                precision=self.shared["precision"],
-                final=job["kind"] == "final",
-            )
+            self.runs = [
+                Run(
+                    job["model"],
+                    ray.get(self.shared["splits"][cls]),
+                    Protocol(**self.shared["protocol"]),
+                    hyperparameters=self.hyperparameters,
+                    seed=seed,
+                    select_on=self.shared["select_on"],
+                    device=self.shared["device"],
+                    precision=self.shared["precision"],
+                    final=job["kind"] == "final",
+                )
+                for _, cls, seed in job["runs"]
+            ]
+            self.together = Together(self.runs) if len(self.runs) > 1 else None
         except Exception as error:  # raised by `step`: it then costs this trial, and not its process too
             self.error = error
         return True
@@ -46,23 +50,35 @@ class EpochTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         if self.error:
             raise self.error
-        record = self.run.step()
-        if self.run.best["epoch"] == self.run.epoch:
-            self.run.best["config"] = self.hyperparameters  # PBT changes them between epochs
-        done = self.run.epoch >= self.shared["epochs"]
-        result = {"record": {k: v for k, v in record.items() if k != "config"}, "best": self.run.best, "done": done}
+        outcomes: list[Any] = self.together.step() if self.together else [self.runs[0].step()]
+        results = [self.result(*each) for each in zip(self.runs, self.job["runs"], outcomes, strict=True)]
+        records = [result["record"] for result in results if "record" in result]
+        if not records:
+            raise outcomes[0]
+        done = records[0]["epoch"] >= self.shared["epochs"]
+        return {"runs": results, "objective": records[0]["objective"], "done": done}
+
+    def result(self, run: Run, named: tuple[str, str, int], outcome: dict[str, Any] | Exception) -> dict[str, Any]:
+        """What the driver is told of one run's epoch."""
+        if isinstance(outcome, Exception):
+            return {"error": outcome}
+        if run.best["epoch"] == run.epoch:
+            run.best["config"] = self.hyperparameters  # PBT changes them between epochs
+        result: dict[str, Any] = {"record": {k: v for k, v in outcome.items() if k != "config"}, "best": run.best}
         if self.shared["display"]:
-            result["shown"] = self.run.shown()
-        if done and self.job["kind"] == "final":
-            if self.run.best_parts:
-                result["scores"] = self.run.test_scores()
-                result["gallery"] = self.run.gallery(result["scores"])
+            result["shown"] = run.shown()
+        if run.epoch >= self.shared["epochs"] and run.final:
+            if run.best_parts:
+                result["scores"] = run.test_scores()
+                result["gallery"] = run.gallery(result["scores"])
             if self.shared["keep_models"]:
-                result["packed"] = self.run.packed(self.job["model"], self.job["trial"], self.shared["classes"])
-        return result | {"objective": record["objective"]}
+                result["packed"] = run.packed(self.job["model"], named[0], self.shared["classes"])
+        return result
+
+    # Only runs of a search are paused, and these train alone.
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        torch.save(self.run.checkpoint(), Path(checkpoint_dir) / "run.pt")
+        torch.save(self.runs[0].checkpoint(), Path(checkpoint_dir) / "run.pt")
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
-        self.run.restore(torch.load(Path(checkpoint_dir) / "run.pt", weights_only=True))
+        self.runs[0].restore(torch.load(Path(checkpoint_dir) / "run.pt", weights_only=True))

@@ -1,0 +1,69 @@
+"""Detectors fitted in one piece: the classical baselines."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.base import AnomalyModel
+from models.draws import Draws
+
+
+class FittedModel(AnomalyModel):
+    """A detector fitted in one piece: by the first epoch, to a sample of its images; later epochs change nothing.
+
+    Its state is that sample and a seed, so that a checkpoint holds no estimator: restoring fits it again. It takes no
+    training steps, so `batch_size` does nothing. A subclass implements `fit` and `measure`; D = C * H * W below.
+    """
+
+    ANY_SIZE = True
+    samples: Tensor | None = None  # uint8 (M, C, H, W)
+    seed: int = 0
+
+    @abstractmethod
+    def fit(self, x: np.ndarray, seed: int) -> None:
+        """Fits to float images (M, D) in [-1, 1]."""
+
+    @abstractmethod
+    def measure(self, x: np.ndarray) -> np.ndarray:
+        """The anomaly score (N,) of float images (N, D) in [-1, 1]."""
+
+    def build(self) -> None:
+        pass
+
+    @classmethod
+    def fuses(cls, config: Any) -> bool:
+        return False
+
+    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+        raise NotImplementedError("fitted in one piece")
+
+    def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
+        self.check(images)
+        if self.samples is None:
+            order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)
+            self.samples = images[order[: self.config.samples]].cpu()
+            self.seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+            self.fit(self.flat(self.normalise(self.samples)), self.seed)
+        self.steps += 1
+        return {}
+
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        return {"distance": torch.from_numpy(self.measure(self.flat(x))).float()}
+
+    def combine(self, parts: dict[str, Tensor]) -> Tensor:
+        return parts["distance"]
+
+    def flat(self, x: Tensor) -> np.ndarray:
+        return x.flatten(1).cpu().numpy()
+
+    def checkpoint(self) -> dict[str, Any]:
+        return super().checkpoint() | {"samples": self.samples, "seed": self.seed}
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        super().restore(checkpoint)
+        self.samples, self.seed = checkpoint["samples"], checkpoint["seed"]
+        if self.samples is not None:
+            self.fit(self.flat(self.normalise(self.samples)), self.seed)
