@@ -2,6 +2,8 @@
 
 examples:
   python -m bench.speed                                        # training and scoring of w_skipganomaly
+  python -m bench.speed --fused 5                              # five models as one, against one after the other
+  python -m bench.speed --table cifar10 --epochs 15 --fused 10 --precision bfloat16  # all classes of a data set
   python -m bench.speed --latent MODEL.safetensors DIR         # AnoGAN's search on the images of a folder
   python -m bench.speed --study 100                            # a study's wall time against its training time
   python -m bench.speed --study 1000 --epochs 1 --limit_train 100    # many short trials
@@ -29,10 +31,14 @@ import torch
 
 import models.base
 from bench import checkpoints, overhead, reference
+from bench.cli import study_from
 from bench.datasets.folder import read_images
 from bench.errors import Parser, UserError, run_main
+from bench.prepare import prepare
 from bench.provenance import machine
+from bench.training import Run, Together, final_metrics
 from models import AnomalyModel
+from models.fused import Fused
 
 BATCH = 64  # images a step in released code
 
@@ -48,9 +54,9 @@ def row(what: str, unit: str, plain: float, ours: float, **about: Any) -> dict[s
     return {"what": what, "unit": unit, "plain": plain, "ours": ours, "ratio": ours / plain} | about
 
 
-def new_model(precision: str) -> AnomalyModel:
+def new_model(precision: str, device: str = "cpu") -> AnomalyModel:
     torch.manual_seed(0)
-    return models.create("w_skipganomaly", (3, 32, 32), precision=precision)
+    return models.create("w_skipganomaly", (3, 32, 32), device=device, precision=precision)
 
 
 def turns(precision: str | None) -> tuple[Callable[[], Any], int]:
@@ -94,6 +100,49 @@ def training_a_trial_a_core(precision: str, rounds: int) -> dict[str, Any]:
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
         ours = sum(pool.map(on_one_core, [precision] * cores, [rounds] * cores))
     return row("training, a trial a core", "images/s", plain, ours, precision=precision, batch=BATCH)
+
+
+def fused(together: int, precision: str, rounds: int, device: str) -> dict[str, Any]:
+    """Images a second of several models' training, `plain`: one after the other, `ours`: as one."""
+    alone, joined = ([new_model(precision, device) for _ in range(together)] for _ in range(2))
+    images = torch.randint(0, 256, (BATCH * alone[0].config.n_critic, 3, 32, 32), dtype=torch.uint8, device=device)
+    rngs, whole = [torch.Generator().manual_seed(k) for k in range(together)], Fused(joined)
+
+    def one_by_one() -> None:
+        for model, rng in zip(alone, rngs, strict=True):
+            model.train_epoch(images, rng)
+
+    taken = in_turns(one_by_one, lambda: whole.train_epoch([images] * together, rngs), rounds)
+    about: dict[str, Any] = {"precision": precision, "batch": BATCH, "models": together, "device": device}
+    return row("training, fused", "images/s", *(together * len(images) / t for t in taken), **about)
+
+
+def table(name: str, epochs: int, together: int, **given: Any) -> dict[str, Any]:
+    """Seconds of w_skipganomaly's training, and of scoring its validation and test images each epoch, a data set's
+    every class abnormal in turn, so many classes as one."""
+    study = study_from({"dataset": name, "abnormal_class": ("all",), "epochs": epochs} | given)
+    ready = prepare(study)
+    config = dataclasses.asdict(models.get("w_skipganomaly").Config())
+    left, aurocs, seconds = list(ready.splits.values()), [], 0.0
+    while left:
+        group, left = left[:together], left[together:]
+        start = time.perf_counter()
+        runs = [
+            Run(
+                "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1, select_on=ready.select_on,
+                device=ready.device, precision=study.precision, final=True,
+            )
+            for split in group
+        ]  # fmt: skip
+        trained = Together(runs)
+        for epoch in range(epochs):
+            trained.step()
+            print(f"{len(left)} classes left, epoch {epoch + 1}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        seconds += time.perf_counter() - start
+        aurocs += [final_metrics(run.test_scores())["test_auroc"] for run in runs]
+    about = {"what": "a table", "dataset": name, "classes": len(ready.splits), "epochs": epochs, "fused": together}
+    about |= {"images": len(ready.splits[ready.tasks[0].cls].train), "device": ready.device} | given
+    return about | {"seconds": seconds, "mean_test_auroc": float(np.mean(aurocs))}
 
 
 def scoring(precision: str, rounds: int) -> dict[str, Any]:
@@ -161,10 +210,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=15_000, metavar="N", help="its steps an image (default: 15000)")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="our search's hyperparameters")
     parser.add_argument("--study", type=int, metavar="TRIALS", help="time a study of so many trials")
-    parser.add_argument("--epochs", type=int, default=5, metavar="N", help="its epochs (default: 5)")
-    parser.add_argument(
-        "--limit_train", type=int, default=1000, metavar="N", help="its training images (default: 1000)"
-    )
+    parser.add_argument("--epochs", type=int, default=5, metavar="N", help="of --study and --table (default: 5)")
+    parser.add_argument("--limit_train", type=int, metavar="N", help="its training images (default: 1000; table: all)")
+    parser.add_argument("--fused", type=int, metavar="K", help="train so many models as one")
+    parser.add_argument("--table", metavar="NAME|DIR", help="a data set whose every class is trained once")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of --fused and --table")
+    parser.add_argument("--precision", default="float32", choices=tuple(models.base.PRECISIONS), help="of --table")
     parser.add_argument("--report", type=int, metavar="TRIALS", help="time report.py on so many trials")
     parser.add_argument("--search", type=int, metavar="SEEDS", help="epochs to a grid's best, under so many seeds")
     parser.add_argument("--scale", type=int, nargs="+", metavar="IMAGES", help="time epochs of so many images")
@@ -182,8 +233,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changes = dict(item.split("=", 1) for item in given.set)
         model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
         rows = [latent_search(model, Path(given.latent[1]), given.slice, given.steps)]
+    elif given.table:
+        about = {"precision": given.precision, "device": given.device}
+        if given.limit_train:
+            about["limit_train"] = given.limit_train
+        rows = [table(given.table, given.epochs, given.fused or 1, **about)]
+    elif given.fused:
+        rows = [fused(given.fused, precision, given.rounds, given.device) for precision in models.base.PRECISIONS]
     elif given.study:
-        rows = [overhead.study(given.study, given.limit_train, given.epochs)]
+        rows = [overhead.study(given.study, given.limit_train or 1000, given.epochs)]
     elif given.scale:
         rows = [scale(images) for images in given.scale]
     elif given.report:

@@ -66,12 +66,31 @@ def test_bad_model_is_refused(tmp_path):
         speed.main(["--latent", str(path), str(tmp_path)])
 
 
-@pytest.mark.slow
-def test_benchmark_writes_rows(tmp_path, monkeypatch):
-    def small(precision: str):
-        return models.create("w_skipganomaly", (3, 32, 32), precision=precision, ngf=8, ndf=8)
+@pytest.fixture
+def small(monkeypatch):
+    def made(precision: str, device: str = "cpu"):
+        return models.create("w_skipganomaly", (3, 32, 32), device=device, precision=precision, ngf=8, ndf=8)
 
-    monkeypatch.setattr(speed, "new_model", small)  # the real one takes minutes
+    monkeypatch.setattr(speed, "new_model", made)  # the real one takes minutes
+
+
+@pytest.mark.slow
+def test_models_trained_as_one_are_timed(small):
+    found = speed.fused(2, "float32", 1, "cpu")
+    assert (found["models"], found["unit"]) == (2, "images/s")
+    assert 0.1 < found["ratio"] < 10
+
+
+@pytest.mark.slow
+def test_a_table_is_timed():
+    found = speed.table("digits", epochs=1, together=2, abnormal_class=("3", "5", "7"), limit_train=300)
+    assert (found["classes"], found["epochs"], found["fused"]) == (3, 1, 2)
+    assert found["seconds"] > 0.1
+    assert 0 < found["mean_test_auroc"] < 1
+
+
+@pytest.mark.slow
+def test_benchmark_writes_rows(tmp_path, small):
     assert speed.main(["--rounds", "1", "--threads", "1", "--out", str(tmp_path)]) == 0
     rows = [json.loads(line) for line in (tmp_path / "speed.jsonl").read_text().splitlines()]
     assert Counter(row["what"] for row in rows) == dict.fromkeys(("training", "training, a trial a core", "scoring"), 2)

@@ -126,7 +126,8 @@ class Recorder(Callback):
                     storage.storage_filesystem.delete_dir(storage.trial_fs_path)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        for job in self.planner.jobs.pop(trial.trial_id, []):
+        jobs = self.planner.jobs.pop(trial.trial_id, [])
+        for job in jobs:
             last = self.last.pop(job.trial, None)
             if last is None:
                 continue  # stopped before its first epoch: left for --resume
@@ -136,6 +137,8 @@ class Recorder(Callback):
             best = dict(last["best"])
             row = self.row(job, best.pop("config")) | rows.outcome(best, last["record"]["epoch"])
             row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
+            if len(jobs) > 1:
+                row["trained_as_one"] = len(jobs)
             made = {name: last.get(name) for name in MADE}
             if made["scores"] is not None:
                 row |= final_metrics(made["scores"])
