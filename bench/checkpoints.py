@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 import models
 from bench.errors import UserError
-from models import AnomalyModel
+from models.base import AnomalyModel
 
 FORMAT = "ganomaly-bench model 1"
 

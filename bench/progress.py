@@ -16,7 +16,7 @@ from rich.text import Text
 
 from bench.eta import Eta, clock
 from bench.machine import Machine
-from models import AnomalyModel
+from models.base import AnomalyModel
 
 QUIET_SECONDS = 10.0  # off a terminal, at most one line on running epochs in this time
 REFRESHES = 2  # of the view, a second

@@ -11,7 +11,7 @@ from bench.datasets.folder import read_images
 from bench.gallery import data_uri
 from bench.progress import scoring
 from bench.results import write_whole
-from models import AnomalyModel
+from models.base import AnomalyModel
 
 TEMPLATE = Path(__file__).parent / "reporting" / "scores.html.j2"
 

@@ -18,7 +18,7 @@ from bench.scoring import score_folder
 from bench.study import Study
 from bench.training import Run, final_metrics, train
 from bench.view import View
-from models import AnomalyModel, Config
+from models.base import AnomalyModel, Config
 
 
 def teller(view: View) -> Callable[[str], None]:

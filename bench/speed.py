@@ -37,7 +37,7 @@ from bench.errors import Parser, UserError, run_main
 from bench.prepare import prepare
 from bench.provenance import machine
 from bench.training import Run, Together, final_metrics
-from models import AnomalyModel
+from models.base import AnomalyModel
 from models.fused import Fused
 
 BATCH = 64  # images a step in released code

@@ -2,15 +2,16 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.base import AnomalyModel, Config
+if TYPE_CHECKING:  # names alone are had without loading torch
+    from models.base import AnomalyModel
 
 _SHARED = {"__init__", "base", "networks", "losses", "optimizers", "draws", "fitted", "fused", "wgan"}
 NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in _SHARED)
 
 
-def get(name: str) -> type[AnomalyModel]:
+def get(name: str) -> "type[AnomalyModel]":
     """The model class of that name; KeyError where there is none."""
     if name not in NAMES:
         raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
@@ -24,7 +25,7 @@ def create(
     device: str = "cpu",
     precision: str = "float32",
     **hyperparameters: Any,
-) -> AnomalyModel:
+) -> "AnomalyModel":
     """A new, untrained model for images of shape (C, H, W); its weights come from torch's global random state.
 
     Raises KeyError for an unknown model, ValueError for a hyperparameter or an image shape that does not fit.
@@ -33,4 +34,4 @@ def create(
     return model(image_shape, model.Config.make(hyperparameters), device=device, precision=precision)
 
 
-__all__ = ["NAMES", "AnomalyModel", "Config", "create", "get"]
+__all__ = ["NAMES", "create", "get"]

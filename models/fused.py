@@ -56,7 +56,7 @@ class Fused:
         streams = [model.device_generator(g) for model, g in zip(self.models, generators, strict=True)]
         batches = zip(*(m.batches(i, g) for m, i, g in zip(self.models, images, generators, strict=True)), strict=True)
         means = self.whole.train_batches((torch.stack(of, 1).flatten(0, 1) for of in batches), Draws(streams))
-        rows = {name: mean.tolist() for name, mean in means.items()}
+        rows = {name: mean.reshape(len(self.models)).tolist() for name, mean in means.items()}
         found: list[dict[str, float] | FloatingPointError] = []
         for k, model in enumerate(self.models):
             model.steps = self.whole.steps

@@ -1,1 +1,13 @@
-"""Tuning with Ray Tune: the only folder that imports ray."""
+"""Tuning on Ray: this folder alone imports it. Its settings, which it reads as it is imported:"""
+
+import os
+
+os.environ |= {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the rows are ours
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # so is the state that a resumed study starts from
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see cluster.interruptible
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would copy the project, and start each worker by uv
+}

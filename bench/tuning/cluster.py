@@ -13,6 +13,7 @@ from typing import Any
 import ray
 
 from bench.errors import UserError
+from bench.tuning import background
 from bench.tuning.planner import Planner
 
 CODE = [str(Path(__file__).resolve().parents[2] / name) for name in ("bench", "models", "search_spaces")]
@@ -26,14 +27,18 @@ class LogFile(logging.FileHandler):
 
 
 @contextmanager
-def logged(path: Path, verbose: bool) -> Iterator[None]:
+def logged(path: Path, verbose: bool, own: background.Ray | None) -> Iterator[None]:
     """What Ray says in this process goes to a file, and to the screen only where that is asked for."""
+    if own:
+        own.started.wait()
     logger = logging.getLogger("ray")
     handler = LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(filename)s:%(lineno)s -- %(message)s"))
-    before, level = logger.handlers[:], logger.level
+    before, level = own.handlers if own else logger.handlers[:], logger.level
     logger.handlers = [handler, *(before if verbose else [])]
     logger.setLevel(logging.INFO)
+    for record in own.said.buffer if own else []:
+        logger.handle(record)
     try:
         yield
     finally:
@@ -43,37 +48,38 @@ def logged(path: Path, verbose: bool) -> Iterator[None]:
 
 
 @contextmanager
-def connected(address: str | None, verbose: bool) -> Iterator[str | None]:
-    """A Ray to run on: a caller's own, the cluster at `address`, or a new one that only this machine can reach.
+def connected(address: str | None, verbose: bool, own: background.Ray | None) -> Iterator[str | None]:
+    """A Ray to run on: this command's own, the cluster at `address`, or a caller's, which stays up.
 
     Gives the folder of its session, which has its processes' logs, where it is known. Other machines need the packages
     installed; this project's code is sent to them. Raises UserError where no cluster answers.
     """
-    if ray.is_initialized():  # a caller's Ray stays up
-        yield None
-        return
-    says: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO}
-    if address is None:
+    if own:
         try:
-            started = ray.init(address="local", include_dashboard=False, **says)
-        except Exception as error:  # Ray raises Exception itself
-            reason = str(error).split(". ")[0]
-            raise UserError(f"Ray did not start on this machine ({reason}); try again, with --resume") from error
+            if own.error:
+                reason = str(own.error).split(". ")[0]
+                raise UserError(f"Ray did not start on this machine ({reason}); try again, with --resume") from own.error
+            yield own.session
+        finally:
+            own.stop()
+    elif address is None or ray.is_initialized():
+        yield None
     else:
         code = {"py_modules": CODE, "excludes": ["__pycache__"]}
         try:
             if address != "auto":  # Ray itself tries for minutes
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=5).close()
+            says: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO}
             started = ray.init(address=address, runtime_env=code, **says)
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).split(". ")[0]
             hint = "give auto or HOST:PORT; where the cluster wants a token, set RAY_AUTH_MODE=token"
             raise UserError(f"--address {address}: no Ray cluster answers there ({reason}); {hint}") from None
-    try:
-        yield getattr(started, "address_info", {}).get("session_dir")
-    finally:
-        ray.shutdown()
+        try:
+            yield getattr(started, "address_info", {}).get("session_dir")
+        finally:
+            ray.shutdown()
 
 
 @contextmanager

@@ -11,20 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ |= {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the rows are ours
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # so is the state that a resumed study starts from
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see cluster.interruptible
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would copy the project, and start each worker by uv
-}
-
 import ray
 from pyarrow import fs
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
+from ray.tune.execution import class_cache
 
 from bench import rows
 from bench.display import Board
@@ -37,6 +28,7 @@ from bench.selection import COLUMNS
 from bench.space import space_of
 from bench.study import Study
 from bench.training import final_metrics
+from bench.tuning import background
 from bench.tuning.cluster import connected, interruptible, logged
 from bench.tuning.journal import Journal
 from bench.tuning.planner import Job, Planner
@@ -44,6 +36,9 @@ from bench.tuning.schedulers import PerTask, make_scheduler
 from bench.tuning.trackers import trackers_of
 from bench.tuning.trainable import JOB, EpochTrainable
 from bench.view import View
+
+# Tune's variables for Lightning would keep its trials off the processes that Ray has ready.
+class_cache.DEFAULT_ENV_VARS.clear()
 
 MADE = ("scores", "gallery", "packed")
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
@@ -218,9 +213,10 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
     board = Board(store.path) if view.display else None
     trackers = trackers_of(view, store.path)
     log = store.path / RAY_LOG
+    own = background.start(view.verbose) if study.address is None else None
     with (
-        logged(log, view.verbose),
-        connected(study.address, view.verbose) as session,
+        logged(log, view.verbose, own),
+        connected(study.address, view.verbose, own) as session,
         scratch(store, study.storage) as folder,
     ):
         if not view.quiet:

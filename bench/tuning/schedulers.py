@@ -14,7 +14,6 @@ from ray.tune.schedulers import (
     PopulationBasedTraining,
     TrialScheduler,
 )
-from ray.tune.schedulers.pb2 import PB2
 
 from bench.space import Space, changeable
 from bench.tuning.trainable import JOB
@@ -45,6 +44,12 @@ def bounds(space: Space) -> dict[str, Any]:
     return {name: [d.low, d.high] for name, d in changeable(space).items() if isinstance(d, FloatDistribution)}
 
 
+def pb2(space: Space, interval: int) -> TrialScheduler:
+    from ray.tune.schedulers.pb2 import PB2  # it loads scikit-learn, for seconds
+
+    return PB2(perturbation_interval=interval, hyperparam_bounds=bounds(space), **GOAL)
+
+
 def make_scheduler(name: str, space: Space, epochs: int) -> TrialScheduler:
     """A scheduler for one task's trials."""
     interval = max(1, epochs // 5)  # PBT and PB2 change course about five times a run
@@ -59,11 +64,7 @@ def make_scheduler(name: str, space: Space, epochs: int) -> TrialScheduler:
             custom_explore_fn=lambda config: clip(config, space),
             **GOAL,
         ),
-        "pb2": lambda: PB2(
-            perturbation_interval=interval,
-            hyperparam_bounds=bounds(space),
-            **GOAL,
-        ),
+        "pb2": lambda: pb2(space, interval),
     }
     return made[name]()
 

@@ -1,0 +1,75 @@
+"""What train_tune.py does: a study from its choices to its summary."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from bench import dry_run
+from bench.prepare import default_name, prepare
+from bench.progress import short
+from bench.provenance import provenance
+from bench.results import JOURNAL, RAY_LOG, Store, read, read_rows
+from bench.space import check_scheduler, held_of
+from bench.study import Study
+from bench.view import View
+
+TITLES = {"val_auroc": "validation AUROC", "val_loss": "validation loss", "test_auroc": "test AUROC"}
+
+
+def run_study(study: Study, resume: bool, dry: bool, view: View) -> int:
+    """Runs a study, or what is left of it, or only says what it would cost; the exit status."""
+    ready = prepare(study)
+
+    for model in study.model:
+        held_of(study, model)
+        check_scheduler(study, model)
+    if dry:
+        there = Path(study.results_dir) / study.name / "trials.jsonl" if resume and study.name else None
+        dry_run.show(study, ready, read_rows(there) if there else [])
+        return 0
+    name = study.name or default_name(study, ready.tasks)
+    about = provenance(ready.dataset)
+    store = Store.resume(study, name) if resume else Store.create(study, about, name)
+    if not view.quiet:
+        print(f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}")
+        print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {ready.select_on}, {ready.device}")
+        if done := len(read_rows(store.path / "trials.jsonl")):
+            print(f"{done} runs are done already")
+
+    from bench.tuning import run  # Ray is only loaded for what can run
+
+    try:
+        planner = run.run(study, ready, store, ready.columns(study, about), view)
+    finally:
+        store.close()
+    status = summary(store.path, planner.stopped, planner.runs())
+    return 130 if planner.interrupted else status
+
+
+def summary(path: Path, stopped: str | None, runs: int) -> int:
+    """Says what won and what to do next; the exit status."""
+    trials = read(path).trials
+    failed = trials[trials["status"] == "error"] if len(trials) else trials
+    finals = trials[(trials["kind"] == "final") & (trials["status"] != "error")] if len(trials) else trials
+    tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
+    for (model, cls), group in finals.groupby(["model", "class"]) if len(finals) else []:
+        winner = group.iloc[0]
+        shown = short({name[7:]: winner[name] for name in tuned if not pd.isna(winner[name])})  # NaN: another model's
+        default = " (the model's default)" if winner["number"] == 0 else ""
+        print(f"\n{model}, {cls}: configuration {winner['number']}{default} won{': ' if shown else ''}{shown}")
+        for column, title in TITLES.items():
+            if column in group and group[column].notna().any():
+                spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
+                print(f"  {title}: {group[column].mean():.3f}{spread} over {len(group)} seed(s)")
+    for _, row in failed.iterrows():
+        print(f"failed: {row['trial']}: {row['error']}", file=sys.stderr)
+    if len(failed):
+        print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
+    if len(trials) < runs:
+        print(f"\n{stopped or 'stopped early'}: {runs - len(trials)} of {runs} runs are not done; go on with:")
+        print(f"  python train_tune.py --name {path.name} --results_dir {path.parent} --resume")
+    if (path / JOURNAL).exists():
+        print(f"\nthe searches in Optuna's dashboard: optuna-dashboard {path / JOURNAL}")
+    print(f"\nnext: python report.py {path}")
+    return 1 if len(failed) else 0
