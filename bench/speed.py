@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif given.report:
         rows = [overhead.report(given.report)]
     elif given.search:
-        rows = [overhead.search(seed) for seed in range(given.search)]
+        rows = [row for seed in range(given.search) for row in overhead.search(seed)]
     else:
         measures = (training, training_a_trial_a_core, scoring)
         rows = [measure(precision, given.rounds) for measure in measures for precision in models.base.PRECISIONS]

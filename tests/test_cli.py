@@ -222,3 +222,12 @@ def test_list(capsys) -> None:
     text = capsys.readouterr().out
     for name in ("w_skipganomaly", "digits", "asha", "tpe"):
         assert name in text
+
+
+def test_help_loads_nothing_heavy() -> None:
+    lines = [
+        "import sys, train_tune",
+        "train_tune.parser()",
+        "assert not {'torch', 'pandas', 'ray'} & sys.modules.keys()",
+    ]
+    subprocess.run([sys.executable, "-c", "; ".join(lines)], check=True, cwd=Path(train_tune.__file__).parent)

@@ -6,6 +6,7 @@ import io
 import pickle
 import socket
 import tarfile
+import tempfile
 import time
 import urllib.request
 from dataclasses import replace
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
+from torchvision.transforms import CenterCrop, Compose, Resize
 
 from bench.datasets import NAMES, SIZES, Dataset, _torchvision, folder, load
 from bench.datasets.folder import read_images
@@ -293,12 +295,14 @@ def test_folder_sizes(tmp_path):
     assert load(str(tmp_path), root=tmp_path, image_size=128).image_shape == (3, 128, 128)
 
 
-def test_folder_crops_the_centre(tmp_path):
-    image = Image.new("L", (64, 32), 0)
-    image.paste(200, (16, 0, 48, 32))
-    (tmp_path / "train").mkdir()
-    image.save(tmp_path / "train" / "a.png")
-    assert (load(str(tmp_path), root=tmp_path, image_size=32).train_images == 200).all()
+@given(width=st.integers(5, 90), height=st.integers(5, 90), size=st.sampled_from([16, 32, 64]))
+def test_folder_resizes_and_crops_as_torchvision_does(width, height, size):
+    pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as scratch:
+        Image.fromarray(pixels).save(file := Path(scratch) / "a.png")
+        found = folder._decode(file, size, 3)
+    expected = Compose([Resize(size), CenterCrop(size)])(Image.fromarray(pixels))
+    assert np.array_equal(found, np.asarray(expected).transpose(2, 0, 1))
 
 
 def pixel_of(tmp_path: Path, image: Image.Image, channels: int | None, name: str = "a.png", **options) -> list[int]:

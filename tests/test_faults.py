@@ -1,142 +1,22 @@
-"""Nothing is lost: processes killed at random, Ctrl-C, a full or read-only disk, a lost machine."""
+"""Nothing is lost: Ctrl-C, a dying process, a full or read-only disk, a lost machine."""
 
 import contextlib
-import os
-import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from commands import PATIENCE, ROOT, TINY, command, descendants, kill, running, size, wait_for
 
 from bench import results
 from bench.errors import UserError
 from bench.results import Store
 from bench.study import Study
-
-ROOT = Path(__file__).resolve().parents[1]
-TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
-PATIENCE = 300  # seconds that a command may take until the awaited happens
-KILLS = int(os.environ.get("KILLS", "3"))
-
-
-def command(folder: Path, *flags: str, script: str = "train_tune.py") -> subprocess.Popen:
-    """A study in a process of its own, in `folder`/study; what it prints goes to `folder`.log."""
-    arguments = [sys.executable, script, "--results_dir", str(folder), "--name", "study", *flags]
-    with folder.with_suffix(".log").open("a") as log:
-        return subprocess.Popen(arguments, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-
-
-def wait_for(what: Callable[[], object], process: subprocess.Popen | None = None) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < deadline, "waited in vain"
-        assert process is None or process.poll() is None, f"ended early with {process and process.returncode}"
-        time.sleep(0.1)
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """Process id -> command line of all processes below one."""
-    found: dict[int, str] = {}
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for process in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                found[process.pid] = " ".join(process.cmdline())
-    return found
-
-
-def running(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-def size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def strike(process: subprocess.Popen, victim: str) -> bool:
-    """Kills the driver, the node, its agent or a trial's process; False if there is none of that kind yet."""
-    below = descendants(process.pid)
-    names = {"node": "/raylet ", "agent": "ray::RuntimeEnvAgent", "trial": "Trainable"}
-    pids = [process.pid] if victim == "driver" else [pid for pid, line in below.items() if names[victim] in line]
-    for pid in pids[:1]:
-        kill(pid)
-    if victim != "trial" and pids:
-        process.wait(PATIENCE)
-        assert process.returncode != 0
-        wait_for(lambda: not [pid for pid in below if running(pid)])
-    return bool(pids)
-
-
-def comparable(found: results.Results) -> pd.DataFrame:
-    seconds = ["train_seconds", "score_seconds"]
-    return found.trials.drop(columns=seconds).sort_values("trial", ignore_index=True).sort_index(axis=1)
-
-
-SEARCHES = {
-    "random": ["--searcher", "random", "--trials", str(10 + 5 * KILLS)],
-    "tpe": ["--searcher", "tpe", "--trials", str(15 + KILLS), "--cpus_per_trial", "2"],  # one at a time
-}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("searcher", SEARCHES)
-def test_a_study_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, searcher: str) -> None:
-    if searcher != "random" and KILLS < 10:
-        pytest.skip("takes minutes: run it with KILLS=10 or more")
-    flags = [*TINY, *SEARCHES[searcher], "--scheduler", "fifo", "--epochs", "3", "--seeds", "2"]
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-    assert command(tmp_path / "whole", *flags).wait(PATIENCE) == 0
-
-    whole = results.read(tmp_path / "whole" / "study")
-    chance, struck, victims = random.Random(0), 0, list[str]()
-    moments = sorted(chance.sample(range(len(whole.epochs) * 3 // 4), KILLS))  # in rows, so however fast it runs
-    folder = tmp_path / "killed" / "study"
-    process, fresh = command(folder.parent, *flags), True
-    began = time.monotonic()
-    while struck < KILLS:
-        # while it starts, which takes it most of a minute, or while it trains
-        starting = fresh and chance.random() < 0.5
-        due = time.monotonic() + (chance.uniform(0.5, 25) if starting else PATIENCE)
-        rows = lines(folder / "epochs.jsonl") if starting else moments[struck]
-        wait_for(lambda due=due, rows=rows: time.monotonic() > due or lines(folder / "epochs.jsonl") > rows, process)
-        time.sleep(chance.uniform(0, 0.2))
-        fresh = False
-        if process.poll() is None:
-            victims = victims or chance.sample(["driver", "trial", "node", "agent"], 4)
-            struck += strike(process, victims[-1]) and bool(victims.pop())
-        if process.poll() is not None:
-            assert process.returncode != 0, f"done after {struck} kills"
-            process, fresh = command(folder.parent, *(["--resume"] if folder.exists() else flags)), True
-    status, log = process.wait(PATIENCE * 2), folder.parent.with_suffix(".log").read_text()
-    assert status == 0, log[-2000:]
-    starts = log.count("\nstudy ") + 1
-    print(f"\n{struck} kills survived, {starts} starts, {time.monotonic() - began:.0f} s")
-
-    killed = results.read(folder)
-    assert killed.trials.trial.is_unique
-    pd.testing.assert_frame_equal(comparable(whole), comparable(killed), check_exact=True)
-    for trial in whole.trials[whole.trials.kind == "final"].trial:
-        pd.testing.assert_frame_equal(whole.scores(trial), killed.scores(trial), check_exact=True)
-        assert whole.gallery(trial) == killed.gallery(trial) is not None
-    assert not list(folder.glob(".ray-*"))
 
 
 @pytest.mark.slow
@@ -153,6 +33,29 @@ def test_control_c(tmp_path: Path, times: int) -> None:
     assert "Traceback" not in log
     assert ("--name study" in log and "--resume" in log) == (times == 1), log
     wait_for(lambda: not descendants(process.pid))
+
+
+@pytest.mark.slow
+def test_an_end_while_ray_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Ctrl-C, and a mistake that is only found when the data are read."""
+
+    def starting(process: subprocess.Popen) -> dict[int, str]:
+        return {pid: line for pid, line in descendants(process.pid).items() if "gcs_server" in line}
+
+    process = command(tmp_path, *TINY)
+    wait_for(lambda: starting(process), process)
+    below = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    wait_for(lambda: not any(map(running, below)))
+    mistaken = command(tmp_path, "--dataset", "digits", "--abnormal_class", "ten")
+    wait_for(lambda: starting(mistaken), mistaken)
+    below = descendants(mistaken.pid)
+    assert mistaken.wait(60) == 2
+    wait_for(lambda: not any(map(running, below)))
+    interrupted, error = tmp_path.with_suffix(".log").read_text().splitlines()
+    assert interrupted == "interrupted"
+    assert error.startswith("error: --abnormal_class: there is no 'ten'")
 
 
 @pytest.mark.slow

@@ -19,7 +19,6 @@ import PIL
 from PIL import ExifTags, Image, ImageOps
 from rich.console import Console
 from rich.progress import track
-from torchvision.transforms.functional import center_crop, resize
 
 from bench.datasets import Dataset, smallest_size
 from bench.errors import UserError
@@ -131,7 +130,10 @@ def _inspect(path: Path) -> tuple[tuple[int, ...], bool]:
 
 
 def _decode(path: Path, size: int, channels: int) -> np.ndarray:
-    """uint8 (channels, size, size): the shorter side resized to `size`, then the centre, as torchvision does it."""
+    """uint8 (channels, size, size): the shorter side resized to `size`, then the centre.
+
+    The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes seconds to import.
+    """
     with Image.open(io.BytesIO(path.read_bytes())) as file:
         file.load()
         image = ImageOps.exif_transpose(file)
@@ -145,7 +147,10 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
         image = image.convert("RGB")
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (size, size):
-        image = center_crop(resize(image, [size]), [size, size])
+        width, height = (int(size * side / min(image.size)) for side in image.size)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        box = (left, top, left + size, top + size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR).crop(box)
     return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
 
 

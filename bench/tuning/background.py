@@ -6,22 +6,7 @@ import logging.handlers
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import Any, ClassVar
-
-ROOT = Path(__file__).resolve().parents[2]
-GPUS = Path("/proc/driver/nvidia/gpus")
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # it listens there only, as it does on Windows and macOS
-
-
-def ready_processes() -> dict[str, str]:
-    """Has Ray's processes, one a core, import what a trial needs before the first one comes, and wait for it."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        "RAY_preload_python_modules": "bench.tuning.trainable",
-        "RAY_num_workers_soft_limit": str(os.cpu_count()),  # else it ends those that wait when it plans a trial
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
 
 
 class Ray:
@@ -33,9 +18,8 @@ class Ray:
         self.verbose, self.session = verbose, ""
         self.error: Exception | None = None
         self.started, self.over = threading.Event(), threading.Event()
-        os.environ |= LOOPBACK | os.environ
-        if not (GPUS.is_dir() and any(GPUS.iterdir())):  # there are far fewer trials than cores where each has a GPU
-            os.environ |= ready_processes()
+        # It listens on this machine's loopback only, as it does on Windows and macOS.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         import ray
 
         logger = logging.getLogger("ray")

@@ -58,7 +58,9 @@ def connected(address: str | None, verbose: bool, own: background.Ray | None) ->
         try:
             if own.error:
                 reason = str(own.error).split(". ")[0]
-                raise UserError(f"Ray did not start on this machine ({reason}); try again, with --resume") from own.error
+                raise UserError(
+                    f"Ray did not start on this machine ({reason}); try again, with --resume"
+                ) from own.error
             yield own.session
         finally:
             own.stop()

@@ -15,7 +15,6 @@ import ray
 from pyarrow import fs
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
-from ray.tune.execution import class_cache
 
 from bench import rows
 from bench.display import Board
@@ -36,9 +35,6 @@ from bench.tuning.schedulers import PerTask, make_scheduler
 from bench.tuning.trackers import trackers_of
 from bench.tuning.trainable import JOB, EpochTrainable
 from bench.view import View
-
-# Tune's variables for Lightning would keep its trials off the processes that Ray has ready.
-class_cache.DEFAULT_ENV_VARS.clear()
 
 MADE = ("scores", "gallery", "packed")
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
