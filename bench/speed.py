@@ -41,6 +41,7 @@ from models.base import AnomalyModel
 from models.fused import Fused
 
 BATCH = 64  # images a step in released code
+Turn = tuple[Callable[[], Any], int]  # some work as a call, and its images
 
 
 def seconds(call: Callable[[], Any]) -> float:
@@ -59,8 +60,8 @@ def new_model(precision: str, device: str = "cpu") -> AnomalyModel:
     return models.create("w_skipganomaly", (3, 32, 32), device=device, precision=precision)
 
 
-def turns(precision: str | None) -> tuple[Callable[[], Any], int]:
-    """A turn of training as a call, `n_critic` steps, and its images; the plain loop where `precision` is None."""
+def training(precision: str | None) -> Turn:
+    """A turn of w_skipganomaly's training, `n_critic` steps; the plain loop where `precision` is None."""
     model = new_model(precision or "float32")
     steps = range(model.config.n_critic)
     images = np.random.default_rng(0).integers(0, 256, (BATCH * len(steps), 3, 32, 32), dtype=np.uint8)
@@ -76,30 +77,23 @@ def turns(precision: str | None) -> tuple[Callable[[], Any], int]:
     return plainly, len(images)
 
 
-def training(precision: str, rounds: int) -> dict[str, Any]:
-    """Images a second of w_skipganomaly's training, both ways in turns."""
-    (plainly, images), (ours, _) = turns(None), turns(precision)
-    taken = in_turns(plainly, ours, rounds)
-    return row("training", "images/s", *(images / t for t in taken), precision=precision, batch=BATCH)
-
-
-def on_one_core(precision: str, rounds: int) -> float:
-    """Images a second of training on one thread, for a process of its own."""
+def on_one_core(work: Callable[[str | None], Turn], precision: str, rounds: int) -> float:
+    """Images a second on one thread, for a process of its own."""
     torch.set_num_threads(1)
-    ours, images = turns(precision)
+    ours, images = work(precision)
     ours()
     return images * rounds / seconds(lambda: [ours() for _ in range(rounds)])
 
 
-def training_a_trial_a_core(precision: str, rounds: int) -> dict[str, Any]:
-    """As a study trains: the plain loop on all cores against as many of our trials at a time as there are cores."""
+def a_trial_a_core(what: str, work: Callable[[str | None], Turn], precision: str, rounds: int) -> dict[str, Any]:
+    """As a study does it: the plain loop on all cores against as many of our trials at a time as there are cores."""
     cores = os.cpu_count() or 1
-    plainly, images = turns(None)
+    plainly, images = work(None)
     plainly()
     plain = images / np.median([seconds(plainly) for _ in range(rounds)])
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-        ours = sum(pool.map(on_one_core, [precision] * cores, [rounds] * cores))
-    return row("training, a trial a core", "images/s", plain, ours, precision=precision, batch=BATCH)
+        ours = sum(pool.map(on_one_core, [work] * cores, [precision] * cores, [rounds] * cores))
+    return row(f"{what}, a trial a core", "images/s", plain, ours, precision=precision, batch=BATCH)
 
 
 def fused(together: int, precision: str, rounds: int, device: str) -> dict[str, Any]:
@@ -145,13 +139,22 @@ def table(name: str, epochs: int, together: int, **given: Any) -> dict[str, Any]
     return about | {"seconds": seconds, "mean_test_auroc": float(np.mean(aurocs))}
 
 
-def scoring(precision: str, rounds: int) -> dict[str, Any]:
-    """Images a second of w_skipganomaly's scoring."""
-    model = new_model(precision)
+def scoring(precision: str | None) -> Turn:
+    """The scoring of 1,024 images by w_skipganomaly; the plain loop where `precision` is None."""
+    model = new_model(precision or "float32")
     images = np.random.default_rng(0).integers(0, 256, (1024, 3, 32, 32), dtype=np.uint8)
-    plain, tensor = reference.plain_layers(new_model("float32")), torch.from_numpy(images)
-    taken = in_turns(lambda: reference.wgan_scores(plain, images, BATCH), lambda: model.score(tensor), rounds)
-    return row("scoring", "images/s", *(len(images) / t for t in taken), precision=precision, batch=BATCH)
+    if precision is not None:
+        tensor = torch.from_numpy(images)
+        return lambda: model.score(tensor), len(images)
+    plain = reference.plain_layers(model)
+    return lambda: reference.wgan_scores(plain, images, BATCH), len(images)
+
+
+def one_process(what: str, work: Callable[[str | None], Turn], precision: str, rounds: int) -> dict[str, Any]:
+    """Images a second on all cores, both ways in turns."""
+    (plainly, images), (ours, _) = work(None), work(precision)
+    taken = in_turns(plainly, ours, rounds)
+    return row(what, "images/s", *(images / t for t in taken), precision=precision, batch=BATCH)
 
 
 def scale(images: int) -> dict[str, Any]:
@@ -249,8 +252,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif given.search:
         rows = [row for seed in range(given.search) for row in overhead.search(seed)]
     else:
-        measures = (training, training_a_trial_a_core, scoring)
-        rows = [measure(precision, given.rounds) for measure in measures for precision in models.base.PRECISIONS]
+        rows = [
+            measure(what, work, precision, given.rounds)
+            for what, work in (("training", training), ("scoring", scoring))
+            for measure in (one_process, a_trial_a_core)
+            for precision in models.base.PRECISIONS
+        ]
     print(pd.DataFrame(rows).drop(columns="config", errors="ignore").to_markdown(index=False, floatfmt=".4g"))
     about = {"threads": torch.get_num_threads()} | machine()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,10 @@ def command(folder: Path, *flags: str, script: str = "train_tune.py") -> subproc
     """A study in a process of its own, in `folder`/study; what it prints goes to `folder`.log."""
     arguments = [sys.executable, script, "--results_dir", str(folder), "--name", "study", *flags]
     with folder.with_suffix(".log").open("a") as log:
-        return subprocess.Popen(arguments, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            arguments, cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (a shell's background ignores it)
+        )  # fmt: skip
 
 
 def wait_for(what: Callable[[], object], process: subprocess.Popen | None = None) -> None:

@@ -27,7 +27,7 @@ def test_control_c(tmp_path: Path, times: int) -> None:
     wait_for(lambda: rows.exists() and rows.stat().st_size, process)
     for _ in range(times):
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        time.sleep(0.1)
     assert process.wait(60) == 130
     log = tmp_path.with_suffix(".log").read_text()
     assert "Traceback" not in log
