@@ -165,17 +165,17 @@ class Together:
         start = time.perf_counter()
         found = self.fused.train_epoch([r.train_images for r in self.runs], [r.generator for r in self.runs])
         seconds = (time.perf_counter() - start) / len(self.runs)
-        outcomes: list[dict[str, Any] | FloatingPointError] = []
-        for run, losses in zip(self.runs, found, strict=True):
-            try:
-                if error := self.errors.get(run):
-                    raise error
-                if isinstance(losses, FloatingPointError):
-                    raise losses
-                outcomes.append(run.evaluate(losses, seconds))
-            except FloatingPointError as error:
-                outcomes.append(self.errors.setdefault(run, error))
-        return outcomes
+        return [self.outcome(run, losses, seconds) for run, losses in zip(self.runs, found, strict=True)]
+
+    def outcome(
+        self, run: Run, losses: dict[str, float] | FloatingPointError, seconds: float
+    ) -> dict[str, Any] | FloatingPointError:
+        try:
+            if isinstance(losses, FloatingPointError):
+                raise losses
+            return self.errors.get(run) or run.evaluate(losses, seconds)
+        except FloatingPointError as error:
+            return self.errors.setdefault(run, error)
 
 
 def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:

@@ -154,10 +154,13 @@ class AnomalyModel(ABC):
         return {name: total / counts[name] for name, total in sums.items()}
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of what a batch's images have (B, ...): a scalar, or (K,) where K models train as one."""
-        return (
-            values.mean() if self.together == 1 else values.reshape(-1, self.together, values[0].numel()).mean((0, 2))
-        )
+        """The mean of what a batch's images have (B, ...): a scalar, or (K,) where K models train as one.
+
+        So a loss made of means goes backward by its sum, and no model's gradient knows of another's.
+        """
+        if self.together == 1:
+            return values.mean()
+        return values.reshape(-1, self.together, values[0].numel()).mean((0, 2))
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "float32")

@@ -433,6 +433,7 @@ def test_what_tuning_did(tmp_path):
         assert set(shares) == {"lr", "w_con", "act"}
         assert max(shares, key=shares.get) == "lr"
         assert math.isclose(sum(shares.values()), 1)
+        assert tuning.importance(varied, gain * 0) == {}, "configurations that score alike tell nothing"
     drawings = [*tuning.parallel_coordinates(trials), *tuning.importances(trials)]
     assert [d.name for d in drawings] == ["parallel_w_skipganomaly", "parallel_pca", "importances"]
     assert drawings == [*tuning.parallel_coordinates(trials), *tuning.importances(trials)]

@@ -1,5 +1,6 @@
 """What tuning did: what it gained, what early stopping saved, which hyperparameters mattered."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -196,6 +197,11 @@ def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
         optuna.create_trial(params=params, distributions=space, value=value)
         for params, value in zip(varied.to_dict("records"), gain, strict=True)
     )
-    shares = optuna.importance.PedAnovaImportanceEvaluator().evaluate(study, params=list(space))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Target and region quantiles")
+        try:
+            shares = optuna.importance.PedAnovaImportanceEvaluator().evaluate(study, params=list(space))
+        except UserWarning:  # the configurations score alike, and tell nothing
+            return {}
     total = sum(shares.values())
     return {name: share / total for name, share in shares.items()} if total > 0 else {}
