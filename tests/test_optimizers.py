@@ -47,12 +47,12 @@ def test_steps_are_those_of_torch(name: str) -> None:
 
 @pytest.mark.parametrize("model", ["w_skipganomaly", "f_anogan"])
 def test_training_loads_no_compiler(model: str) -> None:
-    """Nor torchvision, which loads it: seconds in every process."""
+    """Nor torchvision, which loads it, nor Ray and Optuna: seconds in every process."""
     lines = [
         "import sys, torch, train, models",
         f"model = models.create('{model}', (1, 16, 16), ngf=4, ndf=4, nz=4, batch_size=4)",
         "images = torch.zeros((8, 1, 16, 16), dtype=torch.uint8)",
         "model.train_epoch(images, torch.Generator()), model.score(images)",
-        "assert not {'torch._dynamo', 'torchvision'} & sys.modules.keys()",
+        "assert not {'torch._dynamo', 'torchvision', 'ray', 'optuna'} & sys.modules.keys()",
     ]
     subprocess.run([sys.executable, "-c", "; ".join(lines)], check=True, cwd=Path(__file__).parents[1])
