@@ -132,11 +132,13 @@ class Planner(Searcher):
 
     def together_with(self, job: Job) -> list[Job]:
         """Takes other final runs off their queues that can train as one with this one; it comes first."""
-        config = models.get(job.model).Config.make(job.config)
-        batches = {cls: count // config.batch_size for cls, count in self.images.items()}
         found = [job]
-        if job.kind != "final" or not models.get(job.model).fuses(config):
+        if self.study.fuse == 1 or job.kind != "final":
             return found
+        config = models.get(job.model).Config.make(job.config)
+        if not models.get(job.model).fuses(config):
+            return found
+        batches = {cls: count // config.batch_size for cls, count in self.images.items()}
         for group in self.groups:
             if group.model == job.model and group.asked == group.trials and not group.queue:
                 self.fill(group)
