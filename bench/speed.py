@@ -2,8 +2,7 @@
 
 examples:
   python -m bench.speed                                        # training and scoring of w_skipganomaly
-  python -m bench.speed --fused 5                              # five models as one, against one after the other
-  python -m bench.speed --table cifar10 --epochs 15 --fused 10 --precision bfloat16  # all classes of a data set
+  python -m bench.speed --table cifar10 --epochs 15 --precision bfloat16  # all classes of a data set
   python -m bench.speed --latent MODEL.safetensors DIR         # AnoGAN's search on the images of a folder
   python -m bench.speed --study 100                            # a study's wall time against its training time
   python -m bench.speed --study 1000 --epochs 1 --limit_train 100    # many short trials
@@ -36,9 +35,8 @@ from bench.datasets.folder import read_images
 from bench.errors import Parser, UserError, run_main
 from bench.prepare import prepare
 from bench.provenance import machine
-from bench.training import Run, Together, final_metrics
+from bench.training import Run, final_metrics, train
 from models.base import AnomalyModel
-from models.fused import Fused
 
 BATCH = 64  # images a step in released code
 Turn = tuple[Callable[[], Any], int]  # some work as a call, and its images
@@ -96,45 +94,23 @@ def a_trial_a_core(what: str, work: Callable[[str | None], Turn], precision: str
     return row(f"{what}, a trial a core", "images/s", plain, ours, precision=precision, batch=BATCH)
 
 
-def fused(together: int, precision: str, rounds: int, device: str) -> dict[str, Any]:
-    """Images a second of several models' training, `plain`: one after the other, `ours`: as one."""
-    alone, joined = ([new_model(precision, device) for _ in range(together)] for _ in range(2))
-    images = torch.randint(0, 256, (BATCH * alone[0].config.n_critic, 3, 32, 32), dtype=torch.uint8, device=device)
-    rngs, whole = [torch.Generator().manual_seed(k) for k in range(together)], Fused(joined)
-
-    def one_by_one() -> None:
-        for model, rng in zip(alone, rngs, strict=True):
-            model.train_epoch(images, rng)
-
-    taken = in_turns(one_by_one, lambda: whole.train_epoch([images] * together, rngs), rounds)
-    about: dict[str, Any] = {"precision": precision, "batch": BATCH, "models": together, "device": device}
-    return row("training, fused", "images/s", *(together * len(images) / t for t in taken), **about)
-
-
-def table(name: str, epochs: int, together: int, **given: Any) -> dict[str, Any]:
+def table(name: str, epochs: int, **given: Any) -> dict[str, Any]:
     """Seconds of w_skipganomaly's training, and of scoring its validation and test images each epoch, a data set's
-    every class abnormal in turn, so many classes as one."""
+    every class abnormal in turn."""
     study = study_from({"dataset": name, "abnormal_class": ("all",), "epochs": epochs} | given)
     ready = prepare(study)
     config = dataclasses.asdict(models.get("w_skipganomaly").Config())
-    left, aurocs, seconds = list(ready.splits.values()), [], 0.0
-    while left:
-        group, left = left[:together], left[together:]
-        start = time.perf_counter()
-        runs = [
-            Run(
-                "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1, select_on=ready.select_on,
-                device=ready.device, precision=study.precision, final=True,
-            )
-            for split in group
-        ]  # fmt: skip
-        trained = Together(runs)
-        for epoch in range(epochs):
-            trained.step()
-            print(f"{len(left)} classes left, epoch {epoch + 1}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-        seconds += time.perf_counter() - start
-        aurocs += [final_metrics(run.test_scores())["test_auroc"] for run in runs]
-    about = {"what": "a table", "dataset": name, "classes": len(ready.splits), "epochs": epochs, "fused": together}
+    aurocs, start = [], time.perf_counter()
+    for cls, split in ready.splits.items():
+        run = Run(
+            "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1, select_on=ready.select_on,
+            device=ready.device, precision=study.precision, final=True,
+        )  # fmt: skip
+        for record in train(run, epochs):
+            print(f"{cls}, epoch {record['epoch']}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        aurocs.append(final_metrics(run.test_scores())["test_auroc"])
+    seconds = time.perf_counter() - start
+    about = {"what": "a table", "dataset": name, "classes": len(ready.splits), "epochs": epochs}
     about |= {"images": len(ready.splits[ready.tasks[0].cls].train), "device": ready.device} | given
     return about | {"seconds": seconds, "mean_test_auroc": float(np.mean(aurocs))}
 
@@ -215,9 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--study", type=int, metavar="TRIALS", help="time a study of so many trials")
     parser.add_argument("--epochs", type=int, default=5, metavar="N", help="of --study and --table (default: 5)")
     parser.add_argument("--limit_train", type=int, metavar="N", help="its training images (default: 1000; table: all)")
-    parser.add_argument("--fused", type=int, metavar="K", help="train so many models as one")
     parser.add_argument("--table", metavar="NAME|DIR", help="a data set whose every class is trained once")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of --fused and --table")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of --table")
     parser.add_argument("--precision", default="float32", choices=tuple(models.base.PRECISIONS), help="of --table")
     parser.add_argument("--report", type=int, metavar="TRIALS", help="time report.py on so many trials")
     parser.add_argument("--search", type=int, metavar="SEEDS", help="epochs to a grid's best, under so many seeds")
@@ -240,9 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         about = {"precision": given.precision, "device": given.device}
         if given.limit_train:
             about["limit_train"] = given.limit_train
-        rows = [table(given.table, given.epochs, given.fused or 1, **about)]
-    elif given.fused:
-        rows = [fused(given.fused, precision, given.rounds, given.device) for precision in models.base.PRECISIONS]
+        rows = [table(given.table, given.epochs, **about)]
     elif given.study:
         rows = [overhead.study(given.study, given.limit_train or 1000, given.epochs)]
     elif given.scale:

@@ -123,12 +123,6 @@ class Study:
         "one configuration a class, or one for all, judged by its mean over the classes",
         choices=("class", "mean"),
     )
-    fuse: int = option(
-        1,
-        "tuning",
-        "train up to so many final runs of one configuration as one computation: seeds, and classes of as many batches "
-        "(made for GPUs, not yet measured on one; on a CPU it gains nothing)",
-    )
     time_budget: str | None = option(None, "tuning", "start no more trials after this time: 90s, 30m, 2h, 1d")
     gpus_per_trial: float | None = option(
         None, "tuning", "GPU share of a trial: 0.25 runs four on one GPU (default: 1 where there is a GPU)"

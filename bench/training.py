@@ -1,7 +1,7 @@
 """Training and evaluating one model under one protocol, an epoch at a time."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from bench.protocols import Labelled, Protocol, Split
 from bench.pseudo import pseudo_anomalies
 from bench.selection import improves, objective, visible
 from bench.study import Study
-from models.fused import Fused
 
 SHOWN = 4  # normal and abnormal validation images each that --display shows
 
@@ -65,10 +64,6 @@ class Run:
         """Trains one epoch and evaluates it: a flat record."""
         start = time.perf_counter()
         losses = self.model.train_epoch(self.train_images, self.generator)
-        return self.evaluate(losses, time.perf_counter() - start)
-
-    def evaluate(self, losses: dict[str, float], train_seconds: float) -> dict[str, Any]:
-        """Ends an epoch that was trained in so many seconds: its record."""
         trained = time.perf_counter()
         self.epoch += 1
         record: dict[str, Any] = {"epoch": self.epoch}
@@ -81,7 +76,7 @@ class Run:
             record["test_auroc"] = metrics.auroc(self.split.test.labels, self.model.combine(parts).numpy())
         by_test = self.protocol.selection == "test"
         record["objective"] = record["test_auroc"] if by_test else objective(visible(record), self.select_on)
-        record |= {"train_seconds": train_seconds, "score_seconds": time.perf_counter() - trained}
+        record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
         if improves(record["objective"], self.best.get("objective"), self.select_on):
             self.best, self.best_parts = record, parts
             self.best_state = trained_state(self.model) if self.final else {}
@@ -151,31 +146,6 @@ class Run:
             setattr(self, name, checkpoint[name])
         self.generator.set_state(checkpoint["generator"])
         torch.set_rng_state(checkpoint["torch"])
-
-
-class Together:
-    """Runs of one configuration, with as many batches each, whose models train as one."""
-
-    def __init__(self, runs: Sequence[Run]):
-        self.runs, self.fused = runs, Fused([run.model for run in runs])
-        self.errors: dict[Run, FloatingPointError] = {}  # of runs that broke down
-
-    def step(self) -> list[dict[str, Any] | FloatingPointError]:
-        """Each run's record of its next epoch, with its share of the time; the error of one that broke down, ever."""
-        start = time.perf_counter()
-        found = self.fused.train_epoch([r.train_images for r in self.runs], [r.generator for r in self.runs])
-        seconds = (time.perf_counter() - start) / len(self.runs)
-        return [self.outcome(run, losses, seconds) for run, losses in zip(self.runs, found, strict=True)]
-
-    def outcome(
-        self, run: Run, losses: dict[str, float] | FloatingPointError, seconds: float
-    ) -> dict[str, Any] | FloatingPointError:
-        try:
-            if isinstance(losses, FloatingPointError):
-                raise losses
-            return self.errors.get(run) or run.evaluate(losses, seconds)
-        except FloatingPointError as error:
-            return self.errors.setdefault(run, error)
 
 
 def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # names alone are had without loading torch
     from models.base import AnomalyModel
 
-_SHARED = {"__init__", "base", "networks", "losses", "optimizers", "draws", "fitted", "fused", "wgan"}
+_SHARED = {"__init__", "base", "networks", "losses", "optimizers", "fitted", "wgan"}
 NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in _SHARED)
 
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from models import base
-from models.draws import Draws
 from models.losses import per_image
 from models.wgan import WGAN
 
@@ -55,8 +54,8 @@ class Model(WGAN):
         super().build()
         self.generator.register_buffer("starts", torch.randn(self.config.starts, self.config.nz).to(self.device))
 
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
-        return self.gan_step(x, draws)
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        return self.gan_step(x, rng)
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         _, residual, feature = self.search(x)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from models import base
-from models.draws import Draws
 from models.losses import per_image
 from models.networks import Generator, Pyramid
 from models.optimizers import Adam
@@ -33,10 +33,10 @@ class Model(base.AnomalyModel):
         self.networks = nn.ModuleDict({"autoencoder": self.autoencoder})
         self.optimizers = {"autoencoder": Adam(self.autoencoder, c.lr, c.beta1, c.beta2)}
 
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
-        loss = self.mean((self.reconstruct(x) - x).square())
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        loss = (self.reconstruct(x) - x).square().mean()
         self.optimizers["autoencoder"].zero_grad()
-        loss.sum().backward()
+        loss.backward()
         self.optimizers["autoencoder"].step()
         return {"reconstruction": loss}
 

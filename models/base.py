@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -13,7 +13,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from models.draws import Draws
 from models.optimizers import Optimizer
 
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
@@ -77,7 +76,6 @@ class AnomalyModel(ABC):
         self.check_shape(image_shape)
         self.image_shape, self.config = image_shape, config
         self.device, self.precision = torch.device(device), precision
-        self.together = 1  # models that train as one, see fused.py
         self.networks: nn.ModuleDict = nn.ModuleDict()
         self.optimizers: dict[str, Optimizer] = {}
         self.steps = 0  # training steps taken so far
@@ -98,8 +96,8 @@ class AnomalyModel(ABC):
         """Makes the networks (on `self.device`) and optimisers."""
 
     @abstractmethod
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """One step on a float batch in [-1, 1]; gives its losses, each a `mean`, still on the device."""
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        """One step on a float batch in [-1, 1]; gives its losses, still on the device."""
 
     @abstractmethod
     def parts(self, x: Tensor) -> dict[str, Tensor]:
@@ -108,11 +106,6 @@ class AnomalyModel(ABC):
     @abstractmethod
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
         """The anomaly score float32 (B,) from its parts: higher is more anomalous."""
-
-    @classmethod
-    def fuses(cls, config: Any) -> bool:
-        """Whether models of this configuration can train as one: no step may depend on a loss's value."""
-        return True
 
     def reconstruct(self, x: Tensor) -> Tensor | None:
         """The model's own version of a float batch in [-1, 1]; None if it makes none."""
@@ -135,32 +128,22 @@ class AnomalyModel(ABC):
         A last batch smaller than the others is left out. Raises FloatingPointError when a loss is not finite.
         """
         self.check(images)
-        stream = self.device_generator(generator)
-        means = self.train_batches(self.batches(images, generator), Draws([stream]))
-        return finite({name: float(mean) for name, mean in means.items()}, self.steps)
-
-    def train_batches(self, batches: Iterable[Tensor], draws: Draws) -> dict[str, Tensor]:
-        """One step on each batch; gives the mean of each loss."""
+        rng = self.device_generator(generator)
         self.networks.train()
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
-        for x in batches:
+        for x in self.batches(images, generator):
             with self.autocast():
-                losses = self.train_step(x, draws)
+                losses = self.train_step(x, rng)
             self.steps += 1
             for name, loss in losses.items():  # summed on the device: nothing waits for it inside an epoch
                 sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()
                 counts[name] = counts.get(name, 0) + 1
-        return {name: total / counts[name] for name, total in sums.items()}
-
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean of what a batch's images have (B, ...): a scalar, or (K,) where K models train as one.
-
-        So a loss made of means goes backward by its sum, and no model's gradient knows of another's.
-        """
-        if self.together == 1:
-            return values.mean()
-        return values.reshape(-1, self.together, values[0].numel()).mean((0, 2))
+        means = {name: float(total / counts[name]) for name, total in sums.items()}
+        for name, mean in means.items():
+            if not math.isfinite(mean):
+                raise FloatingPointError(f"the loss '{name}' became {mean} (step {self.steps})")
+        return means
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "float32")
@@ -246,11 +229,3 @@ class AnomalyModel(ABC):
         for name, state in checkpoint["optimizers"].items():
             self.optimizers[name].restore(state)
         self.steps = checkpoint["steps"]
-
-
-def finite(means: dict[str, float], steps: int) -> dict[str, float]:
-    """The losses as they are; FloatingPointError where one is not finite."""
-    for name, mean in means.items():
-        if not math.isfinite(mean):
-            raise FloatingPointError(f"the loss '{name}' became {mean} (step {steps})")
-    return means

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from models import base
-from models.draws import Draws
 from models.losses import cross_entropy, per_image
 from models.networks import Generator, Pyramid, init_weights
 from models.optimizers import Adam
@@ -68,24 +67,24 @@ class Model(base.AnomalyModel):
             "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
         }
 
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
-        z = draws.normal(len(x), self.config.nz)
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        z = torch.randn(len(x), self.config.nz, generator=rng, device=rng.device)
         fake, encoded = self.generator(z), self.encoder(x)
 
         real_logit, _ = self.discriminator(x, encoded.detach())
         fake_logit, _ = self.discriminator(fake.detach(), z)
-        discriminator_loss = self.mean(cross_entropy(real_logit, 1))
-        discriminator_loss = discriminator_loss + self.mean(cross_entropy(fake_logit, 0))
+        discriminator_loss = cross_entropy(real_logit, 1).mean()
+        discriminator_loss = discriminator_loss + cross_entropy(fake_logit, 0).mean()
         self.optimizers["discriminator"].zero_grad()
-        discriminator_loss.sum().backward()
+        discriminator_loss.backward()
         self.optimizers["discriminator"].step()
 
         # Both players swap the labels: the encoder wants to be taken for the generator and the other way round.
         self.discriminator.requires_grad_(False)
-        encoder_loss = self.mean(cross_entropy(self.discriminator(x, encoded)[0], 0))
-        generator_loss = self.mean(cross_entropy(self.discriminator(fake, z)[0], 1))
+        encoder_loss = cross_entropy(self.discriminator(x, encoded)[0], 0).mean()
+        generator_loss = cross_entropy(self.discriminator(fake, z)[0], 1).mean()
         self.optimizers["generators"].zero_grad()
-        (encoder_loss + generator_loss).sum().backward()
+        (encoder_loss + generator_loss).backward()
         self.optimizers["generators"].step()
         self.discriminator.requires_grad_(True)
         return {"discriminator": discriminator_loss, "encoder": encoder_loss, "generator": generator_loss}

@@ -8,10 +8,10 @@ AnoGAN's, so that the two differ in how they find the latent alone (the original
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from models import base
-from models.draws import Draws
 from models.losses import per_image
 from models.networks import Pyramid
 from models.optimizers import RMSprop
@@ -46,13 +46,13 @@ class Model(WGAN):
         self.networks["encoder"] = self.encoder
         self.optimizers["encoder"] = RMSprop(self.encoder, c.lr_encoder, alpha=0.9)
 
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
-        losses = self.gan_step(x, draws) if self.steps < self.config.gan_steps else {}
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        losses = self.gan_step(x, rng) if self.steps < self.config.gan_steps else {}
         reconstruction, feature = self.distances(x)
-        encoder_loss = self.mean(reconstruction + self.config.kappa * feature)
+        encoder_loss = (reconstruction + self.config.kappa * feature).mean()
         self.optimizers["encoder"].zero_grad()
         # Only into the encoder: the generator and the critic are passed through, not changed.
-        encoder_loss.sum().backward(inputs=list(self.encoder.parameters()))
+        encoder_loss.backward(inputs=list(self.encoder.parameters()))
         self.optimizers["encoder"].step()
         return losses | {"encoder": encoder_loss}
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from models.base import AnomalyModel
-from models.draws import Draws
 
 
 class FittedModel(AnomalyModel):
@@ -33,11 +32,7 @@ class FittedModel(AnomalyModel):
     def build(self) -> None:
         pass
 
-    @classmethod
-    def fuses(cls, config: Any) -> bool:
-        return False
-
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         raise NotImplementedError("fitted in one piece")
 
     def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:

@@ -6,13 +6,11 @@ field here; the defaults are the paper's, PUBLISHED turns to the code's.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models import base
-from models.draws import Draws
 from models.losses import cross_entropy, per_image
 from models.networks import Decoder, Encoder, init_weights
 from models.optimizers import Adam
@@ -54,10 +52,6 @@ class Model(base.AnomalyModel):
     Config = Config
     PUBLISHED = {"feature_matching": False, "restart_discriminator": True, "score_squared": True}
 
-    @classmethod
-    def fuses(cls, config: Any) -> bool:
-        return not config.restart_discriminator
-
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         self.encoder = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
@@ -77,27 +71,27 @@ class Model(base.AnomalyModel):
         fake = self.decoder(latent)
         return fake.float(), latent.float().flatten(1), self.encoder2(fake).float().flatten(1)
 
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         c = self.config
         fake, latent_in, latent_out = self.generate(x)
 
-        real_loss = self.mean(cross_entropy(self.discriminator(x)[0], 1))
-        fake_loss = self.mean(cross_entropy(self.discriminator(fake.detach())[0], 0))
+        real_loss = cross_entropy(self.discriminator(x)[0], 1).mean()
+        fake_loss = cross_entropy(self.discriminator(fake.detach())[0], 0).mean()
         discriminator_loss = real_loss + fake_loss
         self.optimizers["discriminator"].zero_grad()
-        discriminator_loss.sum().backward()
+        discriminator_loss.backward()
         self.optimizers["discriminator"].step()
 
         self.discriminator.requires_grad_(False)
         logit, features = self.discriminator(fake)
         if c.feature_matching:
-            adversarial = self.mean((features - self.discriminator(x)[1]).square())
+            adversarial = (features - self.discriminator(x)[1]).square().mean()
         else:
-            adversarial = self.mean(cross_entropy(logit, 1))
-        contextual = self.mean((fake - x).abs())
-        latent = self.mean((latent_in - latent_out).square())
+            adversarial = cross_entropy(logit, 1).mean()
+        contextual = (fake - x).abs().mean()
+        latent = (latent_in - latent_out).square().mean()
         self.optimizers["generator"].zero_grad()
-        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).sum().backward()
+        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
         self.optimizers["generator"].step()
         self.discriminator.requires_grad_(True)
         if c.restart_discriminator and torch.minimum(real_loss, fake_loss) < 1e-5:

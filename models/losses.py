@@ -6,16 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from models.draws import Draws
 
-
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, draws: Draws) -> Tensor:
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
     """(|grad D(x^)| - 1)^2 of each image, (B,): the term whose mean is the penalty (arXiv:1704.00028, eq. 3).
 
     x^ lies uniformly between real and fake images (B, C, H, W). `critic` gives one score an image; what it gives is
     summed, which leaves each image its own gradient.
     """
-    epsilon = draws.uniform(len(real), 1, 1, 1)
+    epsilon = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device)
     between = torch.lerp(fake, real, epsilon).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square()

@@ -4,12 +4,11 @@ The released code takes the generator's step before the discriminator's, on one 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from models import base
-from models.draws import Draws
 from models.losses import cross_entropy, per_image
 from models.networks import Encoder, UNet, init_weights
 from models.optimizers import Adam
@@ -56,10 +55,6 @@ class Model(base.AnomalyModel):
     # The released code lets both terms reach the generator: only the restart differs.
     PUBLISHED = {"restart_discriminator": True}
 
-    @classmethod
-    def fuses(cls, config: Any) -> bool:
-        return not config.restart_discriminator
-
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
@@ -70,26 +65,26 @@ class Model(base.AnomalyModel):
             "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
         }
 
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         c = self.config
         fake = self.generator(x).float()
 
         self.discriminator.requires_grad_(False)
         _, real_features = self.discriminator(x)
         logit, features = self.discriminator(fake)
-        adversarial = self.mean(cross_entropy(logit if c.adversarial_gradient else logit.detach(), 1))
-        latent = self.mean(((features if c.latent_gradient else features.detach()) - real_features).square())
-        contextual = self.mean((fake - x).abs())
+        adversarial = cross_entropy(logit if c.adversarial_gradient else logit.detach(), 1).mean()
+        latent = ((features if c.latent_gradient else features.detach()) - real_features).square().mean()
+        contextual = (fake - x).abs().mean()
         self.optimizers["generator"].zero_grad()
-        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).sum().backward()
+        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
         self.optimizers["generator"].step()
         self.discriminator.requires_grad_(True)
 
-        real_loss = self.mean(cross_entropy(self.discriminator(x)[0], 1))
-        fake_loss = self.mean(cross_entropy(self.discriminator(fake.detach())[0], 0))
+        real_loss = cross_entropy(self.discriminator(x)[0], 1).mean()
+        fake_loss = cross_entropy(self.discriminator(fake.detach())[0], 0).mean()
         discriminator_loss = real_loss + fake_loss
         self.optimizers["discriminator"].zero_grad()
-        discriminator_loss.sum().backward()
+        discriminator_loss.backward()
         self.optimizers["discriminator"].step()
         if c.restart_discriminator and discriminator_loss < 1e-5:
             init_weights(self.discriminator)

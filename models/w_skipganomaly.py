@@ -7,13 +7,11 @@ is a field here, off by default, and PUBLISHED turns them on.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models import base
-from models.draws import Draws
 from models.losses import gradient_penalty, per_image
 from models.networks import Encoder, UNet, init_weights
 from models.optimizers import Adam
@@ -52,10 +50,6 @@ class Model(base.AnomalyModel):
         "penalise_sum": True,
     }
 
-    @classmethod
-    def fuses(cls, config: Any) -> bool:
-        return not config.restart_critic
-
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
@@ -69,7 +63,7 @@ class Model(base.AnomalyModel):
     def features(self, x: Tensor) -> Tensor:
         return self.critic(x).float().flatten(1)  # (B, K)
 
-    def train_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         c = self.config
         # The critic's step needs no graph through the generator, so the generator gets one only where it steps itself.
         generator_steps = self.steps % c.n_critic == 0
@@ -78,10 +72,10 @@ class Model(base.AnomalyModel):
 
         real_features, fake_features = self.features(torch.cat([x, fake.detach()])).chunk(2)
         penalised = (lambda y: self.features(y).sum(1)) if c.penalise_sum else (lambda y: self.features(y).mean(1))
-        penalty = self.mean(gradient_penalty(penalised, x, fake.detach(), draws))
-        critic_loss = self.mean(fake_features - real_features) + c.w_gp * penalty
+        penalty = gradient_penalty(penalised, x, fake.detach(), rng).mean()
+        critic_loss = (fake_features - real_features).mean() + c.w_gp * penalty
         self.optimizers["critic"].zero_grad()
-        critic_loss.sum().backward()
+        critic_loss.backward()
         self.optimizers["critic"].step()
         losses = {"critic": critic_loss, "penalty": penalty}
         if c.restart_critic and critic_loss < 1e-5:
@@ -92,11 +86,11 @@ class Model(base.AnomalyModel):
         self.critic.requires_grad_(False)
         seen = self.features(fake)
         real_features = self.features(x)
-        adversarial = -self.mean(seen if c.adversarial_gradient else seen.detach())
-        latent = self.mean(((seen if c.latent_gradient else seen.detach()) - real_features).square())
-        contextual = self.mean((fake - x).abs())
+        adversarial = -(seen if c.adversarial_gradient else seen.detach()).mean()
+        latent = ((seen if c.latent_gradient else seen.detach()) - real_features).square().mean()
+        contextual = (fake - x).abs().mean()
         self.optimizers["generator"].zero_grad()
-        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).sum().backward()
+        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
         self.optimizers["generator"].step()
         self.critic.requires_grad_(True)
         return losses | {"adversarial": adversarial, "contextual": contextual, "latent": latent}

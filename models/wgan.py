@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from models import base
-from models.draws import Draws
 from models.losses import gradient_penalty
 from models.networks import Generator, Pyramid
 from models.optimizers import Adam
@@ -26,26 +25,26 @@ class WGAN(base.AnomalyModel):
             "critic": Adam(self.critic, c.lr, c.beta1, c.beta2),
         }
 
-    def gan_step(self, x: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """A critic's step, and every `n_critic` steps one of the generator (algorithm 1); gives the losses."""
         c = self.config
         generator_steps = self.steps % c.n_critic == 0
-        z = draws.normal(len(x), c.nz)
+        z = torch.randn(len(x), c.nz, generator=rng, device=rng.device)
         with torch.set_grad_enabled(generator_steps):
             fake = self.generator(z).float()
 
         real_score, fake_score = self.critic(torch.cat([x, fake.detach()])).float().chunk(2)
-        penalty = self.mean(gradient_penalty(self.critic, x, fake.detach(), draws))
-        critic_loss = self.mean(fake_score - real_score) + c.w_gp * penalty
+        penalty = gradient_penalty(self.critic, x, fake.detach(), rng).mean()
+        critic_loss = (fake_score - real_score).mean() + c.w_gp * penalty
         self.optimizers["critic"].zero_grad()
-        critic_loss.sum().backward()
+        critic_loss.backward()
         self.optimizers["critic"].step()
         losses = {"critic": critic_loss, "penalty": penalty}
         if not generator_steps:
             return losses
 
-        generator_loss = -self.mean(self.critic(fake).float())
+        generator_loss = -self.critic(fake).float().mean()
         self.optimizers["generator"].zero_grad()
-        generator_loss.sum().backward(inputs=list(self.generator.parameters()))
+        generator_loss.backward(inputs=list(self.generator.parameters()))
         self.optimizers["generator"].step()
         return losses | {"generator": generator_loss}

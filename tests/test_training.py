@@ -13,7 +13,7 @@ from bench import datasets, metrics
 from bench.audit import audit, steps
 from bench.protocols import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Split, Task, make_split
 from bench.study import SELECT_ON
-from bench.training import Run, Together, final_metrics, train
+from bench.training import Run, final_metrics, train
 from models.fitted import FittedModel
 
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
@@ -72,22 +72,6 @@ def test_published_chooses_on_the_test_images(digits: datasets.Dataset) -> None:
     records = list(train(run, 3))
     assert all(record["objective"] == record["test_auroc"] for record in records)
     assert run.best["test_auroc"] == max(record["test_auroc"] for record in records)
-
-
-def test_a_run_that_breaks_down_leaves_those_it_trains_with_alone(split: Split) -> None:
-    runs, alone = [make_run(split) for _ in range(3)], make_run(split)
-    together = Together(runs)
-    together.step()
-    for parameter in runs[1].model.networks.parameters():
-        parameter.data.fill_(torch.nan)
-    for _ in range(2):
-        records = together.step()
-    expected = list(train(alone, 3))[-1]
-    assert isinstance(records[1], FloatingPointError)
-    assert (runs[0].epoch, runs[1].epoch, runs[2].epoch) == (3, 1, 3)
-    for record in (records[0], records[2]):
-        assert record["val_auroc"] == pytest.approx(expected["val_auroc"], abs=0.02)
-        assert record["val_loss"] == pytest.approx(expected["val_loss"], rel=0.01)
 
 
 def test_checkpoint_continues_to_the_bit(split: Split, tmp_path) -> None:

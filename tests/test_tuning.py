@@ -207,34 +207,6 @@ def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
     assert tuning.groupby("number").config_lr.nunique().eq(1).all()
 
 
-def test_final_runs_trained_as_one_come_out_as_they_do_alone(study) -> None:
-    flags = [
-        "--abnormal_class",
-        "3",
-        "5",
-        "--trials",
-        "0",
-        "--epochs",
-        "2",
-        "--seeds",
-        "2",
-        "--select_on",
-        "last_epoch",
-    ]
-    (_, alone), (status, fused) = study(*flags, name="alone"), study(*flags, "--fuse", "3", name="fused")
-    assert status == 0
-    check_study(fused, trials=0, seeds=4)
-    rows, expected = (found.trials.set_index("trial") for found in (fused, alone))
-    assert sorted(rows.trained_as_one.fillna(1)) == [1, 3, 3, 3]
-    for trial, row in rows.iterrows():
-        assert row.test_auroc == pytest.approx(expected.test_auroc[trial], abs=0.02)
-        assert fused.epochs.set_index(["trial", "epoch"]).loc[trial].val_loss.to_numpy() == pytest.approx(
-            alone.epochs.set_index(["trial", "epoch"]).loc[trial].val_loss.to_numpy(), rel=0.01
-        )
-    command = reproduce.find({"fused": fused}, rows.trained_as_one.idxmax())
-    assert command.startswith("# one of 3 that trained as one")
-
-
 def test_trials_map_the_images_uncopied(ray_session) -> None:
     """The object store holds a split once; every trial on the machine reads the same memory."""
     import ray

@@ -28,10 +28,7 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
                     raise UserError(
                         f"--reproduce: {trial} took over others' weights as it trained; no command makes it"
                     )
-                found = command(results.study, {str(name): value for name, value in row.items()})
-                if pd.notna(together := row.get("trained_as_one")):
-                    found = f"# one of {together:.0f} that trained as one: alone, the same within rounding\n{found}"
-                return found
+                return command(results.study, {str(name): value for name, value in row.items()})
             known.append(str(row["trial"]))
     near = difflib.get_close_matches(trial, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""

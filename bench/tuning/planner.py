@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,16 +78,13 @@ class Planner(Searcher):
         rows: Iterable[dict[str, Any]],
         slots: Callable[[], int],
         journal: Journal | None = None,
-        images: Mapping[str, int] | None = None,
     ):
-        """`rows`: the trials that an earlier command finished; `slots()`: how many trials run at a time; `images`:
-        class -> training images, by which runs are found that can train as one."""
+        """`rows`: the trials that an earlier command finished; `slots()`: how many trials run at a time."""
         super().__init__(metric="objective", mode="max")
         self.study, self.slots, self.journal = study, slots, journal
         self.deadline = time.monotonic() + study.budget_seconds()
         self.finished: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
-        self.images = images or {}
-        self.jobs: dict[str, list[Job]] = {}  # Ray's trial id -> what it runs
+        self.jobs: dict[str, Job] = {}  # Ray's trial id -> what it runs
         self.failures: list[str] = []
         self.stopped: str | None = None  # why no more trials are started
         self.interrupted = False
@@ -129,28 +126,6 @@ class Planner(Searcher):
                 if job.kind == "tuning":
                     self.tell(group, job, row["objective"])
         return None
-
-    def together_with(self, job: Job) -> list[Job]:
-        """Takes other final runs off their queues that can train as one with this one; it comes first."""
-        found = [job]
-        if self.study.fuse == 1 or job.kind != "final":
-            return found
-        config = models.get(job.model).Config.make(job.config)
-        if not models.get(job.model).fuses(config):
-            return found
-        batches = {cls: count // config.batch_size for cls, count in self.images.items()}
-        for group in self.groups:
-            if group.model == job.model and group.asked == group.trials and not group.queue:
-                self.fill(group)
-            for other in list(group.queue):
-                same = (other.kind, other.model, other.config) == (job.kind, job.model, job.config)
-                if len(found) == self.study.fuse or not same or other.trial in self.finished:
-                    continue
-                if other.cls == job.cls or (other.cls in batches and batches[other.cls] == batches.get(job.cls)):
-                    group.queue.remove(other)
-                    group.live += 1
-                    found.append(other)
-        return found
 
     def fill(self, group: Group) -> bool:
         """Queues a group's next jobs; False if there are none for now."""
@@ -229,13 +204,13 @@ class Planner(Searcher):
         if job is None:
             waiting = any(group.live for group in self.groups)  # what they bring may make more jobs
             return None if waiting and self.stopped is None else Searcher.FINISHED
-        jobs = self.jobs[trial_id] = self.together_with(job)
+        self.jobs[trial_id] = job
         about = {
-            "trial": job.trial + (f"+{len(jobs) - 1}" if len(jobs) > 1 else ""),
+            "trial": job.trial,
             "kind": job.kind,
             "model": job.model,
             "class": job.cls,
-            "runs": [(job.trial, job.cls, job.seed) for job in jobs],
+            "seed": job.seed,
             "threads": self.study.cpus_per_trial or 1,
         }
         return job.config | {JOB: about}

@@ -36,7 +36,7 @@ from bench.tuning.trackers import trackers_of
 from bench.tuning.trainable import JOB, EpochTrainable
 from bench.view import View
 
-MADE = ("scores", "gallery", "packed")
+OUTPUTS = ("scores", "gallery", "packed")
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
 
 
@@ -67,11 +67,10 @@ class Recorder(Callback):
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         # Ray would keep statistics of every number in a result, for every trial to the study's end.
         result.pop("config", None)
-        for job, run in zip(self.planner.jobs[trial.trial_id], result.pop("runs"), strict=True):
-            shown = run.pop("shown", {})
-            self.last[job.trial] = run
-            if "record" in run:
-                self.epoch(job, run["record"], shown)
+        job, shown = self.planner.jobs[trial.trial_id], result.pop("shown", {})
+        self.last[job.trial] = {name: result.pop(name) for name in ("best", *OUTPUTS) if name in result}
+        self.epoch(job, result["record"], shown)
+        self.last[job.trial]["epochs"] = result.pop("record")["epoch"]
 
     def epoch(self, job: Job, record: dict[str, Any], shown: dict[str, Any]) -> None:
         trained, scored = self.seconds.get(job.trial, (0.0, 0.0))
@@ -85,8 +84,8 @@ class Recorder(Callback):
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
         """Paused trials are not running, and Ray says so nowhere else."""
-        running = [self.planner.jobs.get(trial.trial_id, []) for trial in trials if trial.status == trial.RUNNING]
-        self.progress.now([job.trial for jobs in running for job in jobs])
+        running = [trial.trial_id for trial in trials if trial.status == trial.RUNNING]
+        self.progress.now([self.planner.jobs[id_].trial for id_ in running if id_ in self.planner.jobs])
 
     def row(self, job: Job, config: dict[str, Any]) -> dict[str, Any]:
         about = {"model": job.model, "cls": job.cls, "number": job.number, "seed": job.seed}
@@ -102,11 +101,11 @@ class Recorder(Callback):
             self.broken = error
             raise
 
-    def finish(self, job: Job, row: dict[str, Any], **made: Any) -> None:
+    def finish(self, job: Job, row: dict[str, Any], **outputs: Any) -> None:
         trained, scored = self.seconds.pop(job.trial, (None, None))
         row |= {"train_seconds": trained, "score_seconds": scored}
         with self.writing():
-            self.store.add_trial(row, **made)
+            self.store.add_trial(row, **outputs)
         self.planner.finish(job, row)
         self.progress.trial(row)
         if self.board:
@@ -117,30 +116,23 @@ class Recorder(Callback):
                     storage.storage_filesystem.delete_dir(storage.trial_fs_path)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        jobs = self.planner.jobs.pop(trial.trial_id, [])
-        for job in jobs:
-            last = self.last.pop(job.trial, None)
-            if last is None:
-                continue  # stopped before its first epoch: left for --resume
-            if "error" in last:
-                self.fail(job, last["error"])
-                continue
-            best = dict(last["best"])
-            row = self.row(job, best.pop("config")) | rows.outcome(best, last["record"]["epoch"])
-            row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
-            if len(jobs) > 1:
-                row["trained_as_one"] = len(jobs)
-            made = {name: last.get(name) for name in MADE}
-            if made["scores"] is not None:
-                row |= final_metrics(made["scores"])
-            self.folders.setdefault((job.model, job.cls), []).append(trial.storage)
-            self.finish(job, row, **made)
+        job = self.planner.jobs.pop(trial.trial_id)
+        last = self.last.pop(job.trial, None)
+        if last is None:
+            return  # stopped before its first epoch: left for --resume
+        best = dict(last["best"])
+        row = self.row(job, best.pop("config")) | rows.outcome(best, last["epochs"])
+        row["status"] = "done" if row["epochs"] >= self.study.epochs else "stopped"
+        outputs = {name: last.get(name) for name in OUTPUTS}
+        if outputs["scores"] is not None:
+            row |= final_metrics(outputs["scores"])
+        self.folders.setdefault((job.model, job.cls), []).append(trial.storage)
+        self.finish(job, row, **outputs)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        error = error_of(trial)
-        for job in self.planner.jobs.pop(trial.trial_id):
-            self.last.pop(job.trial, None)
-            self.fail(job, error)
+        job = self.planner.jobs.pop(trial.trial_id)
+        self.last.pop(job.trial, None)
+        self.fail(job, error_of(trial))
 
     def fail(self, job: Job, error: Exception) -> None:
         if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError):
@@ -222,8 +214,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
             return study.at_a_time(ready.device, {name.lower(): n for name, n in ray.cluster_resources().items()})
 
         spaces = {model: space_of(study, model) for model in study.model}
-        images = {cls: len(split.train) for cls, split in ready.splits.items()}
-        planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL), images)
+        planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots())  # so many processes start at a time
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})

@@ -9,7 +9,6 @@ from typing import Any
 from ray.tune import Callback
 
 from bench.errors import UserError
-from bench.tuning.trainable import JOB
 from bench.view import View
 
 
@@ -41,10 +40,7 @@ class Tracker(Callback):
         self.call("log_trial_start", trial)
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
-        figures: dict[str, Any] = {}
-        for (name, _, _), run in zip(trial.config[JOB]["runs"], result["runs"], strict=True):
-            prefix = f"{name}/" if len(result["runs"]) > 1 else ""  # of runs that train as one
-            figures |= {prefix + key: value for key, value in run.get("record", {}).items() if value is not None}
+        figures = {key: value for key, value in result["record"].items() if value is not None}
         figures["training_iteration"] = result["training_iteration"]
         self.call("log_trial_result", iteration, trial, figures)
 
