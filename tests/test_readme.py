@@ -1,4 +1,4 @@
-"""README's commands run: the real ones, on fewer and smaller things."""
+"""The documents' commands run: the real ones, on fewer and smaller things."""
 
 import re
 import shlex
@@ -15,8 +15,9 @@ import train_tune
 from bench import results
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = [text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL) if not kind]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md"]
+TEXT = "\n".join(path.read_text() for path in DOCUMENTS)
+BLOCKS = [text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL) if not kind]
 SMALL = ["--epochs", "1", "--limit_train", "300", "--limit_test", "100"]
 TINY = {
     "train_tune.py": [*SMALL, "--trials", "1", "--seeds", "1", "--set", "ngf=4", "ndf=4"],
@@ -26,15 +27,16 @@ TINY = {
 
 
 def commands() -> Iterator[list[str]]:
-    """Every `python SCRIPT.py …` line as its words, shell variables filled in."""
+    """Every `python SCRIPT.py …` and `uv run SCRIPT.py …` as its words, shell variables filled in."""
     variables: dict[str, str] = {}
     for line in "".join(BLOCKS).splitlines():
         if found := re.match(r'([A-Z]+)="(.*)"', line):
             variables[f"${found[1]}"] = found[2]
-        elif re.match(r"python \w+\.py ", line):
+        elif found := re.search(r"(?:^python|uv run) (\w+\.py .*)", line):
+            words = found[1]
             for name, value in variables.items():
-                line = line.replace(name, value)  # noqa: PLW2901
-            yield shlex.split(line, comments=True)[1:]
+                words = words.replace(name, value)
+            yield shlex.split(words, comments=True)
 
 
 COMMANDS = list(dict.fromkeys(map(tuple, commands())))
