@@ -72,7 +72,9 @@ class EpochTrainable(tune.Trainable):
                 result["scores"] = run.test_scores()
                 result["gallery"] = run.gallery(result["scores"])
             if self.shared["keep_models"]:
-                result["packed"] = run.packed(self.job["model"], named[0], self.shared["classes"])
+                result["packed"] = run.packed(
+                    self.job["model"], named[0], self.shared["classes"], self.shared["decoding"]
+                )
         return result
 
     # Only runs of a search are paused, and these train alone.
