@@ -26,17 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     from bench import results
+    from bench.names import legible
     from bench.reporting import report, reproduce
 
     read = {}
     for path in dict.fromkeys(args.studies):
         study = results.read(path)
-        read[str(path) if study.name in read else study.name] = study
+        read[legible(str(path)) if study.name in read else study.name] = study
     if args.reproduce:
         print(reproduce.find(read, args.reproduce))
         return 0
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
-        report.report(read, args.out or args.studies[0] / "report")
+        report.report(read, args.out or next(iter(read.values())).path / "report")
     return 0
 
 

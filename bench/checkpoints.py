@@ -10,10 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 import models
+from bench.datasets import Decoding
 from bench.errors import UserError
 from models.base import AnomalyModel
 
 FORMAT = "ganomaly-bench model 1"
+BEFORE = {"resize": "crop", "background": None}  # how images were decoded when files did not say it
 
 
 def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[str, Any]) -> bytes:
@@ -24,7 +26,10 @@ def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[st
 
 
 def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[AnomalyModel, dict[str, Any]]:
-    """The model and what was saved beside it; UserError for a file that is none or does not fit the code."""
+    """The model and what was saved beside it, with its images' Decoding.
+
+    UserError for a file that is no model or does not fit the code.
+    """
     try:
         with safe_open(path, framework="pt", device=device) as file:
             metadata = file.metadata() or {}
@@ -35,6 +40,7 @@ def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[A
         shape = tuple(content["image_shape"])
         model = models.create(content["model"], shape, device=device, precision=precision, **content["config"])
         model.restore(unflatten(tensors, content["state"]))
+        content["decoding"] = Decoding(**content.get("decoding", BEFORE))
     except FileNotFoundError:
         raise UserError(f"--load: there is no file {path}") from None
     except (SafetensorError, OSError, json.JSONDecodeError) as error:

@@ -2,10 +2,13 @@
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
+
+from bench.names import LEGIBLE
 
 
 class UserError(Exception):
@@ -20,6 +23,11 @@ def unknown(what: str, given: object, valid: Iterable[object]) -> UserError:
     return UserError(f"{what}: there is no '{given}'{hint} (valid: {', '.join(names)})")
 
 
+def note(text: str) -> None:
+    """Says what was left out, changed or guessed: one line on stderr, also with --quiet."""
+    print(f"note: {' '.join(text.split())}", file=sys.stderr)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with its errors as UserErrors and the docstring's examples as they are written."""
 
@@ -32,6 +40,9 @@ class Parser(argparse.ArgumentParser):
 
 def run_main(main: Callable[[], int]) -> NoReturn:
     """Runs a script's main; a user's mistake is one line on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=LEGIBLE)  # no character that a terminal lacks may end a run
     try:
         status = main()
     except UserError as error:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import models
-from bench import datasets
+from bench import datasets, protocols
 from bench.datasets import Dataset
-from bench.errors import UserError
+from bench.errors import UserError, note
+from bench.names import legible, on_disk
 from bench.protocols import Protocol, Split, Task, make_split, protocol_of, tasks_of
 from bench.study import Study
 from bench.training import choose_device, choose_select_on
@@ -24,6 +25,7 @@ class Prepared:
     splits: dict[str, Split]  # of each task's class
     select_on: str
     device: str
+    notes: tuple[str, ...]  # what was left out, scaled, cropped or guessed
 
     def columns(self, study: Study, provenance: dict[str, Any]) -> dict[str, Any]:
         """The columns that all rows of a study share."""
@@ -42,10 +44,17 @@ class Prepared:
 
 
 def prepare(study: Study) -> Prepared:
-    """Loads the data and makes the splits; UserError for any choice that does not fit them."""
+    """Loads the data and makes the splits, and says what was left out; UserError for any choice that does not fit."""
     device = choose_device(study.device, elsewhere=study.address is not None)
-    root = Path(study.dataroot)
-    dataset = datasets.load(study.dataset, root=root, image_size=study.image_size, channels=study.channels)
+    dataset = datasets.load(
+        study.dataset,
+        root=on_disk(Path(study.dataroot)),
+        image_size=study.image_size,
+        channels=study.channels,
+        resize=study.resize,
+    )
+    for line in dataset.notes:
+        note(line)
     for model in study.model:
         try:
             models.get(model).check_shape(dataset.image_shape)
@@ -55,12 +64,15 @@ def prepare(study: Study) -> Prepared:
     dataset = dataset.limit(study.limit_train, study.limit_test, seed=split_seed)
     protocol = protocol_of(study)
     tasks = tasks_of(study, dataset)
+    more = protocols.notes(dataset, tasks, protocol)
+    for line in more:
+        note(line)
     splits = {task.cls: make_split(dataset, task, protocol, split_seed) for task in tasks}
     least = min(len(split.train) for split in splits.values())
     if study.batch_size > least:
         raise UserError(f"--batch_size: {study.batch_size} is more than the {least} training images")
     select_on = choose_select_on(study, splits[tasks[0].cls])
-    return Prepared(dataset, protocol, tasks, splits, select_on, device)
+    return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
 
 
 def default_name(study: Study, tasks: list[Task]) -> str:
@@ -71,4 +83,4 @@ def default_name(study: Study, tasks: list[Task]) -> str:
 
 def stamped(*parts: str) -> str:
     """The parts and the time, as a folder name."""
-    return re.sub(r"[^\w.+-]", "_", "-".join([*parts, f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]))
+    return re.sub(r"[^\w.+-]", "_", "-".join([*map(legible, parts), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]))

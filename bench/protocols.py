@@ -1,6 +1,5 @@
 """Protocols: which images train, choose and test, and how they are scored."""
 
-import hashlib
 import warnings
 from dataclasses import dataclass, fields, replace
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from bench.datasets import Dataset
 from bench.errors import UserError, unknown
+from bench.names import legible
 from bench.study import Study
 
 HELD_OUT = 0.1  # of the normal training images, for validation
@@ -43,6 +43,7 @@ class Task:
 
     kind: str  # LEAVE_ONE_CLASS_OUT or ONE_CLASS
     cls: str  # the abnormal class of the former, the normal class of the latter
+    untrained: str = "left_out"  # of the test; or normal: the former's other classes that have no training images
 
 
 @dataclass(frozen=True)
@@ -87,20 +88,63 @@ def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
         # Skip-WGANomaly's folders hold one class for training and one more for testing: that one is abnormal.
         unseen = set(range(len(dataset.classes))) - set(dataset.train_labels.tolist())
         if len(unseen) == 1:
-            return [Task(LEAVE_ONE_CLASS_OUT, dataset.classes[unseen.pop()])]
+            return [Task(LEAVE_ONE_CLASS_OUT, dataset.classes[unseen.pop()], study.untrained_classes)]
         if len(dataset.classes) == 1:
-            return [Task(ONE_CLASS, dataset.classes[0])]
+            return [Task(ONE_CLASS, dataset.classes[0], study.untrained_classes)]
         raise UserError(f"--abnormal_class or --normal_class is needed (classes: {', '.join(dataset.classes)}; or all)")
-    classes = dataset.classes if "all" in given else given
+    classes = dataset.classes if "all" in given else dict.fromkeys(map(legible, given))
     for cls in classes:
         if cls not in dataset.classes:
             raise unknown(flag, cls, dataset.classes)
-    return [Task(kind, cls) for cls in classes]
+    return [Task(kind, cls, study.untrained_classes) for cls in classes]
 
 
-def digests(images: np.ndarray) -> np.ndarray:
-    """A content hash of each image: (N, C, H, W) -> (N,)."""
-    return np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images], dtype="U32")
+def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
+    """int64: the indices of the training images that may train or choose."""
+    if protocol.selection == "test":
+        return np.arange(len(dataset.train_images))
+    return np.flatnonzero(~np.logical_or(*dataset.duplicates))
+
+
+def untrained(dataset: Dataset, protocol: Protocol) -> list[int]:
+    """The classes that have test images but none to train on."""
+    labels = set(dataset.test_labels.tolist()) - set(dataset.train_labels[usable(dataset, protocol)].tolist())
+    return sorted(labels - {-1})
+
+
+def notes(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[str]:
+    """Which images take no part, or take part twice, a line each."""
+
+    def counted(chosen: np.ndarray) -> str:
+        labels, counts = np.unique(dataset.train_labels[chosen], return_counts=True)
+        classes = ", ".join(f"{dataset.classes[k]}: {n}" for k, n in zip(labels, counts, strict=True))
+        return f"{chosen.sum()} of {len(chosen)} training images ({classes})"
+
+    lines = []
+    tested, repeated = dataset.duplicates
+    if protocol.selection == "test":
+        if tested.any():
+            lines.append(f"{counted(tested)} are in the test set too, and stay there (--selection test)")
+    else:
+        if tested.any():
+            lines.append(f"{counted(tested)} are left out: the test set holds the same images")
+        if repeated.any():
+            lines.append(f"{counted(repeated)} are left out: they equal another training image")
+    others = [
+        k
+        for k in untrained(dataset, protocol)
+        if any(
+            (task.kind, task.untrained) == (LEAVE_ONE_CLASS_OUT, "left_out") and task.cls != dataset.classes[k]
+            for task in tasks
+        )
+    ]
+    if others:
+        names, count = ", ".join(dataset.classes[k] for k in others), np.isin(dataset.test_labels, others).sum()
+        lines.append(
+            f"{names}: no training images, so not normal either; the {count} test images are left out where another "
+            "class is abnormal (--untrained_classes normal counts them as normal)"
+        )
+    return lines
 
 
 def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> Split:
@@ -113,19 +157,19 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
         raise unknown("class", task.cls, dataset.classes)
     own = dataset.classes.index(task.cls)
 
+    leaves = f"'{task.cls}' as {task.kind} task leaves"
+
     def abnormal(labels: np.ndarray) -> np.ndarray:
         return (labels == own) == (task.kind == LEAVE_ONE_CLASS_OUT)
 
     rng = np.random.default_rng(seed)
-    pool = np.arange(len(dataset.train_images))
-    if protocol.selection == "val":
-        content = digests(dataset.train_images)
-        first = np.unique(content, return_index=True)[1]
-        pool = np.sort(first[~np.isin(content[first], digests(dataset.test_images))])
+    pool = usable(dataset, protocol)
     is_abnormal = abnormal(dataset.train_labels[pool])
     normal, anomalies = rng.permutation(pool[~is_abnormal]), rng.permutation(pool[is_abnormal])
     if len(normal) < 2:
-        raise UserError(f"'{task.cls}' as {task.kind} task leaves no normal training images")
+        lost = int((~abnormal(dataset.train_labels)).sum()) - len(normal)
+        why = f" ({lost} are left out: they are in the test set too, or there twice)" if lost else ""
+        raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
 
     val = None
     if protocol.selection == "val":
@@ -139,15 +183,17 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
     known = np.flatnonzero(dataset.test_labels >= 0)
     if not len(known) and protocol.selection == "val":
         return Split(train, val, None)
+    others = untrained(dataset, protocol) if task.untrained == "left_out" else []
+    known = known[abnormal(dataset.test_labels[known]) | ~np.isin(dataset.test_labels[known], others)]
     images, labels = dataset.test_images[known], abnormal(dataset.test_labels[known]).astype(np.int64)
     if protocol.test_pool == "with_training":
         extra = np.flatnonzero(abnormal(dataset.train_labels))
         images = np.concatenate([images, dataset.train_images[extra]])
         labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
     if len(set(labels.tolist())) < 2:
-        raise UserError(
-            f"'{task.cls}' as {task.kind} task leaves no {'normal' if labels.all() else 'abnormal'} test images"
-        )
+        names = ", ".join(dataset.classes[k] for k in others if k != own)
+        hint = f" (no training images of {names}: --untrained_classes normal counts them as normal)" if names else ""
+        raise UserError(f"{leaves} no {f'normal test images{hint}' if labels.all() else 'abnormal test images'}")
     order = np.argsort(labels, kind="stable") if protocol.test_order == "sorted" else rng.permutation(len(labels))
     test = Labelled(torch.from_numpy(images[order]), labels[order])
     return Split(train, val, test)

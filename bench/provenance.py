@@ -7,6 +7,8 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def provenance(dataset: Dataset) -> dict[str, Any]:
+def provenance(dataset: Dataset, notes: Sequence[str] = ()) -> dict[str, Any]:
     """Everything that a reader needs to judge a row or to make it again."""
     return machine() | {
         "dataset": {
@@ -70,5 +72,8 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
             "classes": list(dataset.classes),
             "train": len(dataset.train_images),
             "test": len(dataset.test_images),
+            "image_shape": list(dataset.image_shape),
+            "decoding": asdict(dataset.decoding),
+            "notes": list(notes),
         },
     }

@@ -15,6 +15,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from bench.errors import UserError
+from bench.names import LEGIBLE, legible, on_disk
 from bench.study import Study
 
 RAY_LOG = "ray.log"  # what Ray says while a study runs
@@ -33,7 +34,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content.encode(errors=LEGIBLE) if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -72,7 +73,7 @@ class Results:
 
     @property
     def name(self) -> str:
-        return self.path.resolve().name
+        return legible(self.path.resolve().name)
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -107,7 +108,7 @@ class Results:
 
 def read(path: str | Path) -> Results:
     """A study's results; UserError where the folder holds none."""
-    path = Path(path)
+    path = on_disk(Path(path))
     if not path.is_dir():
         raise UserError(f"{path}: there is no such folder")
     try:
@@ -142,14 +143,17 @@ class Store:
         if path.exists():
             raise UserError(f"--name: {path} exists already (go on with it: --resume; or give another name)")
         content = {"study": dataclasses.asdict(study), "provenance": provenance}
-        write_whole(path / "study.json", json.dumps(content, indent=1))
+        write_whole(path / "study.json", json.dumps(content, indent=1, ensure_ascii=False))
         return cls(path)
 
     @classmethod
     def resume(cls, study: Study, name: str) -> "Store":
         """An existing study's folder; UserError if the study there was started with other choices."""
-        path = Path(study.results_dir) / name
-        choices, default = (json.loads(json.dumps(dataclasses.asdict(s))) for s in (study, Study()))
+        path = on_disk(Path(study.results_dir) / name)
+        choices, default = (
+            json.loads(json.dumps(dataclasses.asdict(s), ensure_ascii=False).encode(errors=LEGIBLE))
+            for s in (study, Study())
+        )
         there = default | read(path).study  # an older study lacks newer choices
         free = ("name", "results_dir", "time_budget", "dataroot", "keep_models", "address", "storage")
         for key, value in choices.items():
@@ -166,10 +170,11 @@ class Store:
                 file.truncate(data.rfind(b"\n") + 1)
 
     def append(self, file_name: str, row: dict[str, Any]) -> None:
-        line = json.dumps({name: plain(value) for name, value in row.items()}, allow_nan=False) + "\n"
+        values = {name: plain(value) for name, value in row.items()}
+        line = json.dumps(values, allow_nan=False, ensure_ascii=False) + "\n"
         path = self.path / file_name
         try:
-            with path.open("a", encoding="utf-8") as file:
+            with path.open("a", encoding="utf-8", errors=LEGIBLE) as file:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())

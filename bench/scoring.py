@@ -7,7 +7,9 @@ import jinja2
 import pandas as pd
 import torch
 
+from bench.datasets import Decoding
 from bench.datasets.folder import read_images
+from bench.errors import note
 from bench.gallery import data_uri
 from bench.progress import scoring
 from bench.results import write_whole
@@ -17,12 +19,21 @@ TEMPLATE = Path(__file__).parent / "reporting" / "scores.html.j2"
 
 
 def score_folder(
-    model: AnomalyModel, folder: Path, out: Path, say: Callable[[str], None], quiet: bool = False
+    model: AnomalyModel,
+    decoding: Decoding,
+    folder: Path,
+    out: Path,
+    say: Callable[[str], None],
+    quiet: bool = False,
 ) -> pd.DataFrame:
-    """Scores every image of a folder; writes scores.csv and scores.html, most anomalous first. Columns: image, score,
-    part_*."""
+    """Scores every image of a folder, decoded as the training images were.
+
+    Writes scores.csv and scores.html, most anomalous first. Columns: image, score, part_*.
+    """
     channels, size, _ = model.image_shape
-    names, array = read_images(folder, size, channels)
+    names, array, notes = read_images(folder, size, channels, decoding)
+    for line in notes:
+        note(line)
     images = torch.from_numpy(array)
     say(f"scoring {len(names)} images of {folder}")
     with scoring(model, quiet):

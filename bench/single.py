@@ -9,6 +9,7 @@ from typing import Any
 from bench import display, rows
 from bench.audit import audit, markdown
 from bench.checkpoints import trained_state
+from bench.datasets import Decoding
 from bench.errors import UserError
 from bench.prepare import Prepared, default_name, stamped
 from bench.progress import describe, scoring
@@ -53,7 +54,7 @@ def train_run(
         if start.image_shape != run.model.image_shape:
             raise UserError(f"--load: the model is for images {start.image_shape}, these are {run.model.image_shape}")
         run.model.restore(trained_state(start))
-    source = provenance(ready.dataset)
+    source = provenance(ready.dataset, ready.notes)
     store = Store.create(study, source, study.name or default_name(study, ready.tasks))
     say = teller(view)
     say(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
@@ -76,7 +77,11 @@ def train_run(
                     row[key] = row.get(key, 0.0) + record[key]
         scores = run.test_scores() if run.best_parts else None
         row |= rows.outcome(run.best, run.epoch) | (final_metrics(scores) if scores is not None else {})
-        kept = run.packed(model, trial, ready.dataset.classes) if study.keep_models == "all" else None
+        kept = (
+            run.packed(model, trial, ready.dataset.classes, ready.dataset.decoding)
+            if study.keep_models == "all"
+            else None
+        )
         gallery = run.gallery(scores) if scores is not None else None
         store.add_trial(row, scores, gallery, kept)
     except FloatingPointError as error:
@@ -95,7 +100,7 @@ def train_run(
         print(f"the trained model: {store.model_file(trial)}")
     if folder is not None:
         run.model.restore(run.best_state)
-        show_scores(run.model, folder, store.path, view)
+        show_scores(run.model, ready.dataset.decoding, folder, store.path, view)
     print(f"next: python report.py {store.path}")
     return 0
 
@@ -104,7 +109,7 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
     """Makes and prints the audit table; writes audit.csv and audit.md to the study's folder."""
     if ready.splits[ready.tasks[0].cls].test is None:
         raise UserError("--audit: there are no labelled test images")
-    store = Store.create(study, provenance(ready.dataset), study.name or default_name(study, ready.tasks))
+    store = Store.create(study, provenance(ready.dataset, ready.notes), study.name or default_name(study, ready.tasks))
     say = teller(view)
     say(f"{store.path}: audit of {model} on {ready.dataset.name}, {ready.tasks[0].cls}")
     try:
@@ -134,10 +139,10 @@ def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Pa
     out = Path(study.results_dir) / (study.name or stamped(content["model"], folder.name, "scores"))
     if out.exists():
         raise UserError(f"--name: {out} exists already (give another name)")
-    show_scores(model, folder, out, view)
+    show_scores(model, content["decoding"], folder, out, view)
     return 0
 
 
-def show_scores(model: AnomalyModel, folder: Path, out: Path, view: View) -> None:
-    score_folder(model, folder, out, teller(view), view.quiet)
+def show_scores(model: AnomalyModel, decoding: Decoding, folder: Path, out: Path, view: View) -> None:
+    score_folder(model, decoding, folder, out, teller(view), view.quiet)
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

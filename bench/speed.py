@@ -31,6 +31,7 @@ import torch
 import models.base
 from bench import checkpoints, overhead, reference
 from bench.cli import study_from
+from bench.datasets import Decoding
 from bench.datasets.folder import read_images
 from bench.errors import Parser, UserError, run_main
 from bench.prepare import prepare
@@ -157,10 +158,10 @@ def in_turns(plain: Callable[[], Any], ours: Callable[[], Any], rounds: int) -> 
     return tuple(np.median(taken, axis=0))
 
 
-def latent_search(model: AnomalyModel, folder: Path, slice_: int, steps: int) -> dict[str, Any]:
+def latent_search(model: AnomalyModel, decoding: Decoding, folder: Path, slice_: int, steps: int) -> dict[str, Any]:
     """Images a second of AnoGAN's search, and the mean residual it reaches: ours on all images, plain on a slice."""
     channels, size, _ = model.image_shape
-    images = torch.from_numpy(read_images(folder, size, channels)[1])
+    images = torch.from_numpy(read_images(folder, size, channels, decoding, "--latent")[1])
     start = time.perf_counter()
     residuals = model.score_parts(images)["residual"]
     ours = len(images) / (time.perf_counter() - start)
@@ -210,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--latent: {given.latent[0]} is a model of {content['model']}, not of anogan")
         changes = dict(item.split("=", 1) for item in given.set)
         model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
-        rows = [latent_search(model, Path(given.latent[1]), given.slice, given.steps)]
+        rows = [latent_search(model, content["decoding"], Path(given.latent[1]), given.slice, given.steps)]
     elif given.table:
         about = {"precision": given.precision, "device": given.device}
         if given.limit_train:

@@ -47,6 +47,12 @@ class Study:
     normal_class: tuple[str, ...] = option(
         (), "task", "one-class: this class is normal, the others are abnormal ('all': each in turn)", many=True
     )
+    untrained_classes: str = option(
+        "left_out",
+        "task",
+        "leave-one-class-out: other classes without training images are left out of the test, or count as normal",
+        choices=("left_out", "normal"),
+    )
     image_size: int | None = option(
         None,
         "task",
@@ -54,6 +60,12 @@ class Study:
         aliases=("isize",),
     )
     channels: int | None = option(None, "task", "1: grey, 3: colour (default: the data's)", aliases=("nc",))
+    resize: str = option(
+        "squash",
+        "task",
+        "images that are not square: squash both sides to one length, crop the centre square, or pad with black",
+        choices=("squash", "crop", "pad"),
+    )
     limit_train: int | None = option(
         None, "task", "keep so many training images: a fixed, class-balanced, seeded subset"
     )

@@ -29,7 +29,7 @@ def run_study(study: Study, resume: bool, dry: bool, view: View) -> int:
         dry_run.show(study, ready, read_rows(there) if there else [])
         return 0
     name = study.name or default_name(study, ready.tasks)
-    about = provenance(ready.dataset)
+    about = provenance(ready.dataset, ready.notes)
     store = Store.resume(study, name) if resume else Store.create(study, about, name)
     if not view.quiet:
         print(f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 import models
 from bench import metrics
 from bench.checkpoints import packed, trained_state
+from bench.datasets import Decoding
 from bench.errors import UserError
 from bench.gallery import chosen, picture, sheet
 from bench.protocols import Labelled, Protocol, Split
@@ -131,9 +133,10 @@ class Run:
             found["picture"] = picture(images.numpy(), rebuilt.numpy())
         return {name: array for name, array in found.items() if len(array)}
 
-    def packed(self, model: str, trial: str, classes: tuple[str, ...]) -> bytes:
+    def packed(self, model: str, trial: str, classes: tuple[str, ...], decoding: Decoding) -> bytes:
         """The chosen epoch's model as a file's content."""
-        return packed(model, self.model, self.best_state, {"trial": trial, "classes": classes})
+        about = {"trial": trial, "classes": classes, "decoding": asdict(decoding)}
+        return packed(model, self.model, self.best_state, about)
 
     def checkpoint(self) -> dict[str, Any]:
         state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state(), "epoch": self.epoch}

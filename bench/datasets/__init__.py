@@ -6,7 +6,7 @@ with an underscore, and folder.py (any folder of images), are not named data set
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from bench.datasets._decoding import Decoding
 from bench.errors import UserError, unknown
+from bench.names import on_disk
 
 NAMES = sorted(
     file.stem for file in Path(__file__).parent.glob("*.py") if file.stem != "folder" and not file.stem.startswith("_")
@@ -33,6 +35,8 @@ class Dataset:
     train_labels: np.ndarray  # int64 (N,): index into classes
     test_images: np.ndarray  # uint8 (M, C, H, W)
     test_labels: np.ndarray  # int64 (M,): index into classes; -1: no label known
+    decoding: Decoding = field(default_factory=Decoding)  # of image files, also of new ones that its models score
+    notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -47,6 +51,15 @@ class Dataset:
             digest.update(repr((array.dtype.str, array.shape)).encode())
             digest.update(array.tobytes())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two bool (N,): the training images that the test set holds too, and the others that an earlier one equals."""
+        content = digests(self.train_images)
+        tested = np.isin(content, digests(self.test_images))
+        repeated = np.ones(len(content), bool)
+        repeated[np.unique(content, return_index=True)[1]] = False
+        return tested, repeated & ~tested
 
     def limit(self, train: int | None, test: int | None, seed: int = 0) -> "Dataset":
         """A class-balanced subset: `train` and `test` images in all, the same ones for the same seed; None keeps all.
@@ -65,11 +78,19 @@ class Dataset:
         )
 
 
-def load(name_or_folder: str, *, root: Path, image_size: int | None = None, channels: int | None = None) -> Dataset:
+def load(
+    name_or_folder: str,
+    *,
+    root: Path,
+    image_size: int | None = None,
+    channels: int | None = None,
+    resize: str = Decoding.resize,
+) -> Dataset:
     """The named data set, or the folder of images, as `channels` x `image_size` x `image_size` images.
 
     `root` is where data sets lie, are downloaded to and are cached; a folder may be named relative to it. Without
     `image_size` the size is the smallest of SIZES that holds the native one; without `channels`, the data's own.
+    `resize` is what is done to images that are not square (see Decoding).
     Raises UserError for a choice that does not exist and for data that cannot be had.
     """
     if image_size is not None and not SIZES[0] <= image_size <= SIZES[-1]:
@@ -79,9 +100,9 @@ def load(name_or_folder: str, *, root: Path, image_size: int | None = None, chan
     if name_or_folder not in NAMES:
         from bench.datasets import folder
 
-        for path in (Path(name_or_folder), root / name_or_folder):
+        for path in (on_disk(Path(name_or_folder)), on_disk(root / name_or_folder)):
             if path.is_dir():
-                return folder.load(path, root / ".cache", image_size, channels)
+                return folder.load(path, root / ".cache", image_size, channels, resize)
         if "/" in name_or_folder or "\\" in name_or_folder:
             raise UserError(f"--dataset: the folder {name_or_folder} does not exist")
         raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images"])
@@ -90,7 +111,12 @@ def load(name_or_folder: str, *, root: Path, image_size: int | None = None, chan
     size = image_size or smallest_size(max(dataset.image_shape[1:]))
     for convert in (lambda images: _resize(images, size), lambda images: _recolour(images, channels)):
         dataset = replace(dataset, train_images=convert(dataset.train_images), test_images=convert(dataset.test_images))
-    return dataset
+    return replace(dataset, decoding=Decoding(resize))
+
+
+def digests(images: np.ndarray) -> np.ndarray:
+    """A content hash of each image: (N, C, H, W) -> (N,)."""
+    return np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images], dtype="U32")
 
 
 def smallest_size(side: int) -> int:

@@ -4,164 +4,168 @@ Images lying directly in train/ are the class "normal"; those lying directly in 
 """
 
 import hashlib
-import io
+import json
 import os
-import re
 import tempfile
-import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL
-from PIL import ExifTags, Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 
-from bench.datasets import Dataset, smallest_size
+from bench.datasets import Dataset, _decoding, smallest_size
+from bench.datasets._decoding import Alpha, Decoding, Header
+from bench.datasets._files import find_images, left_out
 from bench.errors import UserError
+from bench.names import legible, on_disk
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"}
-SIXTEEN_BIT = {"I", "I;16", "I;16L", "I;16B", "I;16N"}  # PIL's names
-GREY = {"1", "L", "LA"} | SIXTEEN_BIT
+RECIPE = 2  # counts the ways in which files became arrays: kept arrays of another one are not taken
+
+Content = tuple[np.ndarray, Decoding, list[str]]  # images uint8 (N, C, H, W), how they were made, notes
 
 
-def load(folder: Path, cache: Path, image_size: int | None, channels: int | None) -> Dataset:
-    """The folder's images; their size is `image_size`, or fits the native one if all are alike, or is 32.
+def load(folder: Path, cache: Path, image_size: int | None, channels: int | None, resize: str) -> Dataset:
+    """The folder's images; their size is `image_size`, or the one that fits most of the training images.
 
     Without `channels` they have one if all are grey, else three. Decoded images are kept in the folder `cache`, which
     may be deleted at any time. Raises UserError if there is no train/, no image in it, or an image that is no image.
     """
     if not (folder / "train").is_dir():
         raise UserError(f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and test/<class>/*)")
-    train = [Path("train") / name for name in _find(folder / "train")]
-    test = [Path("test") / name for name in _find(folder / "test")] if (folder / "test").exists() else []
-    if not train:
+    names: dict[str, list[Path]] = {"train": [], "test": []}
+    others: Counter[str] = Counter()
+    for part in names:
+        if (folder / part).exists():
+            images_there, others_there = find_images(folder / part, "--dataset")
+            names[part] = [Path(part) / name for name in images_there]
+            others += others_there
+    if not names["train"]:
         raise UserError(f"--dataset: there are no images in {folder / 'train'}")
 
     unlabelled = {"train": "normal", "test": ""}
-    names = [name.parts[1] if len(name.parts) > 2 else unlabelled[name.parts[0]] for name in train + test]
-    classes = tuple(sorted(set(names) - {""}))
-    labels = np.array([classes.index(name) if name else -1 for name in names], np.int64)
-    images = _cached(folder, train + test, cache, image_size, channels)
-    n = len(train)
-    return Dataset(folder.resolve().name, classes, images[:n], labels[:n], images[n:], labels[n:])
+    both = names["train"] + names["test"]
+    of_class = [legible(name.parts[1]) if len(name.parts) > 2 else unlabelled[name.parts[0]] for name in both]
+    classes = tuple(sorted(set(of_class) - {""}))
+    labels = np.array([classes.index(name) if name else -1 for name in of_class], np.int64)
+    n = len(names["train"])
+    paths = [folder / name for name in both]
+    file = cache / f"{folder.resolve().name}-{_key(folder, both, (image_size, channels, resize))}.npz"
+    images, decoding, notes = _kept(file) or _keep(file, _read(paths[:n], paths[n:], image_size, channels, resize))
+    return Dataset(
+        legible(folder.resolve().name),
+        classes,
+        *(images[:n], labels[:n], images[n:], labels[n:]),
+        decoding=decoding,
+        notes=(*left_out(folder, others), *notes),
+    )
 
 
-def read_images(folder: Path, image_size: int, channels: int) -> tuple[list[str], np.ndarray]:
-    """All images in the folder and below it: their relative names in natural order, and uint8 (N, C, H, W).
+def read_images(
+    folder: Path, size: int, channels: int, decoding: Decoding, flag: str = "--score_folder"
+) -> tuple[list[str], np.ndarray, list[str]]:
+    """All images in the folder and below it: their relative names in natural order, uint8 (N, C, H, W), and notes.
 
-    Raises UserError if there are none, or one that is no image.
+    Raises UserError, which names `flag`, if there are none, or one that is no image.
     """
+    folder = on_disk(folder)
     if not folder.is_dir():
-        raise UserError(f"the folder {folder} does not exist")
-    names = _find(folder)
+        raise UserError(f"{flag}: the folder {folder} does not exist")
+    names, others = find_images(folder, flag)
     if not names:
-        raise UserError(f"there are no images in {folder}")
-    return [name.as_posix() for name in names], _decode_all([folder / name for name in names], image_size, channels)
+        raise UserError(f"{flag}: there are no images in {folder}")
+    images, notes = _decode_all([folder / name for name in names], size, channels, decoding, flag)
+    return [legible(name.as_posix()) for name in names], images, [*left_out(folder, others), *notes]
 
 
-def _find(folder: Path) -> list[Path]:
-    """The images in the folder and below it, relative to it, in natural order: 2.jpg before 10.jpg."""
+def _read(train: list[Path], test: list[Path], size: int | None, channels: int | None, resize: str) -> Content:
+    """All the images, decoded as the training images ask for."""
+    headers: list[Header] = list(_each(_decoding.read_header, train + test))
+    if size is None:
+        side = max if resize == "pad" else min
+        counts = Counter(smallest_size(side(header.size)) for header in headers[: len(train)])
+        size = max(counts, key=lambda size: (counts[size], -size))
+    channels = channels or (1 if all(header.grey for header in headers) else 3)
 
-    def fail(error: OSError) -> None:
-        raise UserError(f"--dataset: cannot list {error.filename}: {error.strerror}")
+    mine = list(zip(train, headers, strict=False))
+    deep = [path for path, header in mine if header.deep]
+    bits = _decoding.fewest_bits(max(_each(_decoding.read_largest, deep))) if deep else Decoding.bits
+    seen_through = [path for path, header in mine if header.alpha]
+    alphas: list[Alpha] = list(_each(partial(_decoding.read_alpha, bits=bits), seen_through))
+    alphas += [Alpha(255, 255, 0, 0)] * (len(alphas) < len(train))
+    decoding = Decoding(resize, bits, _decoding.background_for(alphas))
 
-    found = []
-    for parent, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            (Path(parent) / name).relative_to(folder)
-            for name in files
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        ]
-
-    def natural(path: Path) -> tuple[list[int | str], str]:
-        words = re.split(r"(\d+)", path.as_posix())  # every second one is a number
-        return [int(word) if i % 2 else word for i, word in enumerate(words)], path.as_posix()
-
-    return sorted(found, key=natural)
+    images, notes = _decode_all(train + test, size, channels, decoding)
+    if not deep and any(header.deep for header in headers):
+        notes.append(f"no training image has more than 8 bits: the test images' {bits} are a guess")
+    return images, decoding, notes
 
 
-def _cached(folder: Path, names: list[Path], cache: Path, image_size: int | None, channels: int | None) -> np.ndarray:
-    """uint8 (N, C, H, W): the images, decoded only if this very content has not been decoded before."""
-    # The key covers every file's bytes, not only its size and time: that takes a second or two for 60,000 small
-    # files, and no edit, copy or restored backup can then be mistaken for the old content.
-    key = hashlib.sha256(repr((PIL.__version__, image_size, channels)).encode())
+def _decode_all(
+    paths: list[Path], size: int, channels: int, decoding: Decoding, flag: str = "--dataset"
+) -> tuple[np.ndarray, list[str]]:
+    """uint8 (N, C, H, W), and notes."""
+    images = np.empty((len(paths), channels, size, size), np.uint8)
+    call = partial(_decoding.decode, size=size, channels=channels, decoding=decoding)
+    seen = []
+    for i, (pixels, image) in enumerate(_each(call, paths, flag, "Reading images")):
+        images[i] = pixels
+        seen.append(image)
+    return images, _decoding.notes(seen, size, decoding)
+
+
+def _key(folder: Path, names: list[Path], choices: tuple) -> str:
+    """What tells this very content, decoded in this way, from any other."""
+    # It covers every file's bytes, not only its size and time: that takes a second or two for 60,000 small files,
+    # and no edit, copy or restored backup can then be mistaken for the old content.
+    key = hashlib.sha256(repr((RECIPE, PIL.__version__, choices)).encode())
     digests = _each(lambda path: hashlib.sha256(path.read_bytes()).digest(), [folder / name for name in names])
     for name, digest in zip(names, digests, strict=True):
         key.update(os.fsencode(name) + b"\0" + digest)
-    file = cache / f"{folder.resolve().name}-{key.hexdigest()[:32]}.npz"
+    return key.hexdigest()[:32]
+
+
+def _kept(file: Path) -> Content | None:
+    """What `_keep` wrote there."""
     try:
         with np.load(file, allow_pickle=False) as arrays:  # a zip archive, so that damage is noticed by its checksum
-            return arrays["images"]
+            made = json.loads(str(arrays["made"]))
+            return arrays["images"], Decoding(**made["decoding"]), made["notes"]
     except Exception:  # not there, or damaged in one of many ways
-        images = _decode_all([folder / name for name in names], image_size, channels)
+        return None
+
+
+def _keep(file: Path, content: Content) -> Content:
+    """Writes the file; where that cannot be, it only adds a note."""
+    images, decoding, notes = content
+    made = json.dumps({"decoding": asdict(decoding), "notes": notes})
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            np.savez(Path(scratch) / "new.npz", images=images)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+            np.savez(Path(scratch) / "new.npz", images=images, made=np.array(made))
             os.replace(Path(scratch) / "new.npz", file)
     except OSError as error:
-        warnings.warn(f"the decoded images are not kept for the next run: {error}", stacklevel=2)
-    return images
+        reason = f"{file.parent} cannot be written: {error.strerror}"
+        notes = [*notes, f"--dataroot: the decoded images are not kept for the next run ({reason})"]
+    return images, decoding, notes
 
 
-def _decode_all(paths: list[Path], image_size: int | None, channels: int | None) -> np.ndarray:
-    """uint8 (N, C, H, W)."""
-    if image_size is None or channels is None:
-        kinds = set(_each(_inspect, paths))
-        sides = {side for side, _ in kinds}
-        image_size = image_size or (smallest_size(min(*sides.pop())) if len(sides) == 1 else 32)
-        channels = channels or (1 if all(grey for _, grey in kinds) else 3)
-    images = np.empty((len(paths), channels, image_size, image_size), np.uint8)
-    for i, image in enumerate(_each(lambda path: _decode(path, image_size, channels), paths, "Reading images")):
-        images[i] = image
-    return images
-
-
-def _inspect(path: Path) -> tuple[tuple[int, ...], bool]:
-    """The two sides as they will be shown, and whether the image is grey: from the file's header."""
-    with Image.open(path) as image:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-        return image.size[::-1] if turned else image.size, image.mode in GREY
-
-
-def _decode(path: Path, size: int, channels: int) -> np.ndarray:
-    """uint8 (channels, size, size): the shorter side resized to `size`, then the centre.
-
-    The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes seconds to import.
-    """
-    with Image.open(io.BytesIO(path.read_bytes())) as file:
-        file.load()
-        image = ImageOps.exif_transpose(file)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range: save it with 8 or 16 bits")
-    if image.mode in SIXTEEN_BIT:
-        image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
-    if image.mode == "P":
-        image = image.convert("RGBA")  # PIL warns where it drops a palette's transparency in one step
-    if image.mode not in GREY:
-        image = image.convert("RGB")
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (size, size):
-        width, height = (int(size * side / min(image.size)) for side in image.size)
-        left, top = round((width - size) / 2), round((height - size) / 2)
-        box = (left, top, left + size, top + size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR).crop(box)
-    return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
-
-
-def _each(function: Callable[[Path], Any], paths: list[Path], progress: str = "") -> Iterator[Any]:
+def _each(
+    function: Callable[[Path], Any], paths: list[Path], flag: str = "--dataset", progress: str = ""
+) -> Iterator[Any]:
     """`function(path)` for each path in order, in threads; a path that fails is named in a UserError."""
 
     def named(call: Callable[[Path], Any], path: Path) -> Any:
         try:
             return call(path)
         except Exception as error:  # PIL's decoders raise a dozen kinds for damaged files
-            raise UserError(f"--dataset: cannot read {path}: {' '.join(str(error).split())}") from error
+            raise UserError(f"{flag}: cannot read {path}: {' '.join(str(error).split())}") from error
 
     # PIL decodes without Python's lock, but for small files handing the lock over costs more than it gains: 60,000
     # CIFAR-10 JPEGs took 8 s in one thread and 15 s in four, 900x900 PNGs half as long in two as in one.

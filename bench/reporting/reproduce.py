@@ -11,7 +11,8 @@ from bench.errors import UserError
 from bench.results import Results
 
 FROM_STUDY = (
-    *("model", "dataset", "dataroot", "abnormal_class", "normal_class", "image_size", "channels", "limit_train"),
+    *("model", "dataset", "dataroot", "abnormal_class", "normal_class", "untrained_classes"),
+    *("image_size", "channels", "resize", "limit_train"),
     *("limit_test", "protocol", "scoring_mode", "test_order", "selection", "test_pool", "select_on"),
     *("epochs", "seed", "precision", "device"),
 )

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.names import LEGIBLE
+
 _MARKDOWN = {ord(c): f"\\{c}" for c in r"\`*<>|&#~$"}
 _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
     ord("\\"): r"\textbackslash{}",
@@ -84,6 +86,6 @@ def write(path: Path, content: str | bytes) -> Path:
     """Writes a file that is whole or absent, and gives its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    temporary.write_bytes(content.encode(errors=LEGIBLE) if isinstance(content, str) else content)
     os.replace(temporary, path)
     return path

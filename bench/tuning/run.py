@@ -197,6 +197,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], vie
         "display": view.display,
         "keep_models": study.keep_models == "all",
         "classes": ready.dataset.classes,
+        "decoding": ready.dataset.decoding,
     }
     board = Board(store.path) if view.display else None
     trackers = trackers_of(view, store.path)

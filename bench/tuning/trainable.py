@@ -59,7 +59,9 @@ class EpochTrainable(tune.Trainable):
                 result["scores"] = run.test_scores()
                 result["gallery"] = run.gallery(result["scores"])
             if self.shared["keep_models"]:
-                result["packed"] = run.packed(self.job["model"], self.job["trial"], self.shared["classes"])
+                result["packed"] = run.packed(
+                    self.job["model"], self.job["trial"], self.shared["classes"], self.shared["decoding"]
+                )
         return result
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

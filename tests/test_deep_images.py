@@ -1,0 +1,126 @@
+"""Images with more than 8 bits a channel: one scale for a data set, which its training images decide."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from images import save
+from PIL import Image
+
+from bench.datasets import load
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """uint16 (H, W, 2 to 4) as a 16-bit PNG, which PIL does not write."""
+    height, width, channels = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c)) for name, c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def tiff(pixels: np.ndarray, order: str, deflate: bool) -> bytes:
+    """uint16 (H, W, 3 or 4) as a 16-bit TIFF in a byte order, < or >."""
+    height, width, channels = pixels.shape
+    data = pixels.astype(order + "u2").tobytes()
+    data = zlib.compress(data) if deflate else data
+    tags = {256: width, 257: height, 258: 8 + len(data), 259: 8 if deflate else 1, 262: 2, 273: 8}
+    tags |= {277: channels, 278: height, 279: len(data)} | ({338: 2} if channels == 4 else {})
+    entries = [
+        struct.pack(order + "HHII", tag, 3, channels, value)
+        if tag == 258
+        else struct.pack(order + "HHII", tag, 4, 1, value)
+        for tag, value in tags.items()
+    ]
+    bits = struct.pack(f"{order}{channels}H", *[16] * channels)
+    start = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(data) + len(bits))
+    return start + data + bits + struct.pack(order + "H", len(tags)) + b"".join(entries) + b"\0" * 4
+
+
+WRITERS = {  # name -> channels, and what writes pixels of uint16 (H, W, channels) to a file
+    "grey PNG": (1, lambda file, pixels: Image.fromarray(pixels[..., 0]).save(file, "PNG")),
+    "grey TIFF": (1, lambda file, pixels: Image.fromarray(pixels[..., 0]).save(file, "TIFF")),
+    "32-bit TIFF": (1, lambda file, pixels: Image.fromarray(pixels[..., 0].astype(np.int32)).save(file, "TIFF")),
+    "PNG": (3, lambda file, pixels: file.write_bytes(png(pixels))),
+    "grey PNG with alpha": (2, lambda file, pixels: file.write_bytes(png(pixels))),
+    "PNG with alpha": (4, lambda file, pixels: file.write_bytes(png(pixels))),
+    "TIFF, little-endian": (3, lambda file, pixels: file.write_bytes(tiff(pixels, "<", deflate=False))),
+    "TIFF, big-endian": (3, lambda file, pixels: file.write_bytes(tiff(pixels, ">", deflate=False))),
+    "TIFF, compressed": (3, lambda file, pixels: file.write_bytes(tiff(pixels, ">", deflate=True))),
+    "TIFF with alpha": (4, lambda file, pixels: file.write_bytes(tiff(pixels, "<", deflate=True))),
+}
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_deep_images_are_the_pictures_that_8_bits_give(tmp_path, kind, bits):
+    channels, write = WRITERS[kind]
+    random = np.random.default_rng(bits)
+    for i, part in enumerate(("train", "train", "test")):
+        pixels = random.integers(0, 2**bits - i, (16, 16, channels), dtype=np.uint16)
+        if channels in (2, 4):
+            pixels[..., -1] = 2**16 - 1
+        pixels[0, 0, 0] = 2**bits - 1 if i == 1 else 0
+        for folder in ("deep", "shallow"):
+            (tmp_path / folder / part).mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "deep" / part / f"{i}.{'png' if 'PNG' in kind else 'tif'}", pixels)
+        colours = pixels[..., 0] if channels < 3 else pixels[..., :3]
+        image = Image.fromarray((colours >> (bits - 8)).astype(np.uint8))
+        image.convert("RGB" if channels > 1 else "L").save(tmp_path / "shallow" / part / f"{i}.png")
+    deep, shallow = (load(str(tmp_path / folder), root=tmp_path) for folder in ("deep", "shallow"))
+    assert deep.fingerprint == shallow.fingerprint
+    assert deep.decoding.bits == bits
+    assert deep.notes == (f"3 image(s) have more than 8 bits: 0 to {2**bits - 1} ({bits} bits) becomes 0 to 255",)
+    assert shallow.notes == ()
+
+
+def save_deep(file: Path, values: object, type_: type = np.uint16) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.broadcast_to(values, (16, 16)).astype(type_)).save(file)
+
+
+def test_more_than_16_bits(tmp_path):
+    save_deep(tmp_path / "train" / "a.tif", 2**20 - 1, np.int32)
+    save_deep(tmp_path / "train" / "b.tif", -5, np.int32)
+    dataset = load(str(tmp_path), root=tmp_path)
+    assert dataset.train_images[:, 0, 0, 0].tolist() == [255, 0]
+    assert dataset.decoding.bits == 20
+    assert "1 image(s) have values outside of 0 to 1048575: they are clipped" in dataset.notes
+
+
+def test_the_training_images_alone_decide_the_bits(tmp_path):
+    save_deep(tmp_path / "train" / "a.png", 1000)
+    save_deep(tmp_path / "test" / "a.png", 5000)
+    dataset = load(str(tmp_path), root=tmp_path)
+    assert (dataset.train_images.max(), dataset.test_images.max()) == (250, 255)
+    assert "1 image(s) have values outside of 0 to 1023: they are clipped" in dataset.notes
+
+
+def test_bits_that_no_training_image_shows_are_a_guess(tmp_path):
+    save(tmp_path / "train" / "a.png")
+    save_deep(tmp_path / "test" / "a.png", 5000)
+    assert any("a guess" in line for line in load(str(tmp_path), root=tmp_path).notes)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_white_is_zero(tmp_path, bits):
+    pixels = np.arange(256).reshape(16, 16) << (bits - 8)
+    (tmp_path / "train").mkdir()
+    Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / "train" / "a.tif", tiffinfo={262: 0})
+    dataset = load(str(tmp_path), root=tmp_path)
+    np.testing.assert_array_equal(dataset.train_images[0, 0], 255 - np.arange(256).reshape(16, 16))
+
+
+def test_deep_images_are_turned_as_their_exif_says(tmp_path):
+    pixels = np.zeros((16, 32), np.uint16)
+    pixels[:, :16] = 4000  # left becomes top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "train").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "train" / "a.png", exif=exif)
+    picture = load(str(tmp_path), root=tmp_path, resize="crop", image_size=32).train_images[0, 0]
+    assert picture[2, 0] > 200
+    assert picture[-2, 0] < 50

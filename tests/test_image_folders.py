@@ -1,0 +1,191 @@
+"""Folders of images: which files are images, of which class; errors; new images without labels."""
+
+import numpy as np
+import pytest
+from images import save
+from PIL import Image, features
+
+from bench.datasets import Decoding, load
+from bench.datasets.folder import read_images
+from bench.errors import UserError
+
+
+def test_class_folders(tmp_path):
+    top = tmp_path / "things"
+    save(top / "train" / "cat" / "10.png", 3)
+    save(top / "train" / "cat" / "2.PNG", 2)
+    save(top / "train" / "ant" / "deep" / "er" / "1.bmp", 1)
+    save(top / "test" / "cat" / "1.pgm", 4)
+    save(top / "test" / "bee" / "1.tiff", 5)
+    (top / "train" / "cat" / "notes.txt").write_text("no image")
+    (top / "train" / "cat" / "._2.png").write_text("hidden")
+    (top / "train" / ".trash").mkdir()
+    (top / "train" / ".trash" / "1.png").write_text("hidden")
+    dataset = load(str(top), root=tmp_path / "data")
+    assert dataset.name == "things"
+    assert dataset.classes == ("ant", "bee", "cat")
+    assert list(dataset.train_labels) == [0, 2, 2]
+    assert list(dataset.train_images[:, 0, 0, 0]) == [1, 2, 3]
+    assert list(dataset.test_labels) == [1, 2]
+    assert list(dataset.test_images[:, 0, 0, 0]) == [5, 4]
+    assert dataset.image_shape == (1, 16, 16)
+
+
+def test_skip_wganomaly_layout_below_root(tmp_path):
+    save(tmp_path / "custom" / "train" / "0.normal" / "a.png")
+    save(tmp_path / "custom" / "test" / "0.normal" / "b.png")
+    save(tmp_path / "custom" / "test" / "1.abnormal" / "c.png")
+    dataset = load("custom", root=tmp_path)
+    assert dataset.classes == ("0.normal", "1.abnormal")
+    assert (list(dataset.train_labels), list(dataset.test_labels)) == ([0], [0, 1])
+
+
+def test_flat_folders_are_normal_and_unlabelled(tmp_path):
+    save(tmp_path / "train" / "a.png")
+    save(tmp_path / "test" / "b.png")
+    dataset = load(str(tmp_path), root=tmp_path)
+    assert dataset.classes == ("normal",)
+    assert (list(dataset.train_labels), list(dataset.test_labels)) == ([0], [-1])
+
+
+def test_a_folder_without_test_has_an_empty_test_split(tmp_path):
+    save(tmp_path / "train" / "a.png", mode="RGB")
+    dataset = load(str(tmp_path), root=tmp_path, channels=1)
+    assert dataset.test_images.shape == (0, 1, 16, 16)
+    assert len(dataset.fingerprint) == 16
+
+
+def test_unknown_names(tmp_path):
+    with pytest.raises(UserError, match=r"--dataset.*did you mean 'cifar10'.*a folder of images"):
+        load("cifar", root=tmp_path)
+    with pytest.raises(UserError, match=r"--dataset: the folder no/where does not exist"):
+        load("no/where", root=tmp_path)
+
+
+def test_folders_without_images(tmp_path):
+    with pytest.raises(UserError, match=r"--dataset.*no folder train/"):
+        load(str(tmp_path), root=tmp_path)
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"--dataset.*no images in"):
+        load(str(tmp_path), root=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bad.png", "bad.jpg"])
+@pytest.mark.parametrize("keep", [0, 40, -100])
+def test_a_damaged_image_is_named(tmp_path, name, keep):
+    save(tmp_path / "train" / "a.png")
+    bad = save(tmp_path / "train" / name, size=(64, 64))
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(bad)
+    bad.write_bytes(bad.read_bytes()[:keep])
+    with pytest.raises(UserError, match=name) as caught:
+        load(str(tmp_path), root=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob(".cache/*"))
+
+
+def test_broken_links_bombs_and_floats_are_named(tmp_path, monkeypatch):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(UserError, match=r"gone\.png"):
+        load(str(tmp_path), root=tmp_path)
+    (tmp_path / "train" / "gone.png").unlink()
+
+    Image.new("F", (16, 16), 0.5).save(tmp_path / "train" / "float.tif")
+    with pytest.raises(UserError, match=r"float\.tif: floating-point"):
+        load(str(tmp_path), root=tmp_path)
+    (tmp_path / "train" / "float.tif").unlink()
+
+    save(tmp_path / "train" / "bomb.png", size=(50, 50))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"bomb\.png.*decompression bomb"):
+        load(str(tmp_path), root=tmp_path)
+
+
+# --- Which files are images ------------------------------------------------------------------------------------------
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    save(tmp_path / "data" / "train" / "good" / "1.png")
+    save(tmp_path / "elsewhere" / "1.png", 7)
+    save(tmp_path / "elsewhere" / "deep" / "2.png", 8)
+    (tmp_path / "data" / "test").mkdir()
+    for name in ("crack", "scratch"):  # one folder under two names is the user's will
+        (tmp_path / "data" / "test" / name).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "round").symlink_to(tmp_path / "data" / "test")
+    (tmp_path / "elsewhere" / "self").symlink_to(tmp_path / "elsewhere" / "self")
+    dataset = load(str(tmp_path / "data"), root=tmp_path)
+    assert dataset.classes == ("crack", "good", "scratch")
+    counts = [int((dataset.test_labels == k).sum()) for k in range(3)]
+    assert counts[0] == counts[2] >= 2
+    assert any("link(s) to a folder above" in line for line in dataset.notes)
+
+
+@pytest.mark.parametrize("masks", ["ground_truth", "Ground Truth", "gt", "mask", "masks"])
+def test_masks_are_no_images(tmp_path, masks):
+    """In the places where MVTec AD, MVTec 3D-AD and others keep them."""
+    save(tmp_path / "train" / "good" / "rgb" / "1.png")
+    save(tmp_path / "train" / "good" / masks / "1.png")
+    save(tmp_path / "test" / "bad" / "rgb" / "1.png", 9)
+    save(tmp_path / "test" / "bad" / "rgb" / "1_mask.png")
+    save(tmp_path / "test" / "bad" / "rgb" / "gas_mask.png", 10)  # no image beside it that it would be the mask of
+    save(tmp_path / "test" / masks / "bad" / "1_mask.png")
+    dataset = load(str(tmp_path), root=tmp_path / "data")
+    assert dataset.classes == ("bad", "good")
+    assert len(dataset.train_images) == 1
+    assert dataset.test_images[:, 0, 0, 0].tolist() == [9, 10]
+    (line,) = dataset.notes
+    assert f"2 in {masks}/ (masks)" in line
+    assert "1 beside their images (masks)" in line
+    names, _, notes = read_images(tmp_path / "test" / masks, 16, 1, Decoding())  # given by name, it is what is wanted
+    assert names == ["bad/1_mask.png"]
+    assert not notes
+
+
+def test_every_suffix_that_pillow_reads(tmp_path):
+    kinds = {"jfif": "JPEG", "jpe": "JPEG", "jp2": "JPEG2000", "avif": "AVIF", "tga": "TGA", "TIF": "TIFF"}
+    kinds = {k: kind for k, kind in kinds.items() if features.check({"jp2": "jpg_2000", "avif": "avif"}.get(k, "zlib"))}
+    (tmp_path / "train").mkdir()
+    for suffix, kind in kinds.items():
+        Image.new("L", (16, 16), 100).save(tmp_path / "train" / f"a.{suffix}", kind)
+    for name in ("notes.txt", "b.txt", "report.pdf", "film.mpeg", "LICENSE"):
+        (tmp_path / "train" / name).write_bytes(b"%PDF-1.4")
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "._a.tif"):
+        (tmp_path / "train" / name).write_bytes(b"x")
+    save(tmp_path / "train" / "__MACOSX" / "a.png")
+    dataset = load(str(tmp_path), root=tmp_path / "data")
+    assert len(dataset.train_images) == len(kinds)
+    (line,) = dataset.notes
+    assert line.endswith(": left out 1 .mpeg, 1 .pdf, 2 .txt, 1 without a suffix")
+
+
+# --- New images without labels ---------------------------------------------------------------------------------------
+
+
+def test_read_images_in_natural_order(tmp_path):
+    for number, name in ((10, "10.jpg"), (2, "2.jpg"), (1, "sub/1.jpg"), (3, "sub/x10.jpg"), (4, "sub/x9.jpg")):
+        save(tmp_path / name, 10 * number, size=(40, 20))
+    names, images, notes = read_images(tmp_path, 16, 3, Decoding())
+    assert names == ["2.jpg", "10.jpg", "sub/1.jpg", "sub/x9.jpg", "sub/x10.jpg"]
+    assert images.dtype == np.uint8
+    assert images.shape == (5, 3, 16, 16)
+    np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), [20, 100, 10, 40, 30], atol=2)
+    assert notes == ["images of 40 x 20 are squashed to 16 x 16 (--resize crop or pad)"]
+
+
+def test_new_images_are_decoded_as_the_training_images_were(tmp_path):
+    pixels = np.full((16, 32), 800, np.uint16)  # 10 bits would do, were it asked
+    pixels[:, :4] = 5000
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    _, images, notes = read_images(tmp_path, 16, 1, Decoding("squash", bits=12))
+    assert (images[0, 0, 0, 0], images[0, 0, 0, -1]) == (255, 50)
+    assert any("0 to 4095 (12 bits)" in line for line in notes)
+    assert any("1 image(s) have values outside of 0 to 4095" in line for line in notes)
+    _, images, _ = read_images(tmp_path, 16, 1, Decoding("crop", bits=16))
+    assert images.max() == 3  # the centre alone, in 16 bits
+
+
+def test_read_images_errors(tmp_path):
+    with pytest.raises(UserError, match="no images in"):
+        read_images(tmp_path, 16, 1, Decoding())
+    with pytest.raises(UserError, match="does not exist"):
+        read_images(tmp_path / "nowhere", 16, 1, Decoding())
