@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     held: dict[str, Any] = models.get(name).PUBLISHED if study.protocol == "published" and not loaded else {}
     try:
-        config = models.get(name).Config.make(held | {"batch_size": study.batch_size} | wanted)
+        config = models.get(name).Config.make(held | wanted)
     except ValueError as error:
         raise UserError(f"--{error}") from None
     ready = prepare(study)

@@ -9,7 +9,7 @@ from typing import Any
 
 import models
 from bench.errors import Parser, unknown
-from bench.study import Study
+from bench.study import HYPERPARAMETERS, Study
 
 
 def base_type(hint: Any) -> Callable[[str], Any]:
@@ -58,8 +58,8 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
 def add_model_flags(parser: Parser, name: str) -> None:
     """One flag for each of the model's own hyperparameters."""
     group = parser.add_argument_group(f"hyperparameters of {name}")
-    for key, (kind, default, text) in models.get(name).Config.hyperparameters().items():
-        if key != "batch_size":  # a flag of its own, for every model
+    for key, (kind, default, text) in models.hyperparameters(name).items():
+        if key not in HYPERPARAMETERS:  # these have a flag for every model
             group.add_argument(
                 f"--{key}",
                 type=truth if kind is bool else kind,

@@ -13,7 +13,7 @@ from bench.datasets import Dataset
 from bench.errors import UserError
 from bench.protocols import Protocol, Split, Task, make_split, protocol_of, tasks_of
 from bench.study import Study
-from bench.training import choose_device, choose_select_on
+from bench.training import check_batch, choose_device, choose_select_on
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,10 @@ class Prepared:
     splits: dict[str, Split]  # of each task's class
     select_on: str
     device: str
+
+    def check_batch(self, model: str, size: int) -> None:
+        """UserError where a task has fewer training images than a batch of the model."""
+        check_batch(model, size, min(len(split.train) for split in self.splits.values()))
 
     def columns(self, study: Study, provenance: dict[str, Any]) -> dict[str, Any]:
         """The columns that all rows of a study share."""
@@ -56,9 +60,6 @@ def prepare(study: Study) -> Prepared:
     protocol = protocol_of(study)
     tasks = tasks_of(study, dataset)
     splits = {task.cls: make_split(dataset, task, protocol, split_seed) for task in tasks}
-    least = min(len(split.train) for split in splits.values())
-    if study.batch_size > least:
-        raise UserError(f"--batch_size: {study.batch_size} is more than the {least} training images")
     select_on = choose_select_on(study, splits[tasks[0].cls])
     return Prepared(dataset, protocol, tasks, splits, select_on, device)
 

@@ -112,7 +112,7 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
             model,
             ready.dataset,
             ready.tasks[0],
-            hyperparameters=hyperparameters | {"batch_size": study.batch_size},
+            hyperparameters=hyperparameters,
             epochs=study.epochs,
             seed=study.seed,
             split_seed=study.seed_of_splits(),

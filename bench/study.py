@@ -11,6 +11,7 @@ from bench.errors import UserError, unknown
 
 SEARCHERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
+HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 SELECT_ON = ("val_auroc", "val_loss", "pseudo_auroc", "last_epoch")
 
 
@@ -92,7 +93,9 @@ class Study:
     )
 
     epochs: int = option(10, "training", "passes over the training images", aliases=("niter",))
-    batch_size: int = option(64, "training", "images a training step", aliases=("batchsize",))
+    batch_size: int | None = option(
+        None, "training", "images a training step, in every model (default: the model's own)", aliases=("batchsize",)
+    )
     seed: int = option(0, "training", "seed of splits, weights, batches and searchers", aliases=("manualseed",))
     precision: str = option("float32", "training", "arithmetic of the convolutions", choices=("float32", "bfloat16"))
     device: str = option("auto", "training", "where networks run", choices=("auto", "cpu", "cuda"))
@@ -190,11 +193,13 @@ class Study:
         return max(1, int(min(there.get(name, 0) / amount for name, amount in need.items() if amount)))
 
     def hyperparameters(self) -> dict[str, str]:
-        """The values held by `--set`, as text."""
-        pairs = {}
+        """The values held by `--set` and by flags of their own, as text; UserError for one that is given twice."""
+        pairs = {name: str(getattr(self, name)) for name in HYPERPARAMETERS if getattr(self, name) is not None}
         for item in self.set:
             name, equals, value = item.partition("=")
             if not (name and equals and value):
                 raise UserError(f"--set: '{item}' is not NAME=VALUE")
+            if name in pairs:
+                raise UserError(f"--set: '{name}' is given twice")
             pairs[name] = value
-        return pairs | {"batch_size": str(self.batch_size)}
+        return pairs

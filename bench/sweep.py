@@ -10,7 +10,7 @@ from bench.prepare import default_name, prepare
 from bench.progress import short
 from bench.provenance import provenance
 from bench.results import JOURNAL, RAY_LOG, Store, read, read_rows
-from bench.space import check_scheduler, held_of
+from bench.space import check_scheduler, default_of, edges, space_of
 from bench.study import Study
 from bench.view import View
 
@@ -22,7 +22,10 @@ def run_study(study: Study, resume: bool, dry: bool, view: View) -> int:
     ready = prepare(study)
 
     for model in study.model:
-        held_of(study, model)
+        sizes, space = [default_of(study, model)["batch_size"]], space_of(study, model)
+        if "batch_size" in space:
+            sizes += edges(space["batch_size"])
+        ready.check_batch(model, max(sizes))
         check_scheduler(study, model)
     if dry:
         there = Path(study.results_dir) / study.name / "trials.jsonl" if resume and study.name else None

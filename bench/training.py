@@ -42,9 +42,7 @@ class Run:
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
         self.model = models.create(model, shape, device=device, precision=precision, **hyperparameters)  # type: ignore[arg-type]
-        if self.model.config.batch_size > len(split.train):
-            size = self.model.config.batch_size
-            raise UserError(f"--batch_size: {size} is more than the {len(split.train)} training images")
+        check_batch(model, self.model.config.batch_size, len(split.train))
         self.split, self.protocol, self.select_on = split, protocol, select_on
         self.pseudo = None
         if select_on == "pseudo_auroc" and split.val is not None:
@@ -161,6 +159,14 @@ def final_metrics(scores: pd.DataFrame) -> dict[str, float]:
     found = metrics.evaluate(labels, values) | {"auroc_low": low, "auroc_high": high}
     counts = {"n_test_normal": int((labels == 0).sum()), "n_test_abnormal": int((labels == 1).sum())}
     return {f"test_{name}": value for name, value in found.items()} | counts
+
+
+def check_batch(model: str, size: int, images: int) -> None:
+    """UserError where a training step of the model would need more images than there are."""
+    if models.get(model).BATCHES and size > images:
+        raise UserError(
+            f"--batch_size: {size} ({model}) is more than the {images} training images (give {images} or less)"
+        )
 
 
 def choose_device(device: str, elsewhere: bool = False) -> str:
