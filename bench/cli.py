@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import models
@@ -17,6 +19,11 @@ def base_type(hint: Any) -> Callable[[str], Any]:
     if isinstance(hint, types.UnionType):
         hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
     return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
+
+
+def path(text: str) -> Path:
+    """A path as a shell would read it, which leaves `--flag=~/x` alone."""
+    return Path(os.path.expanduser(text))
 
 
 def truth(text: str) -> bool:
@@ -39,8 +46,11 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
         text = meta["help"] + (f" (default: {shown})" if shown not in (None, "") else "")
         parts = [f"--{name}" for name in (field.name, *meta["aliases"])]
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
+        kind = os.path.expanduser if meta["path"] else base_type(field.type)
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
+        elif meta["path"]:
+            kwargs["metavar"] = "PATH"
         else:
             kwargs["metavar"] = (
                 base_type(field.type).__name__.upper().replace("STR", "NAME").replace("INT", "N").replace("FLOAT", "X")
@@ -48,7 +58,7 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
         sections[meta["group"]].add_argument(
             *parts,
             dest=field.name,
-            type=base_type(field.type),
+            type=kind,
             default=argparse.SUPPRESS,
             help=text.replace("%", "%%"),
             **kwargs,

@@ -76,7 +76,7 @@ def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str
             ready.device,
         )
     val, test = (len(part.labels) if part is not None else 0 for part in (split.val, split.test))
-    if ready.select_on == "pseudo_auroc" and split.val is not None:
+    if "pseudo_auroc" in ready.select_on.values() and split.val is not None:
         val += 2 * int((split.val.labels == 0).sum())
     tuning = val + (test if ready.protocol.selection == "test" else 0)
     return Epoch(fit, train + each * tuning, train + each * (val + test))

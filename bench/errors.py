@@ -5,6 +5,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -18,6 +19,11 @@ def unknown(what: str, given: object, valid: Iterable[object]) -> UserError:
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return UserError(f"{what}: there is no '{given}'{hint} (valid: {', '.join(names)})")
+
+
+def taken(path: Path) -> UserError:
+    """A UserError for a new folder where there is something already."""
+    return UserError(f"--name: {path} exists already (go on with it: --resume; or give another name)")
 
 
 class Parser(argparse.ArgumentParser):

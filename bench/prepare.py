@@ -22,21 +22,21 @@ class Prepared:
     protocol: Protocol
     tasks: list[Task]
     splits: dict[str, Split]  # of each task's class
-    select_on: str
+    select_on: dict[str, str]  # likewise
     device: str
 
     def check_batch(self, model: str, size: int) -> None:
         """UserError where a task has fewer training images than a batch of the model."""
         check_batch(model, size, min(len(split.train) for split in self.splits.values()))
 
-    def columns(self, study: Study, provenance: dict[str, Any]) -> dict[str, Any]:
-        """The columns that all rows of a study share."""
+    def columns(self, study: Study, task: Task, provenance: dict[str, Any]) -> dict[str, Any]:
+        """The columns that all rows of a task share."""
         return {
-            "dataset": self.dataset.name,
-            "task": self.tasks[0].kind,
+            "dataset": provenance["dataset"]["name"],
+            "task": task.kind,
             "protocol": study.protocol,
             **{f"protocol_{name}": value for name, value in dataclasses.asdict(self.protocol).items()},
-            "select_on": self.select_on,
+            "select_on": self.select_on[task.cls],
             "precision": study.precision,
             "device": self.device,
             "commit": provenance["commit"],
@@ -60,14 +60,18 @@ def prepare(study: Study) -> Prepared:
     protocol = protocol_of(study)
     tasks = tasks_of(study, dataset)
     splits = {task.cls: make_split(dataset, task, protocol, split_seed) for task in tasks}
-    select_on = choose_select_on(study, splits[tasks[0].cls])
+    select_on = {task.cls: choose_select_on(study, task, splits[task.cls]) for task in tasks}
+    if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
+        raise UserError(
+            f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on val_loss)"
+        )
     return Prepared(dataset, protocol, tasks, splits, select_on, device)
 
 
 def default_name(study: Study, tasks: list[Task]) -> str:
     """`w_skipganomaly-cifar10-bird-20260131-235959`."""
     classes = tasks[0].cls if len(tasks) == 1 else f"{len(tasks)}classes"
-    return stamped("+".join(study.model), Path(study.dataset).name, classes)
+    return stamped("+".join(study.model), Path(study.dataset).resolve().name, classes)
 
 
 def stamped(*parts: str) -> str:

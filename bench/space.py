@@ -157,6 +157,8 @@ def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistrib
 
 def check_scheduler(study: Study, model: str) -> None:
     """UserError where the scheduler has nothing in the model's space that it could change."""
+    if study.scheduler in ("pbt", "pb2") and study.tune_for == "mean":
+        raise UserError(f"--tune_for mean: {study.scheduler} gives each class a configuration of its own")
     able = changeable(space_of(study, model))
     if study.scheduler == "pb2":
         able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}

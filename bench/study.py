@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from bench.errors import UserError, unknown
 
 SEARCHERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
+RUN = "run.pt"  # in a folder of train.py: what an unfinished run goes on from
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 SELECT_ON = ("val_auroc", "val_loss", "pseudo_auroc", "last_epoch")
 
@@ -23,11 +24,11 @@ def option(
     aliases: tuple[str, ...] = (),
     choices: tuple | None = None,
     many: bool = False,
+    path: bool = False,
 ) -> Any:
-    """A field with what the command line needs to know about it."""
-    return field(
-        default=default, metadata={"group": group, "help": help, "aliases": aliases, "choices": choices, "many": many}
-    )
+    """A field with what the command line needs to know about it; in a `path`, ~ is the home folder."""
+    about = {"group": group, "help": help, "aliases": aliases, "choices": choices, "many": many, "path": path}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,11 @@ class Study:
 
     model: tuple[str, ...] = option(("w_skipganomaly",), "task", "one model or several; --list names them", many=True)
     dataset: str = option(
-        "cifar10", "task", "a data set's name, or a folder of images: train/<class>/*, test/<class>/*"
+        "cifar10", "task", "a data set's name, or a folder of images: train/<class>/*, test/<class>/*", path=True
     )
-    dataroot: str = option("data", "task", "where data sets are downloaded to, and decoded folders are cached")
+    dataroot: str = option(
+        "data", "task", "where data sets are downloaded to, and decoded folders are cached", path=True
+    )
     abnormal_class: tuple[str, ...] = option(
         (),
         "task",
@@ -139,10 +142,11 @@ class Study:
         "tuning",
         "where paused trials are kept while a study runs (hyperband, pbt, pb2): a folder or URI that all machines "
         "reach; three checkpoints a trial, deleted when its search is over (default: the study's folder)",
+        path=True,
     )
 
     name: str | None = option(None, "output", "the study's name (default: made from model, data set, class and time)")
-    results_dir: str = option("results", "output", "folder that holds the studies")
+    results_dir: str = option("results", "output", "folder that holds the studies", path=True)
     keep_models: str = option(
         "all", "output", "trained models of final runs to keep, up to 71 MB each at 32 x 32", choices=("all", "none")
     )
@@ -164,6 +168,17 @@ class Study:
         if self.name is not None and not re.fullmatch(r"[\w+][\w.+ -]*", self.name):
             raise UserError(f"--name: '{self.name}' is no plain folder name")
         self.budget_seconds()
+
+    def chosen_classes(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """Those of a data set's classes that `--abnormal_class` or `--normal_class` names; UserError for another."""
+        flag = "--normal_class" if self.normal_class else "--abnormal_class"
+        given = self.normal_class or self.abnormal_class
+        if not given:
+            raise UserError(f"--abnormal_class or --normal_class is needed (classes: {', '.join(classes)}; or all)")
+        for cls in given:
+            if cls not in (*classes, "all"):
+                raise unknown(flag, cls, classes)
+        return tuple(classes) if "all" in given else given
 
     def seed_of_splits(self) -> int:
         """What draws the held-out images and the subsets of `--limit_*`."""

@@ -14,7 +14,7 @@ from bench import metrics
 from bench.checkpoints import packed, trained_state
 from bench.errors import UserError
 from bench.gallery import chosen, picture, sheet
-from bench.protocols import Labelled, Protocol, Split
+from bench.protocols import Labelled, Protocol, Split, Task
 from bench.pseudo import pseudo_anomalies
 from bench.selection import improves, objective, visible
 from bench.study import Study
@@ -180,7 +180,7 @@ def choose_device(device: str, elsewhere: bool = False) -> str:
     return device
 
 
-def choose_select_on(study: Study, split: Split) -> str:
+def choose_select_on(study: Study, task: Task, split: Split) -> str:
     """The signal that chooses; unless it is given, val_auroc where there are abnormal validation images."""
     if split.val is None:
         return "last_epoch" if study.select_on == "last_epoch" else "test_auroc"
@@ -188,5 +188,7 @@ def choose_select_on(study: Study, split: Split) -> str:
     if study.select_on is None:
         return "val_auroc" if anomalies else "val_loss"
     if study.select_on in ("val_auroc", "last_epoch") and not anomalies:
-        raise UserError(f"--select_on {study.select_on}: no abnormal training images to validate on (give val_loss)")
+        raise UserError(
+            f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' on (give val_loss)"
+        )
     return study.select_on
