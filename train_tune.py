@@ -13,13 +13,12 @@ trained again under fresh seeds and tested. Rows and scores go to results/<study
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import models
+from bench import checks
 from bench.cli import add_study_flags, study_from, truth
-from bench.errors import Parser, UserError, run_main
-from bench.study import SCHEDULERS, SEARCHERS, Study
+from bench.errors import Parser, run_main
+from bench.study import SCHEDULERS, SEARCHERS
 from bench.tuning import background
 from bench.view import add_view_flags, take_view
 
@@ -61,31 +60,31 @@ def show_list() -> None:
     print(f"searchers: {', '.join(SEARCHERS)}")
 
 
-def read_study(given: dict[str, Any], resume: bool) -> Study:
-    if not resume:
-        return study_from(given)
-    if "name" not in given:
-        raise UserError("--resume: give the study's name with --name")
-    from bench.results import read
-
-    there = read(Path(given.get("results_dir", Study.results_dir)) / given["name"]).study
-    return study_from(there | given)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(arguments))
-    resume, tune, dry, view = given.pop("resume"), given.pop("tune"), given.pop("dry_run"), take_view(given)
+    resumes, tune, dry, view = given.pop("resume"), given.pop("tune"), given.pop("dry_run"), take_view(given)
     if given.pop("list"):
         show_list()
         return 0
     if not tune:
         given["trials"] = 0
-    study = read_study(given, resume)
+    there = None
+    if resumes:
+        from bench import resume  # it loads pandas
+
+        there = resume.begun(given, "train_tune.py")
+        study = resume.study_of(there, given)
+    else:
+        study = study_from(given)
+        if not dry:
+            checks.check_new(study)
+    checks.check_data(study)
+    checks.check_search(study)
     if not dry and study.address is None and arguments is None:
         background.start(view.verbose)
     from bench import sweep  # meanwhile: this takes seconds too
 
-    return sweep.run_study(study, resume, dry, view)
+    return sweep.run_study(study, there, dry, view)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 import argparse
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import models
 from bench.errors import Parser, unknown
-from bench.study import Study
+from bench.study import HYPERPARAMETERS, Study
 
 
 def base_type(hint: Any) -> Callable[[str], Any]:
@@ -17,6 +19,11 @@ def base_type(hint: Any) -> Callable[[str], Any]:
     if isinstance(hint, types.UnionType):
         hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
     return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
+
+
+def path(text: str) -> Path:
+    """A path as a shell would read it, which leaves `--flag=~/x` alone."""
+    return Path(os.path.expanduser(text))
 
 
 def truth(text: str) -> bool:
@@ -39,8 +46,11 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
         text = meta["help"] + (f" (default: {shown})" if shown not in (None, "") else "")
         parts = [f"--{name}" for name in (field.name, *meta["aliases"])]
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
+        kind = os.path.expanduser if meta["path"] else base_type(field.type)
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
+        elif meta["path"]:
+            kwargs["metavar"] = "PATH"
         else:
             kwargs["metavar"] = (
                 base_type(field.type).__name__.upper().replace("STR", "NAME").replace("INT", "N").replace("FLOAT", "X")
@@ -48,7 +58,7 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
         sections[meta["group"]].add_argument(
             *parts,
             dest=field.name,
-            type=base_type(field.type),
+            type=kind,
             default=argparse.SUPPRESS,
             help=text.replace("%", "%%"),
             **kwargs,
@@ -58,8 +68,8 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
 def add_model_flags(parser: Parser, name: str) -> None:
     """One flag for each of the model's own hyperparameters."""
     group = parser.add_argument_group(f"hyperparameters of {name}")
-    for key, (kind, default, text) in models.get(name).Config.hyperparameters().items():
-        if key != "batch_size":  # a flag of its own, for every model
+    for key, (kind, default, text) in models.hyperparameters(name).items():
+        if key not in HYPERPARAMETERS:  # these have a flag for every model
             group.add_argument(
                 f"--{key}",
                 type=truth if kind is bool else kind,

@@ -4,7 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ from bench.errors import UserError
 from bench.eta import clock
 from bench.prepare import Prepared
 from bench.protocols import Split
-from bench.space import held_of, space_of
+from bench.space import default_of, space_of
 from bench.study import Study
 from bench.tuning.searchers import Search
 from models.fitted import FittedModel
@@ -76,7 +76,7 @@ def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str
             ready.device,
         )
     val, test = (len(part.labels) if part is not None else 0 for part in (split.val, split.test))
-    if ready.select_on == "pseudo_auroc" and split.val is not None:
+    if "pseudo_auroc" in ready.select_on.values() and split.val is not None:
         val += 2 * int((split.val.labels == 0).sum())
     tuning = val + (test if ready.protocol.selection == "test" else 0)
     return Epoch(fit, train + each * tuning, train + each * (val + test))
@@ -88,7 +88,7 @@ def plan(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> pd.Da
     split = max(ready.splits.values(), key=lambda split: len(split.train))
     lines = []
     for model in study.model:
-        default = asdict(models.get(model).Config.make(held_of(study, model)))
+        default = default_of(study, model)
         search = Search(model, study.searcher, space_of(study, model), default, study.seed)
         tuning = len(ready.tasks) * search.trials(study.trials) - done[model, "tuning"]
         final = len(ready.tasks) * study.seeds - done[model, "final"]

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.names import LEGIBLE
@@ -26,6 +27,11 @@ def unknown(what: str, given: object, valid: Iterable[object]) -> UserError:
 def note(text: str) -> None:
     """Says what was left out, changed or guessed: one line on stderr, also with --quiet."""
     print(f"note: {' '.join(text.split())}", file=sys.stderr)
+
+
+def taken(path: Path) -> UserError:
+    """A UserError for a new folder where there is something already."""
+    return UserError(f"--name: {path} exists already (go on with it: --resume; or give another name)")
 
 
 class Parser(argparse.ArgumentParser):

@@ -14,7 +14,7 @@ from bench.errors import UserError, note
 from bench.names import legible, on_disk
 from bench.protocols import Protocol, Split, Task, make_split, protocol_of, tasks_of
 from bench.study import Study
-from bench.training import choose_device, choose_select_on
+from bench.training import check_batch, choose_device, choose_select_on
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,22 @@ class Prepared:
     protocol: Protocol
     tasks: list[Task]
     splits: dict[str, Split]  # of each task's class
-    select_on: str
+    select_on: dict[str, str]  # likewise
     device: str
     notes: tuple[str, ...]  # what was left out, scaled, cropped or guessed
 
-    def columns(self, study: Study, provenance: dict[str, Any]) -> dict[str, Any]:
-        """The columns that all rows of a study share."""
+    def check_batch(self, model: str, size: int) -> None:
+        """UserError where a task has fewer training images than a batch of the model."""
+        check_batch(model, size, min(len(split.train) for split in self.splits.values()))
+
+    def columns(self, study: Study, task: Task, provenance: dict[str, Any]) -> dict[str, Any]:
+        """The columns that all rows of a task share."""
         return {
-            "dataset": self.dataset.name,
-            "task": self.tasks[0].kind,
+            "dataset": provenance["dataset"]["name"],
+            "task": task.kind,
             "protocol": study.protocol,
             **{f"protocol_{name}": value for name, value in dataclasses.asdict(self.protocol).items()},
-            "select_on": self.select_on,
+            "select_on": self.select_on[task.cls],
             "precision": study.precision,
             "device": self.device,
             "commit": provenance["commit"],
@@ -68,17 +72,18 @@ def prepare(study: Study) -> Prepared:
     for line in more:
         note(line)
     splits = {task.cls: make_split(dataset, task, protocol, split_seed) for task in tasks}
-    least = min(len(split.train) for split in splits.values())
-    if study.batch_size > least:
-        raise UserError(f"--batch_size: {study.batch_size} is more than the {least} training images")
-    select_on = choose_select_on(study, splits[tasks[0].cls])
+    select_on = {task.cls: choose_select_on(study, task, splits[task.cls]) for task in tasks}
+    if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
+        raise UserError(
+            f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on val_loss)"
+        )
     return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
 
 
 def default_name(study: Study, tasks: list[Task]) -> str:
     """`w_skipganomaly-cifar10-bird-20260131-235959`."""
     classes = tasks[0].cls if len(tasks) == 1 else f"{len(tasks)}classes"
-    return stamped("+".join(study.model), Path(study.dataset).name, classes)
+    return stamped("+".join(study.model), Path(study.dataset).resolve().name, classes)
 
 
 def stamped(*parts: str) -> str:

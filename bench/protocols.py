@@ -9,7 +9,6 @@ from torch import Tensor
 
 from bench.datasets import Dataset
 from bench.errors import UserError, unknown
-from bench.names import legible
 from bench.study import Study
 
 HELD_OUT = 0.1  # of the normal training images, for validation
@@ -82,21 +81,15 @@ def _split(train: np.ndarray, val: Labelled | None, test: Labelled | None) -> Sp
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
     """The study's tasks, one a class; UserError for a class that the data set does not have."""
-    kind, given = (ONE_CLASS, study.normal_class) if study.normal_class else (LEAVE_ONE_CLASS_OUT, study.abnormal_class)
-    flag = "--normal_class" if study.normal_class else "--abnormal_class"
-    if not given:
+    if not (study.abnormal_class or study.normal_class):
         # Skip-WGANomaly's folders hold one class for training and one more for testing: that one is abnormal.
         unseen = set(range(len(dataset.classes))) - set(dataset.train_labels.tolist())
         if len(unseen) == 1:
             return [Task(LEAVE_ONE_CLASS_OUT, dataset.classes[unseen.pop()], study.untrained_classes)]
         if len(dataset.classes) == 1:
             return [Task(ONE_CLASS, dataset.classes[0], study.untrained_classes)]
-        raise UserError(f"--abnormal_class or --normal_class is needed (classes: {', '.join(dataset.classes)}; or all)")
-    classes = dataset.classes if "all" in given else dict.fromkeys(map(legible, given))
-    for cls in classes:
-        if cls not in dataset.classes:
-            raise unknown(flag, cls, dataset.classes)
-    return [Task(kind, cls, study.untrained_classes) for cls in classes]
+    kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
+    return [Task(kind, cls, study.untrained_classes) for cls in study.chosen_classes(dataset.classes)]
 
 
 def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import os
+import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from bench.errors import UserError
+from bench.errors import UserError, taken
 from bench.names import LEGIBLE, legible, on_disk
 from bench.study import Study
 
@@ -39,9 +41,10 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror})") from None
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written ({error.strerror})") from None
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -70,6 +73,8 @@ class Results:
     path: Path
     study: dict[str, Any]
     provenance: dict[str, Any]
+    made_by: str = "train_tune.py"  # the command
+    run: dict[str, Any] = field(default_factory=dict)  # what train.py's run has beside the study's choices
 
     @property
     def name(self) -> str:
@@ -81,9 +86,21 @@ class Results:
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """One row a trial and epoch; of an epoch that was run again after a crash, the last one."""
+        """One row a trial and epoch, of the attempt that counts: the one that its row names, or else the last.
+
+        A run whose process died, or whose study was stopped, was started again and has rows of each attempt. Within
+        an attempt the last row of an epoch counts: PBT goes back to epochs of other trials.
+        """
         frame = pd.DataFrame(read_rows(self.path / "epochs.jsonl"))
-        return frame.drop_duplicates(["trial", "epoch"], keep="last") if len(frame) else frame
+        if frame.empty:
+            return frame
+        attempts = frame["attempt"].fillna(1) if "attempt" in frame else pd.Series(1, frame.index)
+        counts = attempts.groupby(frame["trial"]).transform("max")
+        if "attempt" in self.trials:
+            counts = (
+                frame["trial"].map(dict(zip(self.trials["trial"], self.trials["attempt"], strict=True))).fillna(counts)
+            )
+        return frame[attempts == counts].drop_duplicates(["trial", "epoch"], keep="last")
 
     def scores(self, trial: str) -> pd.DataFrame:
         """One row a test image: scores, labels (1: abnormal), part_*. UserError where the file is none of that."""
@@ -113,14 +130,33 @@ def read(path: str | Path) -> Results:
         raise UserError(f"{path}: there is no such folder")
     try:
         content = json.loads((path / "study.json").read_bytes())
-        study, provenance = content["study"], content["provenance"]
-        if not (isinstance(study, dict) and isinstance(provenance, dict)):
-            raise TypeError("study and provenance must be objects")
-        return Results(path, study, provenance)
+        study, provenance, run = content["study"], content["provenance"], content.get("run", {})
+        if not all(isinstance(part, dict) for part in (study, provenance, run)):
+            raise TypeError("study, provenance and run must be objects")
+        old = "train.py" if "train.py" in str(provenance.get("command")) else "train_tune.py"
+        return Results(path, study, provenance, str(content.get("made_by", old)), run)
     except FileNotFoundError:
         raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path / 'study.json'}: not readable ({error})") from None
+
+
+def new_folder(parent: Path, name: str, given: bool) -> Path:
+    """Makes a folder that no other command has made or will take; UserError if it cannot be.
+
+    Where the name was not `given`, but is a default that is taken, it gets a number.
+    """
+    for number in itertools.count(1):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            if given:
+                raise taken(path) from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({error.strerror})") from None
+    raise AssertionError
 
 
 class Store:
@@ -133,33 +169,30 @@ class Store:
             self.lock.acquire(timeout=0)
         except Timeout:
             raise UserError(f"{path}: another command is working on this study") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({error.strerror})") from None
         for name in ("trials.jsonl", "epochs.jsonl"):
             self.drop_half_line(path / name)
 
     @classmethod
-    def create(cls, study: Study, provenance: dict[str, Any], name: str) -> "Store":
-        """A new study's folder; UserError if there is one already, or if the folder cannot be written."""
-        path = Path(study.results_dir) / name
-        if path.exists():
-            raise UserError(f"--name: {path} exists already (go on with it: --resume; or give another name)")
-        content = {"study": dataclasses.asdict(study), "provenance": provenance}
-        write_whole(path / "study.json", json.dumps(content, indent=1, ensure_ascii=False))
-        return cls(path)
-
-    @classmethod
-    def resume(cls, study: Study, name: str) -> "Store":
-        """An existing study's folder; UserError if the study there was started with other choices."""
-        path = on_disk(Path(study.results_dir) / name)
-        choices, default = (
-            json.loads(json.dumps(dataclasses.asdict(s), ensure_ascii=False).encode(errors=LEGIBLE))
-            for s in (study, Study())
-        )
-        there = default | read(path).study  # an older study lacks newer choices
-        free = ("name", "results_dir", "time_budget", "dataroot", "keep_models", "address", "storage")
-        for key, value in choices.items():
-            if key not in free and there.get(key) != value:
-                raise UserError(f"--resume: the study was started with --{key} {there.get(key)}, not {value}")
-        return cls(path)
+    def create(
+        cls,
+        study: Study,
+        provenance: dict[str, Any],
+        name: str,
+        made_by: str = "train_tune.py",
+        run: dict[str, Any] | None = None,
+    ) -> "Store":
+        """A new study's folder, this command's alone; UserError if there is one already, or if it cannot be written."""
+        path = new_folder(Path(study.results_dir), name, given=study.name is not None)
+        content = {"made_by": made_by, "study": dataclasses.asdict(study), "provenance": provenance, "run": run or {}}
+        try:
+            store = cls(path)
+            write_whole(path / "study.json", json.dumps(content, indent=1, ensure_ascii=False))
+        except UserError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        return store
 
     @staticmethod
     def drop_half_line(path: Path) -> None:

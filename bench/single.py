@@ -1,12 +1,20 @@
 """What train.py does: one training run, an audit, or scores for new images."""
 
-import dataclasses
+import contextlib
+import io
+import shlex
+import shutil
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import display, rows
+import torch
+
+from bench import display, resume, rows
 from bench.audit import audit, markdown
 from bench.checkpoints import trained_state
 from bench.datasets import Decoding
@@ -14,12 +22,12 @@ from bench.errors import UserError
 from bench.prepare import Prepared, default_name, stamped
 from bench.progress import describe, scoring
 from bench.provenance import provenance
-from bench.results import Store, write_whole
+from bench.results import Results, Store, new_folder, read, write_whole
 from bench.scoring import score_folder
-from bench.study import Study
+from bench.study import RUN, Study
 from bench.training import Run, final_metrics, train
 from bench.view import View
-from models.base import AnomalyModel, Config
+from models.base import AnomalyModel
 
 
 def teller(view: View) -> Callable[[str], None]:
@@ -27,67 +35,95 @@ def teller(view: View) -> Callable[[str], None]:
     return (lambda line: None) if view.quiet else print
 
 
+@contextmanager
+def terminable() -> Iterator[None]:
+    """A termination signal is a KeyboardInterrupt, as Ctrl-C is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def train_run(
     study: Study,
     ready: Prepared,
     model: str,
-    config: Config,
-    start: AnomalyModel | None,
-    folder: Path | None,
+    extras: dict[str, Any],
     view: View,
+    loaded: AnomalyModel | None,
+    there: Results | None,
 ) -> int:
-    """Trains, tests and records one run; goes on from `start` where there is one. The exit status."""
+    """Trains, tests and records one run; the exit status.
+
+    It begins with the weights that were `loaded`, where there are any, or goes on with the run that is `there`.
+    `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in study.json.
+    """
     task = ready.tasks[0]
-    hyperparameters = dataclasses.asdict(config)
     run = Run(
         model,
         ready.splits[task.cls],
         ready.protocol,
-        hyperparameters=hyperparameters,
+        hyperparameters=extras["hyperparameters"],
         seed=study.seed,
-        select_on=ready.select_on,
+        select_on=ready.select_on[task.cls],
         device=ready.device,
         precision=study.precision,
         final=True,
     )
-    if start is not None:
-        if start.image_shape != run.model.image_shape:
-            raise UserError(f"--load: the model is for images {start.image_shape}, these are {run.model.image_shape}")
-        run.model.restore(trained_state(start))
+    if loaded is not None:
+        if loaded.image_shape != run.model.image_shape:
+            raise UserError(f"--load: the model is for images {loaded.image_shape}, these are {run.model.image_shape}")
+        run.model.restore(trained_state(loaded))
     source = provenance(ready.dataset, ready.notes)
-    store = Store.create(study, source, study.name or default_name(study, ready.tasks))
-    say = teller(view)
-    say(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
-    say(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {ready.device}")
-    trial = f"{model}-{task.cls}-seed{study.seed}"
+    if there:
+        source, store = resume.same_images(there, source), Store(there.path)
+    else:
+        store = Store.create(study, source, study.name or default_name(study, ready.tasks), "train.py", extras)
+    trial, checkpoint = f"{model}-{task.cls}-seed{study.seed}", store.path / RUN
     names: dict[str, Any] = {"model": model, "cls": task.cls, "number": 0, "seed": study.seed}
-    row = rows.start(trial, "final", **names, config=hyperparameters, common=ready.columns(study, source))
+    common = ready.columns(study, task, source)
+    row = rows.start(trial, "final", **names, config=extras["hyperparameters"], common=common)
+    say = teller(view)
+    say(f"{store.path}: {model}, {task.kind} {task.cls} of {common['dataset']}")
+    say(f"{len(run.split.train)} training images, {study.protocol} protocol, {common['select_on']}, {ready.device}")
     board = None
     try:
+        if checkpoint.exists():
+            run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
+            say(f"going on after epoch {run.epoch}")
         board = display.Board(store.path) if view.display else None
-        with scoring(run.model, view.quiet):
+        with terminable(), scoring(run.model, view.quiet):
             for record in train(run, study.epochs):
                 store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
+                write_whole(checkpoint, stored(run.checkpoint()))
                 if board:
                     board.add(trial, record, run.shown())
                 losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
                 seconds = f"{record['train_seconds']:.1f} s"
                 say(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
-                for key in ("train_seconds", "score_seconds"):
-                    row[key] = row.get(key, 0.0) + record[key]
-        scores = run.test_scores() if run.best_parts else None
-        row |= rows.outcome(run.best, run.epoch) | (final_metrics(scores) if scores is not None else {})
-        kept = (
-            run.packed(model, trial, ready.dataset.classes, ready.dataset.decoding)
-            if study.keep_models == "all"
-            else None
-        )
-        gallery = run.gallery(scores) if scores is not None else None
-        store.add_trial(row, scores, gallery, kept)
+            scores = run.test_scores() if run.best_parts else None
+            row |= seconds_of(store.path) | rows.outcome(run.best, run.epoch)
+            row |= final_metrics(scores) if scores is not None else {}
+            kept = None
+            if study.keep_models == "all":
+                kept = run.packed(model, trial, ready.dataset.classes, ready.dataset.decoding)
+            gallery = run.gallery(scores) if scores is not None else None
+            store.add_trial(row, scores, gallery, kept)
+        checkpoint.unlink(missing_ok=True)
     except FloatingPointError as error:
-        store.add_trial(row | {"status": "error", "error": f"FloatingPointError: {error}", "objective": None})
+        failed = {"status": "error", "error": f"FloatingPointError: {error}", "objective": None}
+        store.add_trial(row | seconds_of(store.path) | failed)
+        checkpoint.unlink(missing_ok=True)
         print(f"failed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\ninterrupted, with {run.epoch} of {study.epochs} epochs done; go on with:")
+        print(f"  {resume.hint('train.py', store.path)}")
+        return 130
     finally:
         store.close()
         if board:
@@ -98,48 +134,68 @@ def train_run(
         print(f"test AUROC {row['test_auroc']:.4f} (95 % interval of the test set: {low:.4f} to {high:.4f})")
     if study.keep_models == "all":
         print(f"the trained model: {store.model_file(trial)}")
-    if folder is not None:
+    if extras["score_folder"]:
         run.model.restore(run.best_state)
-        show_scores(run.model, ready.dataset.decoding, folder, store.path, view)
-    print(f"next: python report.py {store.path}")
+        show_scores(run.model, ready.dataset.decoding, Path(extras["score_folder"]), store.path, view)
+    print(f"next: {shlex.join(['python', 'report.py', str(store.path)])}")
     return 0
+
+
+def stored(state: dict[str, Any]) -> bytes:
+    """A run's state as a file's content."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+def seconds_of(study: Path) -> dict[str, float]:
+    """The seconds of all epochs, also of those before a stop."""
+    epochs = read(study).epochs
+    return {name: float(epochs[name].sum()) for name in ("train_seconds", "score_seconds") if name in epochs}
 
 
 def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[str, Any], view: View) -> int:
     """Makes and prints the audit table; writes audit.csv and audit.md to the study's folder."""
     if ready.splits[ready.tasks[0].cls].test is None:
         raise UserError("--audit: there are no labelled test images")
-    store = Store.create(study, provenance(ready.dataset, ready.notes), study.name or default_name(study, ready.tasks))
+    task, source = ready.tasks[0], provenance(ready.dataset, ready.notes)
+    store = Store.create(study, source, study.name or default_name(study, ready.tasks), "train.py --audit")
     say = teller(view)
-    say(f"{store.path}: audit of {model} on {ready.dataset.name}, {ready.tasks[0].cls}")
+    say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
     try:
         table = audit(
             model,
             ready.dataset,
-            ready.tasks[0],
-            hyperparameters=hyperparameters | {"batch_size": study.batch_size},
+            task,
+            hyperparameters=hyperparameters,
             epochs=study.epochs,
             seed=study.seed,
             split_seed=study.seed_of_splits(),
-            select_on=ready.select_on,
+            select_on=ready.select_on[task.cls],
             device=ready.device,
             precision=study.precision,
             say=say,
         )
+        write_whole(store.path / "audit.csv", table.to_csv(index=False))
+        write_whole(store.path / "audit.md", markdown(table) + "\n")
+    except BaseException:
+        shutil.rmtree(store.path, ignore_errors=True)  # there is nothing in it yet
+        raise
     finally:
         store.close()
-    write_whole(store.path / "audit.csv", table.to_csv(index=False))
-    write_whole(store.path / "audit.md", markdown(table) + "\n")
     print(f"\n{markdown(table)}\n\nwritten: {store.path / 'audit.csv'}, {store.path / 'audit.md'}")
     return 0
 
 
 def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Path, view: View) -> int:
     """Scores a folder with a trained model, into a new folder of results."""
-    out = Path(study.results_dir) / (study.name or stamped(content["model"], folder.name, "scores"))
-    if out.exists():
-        raise UserError(f"--name: {out} exists already (give another name)")
-    show_scores(model, content["decoding"], folder, out, view)
+    name = study.name or stamped(content["model"], folder.resolve().name, "scores")
+    out = new_folder(Path(study.results_dir), name, given=study.name is not None)
+    try:
+        show_scores(model, content["decoding"], folder, out, view)
+    finally:
+        with contextlib.suppress(OSError):
+            out.rmdir()  # where nothing came of it
     return 0
 
 

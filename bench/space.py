@@ -1,5 +1,6 @@
 """Search spaces from the command line, and configurations drawn from them; Optuna's distributions throughout."""
 
+import dataclasses
 import itertools
 import math
 import re
@@ -18,6 +19,7 @@ import models
 import search_spaces
 from bench.errors import UserError, unknown
 from bench.study import Study
+from models import fields
 
 Space = dict[str, BaseDistribution]
 GRID_POINTS = 3  # of a range without steps, in a grid
@@ -71,40 +73,76 @@ def parse_choices(item: str, text: str) -> list[Any]:
 
 
 def space_of(study: Study, model: str) -> Space:
-    """The study's search space for a model, less what `--set` holds; UserError for what the model does not have."""
-    config = models.get(model).Config
-    known = config.hyperparameters()
-    held = study.hyperparameters()
-    space = parse(study.space) or dict(search_spaces.get(model))
-    for name in space:
+    """The study's search space for a model, less what is held; UserError for what the model does not have."""
+    known, held = models.hyperparameters(model), study.hyperparameters()
+    given = parse(study.space)
+    if both := [name for name in given if name in held]:
+        raise UserError(
+            f"--space: '{both[0]}' is held at {held[both[0]]} (by --set or a flag of its own: give one of them)"
+        )
+    space = given or dict(search_spaces.get(model))
+    for name, distribution in space.items():
         if name not in known:
             raise unknown(f"--space (model {model})", name, known)
-    for name, distribution in space.items():
-        for value in edges(distribution):
-            try:
-                config.make({name: value})
-            except ValueError as error:
-                raise UserError(f"--space (model {model}): {error}") from None
+        try:
+            check_type(name, known[name].type, distribution)
+            for value in edges(distribution):
+                fields.check(name, known[name].type, value)
+        except ValueError as error:
+            raise UserError(f"--space (model {model}): {error}") from None
     return {name: distribution for name, distribution in space.items() if name not in held}
+
+
+def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
+    """ValueError unless every value of the distribution is one of the hyperparameter's type."""
+    types = {type(value) for value in edges(distribution)}
+    if kind is bool and types != {bool}:
+        raise ValueError(f"{name} is True or False")
+    if kind is int and types != {int}:
+        raise ValueError(f"{name} is a whole number (as in {name}=10..50:int or {name}=10,20)")
+    if kind is float and bool in types:
+        raise ValueError(f"{name} is a number")
+
+
+def set_of(study: Study, model: str) -> dict[str, Any]:
+    """The values that `--set` and `--batch_size` hold in a model; UserError for what it does not have."""
+    known, values = models.hyperparameters(model), {}
+    for name, text in study.hyperparameters().items():
+        if name not in known:
+            if any(name in models.hyperparameters(other) for other in study.model):
+                continue  # another model of the sweep has it
+            raise unknown(f"--set (model {model})", name, known)
+        kind = known[name].type
+        try:
+            if kind is bool and text not in ("True", "False"):
+                raise ValueError(f"{name} must be True or False, not {text}")
+            values[name] = text == "True" if kind is bool else kind(text)
+            fields.check(name, kind, values[name])
+        except ValueError as error:
+            raise UserError(f"--set (model {model}): {error}") from None
+    return values
 
 
 def held_of(study: Study, model: str) -> dict[str, Any]:
     """What no search changes: the released code's behaviour under `published`, `--set` and `--batch_size`."""
-    known = models.get(model).Config.hyperparameters()
-    values: dict[str, Any] = dict(models.get(model).PUBLISHED) if study.protocol == "published" else {}
-    for name, text in study.hyperparameters().items():
-        if name not in known:
-            if any(name in models.get(other).Config.hyperparameters() for other in study.model):
-                continue  # another model of the sweep has it
-            raise unknown(f"--set (model {model})", name, known)
-        try:
-            if known[name].type is bool and text not in ("True", "False"):
-                raise ValueError(f"{name} must be True or False, not {text}")
-            values[name] = text == "True" if known[name].type is bool else known[name].type(text)
-            models.get(model).Config.make({name: values[name]})
-        except ValueError as error:
-            raise UserError(f"--set (model {model}): {error}") from None
-    return values
+    return (models.get(model).PUBLISHED if study.protocol == "published" else {}) | set_of(study, model)
+
+
+def default_of(study: Study, model: str) -> dict[str, Any]:
+    """Every hyperparameter of the configuration that a search starts from; UserError for values that do not fit."""
+    config = models.get(model).Config
+    held = held_of(study, model)
+    try:
+        default = config.make(held)
+    except ValueError as error:
+        raise UserError(f"--set (model {model}): {error}") from None
+    for name, distribution in space_of(study, model).items():
+        for value in edges(distribution):
+            try:
+                config.make(held | {name: value})
+            except ValueError as error:
+                raise UserError(f"--space (model {model}): {error}") from None
+    return dataclasses.asdict(default)
 
 
 def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:
@@ -119,6 +157,8 @@ def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistrib
 
 def check_scheduler(study: Study, model: str) -> None:
     """UserError where the scheduler has nothing in the model's space that it could change."""
+    if study.scheduler in ("pbt", "pb2") and study.tune_for == "mean":
+        raise UserError(f"--tune_for mean: {study.scheduler} gives each class a configuration of its own")
     able = changeable(space_of(study, model))
     if study.scheduler == "pb2":
         able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}

@@ -104,7 +104,7 @@ def table(name: str, epochs: int, **given: Any) -> dict[str, Any]:
     aurocs, start = [], time.perf_counter()
     for cls, split in ready.splits.items():
         run = Run(
-            "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1, select_on=ready.select_on,
+            "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1, select_on=ready.select_on[cls],
             device=ready.device, precision=study.precision, final=True,
         )  # fmt: skip
         for record in train(run, epochs):

@@ -63,13 +63,13 @@ def mean_interval(
     part is widened by both factors (after the expanded percentile interval of Hesterberg 2015, The American
     Statistician 69(4)). The noise of single images enters both parts: with few test images the interval errs on the
     wide side. **With one run it takes in the test images alone**: where another seed would lie is then unknown.
+    Where drawing images says nothing (no two draws differ, or a class has one image) the interval is at least as wide
+    as the runs' own (`delong_interval`).
     """
     rng = np.random.default_rng(seed)
     observed = np.array([auroc(*run) for run in runs])
     mean, number, quantile = float(observed.mean()), len(runs), (1 + level) / 2
-    if mean in (0.0, 1.0):  # no sample differs from another, which is no certainty
-        return mean, *delong_interval(*runs[0], level=level)
-    samples = bootstrap_aurocs(runs, draws, rng).mean(axis=0)
+    samples = by_images = bootstrap_aurocs(runs, draws, rng).mean(axis=0)
     if number > 1:
         from scipy.special import ndtri, stdtrit
 
@@ -77,6 +77,9 @@ def mean_interval(
         drawn = observed[rng.integers(0, number, size=(draws, number))].mean(axis=1)
         samples = samples + widening * (drawn - mean)
     low, high = np.clip(np.quantile(samples, [1 - quantile, quantile]), 0, 1)
+    if np.ptp(by_images) == 0 or min(np.bincount(checked(*runs[0])[0])) == 1:
+        lows, highs = zip(*(delong_interval(*run, level=level) for run in runs), strict=True)
+        low, high = min(low, np.mean(lows)), max(high, np.mean(highs))
     return mean, float(low), float(high)
 
 
@@ -114,12 +117,14 @@ def compare(table: pd.DataFrame) -> Comparison:
     ).assign(p_holm=np.nan)
     friedman = np.nan
     if len(table) >= FEWEST_CLASSES and len(pairs):
+        from scikit_posthocs import posthoc_wilcoxon
         from scipy import stats
-        from statsmodels.stats.multitest import multipletests
 
-        differences = [table[a] - table[b] for a, b in zip(pairs["better"], pairs["worse"], strict=True)]
-        pairs["p"] = [float(stats.wilcoxon(d).pvalue) if d.any() else 1.0 for d in differences]
-        pairs["p_holm"] = multipletests(pairs["p"], method="holm")[1]
+        long = table.melt(var_name="model", value_name="auroc")
+        for column, correction in (("p", None), ("p_holm", "holm")):
+            with np.errstate(invalid="ignore"):  # two models level on every class: SciPy divides 0 by 0, and gives 1
+                tested = posthoc_wilcoxon(long, "auroc", "model", p_adjust=correction)
+            pairs[column] = [tested.loc[a, b] for a, b in zip(pairs["better"], pairs["worse"], strict=True)]
         if len(means) > 2:
             friedman = float(stats.friedmanchisquare(*table.to_numpy().T).pvalue)
     pairs["differ"] = pairs["p_holm"] < ALPHA

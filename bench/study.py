@@ -3,14 +3,17 @@
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.errors import UserError, unknown
+from bench.names import legible
 
 SEARCHERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
+RUN = "run.pt"  # in a folder of train.py: what an unfinished run goes on from
+HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 SELECT_ON = ("val_auroc", "val_loss", "pseudo_auroc", "last_epoch")
 
 
@@ -22,11 +25,11 @@ def option(
     aliases: tuple[str, ...] = (),
     choices: tuple | None = None,
     many: bool = False,
+    path: bool = False,
 ) -> Any:
-    """A field with what the command line needs to know about it."""
-    return field(
-        default=default, metadata={"group": group, "help": help, "aliases": aliases, "choices": choices, "many": many}
-    )
+    """A field with what the command line needs to know about it; in a `path`, ~ is the home folder."""
+    about = {"group": group, "help": help, "aliases": aliases, "choices": choices, "many": many, "path": path}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,11 @@ class Study:
 
     model: tuple[str, ...] = option(("w_skipganomaly",), "task", "one model or several; --list names them", many=True)
     dataset: str = option(
-        "cifar10", "task", "a data set's name, or a folder of images: train/<class>/*, test/<class>/*"
+        "cifar10", "task", "a data set's name, or a folder of images: train/<class>/*, test/<class>/*", path=True
     )
-    dataroot: str = option("data", "task", "where data sets are downloaded to, and decoded folders are cached")
+    dataroot: str = option(
+        "data", "task", "where data sets are downloaded to, and decoded folders are cached", path=True
+    )
     abnormal_class: tuple[str, ...] = option(
         (),
         "task",
@@ -104,7 +109,9 @@ class Study:
     )
 
     epochs: int = option(10, "training", "passes over the training images", aliases=("niter",))
-    batch_size: int = option(64, "training", "images a training step", aliases=("batchsize",))
+    batch_size: int | None = option(
+        None, "training", "images a training step, in every model (default: the model's own)", aliases=("batchsize",)
+    )
     seed: int = option(0, "training", "seed of splits, weights, batches and searchers", aliases=("manualseed",))
     precision: str = option("float32", "training", "arithmetic of the convolutions", choices=("float32", "bfloat16"))
     device: str = option("auto", "training", "where networks run", choices=("auto", "cpu", "cuda"))
@@ -148,10 +155,11 @@ class Study:
         "tuning",
         "where paused trials are kept while a study runs (hyperband, pbt, pb2): a folder or URI that all machines "
         "reach; three checkpoints a trial, deleted when its search is over (default: the study's folder)",
+        path=True,
     )
 
     name: str | None = option(None, "output", "the study's name (default: made from model, data set, class and time)")
-    results_dir: str = option("results", "output", "folder that holds the studies")
+    results_dir: str = option("results", "output", "folder that holds the studies", path=True)
     keep_models: str = option(
         "all", "output", "trained models of final runs to keep, up to 71 MB each at 32 x 32", choices=("all", "none")
     )
@@ -173,6 +181,17 @@ class Study:
         if self.name is not None and not re.fullmatch(r"[\w+][\w.+ -]*", self.name):
             raise UserError(f"--name: '{self.name}' is no plain folder name")
         self.budget_seconds()
+
+    def chosen_classes(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """Those of a data set's classes that `--abnormal_class` or `--normal_class` names; UserError for another."""
+        flag = "--normal_class" if self.normal_class else "--abnormal_class"
+        given = tuple(dict.fromkeys(map(legible, self.normal_class or self.abnormal_class)))
+        if not given:
+            raise UserError(f"--abnormal_class or --normal_class is needed (classes: {', '.join(classes)}; or all)")
+        for cls in given:
+            if cls not in (*classes, "all"):
+                raise unknown(flag, cls, classes)
+        return tuple(classes) if "all" in given else given
 
     def seed_of_splits(self) -> int:
         """What draws the held-out images and the subsets of `--limit_*`."""
@@ -202,11 +221,13 @@ class Study:
         return max(1, int(min(there.get(name, 0) / amount for name, amount in need.items() if amount)))
 
     def hyperparameters(self) -> dict[str, str]:
-        """The values held by `--set`, as text."""
-        pairs = {}
+        """The values held by `--set` and by flags of their own, as text; UserError for one that is given twice."""
+        pairs = {name: str(getattr(self, name)) for name in HYPERPARAMETERS if getattr(self, name) is not None}
         for item in self.set:
             name, equals, value = item.partition("=")
             if not (name and equals and value):
                 raise UserError(f"--set: '{item}' is not NAME=VALUE")
+            if name in pairs:
+                raise UserError(f"--set: '{name}' is given twice")
             pairs[name] = value
-        return pairs | {"batch_size": str(self.batch_size)}
+        return pairs

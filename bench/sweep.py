@@ -1,46 +1,51 @@
 """What train_tune.py does: a study from its choices to its summary."""
 
+import shlex
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from bench import dry_run
+from bench import dry_run, resume
 from bench.prepare import default_name, prepare
 from bench.progress import short
 from bench.provenance import provenance
-from bench.results import JOURNAL, RAY_LOG, Store, read, read_rows
-from bench.space import check_scheduler, held_of
+from bench.results import JOURNAL, RAY_LOG, Results, Store, read, read_rows
+from bench.space import default_of, edges, space_of
 from bench.study import Study
 from bench.view import View
 
 TITLES = {"val_auroc": "validation AUROC", "val_loss": "validation loss", "test_auroc": "test AUROC"}
 
 
-def run_study(study: Study, resume: bool, dry: bool, view: View) -> int:
-    """Runs a study, or what is left of it, or only says what it would cost; the exit status."""
+def run_study(study: Study, there: Results | None, dry: bool, view: View) -> int:
+    """Runs a study, or what is left of the one that is `there`, or only says what it would cost; the exit status."""
     ready = prepare(study)
 
     for model in study.model:
-        held_of(study, model)
-        check_scheduler(study, model)
-    if dry:
-        there = Path(study.results_dir) / study.name / "trials.jsonl" if resume and study.name else None
-        dry_run.show(study, ready, read_rows(there) if there else [])
-        return 0
-    name = study.name or default_name(study, ready.tasks)
+        sizes, space = [default_of(study, model)["batch_size"]], space_of(study, model)
+        if "batch_size" in space:
+            sizes += edges(space["batch_size"])
+        ready.check_batch(model, max(sizes))
     about = provenance(ready.dataset, ready.notes)
-    store = Store.resume(study, name) if resume else Store.create(study, about, name)
+    if there:
+        about = resume.same_images(there, about)
+    if dry:
+        dry_run.show(study, ready, read_rows(there.path / "trials.jsonl") if there else [])
+        return 0
+    store = Store(there.path) if there else Store.create(study, about, study.name or default_name(study, ready.tasks))
     if not view.quiet:
+        signals = " or ".join(sorted(set(ready.select_on.values())))
         print(f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}")
-        print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {ready.select_on}, {ready.device}")
+        print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {signals}, {ready.device}")
         if done := len(read_rows(store.path / "trials.jsonl")):
             print(f"{done} runs are done already")
 
     from bench.tuning import run  # Ray is only loaded for what can run
 
     try:
-        planner = run.run(study, ready, store, ready.columns(study, about), view)
+        common = {task.cls: ready.columns(study, task, about) for task in ready.tasks}
+        planner = run.run(study, ready, store, common, view)
     finally:
         store.close()
     status = summary(store.path, planner.stopped, planner.runs())
@@ -68,8 +73,8 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
         print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
     if len(trials) < runs:
         print(f"\n{stopped or 'stopped early'}: {runs - len(trials)} of {runs} runs are not done; go on with:")
-        print(f"  python train_tune.py --name {path.name} --results_dir {path.parent} --resume")
+        print(f"  {resume.hint('train_tune.py', path)}")
     if (path / JOURNAL).exists():
-        print(f"\nthe searches in Optuna's dashboard: optuna-dashboard {path / JOURNAL}")
-    print(f"\nnext: python report.py {path}")
+        print(f"\nthe searches in Optuna's dashboard: {shlex.join(['optuna-dashboard', str(path / JOURNAL)])}")
+    print(f"\nnext: {shlex.join(['python', 'report.py', str(path)])}")
     return 1 if len(failed) else 0

@@ -16,7 +16,7 @@ from bench.checkpoints import packed, trained_state
 from bench.datasets import Decoding
 from bench.errors import UserError
 from bench.gallery import chosen, picture, sheet
-from bench.protocols import Labelled, Protocol, Split
+from bench.protocols import Labelled, Protocol, Split, Task
 from bench.pseudo import pseudo_anomalies
 from bench.selection import improves, objective, visible
 from bench.study import Study
@@ -44,9 +44,7 @@ class Run:
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
         self.model = models.create(model, shape, device=device, precision=precision, **hyperparameters)  # type: ignore[arg-type]
-        if self.model.config.batch_size > len(split.train):
-            size = self.model.config.batch_size
-            raise UserError(f"--batch_size: {size} is more than the {len(split.train)} training images")
+        check_batch(model, self.model.config.batch_size, len(split.train))
         self.split, self.protocol, self.select_on = split, protocol, select_on
         self.pseudo = None
         if select_on == "pseudo_auroc" and split.val is not None:
@@ -166,6 +164,14 @@ def final_metrics(scores: pd.DataFrame) -> dict[str, float]:
     return {f"test_{name}": value for name, value in found.items()} | counts
 
 
+def check_batch(model: str, size: int, images: int) -> None:
+    """UserError where a training step of the model would need more images than there are."""
+    if models.get(model).BATCHES and size > images:
+        raise UserError(
+            f"--batch_size: {size} ({model}) is more than the {images} training images (give {images} or less)"
+        )
+
+
 def choose_device(device: str, elsewhere: bool = False) -> str:
     """cpu or cuda for `auto`; UserError for a GPU that is not there, unless training runs on other machines."""
     if elsewhere and device != "auto":
@@ -177,7 +183,7 @@ def choose_device(device: str, elsewhere: bool = False) -> str:
     return device
 
 
-def choose_select_on(study: Study, split: Split) -> str:
+def choose_select_on(study: Study, task: Task, split: Split) -> str:
     """The signal that chooses; unless it is given, val_auroc where there are abnormal validation images."""
     if split.val is None:
         return "last_epoch" if study.select_on == "last_epoch" else "test_auroc"
@@ -185,5 +191,7 @@ def choose_select_on(study: Study, split: Split) -> str:
     if study.select_on is None:
         return "val_auroc" if anomalies else "val_loss"
     if study.select_on in ("val_auroc", "last_epoch") and not anomalies:
-        raise UserError(f"--select_on {study.select_on}: no abnormal training images to validate on (give val_loss)")
+        raise UserError(
+            f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' on (give val_loss)"
+        )
     return study.select_on

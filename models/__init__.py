@@ -4,10 +4,12 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.fields import Hyperparameter, read
+
 if TYPE_CHECKING:  # names alone are had without loading torch
     from models.base import AnomalyModel
 
-_SHARED = {"__init__", "base", "networks", "losses", "optimizers", "fitted", "wgan"}
+_SHARED = {"__init__", "base", "fields", "networks", "losses", "optimizers", "fitted", "wgan"}
 NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in _SHARED)
 
 
@@ -16,6 +18,13 @@ def get(name: str) -> "type[AnomalyModel]":
     if name not in NAMES:
         raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
     return importlib.import_module(f"models.{name}").Model
+
+
+def hyperparameters(name: str) -> dict[str, Hyperparameter]:
+    """The model's hyperparameters by name, without loading torch; KeyError where there is no such model."""
+    if name not in NAMES:
+        raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
+    return read(name)
 
 
 def create(
@@ -34,4 +43,4 @@ def create(
     return model(image_shape, model.Config.make(hyperparameters), device=device, precision=precision)
 
 
-__all__ = ["NAMES", "create", "get"]
+__all__ = ["NAMES", "create", "get", "hyperparameters"]

@@ -3,26 +3,20 @@
 import dataclasses
 import inspect
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from models.fields import Hyperparameter, check, parse
 from models.optimizers import Optimizer
 
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-class Hyperparameter(NamedTuple):
-    type: type
-    default: Any
-    help: str
 
 
 @dataclass(frozen=True)
@@ -33,21 +27,15 @@ class Config:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and value < 1:
-                raise ValueError(f"{field.name} must be 1 or more, not {value}")
-            if field.type is float and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{field.name} must be a finite number, 0 or more, not {value}")
-            if field.name.startswith("beta") and value >= 1:
-                raise ValueError(f"{field.name} must be below 1, not {value}")
+            check(field.name, field.type, getattr(self, field.name))  # type: ignore[arg-type]
 
     @classmethod
     def hyperparameters(cls) -> dict[str, Hyperparameter]:
         """Name -> type, default and help (the comment behind the field, in whichever base class defines it)."""
-        comments: dict[str, str] = {}
+        known: dict[str, Hyperparameter] = {}
         for base in reversed(cls.__mro__[:-1]):
-            comments |= dict(re.findall(r"^    (\w+): .+?  # (.+)$", inspect.getsource(base), re.MULTILINE))
-        return {f.name: Hyperparameter(f.type, f.default, comments[f.name]) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+            known |= parse(inspect.getsource(base))
+        return known
 
     @classmethod
     def make(cls, values: dict[str, Any]) -> Self:
@@ -68,6 +56,7 @@ class AnomalyModel(ABC):
     Config: ClassVar[type[Config]]
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters under which the released code's behaviour comes back
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
+    BATCHES: ClassVar[bool] = True  # whether it trains on batches, so that `batch_size` images are needed
 
     progress: Callable[[int, int], None] | None = None  # told while scoring how many images are done, and of how many
     scored, to_score = 0, 0

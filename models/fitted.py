@@ -18,6 +18,7 @@ class FittedModel(AnomalyModel):
     """
 
     ANY_SIZE = True
+    BATCHES = False
     samples: Tensor | None = None  # uint8 (M, C, H, W)
     seed: int = 0
 

@@ -133,4 +133,4 @@ def test_any_choices_are_a_study_or_a_clear_error(choices: dict) -> None:
         assert error.startswith("--")
         return
     assert study.budget_seconds() > 0
-    assert set(held) >= {"batch_size"}
+    assert set(held) == {item.partition("=")[0] for item in study.set}

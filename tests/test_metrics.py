@@ -121,6 +121,7 @@ def test_delong_holds_the_estimate(pairs, level):
     low, high = metrics.delong_interval(labels, scores, level)
     assert 0 <= low <= metrics.auroc(labels, scores) + 1e-9
     assert metrics.auroc(labels, scores) - 1e-9 <= high <= 1
+    assert low < high, "an interval without width claims certainty"
 
 
 def test_delong_where_the_classes_are_separated():
@@ -129,3 +130,10 @@ def test_delong_where_the_classes_are_separated():
     assert (low, high) == (pytest.approx(0.025 ** (1 / 10)), 1.0)  # Clopper-Pearson, 10 of 10
     assert metrics.delong_interval(labels, -labels) == (0.0, pytest.approx(1 - low))
     assert metrics.delong_interval([0, 0, 1], [1, 2, 3]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("number", [2, 10, 1000])
+def test_delong_where_all_scores_are_alike(number):
+    low, high = metrics.delong_interval(np.repeat([0, 1], number), np.full(2 * number, 7.0))
+    assert low == pytest.approx(0.025 ** (1 / number) / 2)
+    assert (low + high) / 2 == pytest.approx(0.5)

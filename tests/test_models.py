@@ -166,6 +166,10 @@ def test_the_published_skip_wganomaly_has_weights_that_do_nothing(field):
 def test_hyperparameters_have_help_and_bad_values_are_refused(name):
     config = models.get(name).Config
     known = config.hyperparameters()
+    assert models.hyperparameters(name) == known
+    assert [(f.name, f.type, f.default) for f in dataclasses.fields(config)] == [
+        (key, kind, default) for key, (kind, default, _) in known.items()
+    ]
     assert set(models.get(name).PUBLISHED) <= set(known)
     assert all(known[key].type in (int, float, bool) and len(known[key].help) > 10 for key in known)
     with pytest.raises(ValueError, match="no hyperparameter 'width_of_nothing'"):

@@ -205,6 +205,41 @@ def test_warnings(tmp_path):
     assert len(unread) == 4
 
 
+@pytest.mark.parametrize(("column", "first"), [("fingerprint", "f"), ("commit", "abc")])
+def test_rows_of_different_images_or_code_are_named(tmp_path, column, first):
+    folder = edit(make_study(tmp_path / "s"), lambda row: row | {column: first})
+    studies, trials, *_, found = load(folder)
+    assert not [line for line in cautions.cautions(studies, trials, found) if column in line]
+    edit(folder, lambda row: row | ({column: "other"} if row["trial"] == "final-0-1-2" else {}))
+    studies, trials, *_, found = load(folder)
+    (line,) = (line for line in cautions.cautions(studies, trials, found) if column in line)
+    assert line.startswith("s: not all of its rows are of the same")
+    assert f"({column}s {', '.join(sorted([first, 'other']))})" in line
+
+
+def test_a_study_without_rows_beside_one_that_has_some(tmp_path):
+    folder, empty = make_study(tmp_path / "s"), tmp_path / "empty"
+    empty.mkdir()
+    (empty / "study.json").write_bytes((folder / "study.json").read_bytes())
+    for order in ((folder, empty), (empty, folder)):
+        done = run(*order, "--out", tmp_path / "out")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "warning: empty: no trial has finished yet" in done.stdout
+    settings = pd.read_csv(tmp_path / "out" / "settings.csv")
+    assert settings.columns.tolist() == ["choice", "s"]
+
+
+def test_settings_name_every_value_that_rows_have(tmp_path):
+    def change(row):
+        sizes = {"w_skipganomaly": 64, "pca": None}
+        return row | {"config_batch_size": sizes[row["model"]], "select_on": f"by {row['class']}"}
+
+    studies, trials, *_ = load(edit(make_study(tmp_path / "s"), change))
+    settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
+    assert settings["chosen by"] == "by bird, by cat"
+    assert settings["final runs"] == "3 seed(s), 3 epochs, batches of 64"
+
+
 def test_texts_are_escaped():
     frame = pd.DataFrame({"class": ["<b>x", "a_b|c", r"50% \ {x}", "[y]\nz"], "model": [0.5, np.nan, None, 3]})
     table = Table("t", "A & B", frame, "p < 0.05")

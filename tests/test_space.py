@@ -1,5 +1,7 @@
 """Search spaces on the command line, and the configurations that searches draw from them."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,8 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 import models
 import search_spaces
 from bench.errors import UserError
-from bench.space import edges, grid, grid_points, held_of, inside, parse, space_of
-from bench.study import SEARCHERS, Study
+from bench.space import default_of, edges, grid, grid_points, held_of, inside, parse, set_of, space_of
+from bench.study import HYPERPARAMETERS, SEARCHERS, Study
 from bench.tuning.searchers import Search
 
 
@@ -93,7 +95,59 @@ def test_every_space_belongs_to_a_model() -> None:
 
 def test_set_holds_for_the_models_that_have_it() -> None:
     study = Study(model=("w_skipganomaly", "pca"), set=("ngf=8",))
-    assert held_of(study, "w_skipganomaly") == {"ngf": 8, "batch_size": 64}
-    assert held_of(study, "pca") == {"batch_size": 64}
+    assert held_of(study, "w_skipganomaly") == {"ngf": 8}
+    assert held_of(study, "pca") == {}
     with pytest.raises(UserError, match="ngf"):
         held_of(Study(model=("pca",), set=("ngf=8",)), "pca")
+
+
+@pytest.mark.parametrize("model", models.NAMES)
+def test_the_batch_size_is_the_models_own_unless_one_is_given(model: str) -> None:
+    own = models.hyperparameters(model)["batch_size"].default
+    assert default_of(Study(), model)["batch_size"] == own
+    for study in (Study(batch_size=16), Study(set=("batch_size=16",))):
+        assert default_of(study, model)["batch_size"] == 16
+        assert "batch_size" not in space_of(study, model)
+    searched = Study(space=("batch_size=16,32",))
+    assert space_of(searched, model) == {"batch_size": CategoricalDistribution([16, 32])}
+    assert default_of(searched, model)["batch_size"] == own
+
+
+@pytest.mark.parametrize("model", models.NAMES)
+def test_every_hyperparameter_is_held_or_searched_and_never_both(model: str) -> None:
+    """None of them is lost to a Study's field of its name."""
+    for name, (kind, default, _) in models.hyperparameters(model).items():
+        assert str(default_of(Study(set=(f"{name}={default}",)), model)[name]) == str(default)
+        searched = f"{name}={'True,False' if kind is bool else default}"
+        assert name in space_of(Study(space=(searched,)), model)
+        with pytest.raises(UserError, match=f"--space: '{name}' is held at {default}"):
+            space_of(Study(space=(searched,), set=(f"{name}={default}",)), model)
+        flags = {field.name for field in dataclasses.fields(Study)}
+        assert (name in flags) == (name in HYPERPARAMETERS)
+
+
+def test_a_value_is_given_once() -> None:
+    with pytest.raises(UserError, match="--set: 'lr' is given twice"):
+        set_of(Study(set=("lr=1", "lr=2")), "pca")
+    with pytest.raises(UserError, match="--set: 'batch_size' is given twice"):
+        set_of(Study(set=("batch_size=16",), batch_size=32), "pca")
+    with pytest.raises(UserError, match="'batch_size' is held at 32"):
+        space_of(Study(space=("batch_size=16,32",), batch_size=32), "pca")
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [("nz=10..20", "whole number"), ("nz=10.5,20", "whole number"), ("skip=1,0", "True or False"),
+     ("lr=True,False", "a number"), ("skip=0..1", "True or False")],
+)  # fmt: skip
+def test_a_space_has_the_hyperparameters_type(item: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        space_of(Study(space=(item,)), "w_skipganomaly")
+
+
+def test_values_that_only_fit_together() -> None:
+    assert default_of(Study(set=("restarts=600", "starts=1000")), "anogan")["restarts"] == 600
+    with pytest.raises(UserError, match="restarts"):
+        default_of(Study(set=("restarts=600",)), "anogan")
+    with pytest.raises(UserError, match=r"--space .*nu"):
+        default_of(Study(space=("nu=0.5..1.5",)), "one_class_svm")

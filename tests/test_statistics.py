@@ -5,6 +5,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -69,6 +71,32 @@ def test_interval_covers_the_true_mean(seeds, spread):
 def test_interval_where_every_run_separates_the_classes():
     labels = np.repeat([0, 1], [30, 20])
     assert mean_interval([(labels, labels), (labels, 2 * labels)]) == (1.0, *delong_interval(labels, labels))
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda seeds: st.lists(st.tuples(st.booleans(), *[st.integers(0, 2)] * seeds), min_size=2, max_size=30).filter(
+            lambda images: {label for label, *_ in images} == {False, True}
+        )
+    )
+)
+@settings(deadline=None)
+def test_an_interval_always_has_a_width(images):
+    """Constant scores, perfect ones, single images: no variance is no certainty."""
+    labels, *scores = np.array(images, int).T
+    mean, low, high = mean_interval([(labels, s) for s in scores], draws=200)
+    assert 0 <= low < high <= 1
+    assert low - 1e-9 <= mean <= high + 1e-9
+
+
+def test_interval_of_constant_scores_is_that_of_their_images():
+    labels = np.repeat([0, 1], [30, 20])
+    constant = labels, np.zeros(50)
+    assert mean_interval([constant] * 3) == (0.5, *delong_interval(*constant))
+    _, low, high = mean_interval([constant, (labels, labels)])
+    assert low <= (0.5 * 0.025 ** (1 / 20) + 0.025 ** (1 / 20)) / 2
+    assert high >= 0.75
+    assert mean_interval([(np.repeat([0, 1], [99, 1]), np.arange(100) % 99)])[1:] == (0, 1), "a single abnormal image"
 
 
 def test_interval_depends_on_its_seed_only():

@@ -1,7 +1,8 @@
 """Image data sets. The folder is the registry: a file here is a data set, and its name is its command-line name.
 
-A data set file has `load(root) -> Dataset`, which gives square images of their native size. Files whose names begin
-with an underscore, and folder.py (any folder of images), are not named data sets.
+A data set file has CLASSES and `load(root) -> Dataset`, which gives square images of their native size; CLASSES are
+there without what loading needs. Files whose names begin with an underscore, and folder.py (any folder of images), are
+not named data sets.
 """
 
 import hashlib
@@ -12,8 +13,6 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from bench.datasets._decoding import Decoding
 from bench.errors import UserError, unknown
@@ -78,6 +77,34 @@ class Dataset:
         )
 
 
+def check_form(image_size: int | None, channels: int | None) -> None:
+    """UserError for images that no model takes."""
+    if image_size is not None and not SIZES[0] <= image_size <= SIZES[-1]:
+        raise UserError(f"--image_size: {image_size} is not between {SIZES[0]} and {SIZES[-1]}")
+    if channels not in (None, 1, 3):
+        raise UserError(f"--channels: {channels} is neither 1 nor 3")
+
+
+def folder_of(name_or_folder: str, root: Path) -> Path | None:
+    """The folder of images that is meant, which may be named relative to `root`; None for a named data set.
+
+    UserError for what is neither.
+    """
+    if name_or_folder in NAMES:
+        return None
+    for path in (on_disk(Path(name_or_folder)), on_disk(root / name_or_folder)):
+        if path.is_dir():
+            return path
+    if "/" in name_or_folder or "\\" in name_or_folder:
+        raise UserError(f"--dataset: the folder {name_or_folder} does not exist")
+    raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images"])
+
+
+def classes_of(name: str) -> tuple[str, ...]:
+    """The classes of a named data set, without loading it."""
+    return import_module(f"{__name__}.{name}").CLASSES
+
+
 def load(
     name_or_folder: str,
     *,
@@ -93,19 +120,11 @@ def load(
     `resize` is what is done to images that are not square (see Decoding).
     Raises UserError for a choice that does not exist and for data that cannot be had.
     """
-    if image_size is not None and not SIZES[0] <= image_size <= SIZES[-1]:
-        raise UserError(f"--image_size: {image_size} is not between {SIZES[0]} and {SIZES[-1]}")
-    if channels not in (None, 1, 3):
-        raise UserError(f"--channels: {channels} is neither 1 nor 3")
-    if name_or_folder not in NAMES:
+    check_form(image_size, channels)
+    if path := folder_of(name_or_folder, root):
         from bench.datasets import folder
 
-        for path in (on_disk(Path(name_or_folder)), on_disk(root / name_or_folder)):
-            if path.is_dir():
-                return folder.load(path, root / ".cache", image_size, channels, resize)
-        if "/" in name_or_folder or "\\" in name_or_folder:
-            raise UserError(f"--dataset: the folder {name_or_folder} does not exist")
-        raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images"])
+        return folder.load(path, root / ".cache", image_size, channels, resize)
 
     dataset: Dataset = import_module(f"{__name__}.{name_or_folder}").load(root)
     size = image_size or smallest_size(max(dataset.image_shape[1:]))
@@ -128,6 +147,9 @@ def _resize(images: np.ndarray, size: int) -> np.ndarray:
     """uint8 (N, C, H, W) -> (N, C, size, size), bilinear and antialiased."""
     if images.shape[2:] == (size, size):
         return images
+
+    import torch  # it takes seconds, and names are had without it
+    from torch.nn.functional import interpolate
 
     def resize(chunk: np.ndarray) -> np.ndarray:
         pixels = interpolate(torch.from_numpy(chunk).float(), (size, size), mode="bilinear", antialias=True)

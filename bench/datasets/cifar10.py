@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from torchvision.datasets import CIFAR10
-
 from bench.datasets import Dataset
-from bench.datasets._torchvision import read
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def load(root: Path) -> Dataset:
     """CIFAR-10, downloaded into `root` if it is not there."""
+    from torchvision.datasets import CIFAR10
+
+    from bench.datasets._torchvision import read
+
     mirror = CIFAR10.url.removesuffix(CIFAR10.filename)
     archives = {CIFAR10.filename: CIFAR10.tgz_md5}
     return read("cifar10", CLASSES, CIFAR10, root, folder=root, archives=archives, mirrors=[mirror])

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from torchvision.datasets import FashionMNIST
-
 from bench.datasets import Dataset
-from bench.datasets._torchvision import read
 
 CLASSES = ("tshirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot")
 
 
 def load(root: Path) -> Dataset:
     """Fashion-MNIST, downloaded into `root` if it is not there."""
+    from torchvision.datasets import FashionMNIST
+
+    from bench.datasets._torchvision import read
+
     folder, archives = root / "FashionMNIST" / "raw", dict(FashionMNIST.resources)
     return read(
         "fashion_mnist", CLASSES, FashionMNIST, root, folder=folder, archives=archives, mirrors=FashionMNIST.mirrors

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
-from torchvision.datasets import MNIST
-
 from bench.datasets import Dataset
-from bench.datasets._torchvision import read
+
+CLASSES = tuple("0123456789")
 
 
 def load(root: Path) -> Dataset:
     """MNIST, downloaded into `root` if it is not there."""
+    from torchvision.datasets import MNIST
+
+    from bench.datasets._torchvision import read
+
     folder, archives = root / "MNIST" / "raw", dict(MNIST.resources)
-    return read("mnist", tuple("0123456789"), MNIST, root, folder=folder, archives=archives, mirrors=MNIST.mirrors)
+    return read("mnist", CLASSES, MNIST, root, folder=folder, archives=archives, mirrors=MNIST.mirrors)

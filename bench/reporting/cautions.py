@@ -16,7 +16,8 @@ def cautions(studies: Mapping[str, Results], trials: pd.DataFrame, found: pd.Dat
         for name, study in studies.items()
         if study.provenance.get("dirty")
     ]
-    lines += [*failures(trials), *different_images(studies)]
+    lines += [*failures(trials), *mixed_rows(studies, trials), *different_images(studies)]
+    lines += [f"{name}: no trial has finished yet" for name in studies if name not in set(trials["study"])]
     if found.empty:
         return [*lines, "no final run has finished: there are validation figures only, and no test figure"]
     for row in found[found["auroc"] < 0.5].to_dict("records"):
@@ -37,6 +38,20 @@ def failures(trials: pd.DataFrame) -> list[str]:
         first, of = group.iloc[0], (trials["study"] == study).sum()
         where = f"{first['column']}, {first['row']}, trial {first['trial']}{', …' if len(group) > 1 else ''}"
         lines.append(f"{study}: {len(group)} of {of} trials failed: {reason} ({where})")
+    return lines
+
+
+def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
+    """A line a study whose rows are not of the same images or code: a mean over them is of two different things."""
+    lines = []
+    for name, study in studies.items():
+        rows, data = trials[trials["study"] == name], study.provenance.get("dataset") or {}
+        first = {"fingerprint": data.get("fingerprint"), "commit": study.provenance.get("commit")}
+        for column, what in (("fingerprint", "images"), ("commit", "code")):
+            if column in rows and len(values := {first[column], *rows[column].dropna()} - {None}) > 1:
+                lines.append(
+                    f"{name}: not all of its rows are of the same {what} ({column}s {', '.join(sorted(values))})"
+                )
     return lines
 
 

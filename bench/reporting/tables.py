@@ -80,8 +80,10 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
     columns = {}
     for name, results in studies.items():
         study, made = results.study, results.provenance
-        rows = trials[trials["study"] == name]
-        row, hardware = rows.iloc[-1], made.get("hardware") or {}
+        rows, hardware = trials[trials["study"] == name], made.get("hardware") or {}
+        if rows.empty:  # no trial has finished yet
+            continue
+        finals = rows[rows["kind"] == "final"]
         switched = [
             f"{key} {study[key]}" for key in ("scoring_mode", "test_order", "selection", "test_pool") if study.get(key)
         ]
@@ -91,18 +93,25 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             if len(tried)
             else "none: one configuration"
         )
-        seeds = rows.loc[rows["kind"] == "final", "seed"].nunique()
+        sizes = each(finals["config_batch_size"]) if "config_batch_size" in rows else ""
         columns[name] = {
-            "data": f"{row['dataset']}, {row['task']}",
-            "protocol": ", ".join([str(row["protocol"]), *switched]),
-            "chosen by": row["select_on"],
+            "data": f"{each(rows['dataset'])}, {each(rows['task'])}",
+            "protocol": ", ".join([each(rows["protocol"]), *switched]),
+            "chosen by": each(rows["select_on"]),
             "search": searched,
-            "final runs": f"{seeds} seed(s), {study.get('epochs')} epochs, batches of {study.get('batch_size')}",
+            "final runs": f"{finals['seed'].nunique()} seed(s), {study.get('epochs')} epochs"
+            + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')} on {hardware.get('gpu') or hardware.get('cpu')}",
             "made": f"{str(made.get('created'))[:10]}, commit {str(made.get('commit'))[:12]}",
         }
     frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
     return Table("settings", "What the figures rest on", frame)
+
+
+def each(values: pd.Series) -> str:
+    """The different values, `50, 64`; a frame makes floats of whole numbers where another row has none."""
+    different = sorted(values.dropna().unique().tolist())
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in different)
 
 
 def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:

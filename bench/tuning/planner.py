@@ -1,6 +1,5 @@
 """Which run comes next: the configurations of every search, then the winners again under fresh seeds."""
 
-import dataclasses
 import math
 import time
 from collections import deque
@@ -10,10 +9,9 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-import models
 from bench.protocols import Task
 from bench.selection import best_number
-from bench.space import held_of, space_of
+from bench.space import default_of, space_of
 from bench.study import Study
 from bench.tuning.journal import Journal
 from bench.tuning.schedulers import WHOLE_POPULATION
@@ -93,8 +91,7 @@ class Planner(Searcher):
         self.groups = [self.make_group(model, members) for model in study.model for members in together]
 
     def make_group(self, model: str, classes: list[str]) -> Group:
-        held = held_of(self.study, model)
-        default = dataclasses.asdict(models.get(model).Config.make(held))
+        default = default_of(self.study, model)
         name = f"{model} {classes[0] if len(classes) == 1 else 'all'}"
         search = Search(name, self.study.searcher, space_of(self.study, model), default, self.study.seed, self.journal)
         return Group(model, classes, search, default, search.trials(self.study.trials))

@@ -48,7 +48,7 @@ class Recorder(Callback):
         study: Study,
         store: Store,
         planner: Planner,
-        common: dict[str, Any],
+        common: dict[str, dict[str, Any]],
         progress: Progress,
         board: Board | None,
     ):
@@ -57,6 +57,9 @@ class Recorder(Callback):
         self.last: dict[str, dict[str, Any]] = {}  # a run's last epoch, and what a final run brings beside its row
         self.seconds: dict[str, tuple[float, float]] = {}
         self.deaths: dict[str, int] = {}
+        self.attempts: dict[str, int] = {}  # of a run that died, or that an earlier command did not finish
+        for row in read_rows(store.path / "epochs.jsonl"):
+            self.attempts[row["trial"]] = max(self.attempts.get(row["trial"], 0), row.get("attempt", 1))
         self.folders: dict[tuple[str, str], list[Any]] = {}  # where a task's paused trials lie
         self.broken: UserError | None = None  # why results cannot be written
 
@@ -77,7 +80,7 @@ class Recorder(Callback):
         self.seconds[job.trial] = (trained + record["train_seconds"], scored + record["score_seconds"])
         about = {"trial": job.trial, "kind": job.kind, "model": job.model, "class": job.cls}
         with self.writing():
-            self.store.add_epoch(about | record)
+            self.store.add_epoch(about | {"attempt": self.attempt(job)} | record)
         self.progress.epoch(about, record)
         if self.board:
             self.board.add(job.trial, record, shown)
@@ -87,9 +90,13 @@ class Recorder(Callback):
         running = [trial.trial_id for trial in trials if trial.status == trial.RUNNING]
         self.progress.now([self.planner.jobs[id_].trial for id_ in running if id_ in self.planner.jobs])
 
+    def attempt(self, job: Job) -> int:
+        return self.attempts.get(job.trial, 0) + 1
+
     def row(self, job: Job, config: dict[str, Any]) -> dict[str, Any]:
         about = {"model": job.model, "cls": job.cls, "number": job.number, "seed": job.seed}
-        started = rows.start(job.trial, job.kind, **about, config=config, common=self.common)  # type: ignore[arg-type]
+        common = self.common[job.cls] | {"attempt": self.attempt(job)}
+        started = rows.start(job.trial, job.kind, **about, config=config, common=common)  # type: ignore[arg-type]
         return started | {f"tried_{name}": value for name, value in job.config.items() if config[name] != value}
 
     @contextmanager
@@ -138,6 +145,7 @@ class Recorder(Callback):
         if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError):
             self.deaths[job.trial] = self.deaths.get(job.trial, 0) + 1
             if self.deaths[job.trial] <= RETRIES:
+                self.attempts[job.trial] = self.attempt(job)
                 self.seconds.pop(job.trial, None)
                 self.progress.dropped(job.trial)
                 self.planner.again(job)
@@ -170,23 +178,22 @@ def scratch(store: Store, storage: str | None) -> Iterator[str]:
 
 
 def progress_of(study: Study, ready: Prepared, planner: Planner, done: list[dict[str, Any]], view: View) -> Progress:
-    split = ready.splits[ready.tasks[0].cls]
-    by_test = ready.protocol.selection == "test"
-    more = 1.0
-    if not by_test and split.val and split.test:  # only a final run scores the test images as well
-        more = 1 + len(split.test.labels) / len(split.val.labels)
+    by_test, both = ready.protocol.selection == "test", [(s.val, s.test) for s in ready.splits.values()]
+    val, test = (sum(len(part.labels) for part in parts if part) for parts in zip(*both, strict=True))
+    more = 1.0 if by_test or not val else 1 + test / val  # only a final run scores the test images as well
+    figures = {"test_auroc" if by_test else COLUMNS[signal] for signal in ready.select_on.values()}
     return Progress(
         Eta(planner.planned(), study.epochs, more),
         done,
-        "test_auroc" if by_test else COLUMNS[ready.select_on],
+        figures.pop() if len(figures) == 1 else "objective",
         at_a_time=planner.slots,
         stops_early=study.scheduler not in ("fifo", "pbt", "pb2"),
         quiet=view.quiet,
     )
 
 
-def run(study: Study, ready: Prepared, store: Store, common: dict[str, Any], view: View) -> Planner:
-    """Runs what is left of a study; `common`: columns of every row."""
+def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str, Any]], view: View) -> Planner:
+    """Runs what is left of a study; `common`: the columns of every row of a class."""
     done = read_rows(store.path / "trials.jsonl")
     shared = {
         "protocol": dataclasses.asdict(ready.protocol),

@@ -34,7 +34,7 @@ class EpochTrainable(tune.Trainable):
                 Protocol(**self.shared["protocol"]),
                 hyperparameters=self.hyperparameters,
                 seed=job["seed"],
-                select_on=self.shared["select_on"],
+                select_on=self.shared["select_on"][job["class"]],
                 device=self.shared["device"],
                 precision=self.shared["precision"],
                 final=job["kind"] == "final",
