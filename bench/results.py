@@ -139,7 +139,7 @@ class Store:
     @classmethod
     def create(cls, study: Study, provenance: dict[str, Any], name: str) -> "Store":
         """A new study's folder; UserError if there is one already, or if the folder cannot be written."""
-        path = Path(study.results_dir) / name
+        path = on_disk(Path(study.results_dir)) / name
         if path.exists():
             raise UserError(f"--name: {path} exists already (go on with it: --resume; or give another name)")
         content = {"study": dataclasses.asdict(study), "provenance": provenance}
