@@ -12,12 +12,15 @@ Each task's configurations are compared with one another only; the best one, by 
 trained again under fresh seeds and tested. Rows and scores go to results/<study>/; report.py makes tables of them.
 """
 
+import os
+import sys
 from collections.abc import Sequence
 
 import models
 from bench import checks
 from bench.cli import add_study_flags, study_from, truth
 from bench.errors import Parser, run_main
+from bench.names import UNDECODED, legible
 from bench.study import SCHEDULERS, SEARCHERS
 from bench.tuning import background
 from bench.view import add_view_flags, take_view
@@ -61,6 +64,8 @@ def show_list() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    if arguments is None and any(map(UNDECODED.search, sys.argv)):  # Ray takes a command line of UTF-8 alone
+        os.execv(sys.executable, [legible(word) for word in sys.orig_argv])
     given = vars(parser().parse_args(arguments))
     resumes, tune, dry, view = given.pop("resume"), given.pop("tune"), given.pop("dry_run"), take_view(given)
     if given.pop("list"):

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 
 import models
 from bench.datasets import Decoding
 from bench.errors import UserError
+from bench.names import on_disk
 from models.base import AnomalyModel
 
 FORMAT = "ganomaly-bench model 1"
@@ -31,12 +33,12 @@ def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[A
     UserError for a file that is no model or does not fit the code.
     """
     try:
-        with safe_open(path, framework="pt", device=device) as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise UserError(f"--load: {path} is not a model of this program")
-            content = json.loads(metadata["content"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+        data = on_disk(path).read_bytes()  # safe_open takes no path that is no UTF-8
+        tensors = {name: tensor.to(device) for name, tensor in load_tensors(data).items()}
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        if metadata.get("format") != FORMAT:
+            raise UserError(f"--load: {path} is not a model of this program")
+        content = json.loads(metadata["content"])
         shape = tuple(content["image_shape"])
         model = models.create(content["model"], shape, device=device, precision=precision, **content["config"])
         model.restore(unflatten(tensors, content["state"]))

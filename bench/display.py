@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import UserError
+from bench.names import UNDECODED
+
 PICTURE = "images/input_reconstruction_difference"  # of normal validation images, then of abnormal ones
 
 
@@ -16,6 +19,8 @@ class Board:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = study / "tensorboard"
+        if UNDECODED.search(str(self.folder)):
+            raise UserError(f"--display: TensorBoard cannot write to {study}, whose name is no UTF-8 (--results_dir)")
         self.writer_type = SummaryWriter
         self.writers: dict[str, Any] = {}
         server = program.TensorBoard()

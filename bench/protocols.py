@@ -44,6 +44,10 @@ class Task:
     cls: str  # the abnormal class of the former, the normal class of the latter
     untrained: str = "left_out"  # of the test; or normal: the former's other classes that have no training images
 
+    def leaves_out(self, cls: str) -> bool:
+        """Whether the test holds no images of the class, given that nothing of it is trained on."""
+        return self.kind == LEAVE_ONE_CLASS_OUT and self.untrained == "left_out" and cls != self.cls
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -123,19 +127,12 @@ def notes(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[str]:
             lines.append(f"{counted(tested)} are left out: the test set holds the same images")
         if repeated.any():
             lines.append(f"{counted(repeated)} are left out: they equal another training image")
-    others = [
-        k
-        for k in untrained(dataset, protocol)
-        if any(
-            (task.kind, task.untrained) == (LEAVE_ONE_CLASS_OUT, "left_out") and task.cls != dataset.classes[k]
-            for task in tasks
-        )
-    ]
+    others = [k for k in untrained(dataset, protocol) if any(task.leaves_out(dataset.classes[k]) for task in tasks)]
     if others:
         names, count = ", ".join(dataset.classes[k] for k in others), np.isin(dataset.test_labels, others).sum()
         lines.append(
-            f"{names}: no training images, so not normal either; the {count} test images are left out where another "
-            "class is abnormal (--untrained_classes normal counts them as normal)"
+            f"{names}: no training images, so not normal: the {count} test images are left out unless they are of the "
+            "abnormal class (--untrained_classes normal counts them as normal)"
         )
     return lines
 
@@ -162,6 +159,8 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
     if len(normal) < 2:
         lost = int((~abnormal(dataset.train_labels)).sum()) - len(normal)
         why = f" ({lost} are left out: they are in the test set too, or there twice)" if lost else ""
+        if task.kind == LEAVE_ONE_CLASS_OUT and len(anomalies) == len(pool) and not lost:
+            why = f" (all are of this class: did you mean --normal_class {task.cls}?)"
         raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
 
     val = None
@@ -176,15 +175,15 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
     known = np.flatnonzero(dataset.test_labels >= 0)
     if not len(known) and protocol.selection == "val":
         return Split(train, val, None)
-    others = untrained(dataset, protocol) if task.untrained == "left_out" else []
-    known = known[abnormal(dataset.test_labels[known]) | ~np.isin(dataset.test_labels[known], others)]
+    others = [k for k in untrained(dataset, protocol) if task.leaves_out(dataset.classes[k])]
+    known = known[~np.isin(dataset.test_labels[known], others)]
     images, labels = dataset.test_images[known], abnormal(dataset.test_labels[known]).astype(np.int64)
     if protocol.test_pool == "with_training":
         extra = np.flatnonzero(abnormal(dataset.train_labels))
         images = np.concatenate([images, dataset.train_images[extra]])
         labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
     if len(set(labels.tolist())) < 2:
-        names = ", ".join(dataset.classes[k] for k in others if k != own)
+        names = ", ".join(dataset.classes[k] for k in others)
         hint = f" (no training images of {names}: --untrained_classes normal counts them as normal)" if names else ""
         raise UserError(f"{leaves} no {f'normal test images{hint}' if labels.all() else 'abnormal test images'}")
     order = np.argsort(labels, kind="stable") if protocol.test_order == "sorted" else rng.permutation(len(labels))

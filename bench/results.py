@@ -184,7 +184,7 @@ class Store:
         run: dict[str, Any] | None = None,
     ) -> "Store":
         """A new study's folder, this command's alone; UserError if there is one already, or if it cannot be written."""
-        path = new_folder(Path(study.results_dir), name, given=study.name is not None)
+        path = new_folder(on_disk(Path(study.results_dir)), name, given=study.name is not None)
         content = {"made_by": made_by, "study": dataclasses.asdict(study), "provenance": provenance, "run": run or {}}
         try:
             store = cls(path)

@@ -1,6 +1,8 @@
 """Named data sets: one contract for every one, downloads, sizes, channels, subsets."""
 
+import http.server
 import socket
+import threading
 import time
 import urllib.request
 from dataclasses import replace
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from stand_ins import PER_CLASS, STAND_INS, cifar10_stand_in, mnist_stand_in
-from torchvision.datasets import MNIST
+from torchvision.datasets import CIFAR10, MNIST
 
 from bench.datasets import NAMES, SIZES, Dataset, _torchvision, load
 from bench.errors import UserError
@@ -112,6 +114,64 @@ def test_a_network_that_never_answers(tmp_path, monkeypatch):
         load("mnist", root=tmp_path)
     assert time.monotonic() - start < 5
     assert _torchvision.PATIENCE * 2 < 10
+
+
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """Serves `files`; of one in `stalls` only the beginning."""
+
+    files: dict[str, bytes] = {}
+    stalls: set[str] = set()
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.files[name])))
+        self.end_headers()
+        self.wfile.write(self.files[name][: 10 if self.path in self.stalls else None])
+        if self.path in self.stalls:
+            time.sleep(3)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """A server of downloads on this machine; who changes the process's timeout changes other threads' too."""
+
+    def forbidden(_):
+        raise AssertionError("the whole process's timeout")
+
+    monkeypatch.setattr(socket, "setdefaulttimeout", forbidden)
+    monkeypatch.setattr(_torchvision, "PATIENCE", 1)
+    monkeypatch.setattr(Mirror, "files", {})
+    monkeypatch.setattr(Mirror, "stalls", set())
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+def test_downloads(name, tmp_path, monkeypatch, mirror):
+    archives = STAND_INS[name](tmp_path / "there", monkeypatch)
+    monkeypatch.setattr(CIFAR10, "url", f"{mirror}/b/{CIFAR10.filename}")
+    monkeypatch.setattr(MNIST, "mirrors", [f"{mirror}/a/", f"{mirror}/b/"])
+    Mirror.files = {archive.name: archive.read_bytes() for archive in archives}
+    Mirror.stalls = {f"/a/{archive.name}" for archive in archives[1:]}  # the next mirror gives it
+    assert load(name, root=tmp_path).fingerprint == load(name, root=tmp_path / "there").fingerprint
+
+
+def test_a_download_that_stalls(tmp_path, monkeypatch, mirror):
+    (archive,) = STAND_INS["cifar10"](tmp_path / "there", monkeypatch)
+    monkeypatch.setattr(CIFAR10, "url", f"{mirror}/a/{CIFAR10.filename}")
+    Mirror.files = {archive.name: archive.read_bytes()}
+    Mirror.stalls = {f"/a/{archive.name}"}
+    start = time.monotonic()
+    with pytest.raises(UserError, match="cifar10 cannot be downloaded"):
+        load("cifar10", root=tmp_path / "new")
+    assert time.monotonic() - start < 10
+    assert not list((tmp_path / "new").iterdir())  # no half archive
 
 
 @pytest.mark.parametrize("name", STAND_INS)

@@ -20,6 +20,7 @@ from bench.protocols import (
     Protocol,
     Task,
     make_split,
+    notes,
     protocol_of,
     tasks_of,
 )
@@ -70,6 +71,57 @@ def test_duplicates_are_kept_apart() -> None:
     split = make_split(made, Task(ONE_CLASS, "a"), SOUND, seed=0)
     assert split.val is not None
     assert len(split.train) + (split.val.labels == 0).sum() == 30 - 5 - 1
+
+
+def test_what_is_left_out_is_said() -> None:
+    made = dataset_of([30, 30], [10, 10])
+    made.train_images[:5] = made.test_images[:5]
+    made.train_images[10] = made.train_images[11]
+    tasks = [Task(ONE_CLASS, "a"), Task(ONE_CLASS, "b")]
+    in_test, twice = notes(made, tasks, SOUND)  # once for all classes
+    assert in_test == "5 of 60 training images (a: 5) are left out: the test set holds the same images"
+    assert twice == "1 of 60 training images (a: 1) are left out: they equal another training image"
+    (stays,) = notes(made, tasks, PUBLISHED)
+    assert stays == "5 of 60 training images (a: 5) are in the test set too, and stay there (--selection test)"
+    assert notes(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
+
+
+def test_a_class_whose_images_are_all_tested_says_so() -> None:
+    made = dataset_of([20, 0], [20, 6])
+    made.train_images[:] = made.test_images[:20]
+    with pytest.raises(UserError, match=r"no normal training images \(20 are left out: they are in the test set too"):
+        make_split(made, Task(ONE_CLASS, "a"), SOUND, seed=0)
+
+
+@pytest.mark.parametrize("protocol", [SOUND, PUBLISHED])
+def test_classes_without_training_images_are_not_normal_unless_asked(protocol: Protocol) -> None:
+    """As in MVTec AD: `a` is good, the others are kinds of defects."""
+    made = dataset_of([30, 0, 0], [10, 5, 6])
+    tasks = tasks_of(Study(abnormal_class=("b",)), made)
+    split = make_split(made, tasks[0], protocol, seed=0)
+    assert split.test is not None
+    assert np.bincount(split.test.labels).tolist() == [10, 5]
+    (line,) = notes(made, tasks, protocol)
+    assert line.startswith("c: no training images")
+    assert "the 6 test images" in line
+    tasks = tasks_of(Study(abnormal_class=("b",), untrained_classes="normal"), made)
+    split = make_split(made, tasks[0], protocol, seed=0)
+    assert split.test is not None
+    assert np.bincount(split.test.labels).tolist() == [16, 5]
+    assert notes(made, tasks, protocol) == []
+    tasks = tasks_of(Study(normal_class=("a",)), made)
+    split = make_split(made, tasks[0], protocol, seed=0)
+    assert split.test is not None
+    assert np.bincount(split.test.labels).tolist() == [10, 11]
+    assert notes(made, tasks, protocol) == []
+
+
+def test_errors_name_the_way_out() -> None:
+    made = dataset_of([30, 0, 0], [0, 5, 6])
+    with pytest.raises(UserError, match="did you mean --normal_class a"):
+        make_split(made, Task(LEAVE_ONE_CLASS_OUT, "a"), SOUND, seed=0)
+    with pytest.raises(UserError, match=r"no normal test images \(no training images of c: --untrained_classes normal"):
+        make_split(made, Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
 
 
 sizes = st.lists(st.integers(0, 12), min_size=1, max_size=5)

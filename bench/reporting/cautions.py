@@ -6,7 +6,14 @@ import pandas as pd
 
 from bench.results import Results
 
-SAME_IMAGES = ("limit_train", "limit_test", "image_size", "channels", "test_pool")  # else results are not comparable
+SAME_IMAGES = (
+    "limit_train",
+    "limit_test",
+    "image_size",
+    "channels",
+    "test_pool",
+    "untrained_classes",
+)  # else results are not comparable
 
 
 def cautions(studies: Mapping[str, Results], trials: pd.DataFrame, found: pd.DataFrame) -> list[str]:
@@ -58,7 +65,8 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
 def different_images(studies: Mapping[str, Results]) -> list[str]:
     """A line where studies of one data set differ in images, so that their figures cannot be compared."""
     made = pd.DataFrame(
-        {key: str(study.study.get(key)) for key in SAME_IMAGES} | (study.provenance.get("dataset") or {})
+        {key: str(study.study[key]) for key in SAME_IMAGES if key in study.study}
+        | (study.provenance.get("dataset") or {})
         for study in studies.values()
     ).reindex(columns=["name", "fingerprint", *SAME_IMAGES])
     lines = []

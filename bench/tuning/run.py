@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pickle
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from bench import rows
 from bench.display import Board
 from bench.errors import UserError
 from bench.eta import Eta
+from bench.names import UNDECODED, legible
 from bench.prepare import Prepared
 from bench.progress import Progress
 from bench.results import JOURNAL, RAY_LOG, Store, read_rows
@@ -168,7 +170,9 @@ def scratch(store: Store, storage: str | None) -> Iterator[str]:
     for left in store.path.glob(".ray-*"):
         shutil.rmtree(left, ignore_errors=True)
     where = Path(storage or store.path).resolve() if "://" not in (storage or "") else storage
-    path = f"{where}/.ray-{store.path.resolve().name}-{uuid.uuid4().hex[:8]}"
+    if UNDECODED.search(str(where)):  # PyArrow takes UTF-8 alone
+        where = Path(tempfile.gettempdir())
+    path = f"{where}/.ray-{legible(store.path.resolve().name)}-{uuid.uuid4().hex[:8]}"
     try:
         yield path
     finally:

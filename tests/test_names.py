@@ -1,0 +1,98 @@
+"""Names that are no UTF-8, or not as they are typed: shown as a person reads them, and opened all the same."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bench import results
+from bench.datasets import load
+from bench.names import LEGIBLE, legible, on_disk
+from bench.protocols import Task, tasks_of
+from bench.study import Study
+
+
+def test_legible():
+    assert legible(os.fsdecode(b"besch\xe4digt \x80 \x81")) == "beschädigt € \x81"
+    assert legible("a\u0308 und ä 漢字 💀") == "ä und ä 漢字 💀"  # macOS writes a letter and its dots
+    assert legible("".join(chr(0xDC00 + byte) for byte in "ä".encode())) == "ä"  # UTF-8 under the locale C
+
+
+@given(st.binary(max_size=20))
+def test_any_bytes_can_be_written(data):
+    name = data.decode("utf-8", "surrogateescape")
+    for encoding in ("utf-8", "ascii", "cp1252"):
+        name.encode(encoding, LEGIBLE).decode(encoding)
+    assert legible(legible(name)) == legible(name)
+
+
+@pytest.fixture
+def latin1(tmp_path: Path) -> Path:
+    """Class and file names from Windows, in a folder with such a name."""
+    random = np.random.default_rng(0)
+    top = os.path.join(os.fsencode(tmp_path), b"T\xfcren")
+    for part, cls, count in ((b"train", b"gut", 40), (b"test", b"gut", 6), (b"test", b"besch\xe4digt", 6)):
+        folder = os.path.join(top, part, cls)
+        os.makedirs(folder)
+        for i in range(count):
+            with open(os.path.join(folder, b"M\xfcller_%d.png" % i), "wb") as file:
+                Image.fromarray(random.integers(0, 256, (16, 16), dtype=np.uint8)).save(file, "PNG")
+    return tmp_path / os.fsdecode(b"T\xfcren")
+
+
+def test_classes_and_data_sets_have_legible_names(latin1, tmp_path):
+    for path in (latin1, tmp_path / "Türen", tmp_path / "Tu\u0308ren"):
+        dataset = load(str(path), root=tmp_path / "data")
+        assert (dataset.name, dataset.classes) == ("Türen", ("beschädigt", "gut"))
+    assert on_disk(tmp_path / "Türen" / "train") == latin1 / "train"
+    assert on_disk(tmp_path / "no" / "such") == tmp_path / "no" / "such"
+    for typed in ("beschädigt", os.fsdecode(b"besch\xe4digt"), "bescha\u0308digt"):
+        assert tasks_of(Study(abnormal_class=(typed,)), dataset) == [Task("leave-one-class-out", "beschädigt")]
+
+
+@pytest.mark.slow
+def test_all_commands(latin1, tmp_path):
+    """Where the data set's and the results' folders have such names too, on a terminal that only knows ASCII."""
+
+    def run(*words: str) -> str:
+        environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    out = tmp_path / os.fsdecode(b"Pr\xfcfung")
+    common = ["--dataset", str(latin1), "--results_dir", str(out), "--dataroot", str(out / "data"), "--model", "pca"]
+    common += ["--batch_size", "8", "--epochs", "1"]
+    run("train.py", *common, "--abnormal_class", "beschädigt", "--score_folder", str(latin1 / "test"))
+    (study,) = out.glob("pca-*")
+    assert study.name.startswith("pca-Türen-beschädigt-")
+    assert (study / "scores.html").read_text(encoding="utf-8").count("Müller") == 12
+    assert pd.read_csv(study / "scores.csv").image.str.contains("beschädigt/Müller_").sum() == 6
+    content = json.loads((study / "study.json").read_bytes())
+    assert content["study"]["dataset"] == str(tmp_path / "Türen")
+    assert content["study"]["results_dir"] == str(tmp_path / "Prüfung")
+    rows = results.read(tmp_path / "Prüfung" / study.name).trials  # as the command printed it
+    assert (rows["class"][0], rows["dataset"][0]) == ("beschädigt", "Türen")
+
+    run("report.py", str(tmp_path / "Prüfung" / study.name))
+    assert (study / "report" / "index.html").exists()
+    again = run("report.py", str(study), "--reproduce", rows["trial"][0]).encode().decode("unicode_escape")
+    assert f"--dataset '{tmp_path / 'Türen'}'" in again
+    model = next(study.glob("models/*"))
+    run("train.py", "--load", str(model), "--score_folder", str(latin1), "--results_dir", str(out), "--name", "new")
+    assert (out / "new" / "scores.csv").exists()
+
+    tune = ["train_tune.py", "--results_dir", str(out), "--name", "tuned"]
+    run(*tune, *common, "--normal_class", "gut", "--trials", "0", "--seeds", "1")
+    run(*tune, "--resume")
+    assert len(results.read(out / "tuned").trials) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([latin1.name, out.name])
