@@ -14,6 +14,7 @@ import models
 import train
 from bench import checkpoints, results
 from bench.checkpoints import flatten, trained_state, unflatten
+from bench.datasets import Decoding
 from bench.errors import UserError, run_main
 
 SMALL = {"ngf": 4, "ndf": 4, "nz": 8, "width": 4}
@@ -30,6 +31,7 @@ def test_a_saved_model_scores_the_same(name: str, tmp_path: Path) -> None:
     path.write_bytes(checkpoints.packed(name, model, trained_state(model), {"trial": "t"}))
     again, content = checkpoints.load(path)
     assert content["model"] == name
+    assert content["decoding"] == Decoding("crop", 16, None)  # what images had before files said so
     assert again.config == model.config
     assert torch.equal(again.score(IMAGES[:8]), model.score(IMAGES[:8]))
 

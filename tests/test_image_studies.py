@@ -1,0 +1,79 @@
+"""How images are decoded reaches the model's file, study.json and the screen, and new images are decoded alike."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import train
+from bench import checkpoints, results
+from bench.datasets import Decoding
+from bench.reporting import reproduce
+
+FLAGS = ["--normal_class", "good", "--model", "pca", "--epochs", "1", "--batch_size", "8"]
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Path:
+    """A camera's 12-bit pictures in 16-bit files (deep), and the same in 8 bits (shallow)."""
+    for part, cls, count in (("train", "good", 40), ("test", "good", 20), ("test", "bad", 20), ("new", "", 10)):
+        for folder in ("deep", "shallow"):
+            (tmp_path / folder / part / cls).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            pixels = np.random.default_rng([len(part), len(cls), i]).normal(1600, 30, (24, 40))
+            if cls == "bad":
+                pixels[10:20, 10:20] += 40
+            if part == "new":
+                pixels /= 2  # 10 bits would hold these, were they asked
+            Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / "deep" / part / cls / f"{i}.png")
+            Image.fromarray((pixels / 16).astype(np.uint8)).save(tmp_path / "shallow" / part / cls / f"{i}.png")
+    return tmp_path
+
+
+def scores_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "scores.csv").set_index("image").sort_index()
+
+
+def test_one_scale_from_training_to_new_images(camera, capsys):
+    common = ["--results_dir", str(camera / "out"), "--dataroot", str(camera / "data"), "--quiet"]
+    rows = {}
+    for name in ("deep", "shallow"):
+        new = ["--score_folder", str(camera / name / "new")]
+        assert train.main(["--dataset", str(camera / name), *FLAGS, *common, "--name", name, *new]) == 0
+        rows[name] = results.read(camera / "out" / name).trials.iloc[0]
+        printed = capsys.readouterr().err.splitlines()
+        assert all(line.startswith("note: ") for line in printed)
+        scale = [line for line in printed if "0 to 4095 (12 bits) becomes 0 to 255" in line]
+        assert len(scale) == (2 if name == "deep" else 0)  # the data set's, then the new folder's
+    assert rows["deep"].test_auroc == rows["shallow"].test_auroc
+    assert rows["deep"].fingerprint == rows["shallow"].fingerprint
+    expected = scores_of(camera / "out" / "shallow")
+    pd.testing.assert_frame_equal(scores_of(camera / "out" / "deep"), expected)
+
+    (model,) = (camera / "out" / "deep" / "models").iterdir()
+    assert (
+        train.main(["--load", str(model), "--score_folder", str(camera / "deep" / "new"), *common, "--name", "x"]) == 0
+    )
+    pd.testing.assert_frame_equal(scores_of(camera / "out" / "x"), expected)
+
+
+def test_study_json_and_the_model_hold_it(camera, capsys):
+    common = ["--results_dir", str(camera / "out"), "--dataroot", str(camera / "data"), "--name", "one"]
+    choices = ["--resize", "pad", "--untrained_classes", "normal"]
+    assert train.main(["--dataset", str(camera / "deep"), *FLAGS, *common, *choices]) == 0
+    printed = [line.removeprefix("note: ") for line in capsys.readouterr().err.splitlines()]
+    data = json.loads((camera / "out" / "one" / "study.json").read_text())["provenance"]["dataset"]
+    assert data["notes"] == printed
+    assert len(printed) == 2
+    assert data["decoding"] == {"resize": "pad", "bits": 12, "background": 255}
+    assert data["image_shape"] == [1, 64, 64]
+    (model,) = (camera / "out" / "one" / "models").iterdir()
+    assert checkpoints.load(model)[1]["decoding"] == Decoding("pad", 12)
+
+    study = results.read(camera / "out" / "one")
+    command = reproduce.find({"one": study}, study.trials.trial[0])
+    assert "--resize pad" in command
+    assert "--untrained_classes normal" in command
