@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from bench import signals
+
 
 class UserError(Exception):
     """A mistake in the user's input: the command line prints it as one line and exits with status 2."""
@@ -30,10 +32,15 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
 
+def interrupt() -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def run_main(main: Callable[[], int]) -> NoReturn:
-    """Runs a script's main; a user's mistake is one line on stderr and exit status 2."""
+    """Runs a script's main; a user's mistake is one line on stderr and exit status 2, a signal to end is status 130."""
     try:
-        status = main()
+        with signals.handled(interrupt):
+            status = main()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
