@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench import signals
 from bench.names import LEGIBLE
 
 
@@ -44,13 +45,18 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
 
+def interrupt() -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def run_main(main: Callable[[], int]) -> NoReturn:
-    """Runs a script's main; a user's mistake is one line on stderr and exit status 2."""
+    """Runs a script's main; a user's mistake is one line on stderr and exit status 2, a signal to end is status 130."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=LEGIBLE)  # no character that a terminal lacks may end a run
     try:
-        status = main()
+        with signals.handled(interrupt):
+            status = main()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2

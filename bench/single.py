@@ -4,11 +4,8 @@ import contextlib
 import io
 import shlex
 import shutil
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +30,6 @@ from models.base import AnomalyModel
 def teller(view: View) -> Callable[[str], None]:
     """What says how far a command is: nobody, where it is to be quiet."""
     return (lambda line: None) if view.quiet else print
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """A termination signal is a KeyboardInterrupt, as Ctrl-C is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def train_run(
@@ -96,7 +80,7 @@ def train_run(
             run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
             say(f"going on after epoch {run.epoch}")
         board = display.Board(store.path) if view.display else None
-        with terminable(), scoring(run.model, view.quiet):
+        with scoring(run.model, view.quiet):
             for record in train(run, study.epochs):
                 store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
                 write_whole(checkpoint, stored(run.checkpoint()))

@@ -1,7 +1,6 @@
 """Ray itself: started on this machine or joined where it runs already, and stopped by Ctrl-C."""
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -12,6 +11,7 @@ from typing import Any
 
 import ray
 
+from bench import signals
 from bench.errors import UserError
 from bench.tuning import background
 from bench.tuning.planner import Planner
@@ -57,10 +57,7 @@ def connected(address: str | None, verbose: bool, own: background.Ray | None) ->
     if own:
         try:
             if own.error:
-                reason = str(own.error).split(". ")[0]
-                raise UserError(
-                    f"Ray did not start on this machine ({reason}); try again, with --resume"
-                ) from own.error
+                raise own.error
             yield own.session
         finally:
             own.stop()
@@ -86,23 +83,22 @@ def connected(address: str | None, verbose: bool, own: background.Ray | None) ->
 
 @contextmanager
 def interruptible(planner: Planner) -> Iterator[None]:
-    """Ctrl-C, or a termination signal: running trials are dropped and nothing new starts. A second one: out at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """A signal to end: running trials are dropped, nothing new starts, and Ray ends. A second one: out at once."""
 
-    def stop(number: int, frame: Any) -> None:
-        if planner.interrupted:
-            os._exit(130)
+    def stop() -> None:
         planner.interrupted, planner.stopped = True, "interrupted"
-        print("\nstopping (again to stop at once) …", flush=True)
-        signal.raise_signal(signal.SIGUSR1)  # Ray Tune's own sign to end its loop, between two results
+        signals.say("\nstopping (again to stop at once) …")
+        if signal.getsignal(signal.SIGUSR1) is before:  # Ray Tune does not run yet
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGUSR1)  # its own sign to end its loop, between two results
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, stop) for number in signals}
-    before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, lambda number, frame: None)  # until Ray Tune takes it over
+    before = signal.getsignal(signal.SIGUSR1)
     try:
-        yield
+        with signals.handled(stop):
+            yield
+    except KeyboardInterrupt:
+        if not planner.interrupted:
+            raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, before)

@@ -80,7 +80,7 @@ class Planner(Searcher):
         """`rows`: the trials that an earlier command finished; `slots()`: how many trials run at a time."""
         super().__init__(metric="objective", mode="max")
         self.study, self.slots, self.journal = study, slots, journal
-        self.deadline = time.monotonic() + study.budget_seconds()
+        self.deadline: float | None = None  # set as the first run starts
         self.finished: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
         self.jobs: dict[str, Job] = {}  # Ray's trial id -> what it runs
         self.failures: list[str] = []
@@ -109,6 +109,8 @@ class Planner(Searcher):
         return planned
 
     def next_job(self) -> Job | None:
+        if self.deadline is None:
+            self.deadline = time.monotonic() + self.study.budget_seconds()
         if self.stopped is None and time.monotonic() > self.deadline:
             self.stopped = f"the time budget of {self.study.time_budget} is used up"
         if self.stopped is not None:

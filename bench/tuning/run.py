@@ -4,16 +4,14 @@ import contextlib
 import dataclasses
 import os
 import pickle
-import shutil
-import tempfile
-import uuid
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
-from pyarrow import fs
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
 
@@ -21,7 +19,6 @@ from bench import rows
 from bench.display import Board
 from bench.errors import UserError
 from bench.eta import Eta
-from bench.names import UNDECODED, legible
 from bench.prepare import Prepared
 from bench.progress import Progress
 from bench.results import JOURNAL, RAY_LOG, Store, read_rows
@@ -34,11 +31,13 @@ from bench.tuning.cluster import connected, interruptible, logged
 from bench.tuning.journal import Journal
 from bench.tuning.planner import Job, Planner
 from bench.tuning.schedulers import PerTask, make_scheduler
+from bench.tuning.scratch import scratch
 from bench.tuning.trackers import trackers_of
 from bench.tuning.trainable import JOB, EpochTrainable
 from bench.view import View
 
 OUTPUTS = ("scores", "gallery", "packed")
+PATIENCE = 90.0  # seconds for Ray to start the first run's process, which takes it five; and what the command took
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
 
 
@@ -53,7 +52,9 @@ class Recorder(Callback):
         common: dict[str, dict[str, Any]],
         progress: Progress,
         board: Board | None,
+        session: str | None,
     ):
+        """`session`: the folder of a Ray that has nothing else to do than to start this study's processes."""
         self.store, self.planner, self.progress = store, planner, progress
         self.common, self.study, self.board = common, study, board
         self.last: dict[str, dict[str, Any]] = {}  # a run's last epoch, and what a final run brings beside its row
@@ -63,11 +64,16 @@ class Recorder(Callback):
         for row in read_rows(store.path / "epochs.jsonl"):
             self.attempts[row["trial"]] = max(self.attempts.get(row["trial"], 0), row.get("attempt", 1))
         self.folders: dict[tuple[str, str], list[Any]] = {}  # where a task's paused trials lie
-        self.broken: UserError | None = None  # why results cannot be written
+        self.broken: UserError | None = None  # why the study cannot go on
+        self.session = session
+        self.patience = time.time() + PATIENCE + (time.time() - psutil.Process().create_time())
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles its Tuner, and the study's rows are all the state there is."""
         return {}
+
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.session = None
 
     def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
         # Ray would keep statistics of every number in a result, for every trial to the study's end.
@@ -88,9 +94,12 @@ class Recorder(Callback):
             self.board.add(job.trial, record, shown)
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
-        """Paused trials are not running, and Ray says so nowhere else."""
+        """Paused trials are not running, and Ray says so nowhere else; nor that it cannot start a trial's process."""
         running = [trial.trial_id for trial in trials if trial.status == trial.RUNNING]
         self.progress.now([self.planner.jobs[id_].trial for id_ in running if id_ in self.planner.jobs])
+        if self.session and time.time() > self.patience:
+            with self.writing():
+                raise UserError(f"Ray starts no process on this machine: {last_line(Path(self.session))}")
 
     def attempt(self, job: Job) -> int:
         return self.attempts.get(job.trial, 0) + 1
@@ -164,21 +173,11 @@ def error_of(trial: Any) -> Exception:
     return RuntimeError(Path(trial.error_file).read_text() if trial.error_file else "unknown")
 
 
-@contextmanager
-def scratch(store: Store, storage: str | None) -> Iterator[str]:
-    """Where Ray keeps paused trials; gone at the end, and what a killed command left behind before the start."""
-    for left in store.path.glob(".ray-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    where = Path(storage or store.path).resolve() if "://" not in (storage or "") else storage
-    if UNDECODED.search(str(where)):  # PyArrow takes UTF-8 alone
-        where = Path(tempfile.gettempdir())
-    path = f"{where}/.ray-{legible(store.path.resolve().name)}-{uuid.uuid4().hex[:8]}"
-    try:
-        yield path
-    finally:
-        files, inner = fs.FileSystem.from_uri(path)
-        with contextlib.suppress(OSError):
-            files.delete_dir(inner)
+def last_line(session: Path) -> str:
+    """Why Ray's node cannot start processes, as far as it says so, and where."""
+    log = session / "logs" / "raylet.err"
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    return f"{next((line for line in reversed(lines) if line.strip()), 'it does not say why')} ({log})"
 
 
 def progress_of(study: Study, ready: Prepared, planner: Planner, done: list[dict[str, Any]], view: View) -> Progress:
@@ -213,25 +212,27 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str,
     board = Board(store.path) if view.display else None
     trackers = trackers_of(view, store.path)
     log = store.path / RAY_LOG
+
+    def slots() -> int:
+        return study.at_a_time(ready.device, {name.lower(): n for name, n in ray.cluster_resources().items()})
+
     own = background.start(view.verbose) if study.address is None else None
+    planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
     with (
+        interruptible(planner),
         logged(log, view.verbose, own),
         connected(study.address, view.verbose, own) as session,
-        scratch(store, study.storage) as folder,
+        scratch(store.path, study.storage) as folder,
     ):
         if not view.quiet:
             print(f"Ray's log: {log}" + (f" (of its processes: {session}/logs)" if session else ""))
 
-        def slots() -> int:
-            return study.at_a_time(ready.device, {name.lower(): n for name, n in ray.cluster_resources().items()})
-
         spaces = {model: space_of(study, model) for model in study.model}
-        planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots())  # so many processes start at a time
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
         with progress_of(study, ready, planner, done, view) as progress:
-            recorder = Recorder(study, store, planner, common, progress, board)
+            recorder = Recorder(study, store, planner, common, progress, board, session if own else None)
             tuner = Tuner(
                 tune.with_resources(trainable, study.resources(ready.device)),
                 tune_config=TuneConfig(
@@ -251,11 +252,10 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str,
                     verbose=0,
                 ),
             )
-            with interruptible(planner):
-                try:
-                    tuner.fit()
-                except TuneError:
-                    if recorder.broken is None:
-                        raise
-                    raise recorder.broken from None
-        return planner
+            try:
+                tuner.fit()
+            except TuneError:
+                if recorder.broken is None:
+                    raise
+                raise recorder.broken from None
+    return planner

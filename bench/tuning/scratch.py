@@ -1,0 +1,56 @@
+"""The folder of paused trials: in the study's own, or at --storage, which several studies may share."""
+
+import contextlib
+import hashlib
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyarrow import fs
+
+from bench.errors import UserError
+from bench.names import UNDECODED
+
+
+@contextmanager
+def scratch(study: Path, storage: str | None) -> Iterator[str]:
+    """Gives a new folder or URI, which is gone at the end; what a killed command on this study left is gone before.
+
+    Raises UserError where `storage` cannot be written.
+    """
+    home = study.resolve()
+    where, mark, query = (storage or "").partition("?")
+    if "://" not in where:
+        where, mark, query = str(Path(storage or home).resolve()), "", ""
+    if UNDECODED.search(where):  # PyArrow takes UTF-8 alone
+        where = tempfile.gettempdir()
+    for left in home.glob(".ray-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    # Studies that share a storage may have one name. This study's lock is the caller's, so what is its own is nobody's.
+    identity = hashlib.sha256(bytes(home) + (home / "study.json").read_bytes()).hexdigest()[:12]
+    own = f".ray-{re.sub('[^A-Za-z0-9_.+-]', '_', home.name)}-{identity}-"
+    path = f"{where.rstrip('/')}/{own}{uuid.uuid4().hex[:8]}{mark}{query}"
+    try:
+        files, inner = fs.FileSystem.from_uri(path)
+        remove(files, inner.rpartition("/")[0], own)
+        files.create_dir(inner)
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:  # whatever a file system raises
+        flag = "--storage: " if storage else ""
+        raise UserError(f"{flag}{where} cannot be written ({str(error).splitlines()[0]})") from None
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):
+            files.delete_dir(inner)
+
+
+def remove(files: fs.FileSystem, folder: str, prefix: str) -> None:
+    """Deletes the folders in `folder` whose names begin so."""
+    for left in files.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
+        if left.base_name.startswith(prefix):
+            with contextlib.suppress(OSError):
+                files.delete_dir(left.path)
