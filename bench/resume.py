@@ -28,9 +28,10 @@ def begun(given: dict[str, Any], script: str) -> Results:
     there = read(Path(given.get("results_dir", Study.results_dir)) / given["name"])
     if there.made_by == script:
         return there
+    made = f"--resume: {there.path} was made by {there.made_by}"
     if there.made_by in ("train.py", "train_tune.py"):
-        raise UserError(f"--resume: {there.path} is of {there.made_by}; go on with: {hint(there.made_by, there.path)}")
-    raise UserError(f"--resume: {there.path} is of {there.made_by}, which starts anew: give it another name")
+        raise UserError(f"{made}; go on with: {hint(there.made_by, there.path)}")
+    raise UserError(f"{made}, which cannot go on: run it again under another name")
 
 
 def study_of(there: Results, given: dict[str, Any]) -> Study:

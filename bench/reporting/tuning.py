@@ -70,25 +70,29 @@ def saved_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table |
 
 
 def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Drawing]:
-    """One panel a class: the validation signal by epoch, mean over seeds with their range."""
-    epochs = epochs.merge(finals[["study", "trial"]])
-    signal = next((name for name in ("val_auroc", "objective") if name in epochs and epochs[name].notna().any()), None)
-    if signal is None or epochs["epoch"].max() < 2:
+    """One panel a class: the validation signal by epoch, mean over seeds with their range.
+
+    The signal is the validation AUROC; of classes that have none, a figure of their own shows the objective.
+    """
+    epochs, looks = epochs.merge(finals[["study", "trial"]]), looks_of(finals)
+    if not epochs["epoch"].max() >= 2:
         return
+    has_auroc = set(epochs.loc[epochs["val_auroc"].notna(), "row"]) if "val_auroc" in epochs else set()
+    for signal, title in (("val_auroc", "validation AUROC"), ("objective", "validation objective")):
+        shown = finals[finals["row"].isin(has_auroc) == (signal == "val_auroc")]
+        shown = shown[shown["row"].isin(epochs.loc[epochs[signal].notna(), "row"])] if signal in epochs else shown[:0]
 
-    looks = looks_of(finals)
+        def panel(axes: Axes, row: str, signal: str = signal) -> None:
+            for column, look in looks.items():
+                here = epochs[(epochs["row"] == row) & (epochs["column"] == column)]
+                curve = here.groupby("epoch")[signal].agg(["mean", "min", "max"])
+                axes.fill_between(curve.index, curve["min"], curve["max"], color=look["color"], alpha=0.15, linewidth=0)
+                axes.plot(curve.index, curve["mean"], **look, linewidth=1.2)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
-    def panel(axes: Axes, row: str) -> None:
-        for column, look in looks.items():
-            here = epochs[(epochs["row"] == row) & (epochs["column"] == column)]
-            curve = here.groupby("epoch")[signal].agg(["mean", "min", "max"])
-            axes.fill_between(curve.index, curve["min"], curve["max"], color=look["color"], alpha=0.15, linewidth=0)
-            axes.plot(curve.index, curve["mean"], **look, linewidth=1.2)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-
-    name = "validation AUROC" if signal == "val_auroc" else "validation objective"
-    caption = f"Learning curves of the final runs: {name}, mean over seeds and their range."
-    yield from panels("learning", caption, finals, panel, looks, xlabel="epoch", ylabel=name)
+        name = "learning" if signal == "val_auroc" or not has_auroc else "learning_objective"
+        caption = f"Learning curves of the final runs: {title}, mean over seeds and their range."
+        yield from panels(name, caption, shown, panel, looks, xlabel="epoch", ylabel=title)
 
 
 def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:

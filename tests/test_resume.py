@@ -1,0 +1,245 @@
+"""What was stopped goes on: in the folder that was read, with the same choices, on the same images."""
+
+import json
+import multiprocessing
+import shlex
+import shutil
+import signal
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import command, wait_for
+from PIL import Image
+from small_models import SMALL, assert_same_to_the_bit
+
+import models
+import train
+import train_tune
+from bench import checkpoints, datasets, results
+from bench.errors import UserError
+from bench.provenance import provenance
+from bench.results import Store
+from bench.study import RUN, Study
+
+SECONDS = ["train_seconds", "score_seconds"]
+TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "100", "--limit_test", "40"]
+NAMES = 30  # that two commands take at the same moment
+NETWORK = ["--ngf", "4", "--ndf", "4", "--nz", "8"]
+
+
+def same(one: results.Results, other: results.Results) -> None:
+    """Both runs have the same figures, scores, pictures and weights, to the bit."""
+    assert not (other.path / RUN).exists()
+    for part in ("trials", "epochs"):
+        a, b = (getattr(found, part).drop(columns=SECONDS).reset_index(drop=True) for found in (one, other))
+        pd.testing.assert_frame_equal(a, b, check_exact=True)
+    (trial,) = one.trials.trial
+    pd.testing.assert_frame_equal(one.scores(trial), other.scores(trial), check_exact=True)
+    assert one.gallery(trial) == other.gallery(trial) is not None
+    (a, about_a), (b, about_b) = (
+        checkpoints.load(found.path / "models" / f"{trial}.safetensors") for found in (one, other)
+    )
+    assert_same_to_the_bit(a.checkpoint(), b.checkpoint())
+    assert about_a == about_b
+
+
+def stopping_at(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Ctrl-C as that epoch's row is about to be written."""
+    write = Store.add_epoch
+
+    def add_epoch(store: Store, row: dict) -> None:
+        if row["epoch"] == epoch:
+            raise KeyboardInterrupt
+        write(store, row)
+
+    monkeypatch.setattr(Store, "add_epoch", add_epoch)
+
+
+@pytest.mark.parametrize("model", models.NAMES)
+def test_a_stopped_run_goes_on_to_the_same_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, model: str
+) -> None:
+    known = models.hyperparameters(model)
+    small = [word for key, value in SMALL.items() if key in known for word in (f"--{key}", str(value))]
+    out = ["--results_dir", str(tmp_path / "my results")]
+    flags = [*TINY, "--model", model, *small, *out, "--epochs", "2", "--cpus_per_trial", "1"]
+    assert train.main([*flags, "--name", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        stopping_at(patch, 2)
+        assert train.main([*flags, "--name", "stopped"]) == 130
+    line = capsys.readouterr().out.splitlines()[-1]
+    script, *words = shlex.split(line)[1:]
+    assert script == "train.py"
+    folder = tmp_path / "my results"
+    assert len(results.read(folder / "stopped").epochs) == 1
+    assert train.main(words) == 0
+    whole, resumed = results.read(folder / "whole"), results.read(folder / "stopped")
+    same(whole, resumed)
+    assert resumed.trials.train_seconds[0] == pytest.approx(resumed.epochs.train_seconds.sum()), (
+        "a part was not counted"
+    )
+    assert train.main(words) == 0
+    assert "this run is over" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_run_that_is_stopped_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    flags = [*TINY, *NETWORK, "--epochs", "25", "--cpus_per_trial", "1"]
+    process = command(tmp_path, *flags, script="train.py")
+    wait_for((tmp_path / "study" / RUN).exists, process)
+    process.send_signal(number)
+    assert process.wait(60) == (-9 if number == signal.SIGKILL else 130)
+    log = tmp_path.with_suffix(".log").read_text()
+    assert "Traceback" not in log
+    assert (f"--name study --results_dir {tmp_path} --resume" in log) == (number != signal.SIGKILL)
+    assert train.main(["--name", "study", "--results_dir", str(tmp_path), "--resume", "--quiet"]) == 0
+    found = results.read(tmp_path / "study")
+    assert found.epochs.epoch.tolist() == list(range(1, 26))
+    assert not list((tmp_path / "study").glob(".*.pt.*")), "half a checkpoint was left behind"
+
+
+def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(tmp_path: Path, monkeypatch) -> None:
+    """No checkpoint yet; the weights that it was to begin with are loaded again."""
+    flags = [*TINY, "--results_dir", str(tmp_path), "--cpus_per_trial", "1", "--epochs", "2"]
+    assert train.main([*flags, *NETWORK, "--name", "first"]) == 0
+    weights = tmp_path / "first" / "models" / "w_skipganomaly-3-seed0.safetensors"
+    further = [*flags, "--load", str(weights), "--batch_size", "16"]
+    assert train.main([*further, "--name", "whole"]) == 0
+    with monkeypatch.context() as patch:
+        stopping_at(patch, 1)
+        assert train.main([*further, "--name", "stopped"]) == 130
+    assert not (tmp_path / "stopped" / RUN).exists()
+    assert train.main(["--name", "stopped", "--results_dir", str(tmp_path), "--resume"]) == 0
+    whole = results.read(tmp_path / "whole")
+    same(whole, results.read(tmp_path / "stopped"))
+    assert whole.trials.config_batch_size[0] == 16
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of images, and beside it a run on it that was stopped after an epoch."""
+    rng = np.random.default_rng(0)
+    for place, count in (("train/good", 40), ("test/good", 8), ("test/bad", 8)):
+        (tmp_path / "images" / place).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / place / f"{i}.png")
+    monkeypatch.chdir(tmp_path)
+    flags = ["--dataset", "images", "--batch_size", "16", *NETWORK, "--epochs", "2", "--name", "run"]
+    with monkeypatch.context() as patch:
+        stopping_at(patch, 2)
+        assert train.main(flags) == 130
+    return tmp_path
+
+
+def test_other_images_are_refused(stopped: Path) -> None:
+    before = results.read("results/run").provenance["dataset"]["fingerprint"]
+    (stopped / "images/train/good/0.png").unlink()
+    with pytest.raises(UserError, match=f"fingerprint is [0-9a-f]{{16}}, and was {before} when"):
+        train.main(["--name", "run", "--resume"])
+    assert results.read("results/run").trials.empty
+
+
+def test_the_same_images_elsewhere_are_taken(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From another working directory, with the data moved and called otherwise."""
+    elsewhere = stopped / "elsewhere"
+    elsewhere.mkdir()
+    (stopped / "images").rename(elsewhere / "renamed")
+    monkeypatch.chdir(elsewhere)
+    out = ["--results_dir", "../results", "--name", "run", "--resume"]
+    assert train.main([*out, "--dataset", "renamed"]) == 0
+    found = results.read("../results/run")
+    assert found.trials.dataset.tolist() == ["images"], "what a report takes for one data set keeps its name"
+
+
+def test_a_copy_is_read_and_written_and_the_original_left_alone(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = {path: path.read_bytes() for path in (stopped / "results" / "run").rglob("*") if path.is_file()}
+    other = stopped / "other"
+    shutil.copytree(stopped / "results" / "run", other / "results" / "copy")
+    monkeypatch.chdir(other)
+    assert train.main(["--name", "copy", "--resume", "--dataset", "../images"]) == 0
+    assert len(results.read("results/copy").trials) == 1
+    assert {path: path.read_bytes() for path in original} == original
+    assert set((stopped / "results" / "run").rglob("*")) >= set(original)
+
+
+def test_other_choices_are_refused(stopped: Path) -> None:
+    mistakes = [
+        (["--epochs", "5"], "--epochs 2, not 5"),
+        (["--lr", "0.5"], "--lr 0.0002, not 0.5"),
+        (["--batch_size", "8"], "--batch_size 16, not 8"),
+        (["--model", "ganomaly"], "--model w_skipganomaly, not ganomaly"),
+        (["--load", "results/run/study.json"], "leave out --load"),
+        (["--audit"], "leave out --resume"),
+    ]
+    for flags, message in mistakes:
+        with pytest.raises(UserError, match=message):
+            train.main(["--name", "run", "--resume", *flags])
+
+
+def test_each_command_refuses_the_others_folders(stopped: Path) -> None:
+    with pytest.raises(UserError, match=r"was made by train\.py; go on with: python train\.py --name run"):
+        train_tune.main(["--name", "run", "--resume"])
+    content = json.loads((stopped / "results/run/study.json").read_text())
+    for made_by, message in (
+        ("train_tune.py", "go on with: python train_tune.py"),
+        ("train.py --audit", "cannot go on"),
+    ):
+        (stopped / "results/run/study.json").write_text(json.dumps(content | {"made_by": made_by}))
+        with pytest.raises(UserError, match=message):
+            train.main(["--name", "run", "--resume"])
+    del content["made_by"]  # an earlier version's
+    content["provenance"]["command"] = "python /somewhere/train.py --name run"
+    (stopped / "results/run/study.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"was made by train\.py"):
+        train_tune.main(["--name", "run", "--resume"])
+
+
+def test_a_study_on_other_images_is_refused(tmp_path: Path) -> None:
+    """Of --limit_* subsets the very same images are wanted."""
+    digits = datasets.load("digits", root=tmp_path)
+    study = Study(dataset="digits", abnormal_class=("3",), limit_train=300, trials=0, seeds=1, model=("pca",))
+    for name, images in (("same", digits.limit(300, None)), ("other", digits.limit(300, None, seed=1))):
+        study = replace(study, results_dir=str(tmp_path), name=name)
+        Store.create(study, provenance(images), name).close()
+    flags = ["--results_dir", str(tmp_path), "--resume", "--dry_run"]
+    assert train_tune.main(["--name", "same", *flags]) == 0
+    with pytest.raises(UserError, match="the images of --dataset have changed"):
+        train_tune.main(["--name", "other", *flags])
+
+
+def names_taken(root: Path, number: int, barrier, found) -> None:
+    for k in range(NAMES):
+        barrier.wait()
+        try:
+            store = Store.create(Study(seed=number, results_dir=str(root), name=f"n{k}"), {}, f"n{k}")
+            found.put((k, number))
+        except UserError:
+            store = None
+        barrier.wait()
+        if store:
+            store.close()
+        barrier.wait()
+        Store.create(Study(seed=number, results_dir=str(root / "default")), {}, "same").close()
+
+
+def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
+    """One gets the name, and its study.json lies there; default names make room for one another."""
+    context = multiprocessing.get_context("spawn")
+    barrier, found = context.Barrier(2), context.Queue()
+    starts = [context.Process(target=names_taken, args=(tmp_path, number, barrier, found)) for number in (1, 2)]
+    for process in starts:
+        process.start()
+    owners = [found.get(timeout=60) for _ in range(NAMES)]
+    for process in starts:
+        process.join()
+        assert process.exitcode == 0
+    assert Counter(k for k, _ in owners) == Counter(range(NAMES))
+    for k, number in owners:
+        assert results.read(tmp_path / f"n{k}").study["seed"] == number
+    seeds = Counter(results.read(path).study["seed"] for path in (tmp_path / "default").iterdir())
+    assert seeds == {1: NAMES, 2: NAMES}
