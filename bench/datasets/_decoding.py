@@ -47,7 +47,7 @@ class Decoding:
 class Header(NamedTuple):
     """What a file says of its image without decoding it."""
 
-    size: tuple[int, int]  # width and height as it is to be shown
+    size: tuple[int, int]  # its sides, in either order
     grey: bool
     deep: bool  # more than 8 bits a channel
     alpha: bool
@@ -56,7 +56,7 @@ class Header(NamedTuple):
 class Seen(NamedTuple):
     """What a user may have to know of an image that was decoded."""
 
-    size: tuple[int, int]  # the file's, as in Header
+    size: tuple[int, int]  # width and height of the file's
     deep: bool
     clipped: bool  # some values are outside of what the decoding's `bits` hold
     transparent: bool  # some parts are
@@ -74,10 +74,7 @@ class Alpha(NamedTuple):
 
 def read_header(path: Path) -> Header:
     with Image.open(path, formats=formats()) as file:
-        deep = _is_deep(file)  # before Exif: a PNG's may come after its pixels, which are decoded then
-        turned = file.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-        size = file.size[::-1] if turned else file.size
-        return Header(size, file.mode in GREY, deep, file.has_transparency_data)
+        return Header(file.size, file.mode in GREY, _is_deep(file), file.has_transparency_data)
 
 
 def read_largest(path: Path) -> int:
@@ -113,7 +110,7 @@ def decode(path: Path, size: int, channels: int, decoding: Decoding) -> tuple[np
     """A file's (first) image as uint8 (channels, size, size). Raises ValueError for one whose range nobody knows."""
     data = path.read_bytes()
     with _open(data) as file:
-        first = getattr(file, "is_animated", False) and file.format != "MPO"  # a camera's JPEG and its thumbnails
+        first = getattr(file, "is_animated", False) and file.format not in ("MPO", "PSD")  # thumbnails, layers
         deep = _is_deep(file)
         image, clipped = _shallow(file, data, decoding.bits)
     image, transparent = _opaque(image, decoding.background)
