@@ -1,8 +1,8 @@
 """Tables, figures and a page from studies' saved rows and scores. Nothing is trained; torch is not needed."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from bench.cli import path_of
 from bench.errors import Parser, run_main
 
 EXAMPLES = """examples:
@@ -18,8 +18,8 @@ importances, and a histogram and parallel_* for each model); histogram.csv, all 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="report.py", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY", help="folder of a study: results/<study>")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: <first study>/report)")
+    parser.add_argument("studies", nargs="+", type=path_of, metavar="STUDY", help="folder of a study: results/<study>")
+    parser.add_argument("--out", type=path_of, metavar="DIR", help="folder to write to (default: <first study>/report)")
     parser.add_argument("--reproduce", metavar="TRIAL", help="only print the command that makes this trial's row again")
     args = parser.parse_args(arguments)
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import models
 from bench import checks
-from bench.cli import add_model_flags, add_study_flags, check_models, path, study_from
+from bench.cli import add_model_flags, add_study_flags, check_models, path_of, study_from
 from bench.errors import Parser, UserError, run_main
 from bench.study import HYPERPARAMETERS, RUN, Study
 from bench.view import View, add_view_flags, take_view
@@ -41,8 +41,8 @@ def parser(model: str) -> Parser:
     made = Parser(prog="train.py", description=summary, epilog=details)
     made.add_argument("--audit", action="store_true", help=AUDIT)
     made.add_argument("--resume", action="store_true", help=RESUME)
-    made.add_argument("--load", type=path, metavar="FILE", help=LOAD)
-    made.add_argument("--score_folder", type=path, metavar="DIR", help=SCORE)
+    made.add_argument("--load", type=path_of, metavar="FILE", help=LOAD)
+    made.add_argument("--score_folder", type=path_of, metavar="DIR", help=SCORE)
     add_view_flags(made, study=False)
     add_study_flags(made, ("task", "protocol", "training", "output"))
     add_model_flags(made, model)
@@ -54,7 +54,7 @@ def ahead(arguments: Sequence[str]) -> dict[str, Any]:
     first = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     first.add_argument("--model", nargs="+")
     first.add_argument("--name")
-    first.add_argument("--results_dir", type=path)
+    first.add_argument("--results_dir", type=path_of)
     first.add_argument("--resume", action="store_true")
     return vars(first.parse_known_args(arguments)[0])
 

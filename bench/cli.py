@@ -21,8 +21,8 @@ def base_type(hint: Any) -> Callable[[str], Any]:
     return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
 
 
-def path(text: str) -> Path:
-    """A path as a shell would read it, which leaves `--flag=~/x` alone."""
+def path_of(text: str) -> Path:
+    """A path as it is meant: no shell expands the ~ in `--flag=~/x`."""
     return Path(os.path.expanduser(text))
 
 

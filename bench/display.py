@@ -1,5 +1,6 @@
 """TensorBoard: live curves, reconstructions and score histograms."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ class Board:
         server = program.TensorBoard()
         quiet = ["--load_fast", "false"]  # TensorBoard announces its faster loader in five lines
         server.configure(argv=[None, "--logdir", str(self.folder), "--host", "127.0.0.1", "--port", "0", *quiet])
-        print(f"TensorBoard: {server.launch()} (later: tensorboard --logdir {self.folder})")
+        later = shlex.join(["tensorboard", "--logdir", str(self.folder)])
+        print(f"TensorBoard: {server.launch()} (later: {later})")
 
     def add(self, trial: str, record: dict[str, Any], shown: dict[str, np.ndarray]) -> None:
         """One epoch of one trial: its figures, and what `Run.shown` gives."""

@@ -97,9 +97,8 @@ class Results:
         attempts = frame["attempt"].fillna(1) if "attempt" in frame else pd.Series(1, frame.index)
         counts = attempts.groupby(frame["trial"]).transform("max")
         if "attempt" in self.trials:
-            counts = (
-                frame["trial"].map(dict(zip(self.trials["trial"], self.trials["attempt"], strict=True))).fillna(counts)
-            )
+            named = dict(zip(self.trials["trial"], self.trials["attempt"], strict=True))
+            counts = frame["trial"].map(named).fillna(counts)
         return frame[attempts == counts].drop_duplicates(["trial", "epoch"], keep="last")
 
     def scores(self, trial: str) -> pd.DataFrame:

@@ -77,7 +77,7 @@ def train_run(
     board = None
     try:
         if checkpoint.exists():
-            run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
+            go_on(run, checkpoint)
             say(f"going on after epoch {run.epoch}")
         board = display.Board(store.path) if view.display else None
         with scoring(run.model, view.quiet):
@@ -123,6 +123,15 @@ def train_run(
         show_scores(run.model, ready.dataset.decoding, Path(extras["score_folder"]), store.path, view)
     print(f"next: {shlex.join(['python', 'report.py', str(store.path)])}")
     return 0
+
+
+def go_on(run: Run, checkpoint: Path) -> None:
+    """Puts a run where it was stopped; UserError for a file that is no state of it. No code of the file is run."""
+    try:
+        run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
+    except Exception as error:  # whatever torch raises for other or damaged files
+        reason = str(error).split(". ")[0] or type(error).__name__
+        raise UserError(f"--resume: {checkpoint} cannot be used ({reason}); delete it to begin again") from None
 
 
 def stored(state: dict[str, Any]) -> bytes:

@@ -30,7 +30,7 @@ import torch
 
 import models.base
 from bench import checkpoints, overhead, reference
-from bench.cli import study_from
+from bench.cli import path_of, study_from
 from bench.datasets import Decoding
 from bench.datasets.folder import read_images
 from bench.errors import Parser, UserError, run_main
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     summary, _, details = (__doc__ or "").partition("\n\n")
     parser = Parser(prog="python -m bench.speed", description=summary, epilog=details)
     parser.add_argument(
-        "--latent", nargs=2, metavar=("MODEL", "DIR"), help="an anogan's file, and images to search for"
+        "--latent", type=path_of, nargs=2, metavar=("MODEL", "DIR"), help="an anogan's file, and images to search for"
     )
     parser.add_argument("--slice", type=int, default=10, metavar="N", help="images of the plain search (default: 10)")
     parser.add_argument("--steps", type=int, default=15_000, metavar="N", help="its steps an image (default: 15000)")
@@ -192,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--study", type=int, metavar="TRIALS", help="time a study of so many trials")
     parser.add_argument("--epochs", type=int, default=5, metavar="N", help="of --study and --table (default: 5)")
     parser.add_argument("--limit_train", type=int, metavar="N", help="its training images (default: 1000; table: all)")
-    parser.add_argument("--table", metavar="NAME|DIR", help="a data set whose every class is trained once")
+    parser.add_argument(
+        "--table", type=os.path.expanduser, metavar="NAME|DIR", help="a data set whose every class is trained once"
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of --table")
     parser.add_argument("--precision", default="float32", choices=tuple(models.base.PRECISIONS), help="of --table")
     parser.add_argument("--report", type=int, metavar="TRIALS", help="time report.py on so many trials")
@@ -201,17 +203,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of training and scoring (default: 5)")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: all cores)")
     parser.add_argument(
-        "--out", type=Path, default=Path("results/speed"), metavar="DIR", help="(default: results/speed)"
+        "--out", type=path_of, default=Path("results/speed"), metavar="DIR", help="(default: results/speed)"
     )
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads or torch.get_num_threads())
     if given.latent:
-        model, content = checkpoints.load(Path(given.latent[0]))
+        model, content = checkpoints.load(given.latent[0])
         if content["model"] != "anogan":
             raise UserError(f"--latent: {given.latent[0]} is a model of {content['model']}, not of anogan")
         changes = dict(item.split("=", 1) for item in given.set)
         model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
-        rows = [latent_search(model, content["decoding"], Path(given.latent[1]), given.slice, given.steps)]
+        rows = [latent_search(model, content["decoding"], given.latent[1], given.slice, given.steps)]
     elif given.table:
         about = {"precision": given.precision, "device": given.device}
         if given.limit_train:

@@ -4,8 +4,10 @@ import re
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 torch.set_num_threads(1)  # the tests run side by side
 
@@ -25,6 +27,23 @@ def cifar10_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if member.isfile() and number.isdigit() and int(number) < 120:
                 tar.extract(member, folder, filter="data")
     return folder / "cifar10_jpeg"
+
+
+def write_images(folder: Path, count: int, value: int = 0) -> None:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(value)
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+
+
+@pytest.fixture
+def wganomaly_folder(tmp_path: Path) -> Path:
+    """Skip-WGANomaly's layout: train/0.normal, test/0.normal, test/1.abnormal."""
+    folder = tmp_path / "images"
+    write_images(folder / "train" / "0.normal", 40, 1)
+    write_images(folder / "test" / "0.normal", 8, 2)
+    write_images(folder / "test" / "1.abnormal", 6, 3)
+    return folder
 
 
 @pytest.fixture(scope="session")

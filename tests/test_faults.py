@@ -48,14 +48,14 @@ def test_an_end_while_ray_starts_leaves_nothing_behind(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     wait_for(lambda: not any(map(running, below)))
-    mistaken = command(tmp_path, "--dataset", "digits", "--abnormal_class", "ten")
+    mistaken = command(tmp_path, *TINY[:4], "--limit_train", "4")
     wait_for(lambda: starting(mistaken), mistaken)
     below = descendants(mistaken.pid)
     assert mistaken.wait(60) == 2
     wait_for(lambda: not any(map(running, below)))
     interrupted, error = tmp_path.with_suffix(".log").read_text().splitlines()
     assert interrupted == "interrupted"
-    assert error.startswith("error: --abnormal_class: there is no 'ten'")
+    assert error.startswith("error: --limit_train: 4 is less than")
 
 
 @pytest.mark.slow

@@ -181,6 +181,16 @@ def test_other_choices_are_refused(stopped: Path) -> None:
             train.main(["--name", "run", "--resume", *flags])
 
 
+def test_a_damaged_checkpoint_is_named(stopped: Path) -> None:
+    whole = (stopped / "results/run" / RUN).read_bytes()
+    for content in (b"", b"nothing", whole[: len(whole) // 2]):
+        (stopped / "results/run" / RUN).write_bytes(content)
+        with pytest.raises(UserError, match=r"run\.pt cannot be used"):
+            train.main(["--name", "run", "--resume"])
+    (stopped / "results/run" / RUN).write_bytes(whole)
+    assert train.main(["--name", "run", "--resume"]) == 0
+
+
 def test_each_command_refuses_the_others_folders(stopped: Path) -> None:
     with pytest.raises(UserError, match=r"was made by train\.py; go on with: python train\.py --name run"):
         train_tune.main(["--name", "run", "--resume"])

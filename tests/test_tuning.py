@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import train
 import train_tune
 from bench import results
 from bench.datasets import Dataset
+from bench.errors import UserError
 from bench.protocols import SOUND, Task, make_split
+from bench.reporting import report as reporting
 from bench.reporting import reproduce
 from bench.study import SCHEDULERS, SEARCHERS
 
@@ -124,6 +127,41 @@ def test_space_and_set(study) -> None:
     assert (tuned.config_w_adv == 1).all(), "what the space does not name keeps its default"
 
 
+@pytest.fixture
+def uneven(tmp_path: Path) -> Path:
+    """Images of three classes, one of which is in the test set alone: nothing abnormal to validate it on."""
+    rng = np.random.default_rng(0)
+    for place, count in (("train/a", 30), ("train/b", 30), ("test/a", 8), ("test/b", 8), ("test/c", 8)):
+        (tmp_path / "uneven" / place).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "uneven" / place / f"{i}.png")
+    return tmp_path / "uneven"
+
+
+@pytest.mark.parametrize("classes", [["a", "c"], ["c", "a"]])
+def test_each_class_has_its_own_signal_to_choose_by(study, uneven: Path, classes: list[str]) -> None:
+    flags = ["--dataset", str(uneven), "--dataroot", str(uneven), "--abnormal_class", *classes, "--batch_size", "8"]
+    flags += ["--limit_train", "999"]
+    for mistake in (["--tune_for", "mean"], ["--select_on", "val_auroc"]):
+        with pytest.raises(UserError, match="val_loss"):
+            study(*flags, *mistake)
+    status, found = study(*flags, "--trials", "2", "--epochs", "2", "--seeds", "1", "--scheduler", "fifo")
+    assert status == 0
+    assert set(found.trials.status) == {"done"}
+    assert found.trials.groupby("class").select_on.unique().map(list).to_dict() == {
+        "a": ["val_auroc"],
+        "c": ["val_loss"],
+    }
+    for name, signal in (("a", found.trials.val_auroc), ("c", -found.trials.val_loss)):
+        mine = found.trials["class"] == name
+        assert found.trials.objective[mine].tolist() == signal[mine].tolist()
+    reporting.report({"study": found}, found.path / "report")
+    names = {path.stem for path in (found.path / "report").glob("*.svg")}
+    assert {"learning", "learning_objective"} <= names
+    assert "val_auroc, val_loss" in (found.path / "report" / "settings.csv").read_text()
+
+
 def test_grid_runs_each_point_once(study) -> None:
     flags = ["--searcher", "grid", "--scheduler", "fifo", "--space", "w_con=25,50,75", "w_lat=1.0,2.0"]
     _, found = study(*flags, "--epochs", "1", "--seeds", "1")
@@ -162,10 +200,12 @@ def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) 
     again = results.read(moved)
     assert path.read_text().splitlines(keepends=True)[:4] == kept
 
-    def comparable(found: results.Results) -> pd.DataFrame:
-        return found.trials.drop(columns=["train_seconds", "score_seconds"]).sort_values("trial", ignore_index=True)
+    def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame.drop(columns=["train_seconds", "score_seconds", "attempt"])
+        return frame.sort_values(["trial", "epoch"], ignore_index=True)
 
-    pd.testing.assert_frame_equal(comparable(whole), comparable(again), check_exact=True)
+    for before, after in ((whole.trials, again.trials), (whole.epochs, again.epochs)):
+        pd.testing.assert_frame_equal(comparable(before), comparable(after), check_exact=True)
     for trial in whole.trials[whole.trials.kind == "final"].trial:
         pd.testing.assert_frame_equal(whole.scores(trial), again.scores(trial), check_exact=True)
 

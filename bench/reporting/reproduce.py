@@ -1,6 +1,7 @@
 """The command that makes a trial's row again."""
 
 import difflib
+import itertools
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -46,8 +47,10 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     task = "normal_class" if row.get("task") == "one-class" else "abnormal_class"
     values |= {"abnormal_class": None, "normal_class": None, task: row["class"]}
     values |= {name.removeprefix("config_"): value for name, value in row.items() if name.startswith("config_")}
-    words = [word for name, value in values.items() if pd.notna(value) for word in (f"--{name}", text(value))]
-    return shlex.join(["python", "train.py", *words])
+    flags = [(f"--{name}", text(value)) for name, value in values.items() if pd.notna(value)]
+    # A class may be called -1: argparse would take that for a flag.
+    words = [[f"{flag}={value}"] if value.startswith("-") else [flag, value] for flag, value in flags]
+    return shlex.join(["python", "train.py", *itertools.chain(*words)])
 
 
 def text(value: object) -> str:

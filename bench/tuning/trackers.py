@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def trackers_of(view: View, study: Path) -> list[Callback]:
         uri = view.mlflow or f"sqlite:///{study.resolve() / 'mlflow.db'}"
         found.append(Tracker("--mlflow", MLflowLoggerCallback(tracking_uri=uri, experiment_name=name)))
         if not view.quiet:
-            print(f"MLflow: {uri}" + ("" if view.mlflow else f" (to look at it: mlflow ui --backend-store-uri {uri})"))
+            look = shlex.join(["mlflow", "ui", "--backend-store-uri", uri])
+            print(f"MLflow: {uri}" + ("" if view.mlflow else f" (to look at it: {look})"))
     if view.wandb is not None:
         from ray.air.integrations.wandb import WandbLoggerCallback
 

@@ -1,0 +1,117 @@
+"""Flags that are checked early, that do nothing, and paths in them and in what is printed."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from studies import make_study
+from test_cli import ROOT, SMALL, fails
+
+import report
+import train
+import train_tune
+from bench import results, sweep
+
+
+def test_home_folders_and_names_with_spaces(capsys, tmp_path: Path, monkeypatch, wganomaly_folder: Path) -> None:
+    """~ is the home folder in every path, and what is printed can be given to a shell as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    out = ["--dataroot=~/data", "--results_dir=~/it's mine"]
+    flags = ["--model", "knn", "--epochs", "1", "--dataset=~/images", "--score_folder=~/images/test"]
+    assert train.main([*flags, *out, "--name", "my k"]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert words == ["next:", "python", "report.py", f"{tmp_path}/it's mine/my k"]
+    assert report.main([*words[3:], "--out=~/a report"]) == 0
+    assert report.main(["~/it's mine/my k", "--reproduce", "knn-1.abnormal-seed0"]) == 0
+    model = "--load=~/it's mine/my k/models/knn-1.abnormal-seed0.safetensors"
+    assert train.main([model, "--score_folder=~/images/test", *out, "--name", "scores"]) == 0
+    written = {"data", "images", "it's mine", "a report", "here"}
+    assert {path.name for path in tmp_path.iterdir()} >= written
+    assert not list(Path().iterdir())
+    given = train_tune.parser().parse_args(["--storage=~/scratch", "--dataset=~/images"])
+    assert (given.storage, given.dataset) == (f"{tmp_path}/scratch", f"{tmp_path}/images")
+    assert train_tune.parser().parse_args(["--storage", "s3://a/~b"]).storage == "s3://a/~b"
+
+
+def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> None:
+    study = make_study(tmp_path / "my results" / "it's", models=("pca",))
+    (study / results.JOURNAL).touch()
+    assert sweep.summary(study, "interrupted", 99) == 0
+    lines = capsys.readouterr().out.splitlines()
+    script, *flags = next(shlex.split(line)[1:] for line in lines if "--resume" in line)
+    assert script == "train_tune.py"
+    given = train_tune.parser().parse_args(flags)
+    assert Path(given.results_dir) / given.name == study
+    assert shlex.split(lines[-1])[-1] == str(study)
+    assert shlex.split(next(line for line in lines if "optuna-dashboard" in line).split(": ")[1])[1:] == [
+        str(study / results.JOURNAL)
+    ]
+
+
+def test_what_does_nothing_is_refused(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:
+    (tmp_path / "model").touch()
+    load, folder = ["--load", str(tmp_path / "model")], ["--score_folder", str(wganomaly_folder)]
+    for flags, words in [
+        ([*SMALL, *load, "--audit"], ["--audit", "leave out --load"]),
+        ([*SMALL, *folder, "--audit"], ["--audit", "leave out --score_folder"]),
+        ([*SMALL, "--audit", "--protocol", "published"], ["--audit", "leave out --protocol"]),
+        ([*load, *folder, "--epochs", "3"], ["--load", "leave out --epochs"]),
+        ([*load, *folder, "--seed", "0"], ["--load", "leave out --seed"]),
+        ([*load, *folder, "--batch_size", "3"], ["--load", "leave out --batch_size"]),
+        ([*SMALL, "--load", "none"], ["--load", "no file none"]),
+        ([*SMALL, "--score_folder", "none"], ["--score_folder", "none"]),
+    ]:
+        line = fails(capsys, train, flags, tmp_path)
+        assert all(word in line for word in words), line
+
+
+QUICK = [
+    (train_tune, [*SMALL, "--epocks", "3"]),
+    (train_tune, [*SMALL, "--model", "ganomoly"]),
+    (train_tune, [*SMALL, "--set", "ngff=4"]),
+    (train_tune, [*SMALL, "--set", "ngf=0"]),
+    (train_tune, [*SMALL, "--space", "w_cno=1,2"]),
+    (train_tune, [*SMALL, "--space", "w_con=1,2", "--set", "w_con=1"]),
+    (train_tune, [*SMALL, "--space", "nz=1.5,2"]),
+    (train_tune, [*SMALL, "--scheduler", "pb2", "--space", "nz=10,20"]),
+    (train_tune, [*SMALL, "--scheduler", "pbt", "--tune_for", "mean"]),
+    (train_tune, ["--dataset", "digits", "--abnormal_class", "ten"]),
+    (train_tune, ["--dataset", "digits"]),
+    (train_tune, ["--dataset", "cifar10", "--normal_class", "burd"]),
+    (train_tune, ["--dataset", "no/such/folder"]),
+    (train_tune, [*SMALL, "--image_size", "512"]),
+    (train_tune, [*SMALL, "--name", "there"]),
+    (train_tune, ["--name", "never_was", "--resume"]),
+    (train_tune, ["--name", "there", "--resume"]),
+    (train, [*SMALL, "--lr", "-1"]),
+    (train, ["--dataset", "mnist", "--abnormal_class", "ten"]),
+    (train, [*SMALL, "--name", "there"]),
+    (train, ["--name", "there", "--resume"]),
+    (train, [*SMALL, "--load", "nothing"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"), QUICK, ids=lambda value: getattr(value, "__name__", None) or " ".join(value)
+)
+def test_what_needs_no_data_is_checked_before_torch_and_ray_are_loaded(
+    tmp_path: Path, script, flags: list[str]
+) -> None:
+    """These take seconds, and starting Ray takes ten."""
+    (tmp_path / "results" / "there").mkdir(parents=True)
+    lines = [
+        "import sys",
+        f"import {script.__name__} as script",
+        "from bench.errors import UserError",
+        f"try: script.main({flags!r})",
+        "except UserError: pass",
+        "else: raise AssertionError('nothing was wrong')",
+        "assert not {'torch', 'ray'} & sys.modules.keys()",
+    ]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, cwd=tmp_path, env=env)
