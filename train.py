@@ -25,7 +25,7 @@ from bench import checkpoints, single
 from bench.cli import add_model_flags, add_study_flags, check_models, study_from
 from bench.errors import Parser, UserError, run_main
 from bench.prepare import prepare
-from bench.training import choose_device
+from bench.training import be_deterministic, choose_device
 from bench.view import add_view_flags, take_view
 
 AUDIT = "walk from the published protocol to the sound one, one field at a time, and show what each step costs"
@@ -64,12 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     study = study_from(given)
     study = replace(study, cpus_per_trial=study.cpus_per_trial or os.cpu_count() or 1)
     torch.set_num_threads(study.cpus_per_trial or 1)
+    be_deterministic(study.deterministic)
     wanted = {key: given[key] for key in models.get(name).Config.hyperparameters() if key in given}
     loaded = None
     if given["load"]:
         if wanted or "model" in given:
             raise UserError(f"--load: the file says which model it is; leave out --{next(iter(wanted), 'model')}")
-        loaded = checkpoints.load(given["load"], choose_device(study.device), study.precision)
+        device = "cpu" if "dataset" in given else choose_device(study)  # for further training, only weights are wanted
+        loaded = checkpoints.load(given["load"], device, study.precision)
         if "dataset" not in given:
             if not given["score_folder"]:
                 raise UserError("--load: give --score_folder to score images, or --dataset to train further")

@@ -26,7 +26,7 @@ def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[st
 def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[AnomalyModel, dict[str, Any]]:
     """The model and what was saved beside it; UserError for a file that is none or does not fit the code."""
     try:
-        with safe_open(path, framework="pt", device=device) as file:
+        with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise UserError(f"--load: {path} is not a model of this program")
@@ -45,10 +45,10 @@ def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[A
 
 
 def trained_state(model: AnomalyModel) -> dict[str, Any]:
-    """A copy of what scoring needs. The optimisers' moments, two thirds of a checkpoint, are left out."""
+    """A copy of what scoring needs, in the CPU's memory. Left out: the optimisers' moments, two thirds of it all."""
     state = model.checkpoint() | {"optimizers": {}}
     tensors, plain = flatten(state)
-    return unflatten({name: tensor.clone() for name, tensor in tensors.items()}, plain)
+    return unflatten({name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}, plain)
 
 
 def flatten(state: Any, path: tuple = ()) -> tuple[dict[str, torch.Tensor], list]:

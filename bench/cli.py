@@ -38,17 +38,18 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
         shown = " ".join(default) if isinstance(default, tuple) else default
         text = meta["help"] + (f" (default: {shown})" if shown not in (None, "") else "")
         parts = [f"--{name}" for name in (field.name, *meta["aliases"])]
+        kind = base_type(field.type)
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
+        elif kind is bool:
+            kind, kwargs = truth, {"nargs": "?", "const": True, "metavar": "True|False"}
         else:
-            kwargs["metavar"] = (
-                base_type(field.type).__name__.upper().replace("STR", "NAME").replace("INT", "N").replace("FLOAT", "X")
-            )
+            kwargs["metavar"] = kind.__name__.upper().replace("STR", "NAME").replace("INT", "N").replace("FLOAT", "X")
         sections[meta["group"]].add_argument(
             *parts,
             dest=field.name,
-            type=base_type(field.type),
+            type=kind,
             default=argparse.SUPPRESS,
             help=text.replace("%", "%%"),
             **kwargs,

@@ -34,6 +34,7 @@ class Prepared:
             **{f"protocol_{name}": value for name, value in dataclasses.asdict(self.protocol).items()},
             "select_on": self.select_on,
             "precision": study.precision,
+            "deterministic": study.deterministic,
             "device": self.device,
             "commit": provenance["commit"],
             "dirty": provenance["dirty"],
@@ -43,7 +44,7 @@ class Prepared:
 
 def prepare(study: Study) -> Prepared:
     """Loads the data and makes the splits; UserError for any choice that does not fit them."""
-    device = choose_device(study.device, elsewhere=study.address is not None)
+    device = choose_device(study)
     root = Path(study.dataroot)
     dataset = datasets.load(study.dataset, root=root, image_size=study.image_size, channels=study.channels)
     for model in study.model:

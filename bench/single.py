@@ -57,7 +57,7 @@ def train_run(
     store = Store.create(study, source, study.name or default_name(study, ready.tasks))
     say = teller(view)
     say(f"{store.path}: {model}, {task.kind} {task.cls} of {ready.dataset.name}")
-    say(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {ready.device}")
+    say(f"{len(run.split.train)} training images, {study.protocol} protocol, {ready.select_on}, {run.ran['device']}")
     trial = f"{model}-{task.cls}-seed{study.seed}"
     names: dict[str, Any] = {"model": model, "cls": task.cls, "number": 0, "seed": study.seed}
     row = rows.start(trial, "final", **names, config=hyperparameters, common=ready.columns(study, source))
