@@ -120,13 +120,15 @@ def start(study: Study, name: str, run: dict[str, Any], given: dict[str, Any], v
 
     from bench import checkpoints, single
     from bench.prepare import prepare
-    from bench.training import choose_device
+    from bench.training import be_deterministic, choose_device
 
     study = replace(study, cpus_per_trial=study.cpus_per_trial or os.cpu_count() or 1)
     torch.set_num_threads(study.cpus_per_trial or 1)
+    be_deterministic(study.deterministic)
     loaded = None
     if run["load"] and not (there and (there.path / RUN).exists()):
-        loaded, content = checkpoints.load(Path(run["load"]), choose_device(study.device), study.precision)
+        device = "cpu" if "dataset" in given else choose_device(study)  # to train further, only weights are wanted
+        loaded, content = checkpoints.load(Path(run["load"]), device, study.precision)
         if given["load"] and "dataset" not in given:
             return single.score(study, loaded, content, given["score_folder"], view)
         name, study = content["model"], replace(study, model=(content["model"],))

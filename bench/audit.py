@@ -61,12 +61,12 @@ def audit(
     rows: list[dict[str, Any]] = []
     for held, group in groupby(steps(model, hyperparameters), key=lambda step: step.hyperparameters):
         members = list(group)
-        tests = {
+        splits = {
             m.protocol: make_split(dataset, task, replace(m.protocol, selection="val"), split_seed) for m in members
         }
         run = Run(
             model,
-            tests[members[0].protocol],
+            splits[members[0].protocol],
             replace(SOUND, selection="val"),
             hyperparameters=held,
             seed=seed,
@@ -74,14 +74,14 @@ def audit(
             device=device,
             precision=precision,
         )
+        tests = {protocol: split.test.to(run.ran["device"]) for protocol, split in splits.items() if split.test}
         best: dict[str, dict[str, Any]] = {}
         for record in train(run, epochs):
             say(f"training {len(rows) + 1} of {model}, epoch {record['epoch']}/{epochs}")
             scored: dict[Protocol, np.ndarray] = {}
             for member in members:
                 how = replace(member.protocol, selection="val")  # the choice of an epoch changes no score
-                test = tests[member.protocol].test
-                assert test is not None
+                test = tests[member.protocol]
                 if how not in scored:
                     scored[how] = score(run, test, member.protocol)
                 auroc = metrics.auroc(test.labels, scored[how])
@@ -97,6 +97,7 @@ def audit(
                         "high": high,
                         "objective": objective,
                     }
+        del run  # a GPU then holds one model at a time
         for member in members:
             chosen = best[member.change]
             cost = chosen["auroc"] - rows[-1]["auroc"] if rows else np.nan

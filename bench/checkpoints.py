@@ -34,7 +34,7 @@ def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[A
     """
     try:
         data = on_disk(path).read_bytes()  # safe_open takes no path that is no UTF-8
-        tensors = {name: tensor.to(device) for name, tensor in load_tensors(data).items()}
+        tensors = load_tensors(data)
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
         if metadata.get("format") != FORMAT:
             raise UserError(f"--load: {path} is not a model of this program")
@@ -53,10 +53,10 @@ def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[A
 
 
 def trained_state(model: AnomalyModel) -> dict[str, Any]:
-    """A copy of what scoring needs. The optimisers' moments, two thirds of a checkpoint, are left out."""
+    """A copy of what scoring needs, in the CPU's memory. Left out: the optimisers' moments, two thirds of it all."""
     state = model.checkpoint() | {"optimizers": {}}
     tensors, plain = flatten(state)
-    return unflatten({name: tensor.clone() for name, tensor in tensors.items()}, plain)
+    return unflatten({name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}, plain)
 
 
 def flatten(state: Any, path: tuple = ()) -> tuple[dict[str, torch.Tensor], list]:

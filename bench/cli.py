@@ -46,15 +46,15 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
         text = meta["help"] + (f" (default: {shown})" if shown not in (None, "") else "")
         parts = [f"--{name}" for name in (field.name, *meta["aliases"])]
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
-        kind = os.path.expanduser if meta["path"] else base_type(field.type)
+        kind: Any = os.path.expanduser if meta["path"] else base_type(field.type)
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
         elif meta["path"]:
             kwargs["metavar"] = "PATH"
+        elif kind is bool:
+            kind, kwargs = truth, {"nargs": "?", "const": True, "metavar": "True|False"}
         else:
-            kwargs["metavar"] = (
-                base_type(field.type).__name__.upper().replace("STR", "NAME").replace("INT", "N").replace("FLOAT", "X")
-            )
+            kwargs["metavar"] = kind.__name__.upper().replace("STR", "NAME").replace("INT", "N").replace("FLOAT", "X")
         sections[meta["group"]].add_argument(
             *parts,
             dest=field.name,

@@ -17,6 +17,7 @@ from bench.prepare import Prepared
 from bench.protocols import Split
 from bench.space import default_of, space_of
 from bench.study import Study
+from bench.training import device_of
 from bench.tuning.searchers import Search
 from models.fitted import FittedModel
 
@@ -51,9 +52,10 @@ def seconds_each(call: Callable[[int], Any], first: int, most: int, device: str)
 def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str, split: Split) -> Epoch:
     """Measures a model on few images; in proportion, an epoch over all of them."""
     torch.manual_seed(study.seed)
-    shape = tuple(split.train.shape[1:])
-    made = models.create(model, shape, device=ready.device, precision=study.precision, **config)  # type: ignore[arg-type]
-    generator, images = torch.Generator().manual_seed(study.seed), split.train.to(ready.device)
+    shape, device = tuple(split.train.shape[1:]), device_of(model, ready.device)
+    made = models.create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
+    split = split.to(device)
+    generator, images = torch.Generator().manual_seed(study.seed), split.train
     batch, fit, train = made.config.batch_size, 0.0, 0.0
     if isinstance(made, FittedModel):  # fitted in one piece to no more images than it says itself
         start = time.perf_counter()
@@ -62,18 +64,16 @@ def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str
     else:
         steps = len(images) // batch
         first = getattr(made.config, "n_critic", 1)  # whole turns of critic and generator
-        train = steps * seconds_each(
-            lambda n: made.train_epoch(images[: n * batch], generator), first, steps, ready.device
-        )
+        train = steps * seconds_each(lambda n: made.train_epoch(images[: n * batch], generator), first, steps, device)
     mode = batch if ready.protocol.scoring_mode == "training" else None
     some = split.val or split.test
     each = 0.0
     if some is not None:
         each = seconds_each(
             lambda n: made.score_parts(some.images[:n], training_mode_batch=mode),
-            FIRST[ready.device],
+            FIRST[device],
             len(some.images),
-            ready.device,
+            device,
         )
     val, test = (len(part.labels) if part is not None else 0 for part in (split.val, split.test))
     if "pseudo_auroc" in ready.select_on.values() and split.val is not None:
@@ -111,12 +111,14 @@ def show(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> None:
         lines = plan(study, ready, rows)
     finally:
         torch.set_num_threads(threads)
-    slots = study.at_a_time(ready.device, {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()})
+    there = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
+    slots = [study.at_a_time(device_of(model, ready.device), there) for model in lines["model"]]
     lines["hours at most"] = lines.pop("seconds") / slots / 3600
     print(lines.to_markdown(index=False, floatfmt=".3g"))
     runs, epochs = int(lines[["configurations", "final runs"]].to_numpy().sum()), int(lines["epochs at most"].sum())
+    at_a_time = " to ".join(map(str, sorted({min(slots), max(slots)})))
     left = clock(lines["hours at most"].sum() * 3600)
-    print(f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {slots} run(s) at a time on this machine")
+    print(f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a time on this machine")
     print("(timed: the default configuration, a few images in proportion; starting a run's process comes on top)")
     if study.time_budget:
         print(f"--time_budget {study.time_budget}: no run is started after that")

@@ -9,7 +9,6 @@ from typing import Self
 import psutil
 
 EVERY = 2.0  # seconds
-GPU_QUERY = ["--query-gpu=index,utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"]
 
 
 def gigabytes(used: float, total: float) -> str:
@@ -22,19 +21,31 @@ def processor() -> str:
     return f"cpu {psutil.cpu_percent():.0f} % of {os.cpu_count()} cores, memory {used}"
 
 
-def gpus() -> list[str]:
-    """A text each GPU, from NVIDIA's own tool: asking through torch would hold some of the GPU's memory."""
+def ask_gpus(what: str) -> list[list[str]]:
+    """NVIDIA's own tool's values for each GPU; asking through torch would hold some of the GPU's memory."""
     if not (tool := shutil.which("nvidia-smi")):
         return []
     chosen = ["-i", visible] if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) else []
+    query = [tool, *chosen, f"--query-gpu={what}", "--format=csv,noheader,nounits"]
+    try:
+        asked = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [[part.strip() for part in line.split(",")] for line in asked.stdout.splitlines()]
+
+
+def gpu_names() -> list[str]:
+    return [row[1] for row in ask_gpus("index,name") if len(row) == 2]
+
+
+def gpus() -> list[str]:
+    """A text each GPU."""
     found = []
     try:
-        asked = subprocess.run([tool, *chosen, *GPU_QUERY], capture_output=True, text=True, timeout=10, check=True)
-        for line in asked.stdout.splitlines():
-            index, busy, used, total = (part.strip() for part in line.split(","))
+        for index, busy, used, total in ask_gpus("index,utilization.gpu,memory.used,memory.total"):
             memory = gigabytes(float(used) * 2**20, float(total) * 2**20)
             found.append(f"gpu {index} {busy} %, {memory}" if busy.isdigit() else f"gpu {index} {memory}")
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except ValueError:
         return []
     return found
 

@@ -40,6 +40,7 @@ class Prepared:
             **{f"protocol_{name}": value for name, value in dataclasses.asdict(self.protocol).items()},
             "select_on": self.select_on[task.cls],
             "precision": study.precision,
+            "deterministic": study.deterministic,
             "device": self.device,
             "commit": provenance["commit"],
             "dirty": provenance["dirty"],
@@ -49,7 +50,7 @@ class Prepared:
 
 def prepare(study: Study) -> Prepared:
     """Loads the data and makes the splits, and says what was left out; UserError for any choice that does not fit."""
-    device = choose_device(study.device, elsewhere=study.address is not None)
+    device = choose_device(study)
     dataset = datasets.load(
         study.dataset,
         root=on_disk(Path(study.dataroot)),

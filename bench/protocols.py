@@ -54,6 +54,12 @@ class Labelled:
     images: Tensor  # uint8 (N, C, H, W)
     labels: np.ndarray  # int64 (N,), 1: abnormal
 
+    def normal(self) -> Tensor:
+        return self.images[torch.from_numpy(self.labels == 0)]
+
+    def to(self, device: str) -> "Labelled":
+        return Labelled(self.images.to(device), self.labels)
+
     def __reduce__(self) -> tuple:
         return _labelled, (self.images.numpy(), self.labels)
 
@@ -63,6 +69,11 @@ class Split:
     train: Tensor  # uint8 (N, C, H, W), normal only
     val: Labelled | None  # chooses; None where the protocol chooses on the test images
     test: Labelled | None  # is only reported; None where no test image has a label
+
+    def to(self, device: str) -> "Split":
+        """The split with its images on a device; those that are there already are not copied."""
+        val, test = (part.to(device) if part else None for part in (self.val, self.test))
+        return Split(self.train.to(device), val, test)
 
     def __reduce__(self) -> tuple:
         """Pickled as NumPy arrays, which Ray's object store hands to all trials uncopied; tensors it would copy."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bench.datasets import Dataset
+from bench.machine import gpu_names
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "ray", "optuna", "pandas")
 
@@ -44,8 +45,13 @@ def cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
+def hardware(device: str) -> str:
+    """The name of what computes on that device, cpu or cuda, in this process."""
+    return torch.cuda.get_device_name() if device == "cuda" else cpu_name()
+
+
 def machine() -> dict[str, Any]:
-    """What ran where and when: commit, command, time, versions, hardware."""
+    """What ran where and when: commit, command, time, versions, and this machine's hardware."""
     status = git("status", "--porcelain", "--untracked-files=no")
     module = getattr(sys.modules["__main__"], "__spec__", None)  # of `python -m`
     program = ["-m", module.name] if module else sys.argv[:1]
@@ -58,7 +64,7 @@ def machine() -> dict[str, Any]:
         "hardware": {
             "cpu": cpu_name(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "gpu": ", ".join(dict.fromkeys(gpu_names())) or None,
         },
     }
 

@@ -73,7 +73,9 @@ def train_run(
     row = rows.start(trial, "final", **names, config=extras["hyperparameters"], common=common)
     say = teller(view)
     say(f"{store.path}: {model}, {task.kind} {task.cls} of {common['dataset']}")
-    say(f"{len(run.split.train)} training images, {study.protocol} protocol, {common['select_on']}, {ready.device}")
+    say(
+        f"{len(run.split.train)} training images, {study.protocol} protocol, {common['select_on']}, {run.ran['device']}"
+    )
     board = None
     try:
         if checkpoint.exists():

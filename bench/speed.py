@@ -110,6 +110,7 @@ def table(name: str, epochs: int, **given: Any) -> dict[str, Any]:
         for record in train(run, epochs):
             print(f"{cls}, epoch {record['epoch']}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
         aurocs.append(final_metrics(run.test_scores())["test_auroc"])
+        del run  # a GPU then holds one model at a time
     seconds = time.perf_counter() - start
     about = {"what": "a table", "dataset": name, "classes": len(ready.splits), "epochs": epochs}
     about |= {"images": len(ready.splits[ready.tasks[0].cls].train), "device": ready.device} | given
@@ -196,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--table", type=os.path.expanduser, metavar="NAME|DIR", help="a data set whose every class is trained once"
     )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="of --table")
-    parser.add_argument("--precision", default="float32", choices=tuple(models.base.PRECISIONS), help="of --table")
+    parser.add_argument("--precision", default="float32", choices=models.base.PRECISIONS, help="of --table")
     parser.add_argument("--report", type=int, metavar="TRIALS", help="time report.py on so many trials")
     parser.add_argument("--search", type=int, metavar="SEEDS", help="epochs to a grid's best, under so many seeds")
     parser.add_argument("--scale", type=int, nargs="+", metavar="IMAGES", help="time epochs of so many images")
@@ -232,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measure(what, work, precision, given.rounds)
             for what, work in (("training", training), ("scoring", scoring))
             for measure in (one_process, a_trial_a_core)
-            for precision in models.base.PRECISIONS
+            for precision in ("float32", "bfloat16")
         ]
     print(pd.DataFrame(rows).drop(columns="config", errors="ignore").to_markdown(index=False, floatfmt=".4g"))
     about = {"threads": torch.get_num_threads()} | machine()

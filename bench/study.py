@@ -113,7 +113,15 @@ class Study:
         None, "training", "images a training step, in every model (default: the model's own)", aliases=("batchsize",)
     )
     seed: int = option(0, "training", "seed of splits, weights, batches and searchers", aliases=("manualseed",))
-    precision: str = option("float32", "training", "arithmetic of the convolutions", choices=("float32", "bfloat16"))
+    precision: str = option(
+        "float32",
+        "training",
+        "arithmetic of the networks; tf32, bfloat16: faster, rounded to three and two digits (tf32: on a GPU only)",
+        choices=("float32", "tf32", "bfloat16"),
+    )
+    deterministic: bool = option(
+        False, "training", "on a GPU: the same result to the bit each time, more slowly (a CPU's always is)"
+    )
     device: str = option("auto", "training", "where networks run", choices=("auto", "cpu", "cuda"))
     cpus_per_trial: int | None = option(
         None, "training", "processor cores (torch threads) a training run (default: 1 in a study, all in train.py)"
@@ -144,7 +152,9 @@ class Study:
     )
     time_budget: str | None = option(None, "tuning", "start no more trials after this time: 90s, 30m, 2h, 1d")
     gpus_per_trial: float | None = option(
-        None, "tuning", "GPU share of a trial: 0.25 runs four on one GPU (default: 1 where there is a GPU)"
+        None,
+        "tuning",
+        "GPUs a trial, or its share of one and of that one's memory: 0.25 runs four on a GPU (default: 1)",
     )
 
     address: str | None = option(
@@ -172,8 +182,10 @@ class Study:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 least = 0 if f.name in ("seed", "split_seed", "trials") else 1
                 if f.name == "gpus_per_trial":
-                    if not (0 <= value < math.inf):
-                        raise UserError(f"--gpus_per_trial must be 0 or more, not {value}")
+                    if not (0 < value <= 1 or (value < math.inf and value == int(value) > 0)):
+                        raise UserError(
+                            f"--gpus_per_trial must be a share of a GPU above 0 or a whole number, not {value}"
+                        )
                 elif value < least:
                     raise UserError(f"--{f.name} must be {least} or more, not {value}")
         if self.abnormal_class and self.normal_class:
@@ -211,14 +223,18 @@ class Study:
         return seconds
 
     def resources(self, device: str) -> dict[str, float]:
-        """What one training run takes of a machine."""
+        """What one training run on that device (cpu or cuda) takes of a machine."""
         gpus = self.gpus_per_trial if self.gpus_per_trial is not None else float(device == "cuda")
         return {"cpu": self.cpus_per_trial or 1} | ({"gpu": gpus} if device == "cuda" else {})
 
     def at_a_time(self, device: str, there: Mapping[str, float]) -> int:
-        """How many training runs fit at a time where so many cpu and gpu are."""
+        """How many training runs on that device fit at a time where so many cpu and gpu are."""
         need = self.resources(device)
-        return max(1, int(min(there.get(name, 0) / amount for name, amount in need.items() if amount)))
+        slots = there.get("cpu", 0) / need["cpu"]
+        if gpus := need.get("gpu"):
+            each = 1 / gpus if gpus > 1 else int(1 / gpus + 1e-9)  # a share is of one GPU, not of what two have left
+            slots = min(slots, there.get("gpu", 0) * each)
+        return max(1, int(slots))
 
     def hyperparameters(self) -> dict[str, str]:
         """The values held by `--set` and by flags of their own, as text; UserError for one that is given twice."""

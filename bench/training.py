@@ -1,5 +1,6 @@
 """Training and evaluating one model under one protocol, an epoch at a time."""
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from bench.datasets import Decoding
 from bench.errors import UserError
 from bench.gallery import chosen, picture, sheet
 from bench.protocols import Labelled, Protocol, Split, Task
+from bench.provenance import hardware
 from bench.pseudo import pseudo_anomalies
 from bench.selection import improves, objective, visible
 from bench.study import Study
@@ -40,18 +42,24 @@ class Run:
         precision: str = "float32",
         final: bool = False,
     ):
-        """A `final` run is tested and keeps its chosen weights; others never see a sound protocol's test images."""
+        """A `final` run is tested and keeps its chosen weights; others never see a sound protocol's test images.
+
+        Its images go to the device; those of a split that is there already (Split.to) are taken as they are.
+        """
+        device = device_of(model, device)
+        if not models.get(model).USES_GPU:
+            precision = "float32"  # it knows no other
+        self.ran = {"device": device, "hardware": hardware(device), "precision": precision}
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
         self.model = models.create(model, shape, device=device, precision=precision, **hyperparameters)  # type: ignore[arg-type]
         check_batch(model, self.model.config.batch_size, len(split.train))
-        self.split, self.protocol, self.select_on = split, protocol, select_on
+        self.split, self.protocol, self.select_on = split.to(device), protocol, select_on
         self.pseudo = None
         if select_on == "pseudo_auroc" and split.val is not None:
-            normal = split.val.images[split.val.labels == 0]
+            normal = split.val.normal().cpu()
             labels = np.repeat([0, 1], len(normal))
-            self.pseudo = Labelled(torch.cat([normal, pseudo_anomalies(normal, seed=0)]), labels)
-        self.train_images = split.train.to(device)
+            self.pseudo = Labelled(torch.cat([normal, pseudo_anomalies(normal, seed=0)]), labels).to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
         self.final, self.epoch = final, 0
@@ -63,7 +71,7 @@ class Run:
     def step(self) -> dict[str, Any]:
         """Trains one epoch and evaluates it: a flat record."""
         start = time.perf_counter()
-        losses = self.model.train_epoch(self.train_images, self.generator)
+        losses = self.model.train_epoch(self.split.train, self.generator)
         trained = time.perf_counter()
         self.epoch += 1
         record: dict[str, Any] = {"epoch": self.epoch}
@@ -78,7 +86,7 @@ class Run:
         record["objective"] = record["test_auroc"] if by_test else objective(visible(record), self.select_on)
         record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
         if improves(record["objective"], self.best.get("objective"), self.select_on):
-            self.best, self.best_parts = record, parts
+            self.best, self.best_parts = record | self.ran, parts
             self.best_state = trained_state(self.model) if self.final else {}
         return record
 
@@ -90,15 +98,13 @@ class Run:
     def validate(self, val: Labelled) -> dict[str, float]:
         parts = self.parts(val)
         scores = self.val_scores = self.model.combine(parts).numpy()
-        # The loss on held-out normal images: how well they are reconstructed, where the model reconstructs.
-        loss = parts.get("reconstruction", torch.from_numpy(scores)).numpy()[val.labels == 0].mean()
-        found = {"val_loss": float(loss)}
+        figures = {"val_loss": float(parts[self.model.LOSS].numpy()[val.labels == 0].mean())}
         if val.labels.any():
-            found["val_auroc"] = metrics.auroc(val.labels, scores)
+            figures["val_auroc"] = metrics.auroc(val.labels, scores)
         if self.pseudo is not None:
             pseudo_scores = self.model.combine(self.parts(self.pseudo)).numpy()
-            found["val_pseudo_auroc"] = metrics.auroc(self.pseudo.labels, pseudo_scores)
-        return found
+            figures["val_pseudo_auroc"] = metrics.auroc(self.pseudo.labels, pseudo_scores)
+        return figures
 
     def test_scores(self) -> pd.DataFrame:
         """The chosen epoch's test images, one a row: scores, labels, part_*."""
@@ -115,7 +121,7 @@ class Run:
         assert self.split.test is not None
         self.model.restore(self.best_state)
         index = np.concatenate(list(chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy()).values()))
-        images = self.split.test.images[torch.from_numpy(index)]
+        images = self.split.test.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
 
@@ -125,7 +131,7 @@ class Run:
             return {}
         found = {name: self.val_scores[val.labels == label] for label, name in enumerate(("normal", "abnormal"))}
         index = np.concatenate([np.flatnonzero(val.labels == label)[:SHOWN] for label in (0, 1)])
-        images = val.images[torch.from_numpy(index)]
+        images = val.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)
         if rebuilt is not None:
             found["picture"] = picture(images.numpy(), rebuilt.numpy())
@@ -138,6 +144,8 @@ class Run:
 
     def checkpoint(self) -> dict[str, Any]:
         state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state(), "epoch": self.epoch}
+        if self.ran["device"] == "cuda":  # what restarts draw weights from
+            state["cuda"] = torch.cuda.get_rng_state()
         best = {name: getattr(self, name) for name in ("best", "best_parts", "best_state")}
         return {"model": self.model.checkpoint()} | best | state
 
@@ -147,6 +155,8 @@ class Run:
             setattr(self, name, checkpoint[name])
         self.generator.set_state(checkpoint["generator"])
         torch.set_rng_state(checkpoint["torch"])
+        if "cuda" in checkpoint:
+            torch.cuda.set_rng_state(checkpoint["cuda"])
 
 
 def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:
@@ -172,15 +182,30 @@ def check_batch(model: str, size: int, images: int) -> None:
         )
 
 
-def choose_device(device: str, elsewhere: bool = False) -> str:
+def choose_device(study: Study) -> str:
     """cpu or cuda for `auto`; UserError for a GPU that is not there, unless training runs on other machines."""
-    if elsewhere and device != "auto":
-        return device
+    device, elsewhere = study.device, study.address is not None
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not elsewhere and not torch.cuda.is_available():
         raise UserError("--device cuda: there is no CUDA device (give --device cpu)")
+    if study.precision == "tf32" and device == "cpu":
+        raise UserError("--precision tf32: only a GPU has it, and this runs on a CPU (give float32)")
     return device
+
+
+def device_of(model: str, device: str) -> str:
+    """Where that model runs in a study on `device`."""
+    return device if models.get(model).USES_GPU else "cpu"
+
+
+def be_deterministic(on: bool) -> None:
+    """Whether this process's GPU comes to the same bits each time; it then fails where torch knows no such way."""
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first matrix product
+    # As torch.use_deterministic_algorithms, which imports torch's compiler besides.
+    torch.set_deterministic_debug_mode("error" if on else "default")
+    torch.backends.cudnn.benchmark = False
 
 
 def choose_select_on(study: Study, task: Task, split: Split) -> str:

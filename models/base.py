@@ -16,7 +16,7 @@ from models.fields import Hyperparameter, check, parse
 from models.optimizers import Optimizer
 
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class AnomalyModel(ABC):
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters under which the released code's behaviour comes back
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, so that `batch_size` images are needed
+    USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU also where a study has GPUs
+    LOSS: ClassVar[str] = "reconstruction"  # the part whose mean over held-out normal images is `val_loss`
 
     progress: Callable[[int, int], None] | None = None  # told while scoring how many images are done, and of how many
     scored, to_score = 0, 0
@@ -90,7 +92,10 @@ class AnomalyModel(ABC):
 
     @abstractmethod
     def parts(self, x: Tensor) -> dict[str, Tensor]:
-        """The terms of the anomaly score of a float batch in [-1, 1], each float32 (B,)."""
+        """The terms of the anomaly score of a float batch in [-1, 1], and the part called LOSS, each float32 (B,).
+
+        LOSS must fall as the model learns what normal images look like: it chooses where no anomaly is known.
+        """
 
     @abstractmethod
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
@@ -105,7 +110,8 @@ class AnomalyModel(ABC):
         made = []
         with self.frozen(training=False), torch.no_grad():
             for x in images.split(SCORING_BATCH):
-                again = self.reconstruct(self.normalise(x))
+                with self.arithmetic():
+                    again = self.reconstruct(self.normalise(x))
                 if again is None:
                     return None
                 made.append(((again + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
@@ -122,7 +128,7 @@ class AnomalyModel(ABC):
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
         for x in self.batches(images, generator):
-            with self.autocast():
+            with self.arithmetic(weights_change=True):
                 losses = self.train_step(x, rng)
             self.steps += 1
             for name, loss in losses.items():  # summed on the device: nothing waits for it inside an epoch
@@ -134,8 +140,17 @@ class AnomalyModel(ABC):
                 raise FloatingPointError(f"the loss '{name}' became {mean} (step {self.steps})")
         return means
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "float32")
+    def arithmetic(self, weights_change: bool = False) -> torch.autocast:
+        """The context in which the model's precision holds.
+
+        In bfloat16, weights are rounded anew at each use where they change: torch would go on with copies that it made
+        before the optimiser's step. A GPU has two switches for tf32, one of which torch turns on by default.
+        """
+        kind = "tf32" if self.precision == "tf32" else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = kind
+        torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
+        rounded = self.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=rounded, cache_enabled=not weights_change)
 
     def batches(self, images: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
         """Float batches in [-1, 1] on the device, in the generator's order."""
@@ -158,7 +173,7 @@ class AnomalyModel(ABC):
         chunks, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=training_mode_batch is not None), torch.no_grad():
             for x in images.split(training_mode_batch or SCORING_BATCH):
-                with self.autocast():
+                with self.arithmetic():
                     chunks.append({name: part.float() for name, part in self.parts(self.normalise(x)).items()})
                 self.scored += len(x)
                 self.say_scored()

@@ -15,10 +15,15 @@ class FittedModel(AnomalyModel):
 
     Its state is that sample and a seed, so that a checkpoint holds no estimator: restoring fits it again. It takes no
     training steps, so `batch_size` does nothing. A subclass implements `fit` and `measure`; D = C * H * W below.
+
+    Its loss on held-out normal images is their score: how far they lie from the sample. Configurations that measure
+    differently (neighbours, gamma) are not to be told apart by it.
     """
 
     ANY_SIZE = True
     BATCHES = False
+    USES_GPU = False
+    LOSS = "distance"
     samples: Tensor | None = None  # uint8 (M, C, H, W)
     seed: int = 0
 

@@ -94,8 +94,8 @@ class Model(base.AnomalyModel):
         (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
         self.optimizers["generator"].step()
         self.discriminator.requires_grad_(True)
-        if c.restart_discriminator and torch.minimum(real_loss, fake_loss) < 1e-5:
-            init_weights(self.discriminator)
+        if c.restart_discriminator:
+            init_weights(self.discriminator, torch.minimum(real_loss, fake_loss) < 1e-5)
         return {
             "discriminator": discriminator_loss,
             "adversarial": adversarial,
@@ -104,9 +104,10 @@ class Model(base.AnomalyModel):
         }
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
-        _, latent_in, latent_out = self.generate(x)
+        fake, latent_in, latent_out = self.generate(x)
         error = latent_in - latent_out
-        return {"latent": per_image(error.square() if self.config.score_squared else error.abs())}
+        latent = per_image(error.square() if self.config.score_squared else error.abs())
+        return {"latent": latent, "reconstruction": per_image((x - fake).abs())}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
         return parts["latent"]

@@ -5,33 +5,44 @@ Generator have 5 x 5 ones and fully connected ends, as in WGAN-GP's code for 28 
 two start from torch's own initial weights; DCGAN's are too small for layers without normalisation.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 
-def init_weights(network: nn.Module) -> None:
-    """DCGAN's start: convolutions from N(0, 0.02), batch normalisation's weights from N(1, 0.02)."""
+@torch.no_grad()
+def init_weights(network: nn.Module, when: Tensor | None = None) -> None:
+    """DCGAN's start: convolutions from N(0, 0.02), batch normalisation's weights from N(1, 0.02).
+
+    `when`: a truth value on the network's device; where it is False, the weights stay. Nothing reads it, so nothing
+    waits for a GPU; and weights are drawn either way, so that what is drawn later does not depend on it.
+    """
+    for parameter, fresh in drawn_weights(network):
+        parameter.copy_(fresh if when is None else torch.where(when, fresh, parameter))
+
+
+def drawn_weights(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each parameter with a value to start from."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(module.weight, 0.0, 0.02)
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d):
+            mean = 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0
+            yield module.weight, torch.empty_like(module.weight).normal_(mean, 0.02)
             if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-            nn.init.zeros_(module.bias)
+                yield module.bias, torch.zeros_like(module.bias)
 
 
 class Conv(nn.Conv2d):
     """A 4 x 4 convolution, taken as one matrix product where its output is a single pixel.
 
-    oneDNN is slow on such layers: it multiplies the padding too, and reorders all weights at each call.
+    oneDNN, the CPU's library, is slow on such layers: it multiplies the padding too, and reorders all weights at each
+    call. Other devices take torch's way.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, S, S)
         side = x.shape[-1]
-        if side + 2 * int(self.padding[0]) > 4 or self.bias is not None:
+        if x.device.type != "cpu" or side + 2 * int(self.padding[0]) > 4 or self.bias is not None:
             return super().forward(x)
         # Of a padded 2 x 2 image only the kernel's middle meets pixels; an unpadded 4 x 4 image meets all of it.
         kernel = self.weight[:, :, 1:3, 1:3] if side == 2 else self.weight
@@ -43,7 +54,7 @@ class ConvTranspose(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # (B, C, S, S)
         side, padding, stride = x.shape[-1], int(self.padding[0]), int(self.stride[0])
-        if side > 2 or self.bias is not None:
+        if x.device.type != "cpu" or side > 2 or self.bias is not None:
             return super().forward(x, output_size)
         if side == 1:  # all that a padding of 1 leaves is the kernel's middle
             kernel = self.weight[:, :, padding : 4 - padding, padding : 4 - padding]

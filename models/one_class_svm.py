@@ -22,6 +22,8 @@ class Config(base.Config):
 
 
 class Model(FittedModel):
+    """Scores by the weighted mean of the kernel over the support vectors: their number and nu do not set its scale."""
+
     Config = Config
 
     def fit(self, x: np.ndarray, seed: int) -> None:
@@ -29,4 +31,4 @@ class Model(FittedModel):
         self.svm = OneClassSVM(nu=self.config.nu, gamma=gamma).fit(x)
 
     def measure(self, x: np.ndarray) -> np.ndarray:
-        return -self.svm.score_samples(x)
+        return -self.svm.score_samples(x) / self.svm.dual_coef_.sum()

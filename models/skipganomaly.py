@@ -86,8 +86,8 @@ class Model(base.AnomalyModel):
         self.optimizers["discriminator"].zero_grad()
         discriminator_loss.backward()
         self.optimizers["discriminator"].step()
-        if c.restart_discriminator and discriminator_loss < 1e-5:
-            init_weights(self.discriminator)
+        if c.restart_discriminator:
+            init_weights(self.discriminator, discriminator_loss < 1e-5)
         return {
             "discriminator": discriminator_loss,
             "adversarial": adversarial,

@@ -78,8 +78,8 @@ class Model(base.AnomalyModel):
         critic_loss.backward()
         self.optimizers["critic"].step()
         losses = {"critic": critic_loss, "penalty": penalty}
-        if c.restart_critic and critic_loss < 1e-5:
-            init_weights(self.critic)
+        if c.restart_critic:
+            init_weights(self.critic, critic_loss < 1e-5)
         if not generator_steps:
             return losses
 

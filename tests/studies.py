@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import metrics
+from bench import metrics, results
 from bench.gallery import sheet
+from bench.reporting import frames
 
 MODELS, CLASSES = ("w_skipganomaly", "pca"), ("bird", "cat")
 
@@ -60,3 +61,12 @@ def edit(folder: Path, change) -> Path:
     rows = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
     write_rows(folder / "trials.jsonl", [row for row in map(change, rows) if row is not None])
     return folder
+
+
+def load(*folders: Path):
+    """What the report works on: studies, trials, epochs, final runs, scores, AUROC by study, model and class."""
+    studies = {folder.name: results.read(folder) for folder in folders}
+    trials, epochs = frames.join(studies)
+    finals = frames.tested(trials)
+    scores, _ = frames.read_scores(studies, finals)
+    return studies, trials, epochs, finals, scores, frames.auroc(finals, scores)[0]

@@ -74,7 +74,7 @@ def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, search
     path = tmp_path / "optuna.log"
 
     def planner(rows: list[dict[str, Any]], journal: Journal | None) -> Planner:
-        return Planner(study, [Task("leave-one-class-out", "3")], rows, lambda: 1, journal)
+        return Planner(study, [Task("leave-one-class-out", "3")], rows, lambda model: 1, journal)
 
     whole = run(planner([], None), 9)
     stopped = planner([], Journal(path))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
-from studies import CLASSES, edit, make_study, write_rows
+from studies import CLASSES, edit, load, make_study, write_rows
 
 import report
 from bench import metrics, results
@@ -28,15 +28,6 @@ HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
 def run(*arguments: object, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     command = [sys.executable, *python, "report.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-
-
-def load(*folders: Path):
-    """What the report works on: studies, trials, epochs, final runs, scores, AUROC by study, model and class."""
-    studies = {folder.name: results.read(folder) for folder in folders}
-    trials, epochs = frames.join(studies)
-    finals = frames.tested(trials)
-    scores, _ = frames.read_scores(studies, finals)
-    return studies, trials, epochs, finals, scores, frames.auroc(finals, scores)[0]
 
 
 def auroc_table(found: pd.DataFrame) -> Table:
@@ -168,6 +159,8 @@ def test_parts_say_which_one_carries_the_signal(tmp_path):
     frame = scores["s", "final-0-0-1"]
     assert row["reconstruction"] == metrics.auroc(frame["labels"], frame["part_reconstruction"]) > row["latent"]
     assert row["strongest part"] == "reconstruction"
+    assert row["reconstruction, share"] + row["latent, share"] == pytest.approx(1)
+    assert row["reconstruction, share"] > 0.95  # a weight of 1, the other's is 0.1
 
 
 def test_metrics_and_comparison_tables(tmp_path):

@@ -1,11 +1,14 @@
 """What a reader of a report must be warned of."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import pandas as pd
 
+from bench.reporting.frames import Scores, variance_shares
 from bench.results import Results
 
+SWAMPS = 0.95  # of the score's variance
 SAME_IMAGES = (
     "limit_train",
     "limit_test",
@@ -34,6 +37,23 @@ def cautions(studies: Mapping[str, Results], trials: pd.DataFrame, found: pd.Dat
     if found["seeds"].nunique() > 1:
         lines.append("results rest on different numbers of seeds (see auroc.csv)")
     return lines
+
+
+def swamped(finals: pd.DataFrame, scores: Scores) -> list[str]:
+    """A line on the runs whose score is next to nothing but one of its parts, though not by definition."""
+    parts: Counter[tuple[str, str]] = Counter()
+    for run in finals.to_dict("records"):
+        frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
+        for name, share in variance_shares(frame).items():
+            if share > SWAMPS and (frame["scores"] != frame[f"part_{name}"]).any():
+                parts[run["model"], name] += 1
+    if not parts:
+        return []
+    which = ", ".join(f"{model}'s {name} part in {count}" for (model, name), count in parts.items())
+    return [
+        f"in {parts.total()} of {len(finals)} final runs one part has more than {SWAMPS * 100:.0f} % of the score's "
+        f"variance, and the others hardly count ({which}; see parts.csv)"
+    ]
 
 
 def failures(trials: pd.DataFrame) -> list[str]:

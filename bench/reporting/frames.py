@@ -98,6 +98,24 @@ def published(found: pd.DataFrame) -> pd.DataFrame:
     return table.assign(column=table["model"] + ", published figure")
 
 
+def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
+    """Each part's share of the score's variance, by its name.
+
+    A score is a weighted sum of its parts, so least squares gives the weights back. A share is the covariance of the
+    weighted part with the score over the score's variance: shares add up to 1, and a part that goes against the others
+    has a negative one. NaN where all scores are alike or are no such sum.
+    """
+    names = [name for name in map(str, scores) if name.startswith("part_")]
+    if not names:
+        return {}
+    parts, score = (scores[columns] - scores[columns].mean() for columns in (names, "scores"))
+    scale = parts.std().replace(0, 1)
+    weighted = parts * (np.linalg.lstsq(parts / scale, score)[0] / scale)
+    shares = weighted.mul(score, axis=0).sum() / (score**2).sum()
+    adds_up = abs(shares.sum() - 1) < 0.01
+    return {name.removeprefix("part_"): float(shares[name]) if adds_up else np.nan for name in names}
+
+
 def shared(found: pd.DataFrame) -> pd.DataFrame:
     """AUROC of classes (rows) by model (columns), for the rows that every model has."""
     return found.pivot(index="row", columns="column", values="auroc").dropna()

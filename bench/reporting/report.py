@@ -9,7 +9,7 @@ import pandas as pd
 from bench import statistics
 from bench.errors import UserError
 from bench.reporting import figures, frames, tables, tuning
-from bench.reporting.cautions import cautions
+from bench.reporting.cautions import cautions, swamped
 from bench.reporting.explorer import explorer
 from bench.reporting.page import Section, page
 from bench.reporting.writers import Table, file_names, write
@@ -24,7 +24,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     finals = frames.tested(trials)
     scores, warnings = frames.read_scores(studies, finals)
     found, more = frames.auroc(finals, scores)
-    warnings = [*cautions(studies, trials, found), *warnings, *more]
+    warnings = [*cautions(studies, trials, found), *swamped(finals, scores), *warnings, *more]
     runs = list(explorer(studies, finals, scores, warnings))
 
     settings = tables.settings_table(studies, trials)

@@ -15,9 +15,9 @@ FROM_STUDY = (
     *("model", "dataset", "dataroot", "abnormal_class", "normal_class", "untrained_classes"),
     *("image_size", "channels", "resize", "limit_train"),
     *("limit_test", "protocol", "scoring_mode", "test_order", "selection", "test_pool", "select_on"),
-    *("epochs", "seed", "precision", "device"),
+    *("epochs", "seed", "precision", "deterministic", "device"),
 )
-FROM_ROW = ("model", "epochs", "seed", "device")  # the row knows these better than the study
+FROM_ROW = ("model", "epochs", "seed", "precision", "device")  # the row knows these better than the study
 
 
 def find(studies: Mapping[str, Results], trial: str) -> str:

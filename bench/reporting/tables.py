@@ -5,11 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench import metrics, statistics
-from bench.reporting.frames import Scores, published, shared
+from bench.reporting.frames import Scores, published, shared, variance_shares
 from bench.reporting.writers import Table
 from bench.results import Results
 
@@ -80,10 +79,14 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
     columns = {}
     for name, results in studies.items():
         study, made = results.study, results.provenance
-        rows, hardware = trials[trials["study"] == name], made.get("hardware") or {}
+        rows, command = trials[trials["study"] == name], made.get("hardware") or {}
         if rows.empty:  # no trial has finished yet
             continue
         finals = rows[rows["kind"] == "final"]
+        # An older study's rows do not say on what they ran.
+        ran = rows["hardware"].dropna().unique() if "hardware" in rows else []
+        hardware = ", ".join(map(str, ran)) or command.get("gpu") or command.get("cpu")
+        deterministic = ", deterministic" if study.get("deterministic") else ""
         switched = [
             f"{key} {study[key]}" for key in ("scoring_mode", "test_order", "selection", "test_pool") if study.get(key)
         ]
@@ -101,7 +104,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "search": searched,
             "final runs": f"{finals['seed'].nunique()} seed(s), {study.get('epochs')} epochs"
             + (f", batches of {sizes}" if sizes else ""),
-            "arithmetic": f"{study.get('precision')} on {hardware.get('gpu') or hardware.get('cpu')}",
+            "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
             "made": f"{str(made.get('created'))[:10]}, commit {str(made.get('commit'))[:12]}",
         }
     frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
@@ -148,19 +151,24 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
 
 
 def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
-    """AUROC of each part of the anomaly score by itself, mean over seeds."""
+    """AUROC of each part of the anomaly score by itself, and its share of the score's variance; means over seeds."""
     rows: list[dict[str, Any]] = []
     for run in finals.to_dict("records"):
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
-        parts = [name for name in map(str, frame) if name.startswith("part_") and np.isfinite(frame[name]).all()]
-        if parts:
-            areas = {name.removeprefix("part_"): metrics.auroc(frame["labels"], frame[name]) for name in parts}
-            rows.append({"class": run["row"], "model": run["column"], "whole score": run["test_auroc"]} | areas)
+        row: dict[str, Any] = {"class": run["row"], "model": run["column"], "whole score": run["test_auroc"]}
+        for name, share in variance_shares(frame).items():
+            row |= {name: metrics.auroc(frame["labels"], frame[f"part_{name}"]), f"{name}, share": share}
+        if len(row) > 3:
+            rows.append(row)
     if not rows:
         return None
     table = pd.DataFrame(rows).groupby(["class", "model"], sort=False).mean().reset_index()
-    table["strongest part"] = table.iloc[:, 3:].idxmax(axis=1)
-    note = "AUROC of each part taken as the score by itself, mean over seeds."
+    areas = [name for name in table.columns[3:] if not name.endswith(", share")]
+    table["strongest part"] = table[areas].idxmax(axis=1)
+    note = (
+        "AUROC of each part taken as the score by itself, and its share of the score's variance over the test images; "
+        "means over seeds. A part whose share is 0 is not in the score, or might as well not be."
+    )
     return Table("parts", "Which part of the score carries the signal", table, note)
 
 

@@ -74,10 +74,10 @@ class Planner(Searcher):
         study: Study,
         tasks: list[Task],
         rows: Iterable[dict[str, Any]],
-        slots: Callable[[], int],
+        slots: Callable[[str], int],
         journal: Journal | None = None,
     ):
-        """`rows`: the trials that an earlier command finished; `slots()`: how many trials run at a time."""
+        """`rows`: the trials that an earlier command finished; `slots(model)`: how many of its trials run at a time."""
         super().__init__(metric="objective", mode="max")
         self.study, self.slots, self.journal = study, slots, journal
         self.deadline: float | None = None  # set as the first run starts
@@ -132,7 +132,7 @@ class Planner(Searcher):
             if (
                 self.study.searcher in INFORMED
                 and self.study.scheduler not in WHOLE_POPULATION
-                and group.live >= self.slots()
+                and group.live >= self.slots(group.model)
             ):
                 return False
             number = group.asked

@@ -25,7 +25,7 @@ from bench.results import JOURNAL, RAY_LOG, Store, read_rows
 from bench.selection import COLUMNS
 from bench.space import space_of
 from bench.study import Study
-from bench.training import final_metrics
+from bench.training import device_of, final_metrics
 from bench.tuning import background
 from bench.tuning.cluster import connected, interruptible, logged
 from bench.tuning.journal import Journal
@@ -189,7 +189,7 @@ def progress_of(study: Study, ready: Prepared, planner: Planner, done: list[dict
         Eta(planner.planned(), study.epochs, more),
         done,
         figures.pop() if len(figures) == 1 else "objective",
-        at_a_time=planner.slots,
+        at_a_time=lambda: min(map(planner.slots, study.model)),
         stops_early=study.scheduler not in ("fifo", "pbt", "pb2"),
         quiet=view.quiet,
     )
@@ -204,6 +204,8 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str,
         "select_on": ready.select_on,
         "device": ready.device,
         "precision": study.precision,
+        "deterministic": study.deterministic,
+        "gpus": study.resources(ready.device).get("gpu", 0),
         "display": view.display,
         "keep_models": study.keep_models == "all",
         "classes": ready.dataset.classes,
@@ -213,9 +215,15 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str,
     trackers = trackers_of(view, store.path)
     log = store.path / RAY_LOG
 
-    def slots() -> int:
-        return study.at_a_time(ready.device, {name.lower(): n for name, n in ray.cluster_resources().items()})
+    def slots(model: str) -> int:
+        there = {name.lower(): n for name, n in ray.cluster_resources().items()}
+        return study.at_a_time(device_of(model, ready.device), there)
 
+    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        need = study.resources(device_of(config[JOB]["model"], ready.device))
+        return tune.PlacementGroupFactory([{name.upper(): n for name, n in need.items()}])
+
+    spaces = {model: space_of(study, model) for model in study.model}
     own = background.start(view.verbose) if study.address is None else None
     planner = Planner(study, ready.tasks, done, slots, Journal(store.path / JOURNAL))
     with (
@@ -227,14 +235,14 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str,
         if not view.quiet:
             print(f"Ray's log: {log}" + (f" (of its processes: {session}/logs)" if session else ""))
 
-        spaces = {model: space_of(study, model) for model in study.model}
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots())  # so many processes start at a time
+        # So many processes start at a time.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(map(slots, study.model)))
         refs = {cls: ray.put(split) for cls, split in ready.splits.items()}
         trainable = tune.with_parameters(EpochTrainable, shared=shared | {"splits": refs})
         with progress_of(study, ready, planner, done, view) as progress:
             recorder = Recorder(study, store, planner, common, progress, board, session if own else None)
             tuner = Tuner(
-                tune.with_resources(trainable, study.resources(ready.device)),
+                tune.with_resources(trainable, resources),
                 tune_config=TuneConfig(
                     search_alg=planner,
                     scheduler=PerTask(lambda model: make_scheduler(study.scheduler, spaces[model], study.epochs)),

@@ -1,0 +1,121 @@
+"""What the models compute on other devices and in other precisions, as far as a CPU can tell."""
+
+import pytest
+import torch
+from small_models import NETWORKS, SMALL, assert_same_to_the_bit, make, pictures, train
+from torch import nn
+
+import models
+from bench.training import be_deterministic
+from models.networks import Conv, ConvTranspose, init_weights
+
+SETTINGS = [(name, values) for name in NETWORKS for values in [{}, *filter(None, [models.get(name).PUBLISHED])]]
+SEARCHES = ["anogan"]  # its search ends when all its images' are done, and looks at that now and then
+
+
+class Meta(torch.Generator):
+    """A stand-in for a random generator on the meta device, which has none."""
+
+    device = torch.device("meta")
+
+
+@pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
+def test_a_step_waits_for_no_value_and_stays_on_its_device(name, settings):
+    """The meta device has shapes and no values: it fails on a tensor from elsewhere, and on a look at one."""
+    fields = models.get(name).Config.hyperparameters()
+    values = {k: v for k, v in SMALL.items() if k in fields} | settings
+    model, x = models.create(name, (3, 16, 16), device="meta", **values), torch.empty((4, 3, 16, 16), device="meta")
+    for _ in range(values.get("n_critic", 1) + 1):
+        losses = model.train_step(x, Meta())
+        model.steps += 1
+        assert all(loss.device.type == "meta" for loss in losses.values())
+    if name not in SEARCHES:
+        assert all(part.shape == (4,) and part.device.type == "meta" for part in model.parts(x).values())
+
+
+@pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
+def test_bfloat16_trains_against_the_weights_as_they_are(name, settings):
+    """Half a step sees what the other half changed, as without torch's cache of rounded weights."""
+    fields = models.get(name).Config.hyperparameters()
+    values = settings | {field: 1e-2 for field in fields if field.startswith("lr")}
+    ours, plain = (make(name, precision="bfloat16", **values) for _ in range(2))
+    plain.arithmetic = lambda **_: torch.autocast("cpu", torch.bfloat16, cache_enabled=False)  # type: ignore[method-assign]
+    losses = []
+    for model in (ours, plain):
+        torch.manual_seed(0)  # restarts draw from it
+        losses.append(train(model, pictures(4 * values.get("n_critic", 2))))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert_same_to_the_bit(ours.checkpoint(), plain.checkpoint())
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("float32", "ieee"), ("tf32", "tf32"), ("bfloat16", "ieee")])
+def test_both_of_a_gpus_switches_are_set(precision, kind):
+    """torch's own defaults mix the two: convolutions in tf32, matrix products in float32."""
+    model = make("autoencoder", precision=precision)
+    for work in (lambda: train(model, pictures(4)), lambda: model.score(pictures(4))):
+        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "none"
+        work()
+        assert torch.backends.cuda.matmul.fp32_precision == kind
+        assert torch.backends.cudnn.conv.fp32_precision == kind
+
+
+def test_what_is_slow_on_a_cpu_only_is_replaced_there_only(monkeypatch):
+    for layer, shortcut in (
+        (Conv(8, 4, 4, 2, 1, bias=False), "linear"),
+        (ConvTranspose(8, 4, 4, 2, 1, bias=False), "fold"),
+    ):
+        monkeypatch.setattr(nn.functional, shortcut, lambda *_, **__: pytest.fail("taken"))
+        with pytest.raises(pytest.fail.Exception, match="taken"):
+            layer(torch.zeros((2, 8, 2, 2)))
+        layer.to("meta")(torch.zeros((2, 8, 2, 2), device="meta"))
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_a_restart_draws_whether_or_not_it_happens(happens):
+    def network():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(5, 2))
+
+    plain, masked = network(), network()
+    before = {name: value.clone() for name, value in masked.state_dict().items()}
+    init_weights(plain)
+    state = torch.get_rng_state()
+    torch.manual_seed(0)
+    network()
+    init_weights(masked, torch.tensor(happens))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert_same_to_the_bit(masked.state_dict(), plain.state_dict() if happens else before)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("w_skipganomaly", "restart_critic"),
+        ("skipganomaly", "restart_discriminator"),
+        ("ganomaly", "restart_discriminator"),
+    ],
+)
+def test_a_restart_that_never_comes_changes_nothing(name, field):
+    """So that the audit's step from one to the other is the restart's own worth, and no other random numbers'."""
+    runs = []
+    for on in (False, True):
+        model = make(name, **{field: on}, **({"w_gp": 1000.0} if name == "w_skipganomaly" else {}))
+        losses = train(model, pictures(24))
+        assert losses.get("critic", 1) > 1e-5
+        runs.append(model)
+    assert_same_to_the_bit(runs[0].checkpoint(), runs[1].checkpoint())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_determinism_is_had_anyway_on_a_cpu(name, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    results = []
+    for on in (False, True):
+        be_deterministic(on)
+        assert torch.are_deterministic_algorithms_enabled() == on
+        model = make(name)
+        train(model, pictures(8))
+        results.append(model.checkpoint() | {"scores": model.score(pictures(8))})
+    be_deterministic(False)
+    assert_same_to_the_bit(*results)
