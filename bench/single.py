@@ -11,6 +11,7 @@ from bench.audit import audit, markdown
 from bench.checkpoints import trained_state
 from bench.datasets import Decoding
 from bench.errors import UserError
+from bench.names import on_disk
 from bench.prepare import Prepared, default_name, stamped
 from bench.progress import describe, scoring
 from bench.provenance import provenance
@@ -77,11 +78,8 @@ def train_run(
                     row[key] = row.get(key, 0.0) + record[key]
         scores = run.test_scores() if run.best_parts else None
         row |= rows.outcome(run.best, run.epoch) | (final_metrics(scores) if scores is not None else {})
-        kept = (
-            run.packed(model, trial, ready.dataset.classes, ready.dataset.decoding)
-            if study.keep_models == "all"
-            else None
-        )
+        data = ready.dataset
+        kept = run.packed(model, trial, data.classes, data.decoding) if study.keep_models == "all" else None
         gallery = run.gallery(scores) if scores is not None else None
         store.add_trial(row, scores, gallery, kept)
     except FloatingPointError as error:
@@ -136,7 +134,7 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
 
 def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Path, view: View) -> int:
     """Scores a folder with a trained model, into a new folder of results."""
-    out = Path(study.results_dir) / (study.name or stamped(content["model"], folder.name, "scores"))
+    out = on_disk(Path(study.results_dir)) / (study.name or stamped(content["model"], folder.name, "scores"))
     if out.exists():
         raise UserError(f"--name: {out} exists already (give another name)")
     show_scores(model, content["decoding"], folder, out, view)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench import dry_run
+from bench.names import on_disk
 from bench.prepare import default_name, prepare
 from bench.progress import short
 from bench.provenance import provenance
@@ -25,7 +26,7 @@ def run_study(study: Study, resume: bool, dry: bool, view: View) -> int:
         held_of(study, model)
         check_scheduler(study, model)
     if dry:
-        there = Path(study.results_dir) / study.name / "trials.jsonl" if resume and study.name else None
+        there = on_disk(Path(study.results_dir)) / study.name / "trials.jsonl" if resume and study.name else None
         dry_run.show(study, ready, read_rows(there) if there else [])
         return 0
     name = study.name or default_name(study, ready.tasks)
