@@ -6,6 +6,7 @@ from typing import Any
 import models
 from bench import datasets
 from bench.errors import UserError, taken
+from bench.names import on_disk
 from bench.study import Study
 from models import fields
 
@@ -39,6 +40,6 @@ def check_search(study: Study) -> None:
 def check_new(study: Study) -> None:
     """UserError where there is something of the study's name already."""
     if study.name is not None:
-        path = Path(study.results_dir) / study.name
+        path = on_disk(Path(study.results_dir)) / study.name
         if path.exists() or path.is_symlink():
             raise taken(path)

@@ -69,8 +69,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def provenance(dataset: Dataset, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Everything that a reader needs to judge a row or to make it again."""
+def provenance(dataset: Dataset, notes: Sequence[str]) -> dict[str, Any]:
+    """Everything that a reader needs to judge a row or to make it again; `notes`: what was done to the images."""
     return machine() | {
         "dataset": {
             "name": dataset.name,

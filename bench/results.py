@@ -146,7 +146,7 @@ def new_folder(parent: Path, name: str, given: bool) -> Path:
     Where the name was not `given`, but is a default that is taken, it gets a number.
     """
     for number in itertools.count(1):
-        path = parent / (name if number == 1 else f"{name}-{number}")
+        path = on_disk(parent) / (name if number == 1 else f"{name}-{number}")
         try:
             path.mkdir(parents=True)
             return path
@@ -183,7 +183,7 @@ class Store:
         run: dict[str, Any] | None = None,
     ) -> "Store":
         """A new study's folder, this command's alone; UserError if there is one already, or if it cannot be written."""
-        path = new_folder(on_disk(Path(study.results_dir)), name, given=study.name is not None)
+        path = new_folder(Path(study.results_dir), name, given=study.name is not None)
         content = {"made_by": made_by, "study": dataclasses.asdict(study), "provenance": provenance, "run": run or {}}
         try:
             store = cls(path)

@@ -129,7 +129,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.files[name][: 10 if self.path in self.stalls else None])
         if self.path in self.stalls:
-            time.sleep(3)
+            time.sleep(30)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bench import results
-from bench.datasets import load
+from bench import checkpoints, results
+from bench.datasets import Decoding, load
 from bench.names import LEGIBLE, legible, on_disk
 from bench.protocols import Task, tasks_of
 from bench.study import Study
@@ -95,4 +95,6 @@ def test_all_commands(latin1, tmp_path):
     run(*tune, *common, "--normal_class", "gut", "--trials", "0", "--seeds", "1")
     run(*tune, "--resume")
     assert len(results.read(out / "tuned").trials) == 1
+    (model,) = (out / "tuned" / "models").iterdir()
+    assert checkpoints.load(model)[1]["decoding"] == Decoding()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([latin1.name, out.name])
