@@ -124,6 +124,17 @@ def test_space_and_set(study) -> None:
     assert (tuned.config_w_adv == 1).all(), "what the space does not name keeps its default"
 
 
+@pytest.mark.slow
+def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
+    """Here there are none at all: a trial that reserved one would wait for ever."""
+    flags = ["--model", "pca", "knn", "--device", "cuda", "--address", "auto", "--trials", "2", "--epochs", "1"]
+    status, found = study(*flags, "--set", "samples=100", "--seeds", "1", "--precision", "tf32")
+    assert status == 0
+    assert set(found.trials["device"]) == {"cpu"}
+    assert set(found.trials["precision"]) == {"float32"}
+    assert found.trials["hardware"].notna().all()
+
+
 def test_grid_runs_each_point_once(study) -> None:
     flags = ["--searcher", "grid", "--scheduler", "fifo", "--space", "w_con=25,50,75", "w_lat=1.0,2.0"]
     _, found = study(*flags, "--epochs", "1", "--seeds", "1")
