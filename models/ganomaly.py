@@ -107,6 +107,8 @@ class Model(base.AnomalyModel):
         fake, latent_in, latent_out = self.generate(x)
         error = latent_in - latent_out
         latent = per_image(error.square() if self.config.score_squared else error.abs())
+        # The reconstruction is not in the score: it is the loss on held-out normal images. The latents' distance is no
+        # such loss: it rises while the encoders learn to tell images apart.
         return {"latent": latent, "reconstruction": per_image((x - fake).abs())}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:

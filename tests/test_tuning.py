@@ -162,6 +162,17 @@ def test_each_class_has_its_own_signal_to_choose_by(study, uneven: Path, classes
     assert "val_auroc, val_loss" in (found.path / "report" / "settings.csv").read_text()
 
 
+@pytest.mark.slow
+def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
+    """Here there are none at all: a trial that reserved one would wait for ever."""
+    flags = ["--model", "pca", "knn", "--device", "cuda", "--address", "auto", "--trials", "2", "--epochs", "1"]
+    status, found = study(*flags, "--set", "samples=100", "--seeds", "1", "--precision", "tf32")
+    assert status == 0
+    assert set(found.trials["device"]) == {"cpu"}
+    assert set(found.trials["precision"]) == {"float32"}
+    assert found.trials["hardware"].notna().all()
+
+
 def test_grid_runs_each_point_once(study) -> None:
     flags = ["--searcher", "grid", "--scheduler", "fifo", "--space", "w_con=25,50,75", "w_lat=1.0,2.0"]
     _, found = study(*flags, "--epochs", "1", "--seeds", "1")

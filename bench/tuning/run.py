@@ -7,6 +7,7 @@ import pickle
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,17 +196,23 @@ def progress_of(study: Study, ready: Prepared, planner: Planner, done: list[dict
     )
 
 
+def resources(study: Study, device: str, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What Ray sets aside for a trial."""
+    need = study.resources(device_of(config[JOB]["model"], device))
+    return tune.PlacementGroupFactory([{name.upper(): amount for name, amount in need.items()}])
+
+
 def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str, Any]], view: View) -> Planner:
     """Runs what is left of a study; `common`: the columns of every row of a class."""
-    done = read_rows(store.path / "trials.jsonl")
+    done, device = read_rows(store.path / "trials.jsonl"), ready.device
     shared = {
         "protocol": dataclasses.asdict(ready.protocol),
         "epochs": study.epochs,
         "select_on": ready.select_on,
-        "device": ready.device,
+        "device": device,
         "precision": study.precision,
         "deterministic": study.deterministic,
-        "gpus": study.resources(ready.device).get("gpu", 0),
+        "gpus": study.resources(device).get("gpu", 0),
         "display": view.display,
         "keep_models": study.keep_models == "all",
         "classes": ready.dataset.classes,
@@ -217,11 +224,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str,
 
     def slots(model: str) -> int:
         there = {name.lower(): n for name, n in ray.cluster_resources().items()}
-        return study.at_a_time(device_of(model, ready.device), there)
-
-    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-        need = study.resources(device_of(config[JOB]["model"], ready.device))
-        return tune.PlacementGroupFactory([{name.upper(): n for name, n in need.items()}])
+        return study.at_a_time(device_of(model, device), there)
 
     spaces = {model: space_of(study, model) for model in study.model}
     own = background.start(view.verbose) if study.address is None else None
@@ -242,7 +245,7 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str,
         with progress_of(study, ready, planner, done, view) as progress:
             recorder = Recorder(study, store, planner, common, progress, board, session if own else None)
             tuner = Tuner(
-                tune.with_resources(trainable, resources),
+                tune.with_resources(trainable, partial(resources, study, device)),
                 tune_config=TuneConfig(
                     search_alg=planner,
                     scheduler=PerTask(lambda model: make_scheduler(study.scheduler, spaces[model], study.epochs)),
