@@ -71,7 +71,7 @@ def model_of(names: Sequence[str]) -> str:
 
 
 def check_flags(given: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """UserError for flags that do not go together, for missing files, and for hyperparameters that no model takes."""
+    """UserError for flags that do not go together, or that would do nothing."""
     flags = {name for name, value in given.items() if value is not None and value is not False}
     if given["audit"] and (vain := sorted(flags & {"load", "score_folder", "resume", "keep_models", *WALKED})):
         raise UserError(f"--audit: it trains anew, from the published protocol to the sound one; leave out --{vain[0]}")
