@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import models
 from bench import checks
@@ -27,6 +27,9 @@ from bench.cli import add_model_flags, add_study_flags, check_models, path_of, s
 from bench.errors import Parser, UserError, run_main
 from bench.study import HYPERPARAMETERS, RUN, Study
 from bench.view import View, add_view_flags, take_view
+
+if TYPE_CHECKING:  # it loads pandas
+    from bench.results import Results
 
 AUDIT = "walk from the published protocol to the sound one, one field at a time, and show what each step costs"
 LOAD = "a trained model (results/<study>/models/*.safetensors): score new images with it, or train it further"
@@ -68,7 +71,7 @@ def model_of(names: Sequence[str]) -> str:
 
 
 def check_flags(given: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """UserError for flags that do not go together, for missing files, and for hyperparameters that no model takes."""
+    """UserError for flags that do not go together, or that would do nothing."""
     flags = {name for name, value in given.items() if value is not None and value is not False}
     if given["audit"] and (vain := sorted(flags & {"load", "score_folder", "resume", "keep_models", *WALKED})):
         raise UserError(f"--audit: it trains anew, from the published protocol to the sound one; leave out --{vain[0]}")
@@ -83,8 +86,6 @@ def check_flags(given: dict[str, Any], wanted: dict[str, Any]) -> None:
             raise UserError(f"--load: without --dataset it only scores; leave out --{vain[0]}")
         if not given["load"].is_file():
             raise UserError(f"--load: there is no file {given['load']}")
-    if given["score_folder"] and not given["score_folder"].is_dir():
-        raise UserError(f"--score_folder: the folder {given['score_folder']} does not exist")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,18 +104,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     files = {key: given[key] and str(given[key]) for key in ("load", "score_folder")}
     if there:
         study, run = resume.study_of(there, given), resume.run_of(there, wanted, files)
+        if not there.trials.empty and given["score_folder"]:
+            raise UserError(f"--score_folder: the run is over; give --load the model in {there.path / 'models'}")
         if not there.trials.empty:
             print(f"{there.path}: this run is over; next: {shlex.join(['python', 'report.py', str(there.path)])}")
             return int(there.trials["status"].iloc[-1] == "error")
     else:
         study, run = study_from(given), {"hyperparameters": wanted} | files
         checks.check_new(study)
+    if run["score_folder"] and not Path(run["score_folder"]).is_dir():
+        raise UserError(f"--score_folder: the folder {run['score_folder']} does not exist")
     if "dataset" in given or not given["load"]:
         checks.check_data(study)
     return start(study, name, run, given, view, there)
 
 
-def start(study: Study, name: str, run: dict[str, Any], given: dict[str, Any], view: View, there: Any) -> int:
+def start(
+    study: Study, name: str, run: dict[str, Any], given: dict[str, Any], view: View, there: "Results | None"
+) -> int:
     """Loads what takes seconds to load, and does what the flags say; the exit status."""
     import torch
 

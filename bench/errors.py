@@ -32,7 +32,8 @@ def note(text: str) -> None:
 
 def taken(path: Path) -> UserError:
     """A UserError for a new folder where there is something already."""
-    return UserError(f"--name: {path} exists already (go on with it: --resume; or give another name)")
+    resume = "go on with it: --resume; or " if (path / "study.json").exists() else ""
+    return UserError(f"--name: {path} exists already ({resume}give another name)")
 
 
 class Parser(argparse.ArgumentParser):

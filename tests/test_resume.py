@@ -136,6 +136,16 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_the_folder_to_score_is_kept_too(stopped: Path, capsys: pytest.CaptureFixture) -> None:
+    out = ["--name", "run", "--resume"]
+    with pytest.raises(UserError, match="--score_folder: the folder none does not exist"):
+        train.main([*out, "--score_folder", "none"])
+    assert train.main([*out, "--score_folder", "images/test"]) == 0
+    assert len(pd.read_csv("results/run/scores.csv")) == 16
+    with pytest.raises(UserError, match="the run is over; give --load"):
+        train.main([*out, "--score_folder", "images/test"])
+
+
 def test_other_images_are_refused(stopped: Path) -> None:
     before = results.read("results/run").provenance["dataset"]["fingerprint"]
     (stopped / "images/train/good/0.png").unlink()
