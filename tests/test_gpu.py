@@ -1,0 +1,63 @@
+"""On a GPU, where there is one: what the other tests can only tell from the code."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from small_models import NETWORKS, SMALL, make, pictures, stored
+
+import models
+from bench import datasets
+from bench.protocols import LEAVE_ONE_CLASS_OUT, SOUND, Split, Task, make_split
+from bench.training import Run, be_deterministic, train
+from models.base import PRECISIONS
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")]
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    digits = datasets.load("digits", root=Path("unused")).limit(200, 60)
+    return make_split(digits, Task(LEAVE_ONE_CLASS_OUT, "3"), SOUND, seed=0).to("cuda")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_run_comes_to_the_same_bits_also_from_a_checkpoint(name, precision, split):
+    fields = models.get(name).Config.hyperparameters()
+    values = {k: v for k, v in SMALL.items() if k in fields} | models.get(name).PUBLISHED
+
+    def new() -> Run:
+        settings = {"hyperparameters": values, "seed": 1, "select_on": "val_auroc", "precision": precision}
+        return Run(name, split, SOUND, device="cuda", final=True, **settings)
+
+    be_deterministic(True)
+    try:
+        list(train(whole := new(), 4))
+        list(train(half := new(), 2))
+        checkpoint = stored(half.checkpoint())  # a run is alone in its process, whose random numbers it draws
+        rest = new()
+        rest.restore(checkpoint)
+        list(train(rest, 4))
+    finally:
+        be_deterministic(False)
+    pd.testing.assert_frame_equal(rest.test_scores(), whole.test_scores(), check_exact=True)
+    if models.get(name).USES_GPU:
+        assert whole.best["hardware"] == torch.cuda.get_device_name()
+        assert all(value.device.type == "cpu" for value in whole.best_state["networks"].values())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_step_does_not_wait_for_the_gpu(name):
+    model = make(name, device="cuda", **models.get(name).PUBLISHED)
+    x, rng = model.normalise(pictures(4)), torch.Generator("cuda").manual_seed(0)
+    model.train_step(x, rng)  # which sets up the libraries
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            model.steps += 1
+            with model.arithmetic(weights_change=True):
+                model.train_step(x, rng)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
