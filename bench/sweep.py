@@ -28,23 +28,32 @@ def run_study(study: Study, resume: bool, dry: bool, view: View) -> int:
         there = Path(study.results_dir) / study.name / "trials.jsonl" if resume and study.name else None
         dry_run.show(study, ready, read_rows(there) if there else [])
         return 0
+    from bench.tuning import run  # Ray is only loaded for what can run, and before there is a folder to go on with
+
     name = study.name or default_name(study, ready.tasks)
     about = provenance(ready.dataset)
     store = Store.resume(study, name) if resume else Store.create(study, about, name)
-    if not view.quiet:
-        print(f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}")
-        print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {ready.select_on}, {ready.device}")
-        if done := len(read_rows(store.path / "trials.jsonl")):
-            print(f"{done} runs are done already")
-
-    from bench.tuning import run  # Ray is only loaded for what can run
-
     try:
+        if not view.quiet:
+            print(
+                f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}"
+            )
+            print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {ready.select_on}, {ready.device}")
+            if done := len(read_rows(store.path / "trials.jsonl")):
+                print(f"{done} runs are done already")
         planner = run.run(study, ready, store, ready.columns(study, about), view)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted before the first run; go on with:\n  {hint(store.path)}")
+        return 130
     finally:
         store.close()
     status = summary(store.path, planner.stopped, planner.runs())
     return 130 if planner.interrupted else status
+
+
+def hint(path: Path) -> str:
+    """The command that goes on with a study."""
+    return f"python train_tune.py --name {path.name} --results_dir {path.parent} --resume"
 
 
 def summary(path: Path, stopped: str | None, runs: int) -> int:
@@ -68,7 +77,7 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
         print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
     if len(trials) < runs:
         print(f"\n{stopped or 'stopped early'}: {runs - len(trials)} of {runs} runs are not done; go on with:")
-        print(f"  python train_tune.py --name {path.name} --results_dir {path.parent} --resume")
+        print(f"  {hint(path)}")
     if (path / JOURNAL).exists():
         print(f"\nthe searches in Optuna's dashboard: optuna-dashboard {path / JOURNAL}")
     print(f"\nnext: python report.py {path}")
