@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.cli import path_of
-from bench.errors import Parser, run_main
+from bench.errors import Parser, UserError, run_main
 
 EXAMPLES = """examples:
   python report.py results/digits                       tables, figures and results/digits/report/index.html
@@ -27,7 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from bench import results
     from bench.names import legible
-    from bench.reporting import report, reproduce
+
+    try:
+        from bench.reporting import report, reproduce
+    except OSError as error:  # Matplotlib finds no folder for its cache: it says what would help
+        raise UserError(str(error)) from None
 
     read = {}
     for path in dict.fromkeys(args.studies):

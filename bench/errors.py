@@ -58,6 +58,7 @@ def run_main(main: Callable[[], int]) -> NoReturn:
     try:
         with signals.handled(interrupt):
             status = main()
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
@@ -66,5 +67,5 @@ def run_main(main: Callable[[], int]) -> NoReturn:
         status = 130
     except BrokenPipeError:  # the reader of our output went away, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        status = 130 if signals.received else 0
     sys.exit(status)

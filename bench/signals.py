@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import stat
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STOP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+received: list[int] = []  # by this process
 
 
 @contextmanager
@@ -20,13 +22,12 @@ def handled(end: Callable[[], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in STOP}
     if before[signal.SIGHUP] is signal.SIG_IGN:  # under nohup
         del before[signal.SIGHUP]
-    came = False
+    earlier = len(received)
 
     def handle(number: int, frame: object) -> None:
-        nonlocal came
-        if came:
+        received.append(number)
+        if len(received) > earlier + 1:
             os._exit(130)
-        came = True
         if number == signal.SIGHUP:
             mute()
         end()
@@ -44,6 +45,13 @@ def say(line: str) -> None:
     """Prints a line from a handler: what it interrupts may be a `print`, which cannot be entered twice."""
     with contextlib.suppress(OSError):
         os.write(1, f"{line}\n".encode())
+
+
+def unread() -> bool:
+    """Whether nobody reads what this process prints any more: Ctrl-C ends a `| tee` as well."""
+    output = select.poll()
+    output.register(1, 0)
+    return any(state & select.POLLERR for _, state in output.poll(0))
 
 
 def mute() -> None:

@@ -33,19 +33,22 @@ def run_study(study: Study, there: Results | None, dry: bool, view: View) -> int
     if dry:
         dry_run.show(study, ready, read_rows(there.path / "trials.jsonl") if there else [])
         return 0
+    from bench.tuning import run  # Ray is only loaded for what can run, and before there is a folder to go on with
+
     store = Store(there.path) if there else Store.create(study, about, study.name or default_name(study, ready.tasks))
-    if not view.quiet:
-        signals = " or ".join(sorted(set(ready.select_on.values())))
-        print(f"study {store.path}: {', '.join(study.model)} on {len(ready.tasks)} class(es) of {ready.dataset.name}")
-        print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {signals}, {ready.device}")
-        if done := len(read_rows(store.path / "trials.jsonl")):
-            print(f"{done} runs are done already")
-
-    from bench.tuning import run  # Ray is only loaded for what can run
-
     try:
+        if not view.quiet:
+            signals = " or ".join(sorted(set(ready.select_on.values())))
+            classes = f"{len(ready.tasks)} class(es) of {ready.dataset.name}"
+            print(f"study {store.path}: {', '.join(study.model)} on {classes}")
+            print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {signals}, {ready.device}")
+            if done := len(read_rows(store.path / "trials.jsonl")):
+                print(f"{done} runs are done already")
         common = {task.cls: ready.columns(study, task, about) for task in ready.tasks}
         planner = run.run(study, ready, store, common, view)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted before the first run; go on with:\n  {resume.hint('train_tune.py', store.path)}")
+        return 130
     finally:
         store.close()
     status = summary(store.path, planner.stopped, planner.runs())

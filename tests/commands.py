@@ -16,12 +16,14 @@ TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4
 PATIENCE = 300  # seconds that a command may take until the awaited happens
 
 
-def command(folder: Path, *flags: str, script: str = "train_tune.py") -> subprocess.Popen:
-    """A study in a process of its own, in `folder`/study; what it prints goes to `folder`.log."""
-    arguments = [sys.executable, script, "--results_dir", str(folder), "--name", "study", *flags]
+def command(
+    folder: Path, *flags: str, script: str = "train_tune.py", root: Path = ROOT, python: str | Path = sys.executable
+) -> subprocess.Popen:
+    """A study in a process group of its own, in `folder`/study; what it prints goes to `folder`.log."""
+    arguments = [str(python), script, "--results_dir", str(folder), "--name", "study", *flags]
     with folder.with_suffix(".log").open("a") as log:
         return subprocess.Popen(
-            arguments, cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
+            arguments, cwd=root, stdout=log, stderr=log, start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (a shell's background ignores it)
         )  # fmt: skip
 
@@ -61,3 +63,10 @@ def lines(path: Path) -> int:
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
+
+
+def fill(folder: Path) -> None:
+    """Leaves no room on a file system."""
+    with contextlib.suppress(OSError), (folder / "filler").open("wb") as file:
+        while file.write(b"x" * 4096):
+            file.flush()

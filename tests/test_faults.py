@@ -1,17 +1,17 @@
 """Nothing is lost: Ctrl-C, a dying process, a full or read-only disk, a lost machine."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
-from commands import PATIENCE, ROOT, TINY, command, descendants, kill, running, size, wait_for
+from commands import PATIENCE, ROOT, TINY, command, descendants, fill, kill, running, size, wait_for
 
 from bench import results
 from bench.errors import UserError
@@ -26,7 +26,7 @@ def test_control_c(tmp_path: Path, times: int) -> None:
     rows = tmp_path / "study" / "epochs.jsonl"
     wait_for(lambda: rows.exists() and rows.stat().st_size, process)
     for _ in range(times):
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         time.sleep(0.1)
     assert process.wait(60) == 130
     log = tmp_path.with_suffix(".log").read_text()
@@ -77,23 +77,6 @@ def test_two_commands_on_one_study(tmp_path: Path) -> None:
     assert second.wait(PATIENCE) == 2
     assert "another command is working on this study" in tmp_path.with_suffix(".log").read_text()
     kill(process.pid)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True).returncode:
-        pytest.skip("mounting a small file system is not allowed here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path) -> None:
-    with contextlib.suppress(OSError), (folder / "filler").open("wb") as file:
-        while file.write(b"x" * 4096):
-            file.flush()
 
 
 def test_a_full_disk_loses_no_row(small_disk: Path) -> None:

@@ -8,6 +8,7 @@ os.environ |= {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see cluster.interruptible
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # it takes SIGTERM from this command's own handler
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would copy the project, and start each worker by uv
 }

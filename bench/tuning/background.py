@@ -9,14 +9,19 @@ import secrets
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
 
 from bench import signals
 from bench.errors import UserError
+
+LONGEST = 107 - len(f"/session_2026-01-31_23-59-59_000000_{os.getpid()}/sockets/plasma_store")  # bytes of Ray's folder
+ROOM = 2**20  # bytes that its first logs take at most
 
 
 class Ray:
@@ -25,7 +30,7 @@ class Ray:
     now: ClassVar["Ray | None"] = None  # this process's
 
     def __init__(self, verbose: bool):
-        self.verbose, self.session = verbose, ""
+        self.verbose, self.session, self.folder = verbose, "", folder()
         self.error: UserError | None = None
         self.processes: list[psutil.Process] = []
         self.started, self.over = threading.Event(), threading.Event()
@@ -46,12 +51,14 @@ class Ray:
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOP)
         says = {"log_to_driver": self.verbose, "logging_level": logging.INFO}
         try:
-            started = ray.init(address="local", include_dashboard=False, runtime_env=interpreter(), **says)
+            place = {"runtime_env": interpreter(), "_temp_dir": str(self.folder)}
+            started = ray.init(address="local", include_dashboard=False, **place, **says)
             self.session = started.address_info["session_dir"]
             self.processes = psutil.Process().children()
         except Exception as error:  # Ray raises Exception itself
             reason = " ".join(str(error).split(". ")[0].split())
-            self.error = UserError(f"Ray did not start on this machine ({reason}); try again, with --resume")
+            logs = self.folder / "session_latest" / "logs"
+            self.error = UserError(f"Ray did not start on this machine ({reason}; logs: {logs}); go on with --resume")
         self.started.set()
         self.over.wait()  # Linux ends a process when the thread that started it ends
 
@@ -71,6 +78,23 @@ class Ray:
     def leave(self) -> None:
         with signals.handled(lambda: signals.say("stopping (again to stop at once) …")):
             self.stop()
+
+
+def folder() -> Path:
+    """Where Ray's logs and sockets go; UserError where they cannot."""
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    place = Path(os.environ[variable] if variable else "/tmp").absolute() / "ray"
+    flag = f"{variable}: " if variable else ""
+    hint = "Ray needs a folder for its logs and sockets: set RAY_TMPDIR to another"
+    if len(os.fsencode(place)) > LONGEST:
+        raise UserError(f"{flag}{place} is too long for a socket's name ({LONGEST} bytes at most); {hint}")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(ROOM))
+    except OSError as error:
+        raise UserError(f"{flag}{place} cannot be written ({error.strerror}); {hint}") from None
+    return place
 
 
 def descendants(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

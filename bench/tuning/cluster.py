@@ -1,10 +1,12 @@
 """Ray itself: started on this machine or joined where it runs already, and stopped by Ctrl-C."""
 
 import logging
+import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,7 +72,8 @@ def connected(address: str | None, verbose: bool, own: background.Ray | None) ->
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=5).close()
             says: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO}
-            started = ray.init(address=address, runtime_env=code, **says)
+            with ThreadPoolExecutor(1) as thread:  # in the main thread Ray would handle SIGTERM itself
+                started = thread.submit(ray.init, address=address, runtime_env=code, **says).result()
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).split(". ")[0]
             hint = "give auto or HOST:PORT; where the cluster wants a token, set RAY_AUTH_MODE=token"
@@ -83,7 +86,10 @@ def connected(address: str | None, verbose: bool, own: background.Ray | None) ->
 
 @contextmanager
 def interruptible(planner: Planner) -> Iterator[None]:
-    """A signal to end: running trials are dropped, nothing new starts, and Ray ends. A second one: out at once."""
+    """A signal to end: running trials are dropped, nothing new starts, and Ray ends. A second one: out at once.
+
+    Raises KeyboardInterrupt where no trial could run yet.
+    """
 
     def stop() -> None:
         planner.interrupted, planner.stopped = True, "interrupted"
@@ -96,9 +102,11 @@ def interruptible(planner: Planner) -> Iterator[None]:
     try:
         with signals.handled(stop):
             yield
-    except KeyboardInterrupt:
+    except BrokenPipeError:
         if not planner.interrupted:
             raise
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, before)
+        if planner.interrupted and signals.unread():
+            os.dup2(2, 1)  # what is left to say

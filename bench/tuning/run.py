@@ -266,7 +266,8 @@ def run(study: Study, ready: Prepared, store: Store, common: dict[str, dict[str,
             try:
                 tuner.fit()
             except TuneError:
-                if recorder.broken is None:
+                if recorder.broken:
+                    raise recorder.broken from None
+                if not planner.interrupted:
                     raise
-                raise recorder.broken from None
     return planner

@@ -1,0 +1,135 @@
+"""Signals that end a command: to it alone or to all of its processes, early or late, on a terminal or off it."""
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from commands import PATIENCE, ROOT, TINY, command, descendants, running, size, wait_for
+
+from bench import signals
+
+LONG = [*TINY, "--epochs", "500", "--trials", "2", "--searcher", "random", "--scheduler", "pbt"]
+
+
+def to_the_group(process: subprocess.Popen, number: int) -> None:
+    """As `timeout` and a terminal send it."""
+    os.killpg(process.pid, number)
+
+
+def to_each(process: subprocess.Popen, number: int) -> None:
+    """As systemd and Slurm send it, to all processes of a job."""
+    for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+        each.send_signal(number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("send", "number"), [(to_each, signal.SIGTERM), (to_the_group, signal.SIGHUP)])
+def test_a_signal_to_all_processes_ends_a_study_in_order(tmp_path: Path, send: Callable, number: int) -> None:
+    storage = tmp_path / "storage"
+    process = command(tmp_path / "results", *LONG, "--storage", str(storage))
+    wait_for(lambda: size(tmp_path / "results" / "study" / "epochs.jsonl"), process)
+    assert list(storage.iterdir())
+    below = descendants(process.pid)
+    send(process, number)
+    assert process.wait(60) == 130
+    log = (tmp_path / "results.log").read_text()
+    assert "--name study" in log
+    assert "--resume" in log
+    assert "Traceback" not in log
+    assert not list(storage.iterdir())
+    wait_for(lambda: not any(map(running, below)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["Ray starts", "there is a study"])
+def test_a_signal_before_the_first_run(tmp_path: Path, moment: str) -> None:
+    process = command(tmp_path, *LONG)
+    if moment == "Ray starts":
+        wait_for(lambda: any("gcs_server" in line for line in descendants(process.pid).values()), process)
+    else:
+        wait_for((tmp_path / "study" / ".lock").exists, process)
+    below = descendants(process.pid)
+    os.killpg(process.pid, signal.SIGTERM)
+    status, log = process.wait(PATIENCE), tmp_path.with_suffix(".log").read_text()
+    assert status == 130, log
+    assert "interrupted" in log
+    assert ("--resume" in log) == (tmp_path / "study").exists() == (moment == "there is a study")
+    assert "Traceback" not in log
+    wait_for(lambda: not any(map(running, below)))
+
+
+@pytest.mark.slow
+def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
+    """It ends the reader as well: what there is to say comes on stderr."""
+    arguments = [sys.executable, "train_tune.py", "--results_dir", str(tmp_path), "--name", "study", *LONG]
+    study = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert study.stdout
+    assert study.stderr
+    wait_for(lambda: size(tmp_path / "study" / "epochs.jsonl"), study)
+    study.stdout.close()
+    study.send_signal(signal.SIGINT)
+    errors = study.stderr.read()
+    assert study.wait(60) == 130, errors
+    assert "--resume" in errors
+
+
+def python(code: str, **options) -> subprocess.Popen:
+    """A process of a few lines, which has begun its work when this returns."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import time\nfrom bench import errors, signals\n{code}"],
+        cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True, **{"stdout": subprocess.PIPE} | options,
+    )  # fmt: skip
+    if process.stdout:
+        assert process.stdout.readline() == "up\n"
+    return process
+
+
+WORK = "errors.run_main(lambda: print('up', flush=True) or time.sleep(60))"
+
+
+@pytest.mark.parametrize("number", sorted(signals.STOP))
+def test_every_script_ends_with_one_line(number: int) -> None:
+    process = python(WORK)
+    process.send_signal(number)
+    assert process.communicate(timeout=10) == ("", "interrupted\n")
+    assert process.returncode == 130
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
+    process = python(WORK, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.terminate()
+    assert process.wait(10) == 130
+
+
+def test_a_second_signal_ends_a_command_that_still_ends() -> None:
+    process = python("with signals.handled(lambda: signals.say('one')): print('up', flush=True); time.sleep(60)")
+    process.terminate()
+    assert process.stdout
+    assert process.stdout.readline() == "one\n"
+    process.terminate()
+    assert process.wait(10) == 130
+
+
+def test_what_is_said_to_a_closed_terminal_is_no_error() -> None:
+    terminal, end = pty.openpty()
+    came = "import sys; came = []\nwith signals.handled(lambda: came.append(1)):\n print('up', flush=True)\n"
+    process = python(
+        f"{came} while not came: time.sleep(0.01)\n print('late', flush=True); sys.exit(7)",
+        stdin=end, stdout=end, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(end)
+    assert os.read(terminal, 100) == b"up\r\n"
+    os.close(terminal)
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (7, "")
