@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import PATIENCE, ROOT, TINY, command, descendants, running, size, wait_for
+from commands import PATIENCE, ROOT, TINY, command, descendants, kill, running, size, wait_for
 
 from bench import signals
 
@@ -79,6 +79,25 @@ def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
     errors = study.stderr.read()
     assert study.wait(60) == 130, errors
     assert "--resume" in errors
+
+
+@pytest.mark.slow
+def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    start = ["start", "--head", "--port", "6398", "--num-cpus", "1", "--include-dashboard", "false", "--block"]
+    ray = Path(sys.executable).with_name("ray")
+    head = subprocess.Popen([ray, *start, "--node-ip-address", "127.0.0.1"], cwd=tmp_path)
+    try:
+        wait_for(lambda: any("raylet" in line for line in descendants(head.pid).values()), head)
+        process = command(tmp_path, *LONG, "--address", "127.0.0.1:6398")
+        wait_for(lambda: size(tmp_path / "study" / "epochs.jsonl"), process)
+        process.terminate()
+        assert process.wait(60) == 130
+        assert "--resume" in tmp_path.with_suffix(".log").read_text()
+        assert not list((tmp_path / "study").glob(".ray-*"))
+    finally:
+        for pid in [*descendants(head.pid), head.pid]:
+            kill(pid)
 
 
 def python(code: str, **options) -> subprocess.Popen:

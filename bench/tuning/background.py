@@ -86,14 +86,14 @@ def folder() -> Path:
     place = Path(os.environ[variable] if variable else "/tmp").absolute() / "ray"
     flag = f"{variable}: " if variable else ""
     hint = "Ray needs a folder for its logs and sockets: set RAY_TMPDIR to another"
-    if len(os.fsencode(place)) > LONGEST:
-        raise UserError(f"{flag}{place} is too long for a socket's name ({LONGEST} bytes at most); {hint}")
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(ROOM))
     except OSError as error:
         raise UserError(f"{flag}{place} cannot be written ({error.strerror}); {hint}") from None
+    if len(os.fsencode(place)) > LONGEST:
+        raise UserError(f"{flag}{place} is too long for a socket's name ({LONGEST} bytes at most); {hint}")
     return place
 
 
