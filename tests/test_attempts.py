@@ -47,9 +47,9 @@ def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> No
 
 
 def recorder_of(store: Store, study: Study) -> Recorder:
-    planner = Planner(study, [Task("leave-one-class-out", "3")], [], lambda: 1)
+    planner = Planner(study, [Task("leave-one-class-out", "3")], [], lambda model: 1)
     progress = Progress(Eta(planner.planned(), study.epochs), [], "val_auroc", quiet=True)
-    return Recorder(study, store, planner, {"3": {"select_on": "val_auroc"}}, progress, None)
+    return Recorder(study, store, planner, {"3": {"select_on": "val_auroc"}}, progress, None, None)
 
 
 @pytest.mark.parametrize("where", ["a dead process", "a killed command"])

@@ -1,6 +1,7 @@
 """What the screen shows while a study runs: the live view, the lines, the time left, or nothing at all."""
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,8 @@ def test_dry_run_of_a_grid_and_of_a_study_half_done(tmp_path: Path, capsys: pyte
     assert "4 runs, 4 epochs at most" in capsys.readouterr().out
     out = ["--results_dir", str(tmp_path), "--name", "one"]
     assert train.main([*DIGITS[:4], "--model", "pca", "--epochs", "1", *out]) == 0
+    begun = tmp_path / "one" / "study.json"
+    begun.write_text(json.dumps(json.loads(begun.read_text()) | {"made_by": "train_tune.py"}))
     assert train_tune.main([*out, "--resume", "--dry_run"]) == 0
     assert "14 runs, 14 epochs at most" in capsys.readouterr().out, "one of five final runs is done already"
 

@@ -62,7 +62,8 @@ def process(splits, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(trainable.ray, "get", lambda split: fetched.append(split) or split)
 
     def start(config: dict[str, Any], **changes: Any) -> EpochTrainable:
-        shared = {"splits": splits, "protocol": vars(SOUND), "select_on": "val_auroc", "device": "cpu", "epochs": 2}
+        signals = dict.fromkeys(splits, "val_auroc")
+        shared = {"splits": splits, "protocol": vars(SOUND), "select_on": signals, "device": "cpu", "epochs": 2}
         shared |= {"precision": "float32", "deterministic": False, "gpus": 1, "display": False, "keep_models": False}
         made = EpochTrainable.__new__(EpochTrainable)
         made.setup(config, shared=shared | changes)

@@ -225,7 +225,7 @@ def test_a_study_on_other_images_is_refused(tmp_path: Path) -> None:
     study = Study(dataset="digits", abnormal_class=("3",), limit_train=300, trials=0, seeds=1, model=("pca",))
     for name, images in (("same", digits.limit(300, None)), ("other", digits.limit(300, None, seed=1))):
         study = replace(study, results_dir=str(tmp_path), name=name)
-        Store.create(study, provenance(images), name).close()
+        Store.create(study, provenance(images, []), name).close()
     flags = ["--results_dir", str(tmp_path), "--resume", "--dry_run"]
     assert train_tune.main(["--name", "same", *flags]) == 0
     with pytest.raises(UserError, match="the images of --dataset have changed"):
