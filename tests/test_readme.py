@@ -64,6 +64,8 @@ def whole_study(tmp_path_factory: pytest.TempPathFactory, ray_session) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     flags = ["--dataset", "digits", "--abnormal_class", "3", *TINY["train_tune.py"]]
     assert train_tune.main([*flags, "--results_dir", str(folder), "--name", "my_study"]) == 0
+    run = [*flags[:4], *TINY["train.py"], "--results_dir", str(folder), "--name", "my_run"]
+    assert train.main(run) == 0
     return folder / "my_study"
 
 
