@@ -182,7 +182,7 @@ class Study:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 least = 0 if f.name in ("seed", "split_seed", "trials") else 1
                 if f.name == "gpus_per_trial":
-                    if not (0 < value <= 1 or (value < math.inf and value == int(value) > 0)):
+                    if not (0 < value <= 1 or (value > 0 and float(value).is_integer())):
                         raise UserError(
                             f"--gpus_per_trial must be a share of a GPU above 0 or a whole number, not {value}"
                         )

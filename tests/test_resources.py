@@ -38,7 +38,7 @@ def test_a_run_on_a_cpu_takes_no_gpu():
     assert study.at_a_time("cpu", {"cpu": 2}) == 1
 
 
-@pytest.mark.parametrize("share", [1.5, 0.0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("share", [1.5, 0.0, -1.0, float("inf"), -float("inf"), float("nan")])
 def test_shares_that_cannot_be_had_are_refused(share):
     with pytest.raises(UserError, match="--gpus_per_trial must be a share of a GPU above 0 or a whole number"):
         Study(gpus_per_trial=share)
