@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bench.cli import path_of
-from bench.errors import Parser, UserError, run_main
+from bench.choices.errors import Parser, UserError, run_main
+from bench.choices.flags import path_of
 
 EXAMPLES = """examples:
   python report.py results/digits                       tables, figures and results/digits/report/index.html
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     from bench import results
-    from bench.names import legible
+    from bench.choices.names import legible
 
     try:
         from bench.reporting import report, reproduce

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import models
-from bench import checks
-from bench.cli import add_model_flags, add_study_flags, check_models, path_of, study_from
-from bench.errors import Parser, UserError, run_main
-from bench.study import HYPERPARAMETERS, RUN, Study
-from bench.view import View, add_view_flags, take_view
+from bench.choices.errors import Parser, UserError, run_main
+from bench.choices.flags import add_model_flags, add_study_flags, check_models, path_of, study_from
+from bench.choices.monitoring import View, add_view_flags, take_view
+from bench.choices.study import HYPERPARAMETERS, RUN, Study
+from bench.commands import checks
 
 if TYPE_CHECKING:  # it loads pandas
-    from bench.results import Results
+    from bench.results.store import Results
 
 AUDIT = "walk from the published protocol to the sound one, one field at a time, and show what each step costs"
 LOAD = "a trained model (results/<study>/models/*.safetensors): score new images with it, or train it further"
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     first, there = ahead(arguments), None
     if "resume" in first:
-        from bench import resume  # it loads pandas
+        from bench.commands import resume  # it loads pandas
 
         there = resume.begun(first, "train.py")
     name = model_of(first.get("model") or (there.study.get("model", Study.model) if there else Study.model))
@@ -125,9 +125,10 @@ def start(
     """Loads what takes seconds to load, and does what the flags say; the exit status."""
     import torch
 
-    from bench import checkpoints, single
-    from bench.prepare import prepare
-    from bench.training import be_deterministic, choose_device
+    from bench.commands import train
+    from bench.training import model_files
+    from bench.training.prepare import prepare
+    from bench.training.run import be_deterministic, choose_device
 
     study = replace(study, cpus_per_trial=study.cpus_per_trial or os.cpu_count() or 1)
     torch.set_num_threads(study.cpus_per_trial or 1)
@@ -135,9 +136,9 @@ def start(
     loaded = None
     if run["load"] and not (there and (there.path / RUN).exists()):
         device = "cpu" if "dataset" in given else choose_device(study)  # to train further, only weights are wanted
-        loaded, content = checkpoints.load(Path(run["load"]), device, study.precision)
+        loaded, content = model_files.load(Path(run["load"]), device, study.precision)
         if given["load"] and "dataset" not in given:
-            return single.score(study, loaded, content, given["score_folder"], view)
+            return train.score(study, loaded, content, given["score_folder"], view)
         name, study = content["model"], replace(study, model=(content["model"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif study.protocol == "published" and not there:
@@ -151,9 +152,9 @@ def start(
         raise UserError("--abnormal_class: train.py trains on one class (train_tune.py on several)")
     ready.check_batch(name, config.batch_size)
     if given["audit"]:
-        return single.audit_run(study, ready, name, run["hyperparameters"], view)
+        return train.audit_run(study, ready, name, run["hyperparameters"], view)
     run["hyperparameters"] = asdict(config)
-    return single.train_run(study, ready, name, run, view, loaded, there)
+    return train.train_run(study, ready, name, run, view, loaded, there)
 
 
 if __name__ == "__main__":

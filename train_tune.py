@@ -17,13 +17,13 @@ import sys
 from collections.abc import Sequence
 
 import models
-from bench import checks
-from bench.cli import add_study_flags, study_from, truth
-from bench.errors import Parser, run_main
-from bench.names import UNDECODED, legible
-from bench.study import SCHEDULERS, SEARCHERS
-from bench.tuning import background
-from bench.view import add_view_flags, take_view
+from bench.choices.errors import Parser, run_main
+from bench.choices.flags import add_study_flags, study_from, truth
+from bench.choices.monitoring import add_view_flags, take_view
+from bench.choices.names import UNDECODED, legible
+from bench.choices.study import SCHEDULERS, SEARCHERS
+from bench.commands import checks
+from bench.tuning import ray_start
 
 DRY_RUN = "only say how many runs and epochs there would be and about how long they take, from one timed epoch a model"
 
@@ -54,7 +54,7 @@ def parser() -> Parser:
 
 def show_list() -> None:
     import search_spaces
-    from bench import datasets
+    from bench.data import datasets
 
     print(f"models: {', '.join(models.NAMES)}")
     print(f"datasets: {', '.join(datasets.NAMES)}, or any folder of images")
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given["trials"] = 0
     there = None
     if resumes:
-        from bench import resume  # it loads pandas
+        from bench.commands import resume  # it loads pandas
 
         there = resume.begun(given, "train_tune.py")
         study = resume.study_of(there, given)
@@ -86,10 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checks.check_data(study)
     checks.check_search(study)
     if not dry and study.address is None and arguments is None:
-        background.start(view.verbose)
-    from bench import sweep  # meanwhile: this takes seconds too
+        ray_start.start(view.verbose)
+    from bench.commands import tune  # meanwhile: this takes seconds too
 
-    return sweep.run_study(study, there, dry, view)
+    return tune.run_study(study, there, dry, view)
 
 
 if __name__ == "__main__":

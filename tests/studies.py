@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import metrics, results
-from bench.gallery import sheet
+from bench import results
+from bench.judging import metrics
 from bench.reporting import frames
+from bench.results.gallery import sheet
 
 MODELS, CLASSES = ("w_skipganomaly", "pca"), ("bird", "cat")
 

@@ -1,4 +1,4 @@
-"""The architecture as tests: what imports what, and how long files are."""
+"""The architecture as tests: which room imports which, and how long files are."""
 
 import ast
 from pathlib import Path
@@ -6,40 +6,61 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = sorted(
-    path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] in ("bench", "models", "search_spaces")
-)
+# The rooms of bench/ that a room may import, besides itself; what is below, never above.
+BELOW = {
+    "choices": set(),
+    "judging": set(),
+    "data": {"choices"},
+    "results": {"choices", "judging", "watching"},
+    "watching": {"choices"},
+    "training": {"choices", "judging", "data", "results"},
+    "tuning": {"choices", "judging", "data", "results", "watching", "training"},
+    "reporting": {"choices", "judging", "results"},
+    "commands": {"choices", "judging", "data", "results", "watching", "training", "tuning", "reporting"},
+    "speed": {"choices", "data", "results", "training"},
+}
+WITHOUT_TORCH = {"choices", "judging", "results", "reporting"}
+WITHOUT_MODELS = {"judging", "results", "reporting"}
+FILES = [path for name in ("bench", "models", "search_spaces") for path in sorted((ROOT / name).rglob("*.py"))]
 SCRIPTS = [ROOT / name for name in ("train.py", "train_tune.py", "report.py")]
+each_file = pytest.mark.parametrize("path", FILES + SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def imports(path: Path) -> set[str]:
-    """The modules that a file imports anywhere."""
-    found = set()
+    """The modules that a file imports anywhere, `from a import b` as a.b."""
+    modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
-    return found
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
 
 
-def roots(path: Path) -> set[str]:
-    return {name.split(".")[0] for name in imports(path)}
+def test_every_room_has_a_rule() -> None:
+    rooms = {path.name for path in (ROOT / "bench").iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(BELOW)
+    assert [path.name for path in (ROOT / "bench").glob("*.py")] == ["__init__.py"], "a loose file"
 
 
-@pytest.mark.parametrize("path", FILES + SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_one_way(path: Path) -> None:
-    inside = path.relative_to(ROOT).parts
-    if inside[:2] != ("bench", "tuning"):
-        assert "ray" not in roots(path), "only bench/tuning imports ray"
+@each_file
+def test_imports_go_down(path: Path) -> None:
+    inside, modules = path.relative_to(ROOT).parts, imports(path)
+    packages = {name.split(".")[0] for name in modules}
     if inside[0] in ("models", "search_spaces"):
-        assert "bench" not in roots(path), "models and search spaces know nothing of the harness"
-    if inside[0] == "bench":
-        assert not roots(path) & {"train", "train_tune", "report"}
-    if inside[:2] == ("bench", "reporting") or inside == ("report.py",):
-        assert not roots(path) & {"torch", "models"}, "reporting never loads torch"
+        assert "bench" not in packages, "models and search spaces know nothing of the harness"
+    if inside[0] == "bench" and len(inside) > 2:
+        room = inside[1]
+        rooms = {name.split(".")[1] for name in modules if name.startswith("bench.")}
+        assert rooms <= BELOW[room] | {room}
+        assert "ray" not in packages or room == "tuning", "only bench/tuning imports Ray"
+        assert not (room in WITHOUT_TORCH and packages & {"torch", "torchvision"})
+        assert not (room in WITHOUT_MODELS and "models" in packages)
+        assert not packages & {"train", "train_tune", "report"}
+    if inside == ("report.py",):
+        assert not packages & {"torch", "models", "ray"}
 
 
-@pytest.mark.parametrize("path", FILES + SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+@each_file
 def test_no_file_is_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300

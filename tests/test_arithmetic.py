@@ -6,7 +6,7 @@ from small_models import NETWORKS, SMALL, assert_same_to_the_bit, make, pictures
 from torch import nn
 
 import models
-from bench.training import be_deterministic
+from bench.training.run import be_deterministic
 from models.networks import Conv, ConvTranspose, init_weights
 
 SETTINGS = [(name, values) for name in NETWORKS for values in [{}, *filter(None, [models.get(name).PUBLISHED])]]

@@ -8,13 +8,13 @@ from ray.exceptions import RayActorError
 from studies import write_rows
 
 from bench import results
-from bench.eta import Eta
-from bench.progress import Progress
-from bench.protocols import Task
-from bench.results import Store
-from bench.study import Study
+from bench.choices.study import Study
+from bench.data.splits import Task
+from bench.results.store import Store
 from bench.tuning.planner import Planner
-from bench.tuning.run import Recorder
+from bench.tuning.study_run import Recorder
+from bench.watching.progress import Progress
+from bench.watching.time_left import Eta
 
 
 def epochs(trial: str, count: int, attempt: int | None = None, offset: float = 0.0) -> list[dict]:

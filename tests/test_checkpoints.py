@@ -12,10 +12,11 @@ from safetensors.torch import save_file
 
 import models
 import train
-from bench import checkpoints, results
-from bench.checkpoints import flatten, trained_state, unflatten
-from bench.datasets import Decoding
-from bench.errors import UserError, run_main
+from bench import results
+from bench.choices.errors import UserError, run_main
+from bench.data.datasets import Decoding
+from bench.training import model_files
+from bench.training.model_files import flatten, trained_state, unflatten
 
 SMALL = {"ngf": 4, "ndf": 4, "nz": 8, "width": 4}
 IMAGES = torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -28,8 +29,8 @@ def test_a_saved_model_scores_the_same(name: str, tmp_path: Path) -> None:
     model = models.create(name, (1, 16, 16), **{key: value for key, value in SMALL.items() if key in known})
     model.train_epoch(IMAGES, torch.Generator().manual_seed(0))
     path = tmp_path / "model.safetensors"
-    path.write_bytes(checkpoints.packed(name, model, trained_state(model), {"trial": "t"}))
-    again, content = checkpoints.load(path)
+    path.write_bytes(model_files.packed(name, model, trained_state(model), {"trial": "t"}))
+    again, content = model_files.load(path)
     assert content["model"] == name
     assert content["decoding"] == Decoding("crop", 16, None)  # what images had before files said so
     assert again.config == model.config
@@ -50,24 +51,24 @@ def test_flatten_and_unflatten_are_inverse() -> None:
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(UserError, match="there is no file"):
-        checkpoints.load(path)
+        model_files.load(path)
     torch.save({"evil": print}, path)
     with pytest.raises(UserError, match="cannot be read"):
-        checkpoints.load(path)
+        model_files.load(path)
     save_file({"x": torch.ones(1)}, path)
     with pytest.raises(UserError, match="not a model of this program"):
-        checkpoints.load(path)
+        model_files.load(path)
     model = models.create("w_skipganomaly", (1, 16, 16), ngf=4, ndf=4)
-    path.write_bytes(checkpoints.packed("w_skipganomaly", model, trained_state(model), {}))
+    path.write_bytes(model_files.packed("w_skipganomaly", model, trained_state(model), {}))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="cannot be read"):
-        checkpoints.load(path)
+        model_files.load(path)
     state = trained_state(model)
     state["networks"].popitem()
-    path.write_bytes(checkpoints.packed("w_skipganomaly", model, state, {}))
+    path.write_bytes(model_files.packed("w_skipganomaly", model, state, {}))
     with pytest.raises(UserError, match="does not fit"):
-        checkpoints.load(path)
+        model_files.load(path)
 
 
 def test_train_then_score_a_folder_then_train_on(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -11,7 +11,7 @@ import pytest
 import train
 import train_tune
 from bench import results
-from bench.errors import run_main
+from bench.choices.errors import run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--dataset", "digits", "--abnormal_class", "3"]

@@ -15,8 +15,8 @@ from PIL import Image
 from stand_ins import PER_CLASS, STAND_INS, cifar10_stand_in, mnist_stand_in
 from torchvision.datasets import CIFAR10, MNIST
 
-from bench.datasets import NAMES, SIZES, Dataset, _torchvision, load
-from bench.errors import UserError
+from bench.choices.errors import UserError
+from bench.data.datasets import NAMES, SIZES, Dataset, _torchvision, load
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from images import save
 from PIL import Image, ImageOps
 from torchvision.transforms import CenterCrop, Compose, Resize
 
-from bench.datasets import Decoding, load
-from bench.datasets._decoding import decode
+from bench.data.datasets import Decoding, load
+from bench.data.datasets._decoding import decode
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "cifar10_jpeg.tar.xz"
 

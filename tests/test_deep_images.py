@@ -9,7 +9,7 @@ import pytest
 from images import save
 from PIL import Image
 
-from bench.datasets import load
+from bench.data.datasets import load
 
 
 def png(pixels: np.ndarray) -> bytes:

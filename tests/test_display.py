@@ -10,12 +10,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import models
 import train
-from bench import datasets, results
-from bench.display import PICTURE
-from bench.gallery import picture
-from bench.protocols import SOUND, Split, Task, make_split
-from bench.training import SHOWN, Run
-from bench.training import train as training
+from bench import results
+from bench.data import datasets
+from bench.data.splits import SOUND, Split, Task, make_split
+from bench.results.gallery import picture
+from bench.training.run import SHOWN, Run
+from bench.training.run import train as training
+from bench.watching.live_curves import PICTURE
 
 DIGITS = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "200"]
 SMALL = {"ngf": 4, "ndf": 4, "nz": 8, "search_steps": 5, "samples": 50}

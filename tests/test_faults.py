@@ -14,9 +14,9 @@ import pytest
 from commands import PATIENCE, ROOT, TINY, command, descendants, fill, kill, running, size, wait_for
 
 from bench import results
-from bench.errors import UserError
-from bench.results import Store
-from bench.study import Study
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.results.store import Store
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from test_cli import ROOT, SMALL, fails
 import report
 import train
 import train_tune
-from bench import results, sweep
+from bench import results
+from bench.commands import tune
 
 
 def test_home_folders_and_names_with_spaces(capsys, tmp_path: Path, monkeypatch, wganomaly_folder: Path) -> None:
@@ -41,7 +42,7 @@ def test_home_folders_and_names_with_spaces(capsys, tmp_path: Path, monkeypatch,
 def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> None:
     study = make_study(tmp_path / "my results" / "it's", models=("pca",))
     (study / results.JOURNAL).touch()
-    assert sweep.summary(study, "interrupted", 99) == 0
+    assert tune.summary(study, "interrupted", 99) == 0
     lines = capsys.readouterr().out.splitlines()
     script, *flags = next(shlex.split(line)[1:] for line in lines if "--resume" in line)
     assert script == "train_tune.py"
@@ -107,7 +108,7 @@ def test_what_needs_no_data_is_checked_before_torch_and_ray_are_loaded(
     lines = [
         "import sys",
         f"import {script.__name__} as script",
-        "from bench.errors import UserError",
+        "from bench.choices.errors import UserError",
         f"try: script.main({flags!r})",
         "except UserError: pass",
         "else: raise AssertionError('nothing was wrong')",

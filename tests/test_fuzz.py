@@ -10,10 +10,11 @@ import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import datasets, results
-from bench.errors import UserError
-from bench.results import Store
-from bench.study import Study
+from bench import results
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.data import datasets
+from bench.results.store import Store
 
 FILES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(

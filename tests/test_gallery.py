@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.gallery import EACH, GROUPS, chosen, images_of, sheet
+from bench.results.gallery import EACH, GROUPS, chosen, images_of, sheet
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([-1.0, 0.0, 0.5, 2.0])), min_size=1, max_size=40))

@@ -8,9 +8,9 @@ import torch
 from small_models import NETWORKS, SMALL, make, pictures, stored
 
 import models
-from bench import datasets
-from bench.protocols import LEAVE_ONE_CLASS_OUT, SOUND, Split, Task, make_split
-from bench.training import Run, be_deterministic, train
+from bench.data import datasets
+from bench.data.splits import LEAVE_ONE_CLASS_OUT, SOUND, Split, Task, make_split
+from bench.training.run import Run, be_deterministic, train
 from models.base import PRECISIONS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")]

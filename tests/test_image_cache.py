@@ -7,7 +7,7 @@ import pytest
 from images import save
 from PIL import Image
 
-from bench.datasets import Decoding, _decoding, load
+from bench.data.datasets import Decoding, _decoding, load
 
 
 @pytest.fixture

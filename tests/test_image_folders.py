@@ -5,9 +5,9 @@ import pytest
 from images import save
 from PIL import Image, features
 
-from bench.datasets import Decoding, load
-from bench.datasets.folder import read_images
-from bench.errors import UserError
+from bench.choices.errors import UserError
+from bench.data.datasets import Decoding, load
+from bench.data.datasets.folder import read_images
 
 
 def test_class_folders(tmp_path):

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import train
-from bench import checkpoints, results
-from bench.datasets import Decoding
+from bench import results
+from bench.data.datasets import Decoding
 from bench.reporting import reproduce
+from bench.training import model_files
 
 FLAGS = ["--normal_class", "good", "--model", "pca", "--epochs", "1", "--batch_size", "8"]
 
@@ -71,7 +72,7 @@ def test_study_json_and_the_model_hold_it(camera, capsys):
     assert data["decoding"] == {"resize": "pad", "bits": 12, "background": 255}
     assert data["image_shape"] == [1, 64, 64]
     (model,) = (camera / "out" / "one" / "models").iterdir()
-    assert checkpoints.load(model)[1]["decoding"] == Decoding("pad", 12)
+    assert model_files.load(model)[1]["decoding"] == Decoding("pad", 12)
 
     study = results.read(camera / "out" / "one")
     command = reproduce.find({"one": study}, study.trials.trial[0])

@@ -9,12 +9,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
-from bench.protocols import Task
-from bench.space import parse
-from bench.study import SEARCHERS, Study
+from bench.choices.study import SEARCHERS, Study
+from bench.data.splits import Task
 from bench.tuning.journal import Journal
 from bench.tuning.planner import Job, Planner
 from bench.tuning.searchers import Search
+from bench.tuning.spaces import parse
 
 SPACE = parse(["w_con=25,75", "lr=1e-5..1e-3:log", "nz=10..20:int", "w_lat=0..2"])
 DEFAULT = {"w_con": 50.0, "lr": 1e-4, "nz": 10, "w_lat": 1.0}  # its w_con is no value of the space

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bench import checkpoints, results
-from bench.datasets import Decoding, load
-from bench.names import LEGIBLE, legible, on_disk
-from bench.protocols import Task, tasks_of
-from bench.study import Study
+from bench import results
+from bench.choices.names import LEGIBLE, legible, on_disk
+from bench.choices.study import Study
+from bench.data.datasets import Decoding, load
+from bench.data.splits import Task, tasks_of
+from bench.training import model_files
 
 
 def test_legible():
@@ -96,5 +97,5 @@ def test_all_commands(latin1, tmp_path):
     run(*tune, "--resume")
     assert len(results.read(out / "tuned").trials) == 1
     (model,) = (out / "tuned" / "models").iterdir()
-    assert checkpoints.load(model)[1]["decoding"] == Decoding()
+    assert model_files.load(model)[1]["decoding"] == Decoding()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([latin1.name, out.name])

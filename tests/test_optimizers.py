@@ -49,7 +49,7 @@ def test_steps_are_those_of_torch(name: str) -> None:
 def test_training_loads_no_compiler(model: str) -> None:
     """Nor torchvision, which loads it, nor Ray and Optuna: seconds in every process."""
     lines = [
-        "import sys, torch, train, models; from bench.training import be_deterministic; be_deterministic(True)",
+        "import sys, torch, train, models; from bench.training.run import be_deterministic; be_deterministic(True)",
         f"model = models.create('{model}', (1, 16, 16), ngf=4, ndf=4, nz=4, batch_size=4)",
         "images = torch.zeros((8, 1, 16, 16), dtype=torch.uint8)",
         "model.train_epoch(images, torch.Generator()), model.score(images)",

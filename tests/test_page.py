@@ -128,9 +128,9 @@ def test_pictures_that_are_none_are_said_so(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_page_of_a_full_benchmark_stays_small(tmp_path: Path, cifar10_folder: Path) -> None:
     """Ten classes, three models, five seeds, galleries of real 32 x 32 photographs."""
-    from bench.datasets import Decoding
-    from bench.datasets.folder import read_images
-    from bench.gallery import sheet
+    from bench.data.datasets import Decoding
+    from bench.data.datasets.folder import read_images
+    from bench.results.gallery import sheet
 
     classes = tuple(f"class{number}" for number in range(10))
     folder = make_study(tmp_path / "s", models=("a", "b", "c"), classes=classes, seeds=(1, 2, 3, 4, 5))

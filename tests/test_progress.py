@@ -11,9 +11,9 @@ from rich.console import Console
 
 import train
 import train_tune
-from bench import machine
-from bench.eta import Eta, clock
-from bench.progress import Progress
+from bench.watching import machine_load
+from bench.watching.progress import Progress
+from bench.watching.time_left import Eta, clock
 
 EPOCHS = 10
 DIGITS = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
@@ -161,7 +161,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
 
 
 def test_the_machine_is_looked_at() -> None:
-    assert re.fullmatch(r"cpu \d+ % of \d+ cores, memory [\d.]+ of \d+ GB", machine.processor())
+    assert re.fullmatch(r"cpu \d+ % of \d+ cores, memory [\d.]+ of \d+ GB", machine_load.processor())
 
 
 def test_gpus_by_nvidias_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +170,10 @@ def test_gpus_by_nvidias_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     tool.write_text("#!/bin/sh\necho '0, 93, 2048, 81920'\necho '1, [N/A], 10240, 81920'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert machine.gpus() == ["gpu 0 93 %, 2.0 of 80 GB", "gpu 1 10.0 of 80 GB"]
+    assert machine_load.gpus() == ["gpu 0 93 %, 2.0 of 80 GB", "gpu 1 10.0 of 80 GB"]
     for failure in ("exit 9", "echo no devices were found"):
         tool.write_text(f"#!/bin/sh\n{failure}\n")
-        assert machine.gpus() == []
+        assert machine_load.gpus() == []
 
 
 def test_dry_run_says_what_a_study_costs_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -9,24 +9,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import datasets
-from bench.datasets import Dataset, digests
-from bench.errors import UserError
-from bench.protocols import (
+from bench.choices.errors import UserError
+from bench.choices.study import SELECT_ON, Study
+from bench.data import datasets
+from bench.data.datasets import Dataset, digests
+from bench.data.pseudo_anomalies import pseudo_anomalies
+from bench.data.splits import (
     LEAVE_ONE_CLASS_OUT,
     ONE_CLASS,
     PUBLISHED,
     SOUND,
     Protocol,
     Task,
+    left_out,
     make_split,
-    notes,
     protocol_of,
     tasks_of,
 )
-from bench.pseudo import pseudo_anomalies
-from bench.selection import best_number, improves, objective, visible
-from bench.study import SELECT_ON, Study
+from bench.judging.selection import best_number, improves, objective, visible
 
 
 def dataset_of(train: list[int], test: list[int], seed: int = 0) -> Dataset:
@@ -78,12 +78,12 @@ def test_what_is_left_out_is_said() -> None:
     made.train_images[:5] = made.test_images[:5]
     made.train_images[10] = made.train_images[11]
     tasks = [Task(ONE_CLASS, "a"), Task(ONE_CLASS, "b")]
-    in_test, twice = notes(made, tasks, SOUND)  # once for all classes
+    in_test, twice = left_out(made, tasks, SOUND)  # once for all classes
     assert in_test == "5 of 60 training images (a: 5) are left out: the test set holds the same images"
     assert twice == "1 of 60 training images (a: 1) are left out: they equal another training image"
-    (stays,) = notes(made, tasks, PUBLISHED)
+    (stays,) = left_out(made, tasks, PUBLISHED)
     assert stays == "5 of 60 training images (a: 5) are in the test set too, and stay there (--selection test)"
-    assert notes(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
+    assert left_out(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
 
 
 def test_a_class_whose_images_are_all_tested_says_so() -> None:
@@ -101,19 +101,19 @@ def test_classes_without_training_images_are_not_normal_unless_asked(protocol: P
     split = make_split(made, tasks[0], protocol, seed=0)
     assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [10, 5]
-    (line,) = notes(made, tasks, protocol)
+    (line,) = left_out(made, tasks, protocol)
     assert line.startswith("c: no training images")
     assert "the 6 test images" in line
     tasks = tasks_of(Study(abnormal_class=("b",), untrained_classes="normal"), made)
     split = make_split(made, tasks[0], protocol, seed=0)
     assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [16, 5]
-    assert notes(made, tasks, protocol) == []
+    assert left_out(made, tasks, protocol) == []
     tasks = tasks_of(Study(normal_class=("a",)), made)
     split = make_split(made, tasks[0], protocol, seed=0)
     assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [10, 11]
-    assert notes(made, tasks, protocol) == []
+    assert left_out(made, tasks, protocol) == []
 
 
 def test_errors_name_the_way_out() -> None:

@@ -15,11 +15,12 @@ import sklearn.metrics
 from studies import CLASSES, edit, load, make_study, write_rows
 
 import report
-from bench import metrics, results
-from bench.errors import UserError
+from bench import results
+from bench.choices.errors import UserError
+from bench.judging import metrics
+from bench.judging.comparison import compare
 from bench.reporting import cautions, figures, frames, reproduce, tables, tuning
 from bench.reporting.writers import Table, file_names
-from bench.statistics import compare
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]

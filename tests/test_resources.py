@@ -9,13 +9,16 @@ import pytest
 import torch
 
 import train
-from bench import datasets, machine, provenance, results
-from bench.errors import UserError
-from bench.protocols import LEAVE_ONE_CLASS_OUT, SOUND, Labelled, Split, Task, make_split
-from bench.study import Study
-from bench.training import Run
+from bench import results
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.data import datasets
+from bench.data.splits import LEAVE_ONE_CLASS_OUT, SOUND, Labelled, Split, Task, make_split
+from bench.results import provenance
+from bench.training.run import Run
 from bench.tuning import trainable
 from bench.tuning.trainable import JOB, EpochTrainable
+from bench.watching import machine_load
 
 TINY = {"ngf": 4, "ndf": 4, "nz": 4}
 ONE_GPU_EACH = {"cpu": 16, "gpu": 2}
@@ -163,7 +166,7 @@ def test_the_command_starts_no_cuda_to_say_where_it_ran(tmp_path: Path, monkeypa
     assert provenance.machine()["hardware"]["gpu"] == "NVIDIA H100"
     tool.write_text("#!/bin/sh\necho no devices were found\n")
     assert provenance.machine()["hardware"]["gpu"] is None
-    assert machine.gpu_names() == []
+    assert machine_load.gpu_names() == []
     flags = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "200", "--model", "pca", "--epochs", "1"]
     assert train.main([*flags, "--deterministic", "--results_dir", str(tmp_path), "--name", "one"]) == 0
     row = results.read(tmp_path / "one").trials.iloc[0]

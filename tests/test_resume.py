@@ -19,11 +19,13 @@ from small_models import SMALL, assert_same_to_the_bit
 import models
 import train
 import train_tune
-from bench import checkpoints, datasets, results
-from bench.errors import UserError
-from bench.provenance import provenance
-from bench.results import Store
-from bench.study import RUN, Study
+from bench import results
+from bench.choices.errors import UserError
+from bench.choices.study import RUN, Study
+from bench.data import datasets
+from bench.results.provenance import machine
+from bench.results.store import Store
+from bench.training import model_files
 
 SECONDS = ["train_seconds", "score_seconds"]
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "100", "--limit_test", "40"]
@@ -41,7 +43,7 @@ def same(one: results.Results, other: results.Results) -> None:
     pd.testing.assert_frame_equal(one.scores(trial), other.scores(trial), check_exact=True)
     assert one.gallery(trial) == other.gallery(trial) is not None
     (a, about_a), (b, about_b) = (
-        checkpoints.load(found.path / "models" / f"{trial}.safetensors") for found in (one, other)
+        model_files.load(found.path / "models" / f"{trial}.safetensors") for found in (one, other)
     )
     assert_same_to_the_bit(a.checkpoint(), b.checkpoint())
     assert about_a == about_b
@@ -225,7 +227,7 @@ def test_a_study_on_other_images_is_refused(tmp_path: Path) -> None:
     study = Study(dataset="digits", abnormal_class=("3",), limit_train=300, trials=0, seeds=1, model=("pca",))
     for name, images in (("same", digits.limit(300, None)), ("other", digits.limit(300, None, seed=1))):
         study = replace(study, results_dir=str(tmp_path), name=name)
-        Store.create(study, provenance(images, []), name).close()
+        Store.create(study, machine() | {"dataset": images.description([])}, name).close()
     flags = ["--results_dir", str(tmp_path), "--resume", "--dry_run"]
     assert train_tune.main(["--name", "same", *flags]) == 0
     with pytest.raises(UserError, match="the images of --dataset have changed"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import UserError
+from bench.choices.errors import UserError
 from bench.tuning.scratch import scratch
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from commands import PATIENCE, ROOT, TINY, command, descendants, kill, running, size, wait_for
 
-from bench import signals
+from bench.choices import signals
 
 LONG = [*TINY, "--epochs", "500", "--trials", "2", "--searcher", "random", "--scheduler", "pbt"]
 

@@ -9,10 +9,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 import models
 import search_spaces
-from bench.errors import UserError
-from bench.space import default_of, edges, grid, grid_points, held_of, inside, parse, set_of, space_of
-from bench.study import HYPERPARAMETERS, SEARCHERS, Study
+from bench.choices.errors import UserError
+from bench.choices.study import HYPERPARAMETERS, SEARCHERS, Study
 from bench.tuning.searchers import Search
+from bench.tuning.spaces import default_of, edges, grid, grid_points, held_of, inside, parse, set_of, space_of
 
 
 def test_parse() -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import models
-from bench import overhead, reference, speed
+from bench.speed import __main__ as speed
+from bench.speed import harness, plain_loops
 
 
 def pair():
@@ -25,12 +26,12 @@ def pictures(n: int) -> np.ndarray:
 
 def test_plain_training_takes_the_same_steps():
     plain, ours = pair()
-    reference.plain_layers(plain)
-    images, optimizers = pictures(28), reference.adams(plain)
+    plain_loops.plain_layers(plain)
+    images, optimizers = pictures(28), plain_loops.adams(plain)
     rngs = [torch.Generator().manual_seed(1) for _ in range(2)]
     for step in range(7):
         batch = images[4 * step : 4 * step + 4]
-        reference.wgan_step(plain, optimizers, batch, step, rngs[0])
+        plain_loops.wgan_step(plain, optimizers, batch, step, rngs[0])
         ours.train_step(ours.normalise(torch.from_numpy(batch)), rngs[1])
         ours.steps += 1
     before = pair()[0].networks.state_dict()
@@ -41,9 +42,9 @@ def test_plain_training_takes_the_same_steps():
 
 def test_plain_scores_are_the_same():
     plain, ours = pair()
-    reference.plain_layers(plain)
+    plain_loops.plain_layers(plain)
     images = pictures(20)
-    torch.testing.assert_close(reference.wgan_scores(plain, images, 8), ours.score(torch.from_numpy(images)))
+    torch.testing.assert_close(plain_loops.wgan_scores(plain, images, 8), ours.score(torch.from_numpy(images)))
 
 
 def test_plain_search_gets_closer():
@@ -51,17 +52,17 @@ def test_plain_search_gets_closer():
     model = models.create("anogan", (1, 16, 16), ngf=4, ndf=4, nz=8)
     with model.frozen(training=False):
         x = model.generator(torch.randn(1, 8)).detach()
-        near, far = (reference.search_latent(model.generator, x, 8, steps, lr=0.05) for steps in (200, 1))
+        near, far = (plain_loops.search_latent(model.generator, x, 8, steps, lr=0.05) for steps in (200, 1))
     assert near < far / 2
 
 
 def test_bad_model_is_refused(tmp_path):
-    from bench import checkpoints
-    from bench.errors import UserError
+    from bench.choices.errors import UserError
+    from bench.training import model_files
 
     path = tmp_path / "m.safetensors"
     plain = pair()[0]
-    path.write_bytes(checkpoints.packed("w_skipganomaly", plain, checkpoints.trained_state(plain), {}))
+    path.write_bytes(model_files.packed("w_skipganomaly", plain, model_files.trained_state(plain), {}))
     with pytest.raises(UserError, match="not of anogan"):
         speed.main(["--latent", str(path), str(tmp_path)])
 
@@ -93,7 +94,7 @@ def test_benchmark_writes_rows(tmp_path, small):
 
 @pytest.mark.slow
 def test_a_study_is_timed():
-    found = overhead.study(trials=3, limit=300, epochs=2)
+    found = harness.study(trials=3, limit=300, epochs=2)
     assert found["start_seconds"] > 1
     assert 0.5 < found["wall_over_training"] < 100
     assert found["driver_mb_at_100%"] > 100

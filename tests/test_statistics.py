@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from bench.metrics import auroc, delong_interval
-from bench.statistics import bootstrap_aurocs, compare, mean_interval
+from bench.judging.comparison import bootstrap_aurocs, compare, mean_interval
+from bench.judging.metrics import auroc, delong_interval
 
 
 def make_runs(rng, seeds: int, *, spread: float, normal=80, abnormal=40, decimals=9) -> list:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 import models
-from bench import datasets, metrics
-from bench.audit import audit, steps
-from bench.protocols import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Split, Task, make_split
-from bench.study import SELECT_ON
-from bench.training import Run, final_metrics, train
+from bench.choices.study import SELECT_ON
+from bench.data import datasets
+from bench.data.splits import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Split, Task, make_split
+from bench.judging import metrics
+from bench.training.audit import audit, steps
+from bench.training.run import Run, final_metrics, train
 from models.fitted import FittedModel
 
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")

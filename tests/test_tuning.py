@@ -14,12 +14,12 @@ from PIL import Image
 import train
 import train_tune
 from bench import results
-from bench.datasets import Dataset
-from bench.errors import UserError
-from bench.protocols import SOUND, Task, make_split
+from bench.choices.errors import UserError
+from bench.choices.study import SCHEDULERS, SEARCHERS
+from bench.data.datasets import Dataset
+from bench.data.splits import SOUND, Task, make_split
 from bench.reporting import report as reporting
 from bench.reporting import reproduce
-from bench.study import SCHEDULERS, SEARCHERS
 
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
 

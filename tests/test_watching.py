@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import train_tune
 from bench import results
-from bench.display import PICTURE
+from bench.watching.live_curves import PICTURE
 
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
 SHORT = ["--epochs", "2", "--trials", "2", "--seeds", "1", "--scheduler", "fifo", "--name", "study"]

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.metrics import roc
+from bench.judging.comparison import ALPHA, Comparison
+from bench.judging.metrics import roc
 from bench.reporting.frames import Scores
-from bench.statistics import ALPHA, Comparison
 
 WIDTH = 3.5  # inches, a column of most two-column papers
 # Okabe & Ito's palette; lines differ in dashes too, for print in grey

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import metrics, statistics
-from bench.errors import UserError
-from bench.results import Results
+from bench.choices.errors import UserError
+from bench.judging import comparison, metrics
+from bench.results.store import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]  # what seeds are averaged within
@@ -76,7 +76,7 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]
         try:
             if len(runs) == len(group):
                 pairs = [(run["labels"], run["scores"]) for run in runs]
-                _, low, high = statistics.mean_interval(pairs, draws=1000)
+                _, low, high = comparison.mean_interval(pairs, draws=1000)
         except ValueError as error:
             warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
         rows.append((*key, len(group), values.mean(), values.std(), low, high))

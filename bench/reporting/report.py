@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from bench import statistics
-from bench.errors import UserError
-from bench.reporting import figures, frames, tables, tuning
+from bench.choices.errors import UserError
+from bench.judging.comparison import compare
+from bench.reporting import figures, frames, searches, tables
 from bench.reporting.cautions import cautions, swamped
 from bench.reporting.explorer import explorer
 from bench.reporting.page import Section, page
 from bench.reporting.writers import Table, file_names, write
-from bench.results import Results
+from bench.results.store import Results
 
 
 def report(studies: Mapping[str, Results], out: Path) -> None:
@@ -28,11 +28,11 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     runs = list(explorer(studies, finals, scores, warnings))
 
     settings = tables.settings_table(studies, trials)
-    tuned = [tuning.tuning_table(trials), tuning.saved_table(studies, trials)]
-    drawn = [*tuning.parallel_coordinates(trials), *tuning.importances(trials)]
-    curves = tuning.learning_curves(finals, epochs)
+    tuned = [searches.tuning_table(trials), searches.saved_table(studies, trials)]
+    drawn = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
+    curves = searches.learning_curves(finals, epochs)
     if len(found):
-        comparison = statistics.compare(frames.shared(found))
+        comparison = compare(frames.shared(found))
         sections = [
             section(
                 "results",

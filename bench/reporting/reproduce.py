@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import UserError
-from bench.results import Results
+from bench.choices.errors import UserError
+from bench.results.store import Results
 
 FROM_STUDY = (
     *("model", "dataset", "dataroot", "abnormal_class", "normal_class", "untrained_classes"),

@@ -7,16 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench import metrics, statistics
+from bench.judging import metrics
+from bench.judging.comparison import FEWEST_CLASSES, Comparison
 from bench.reporting.frames import Scores, published, shared, variance_shares
 from bench.reporting.writers import Table
-from bench.results import Results
+from bench.results.store import Results
 
 BASELINES = ("autoencoder", "pca", "knn", "isolation_forest", "one_class_svm")
 METRICS = {"test_ap": "AP", "test_fpr95": "FPR at 95 % TPR", "test_eer": "EER", "test_f1": "best F1"}
 
 
-def auroc_table(found: pd.DataFrame, comparison: statistics.Comparison) -> Table:
+def auroc_table(found: pd.DataFrame, comparison: Comparison) -> Table:
     """The main table: classes by models, published figures beside, the mean over the classes that all models have."""
     known = published(found)
     both = pd.concat([found, known], ignore_index=True)
@@ -57,8 +58,8 @@ def spread(mean: float, sd: float, low: float, high: float) -> str:
     return "".join(text for value, text in texts if not math.isnan(value))
 
 
-def untested(comparison: statistics.Comparison) -> str:
-    return f"{comparison.classes} shared classes are too few to test ({statistics.FEWEST_CLASSES} are needed)."
+def untested(comparison: Comparison) -> str:
+    return f"{comparison.classes} shared classes are too few to test ({FEWEST_CLASSES} are needed)."
 
 
 def baselines_ahead(found: pd.DataFrame) -> str:
@@ -172,7 +173,7 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     return Table("parts", "Which part of the score carries the signal", table, note)
 
 
-def comparison_tables(comparison: statistics.Comparison) -> list[Table]:
+def comparison_tables(comparison: Comparison) -> list[Table]:
     """Average ranks, and the tests of all pairs."""
     if len(comparison.ranks) < 2 or comparison.classes < 2:
         return []

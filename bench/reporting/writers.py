@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.names import LEGIBLE
+from bench.choices.names import LEGIBLE
 
 _MARKDOWN = {ord(c): f"\\{c}" for c in r"\`*<>|&#~$"}
 _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {

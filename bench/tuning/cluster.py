@@ -13,9 +13,9 @@ from typing import Any
 
 import ray
 
-from bench import signals
-from bench.errors import UserError
-from bench.tuning import background
+from bench.choices import signals
+from bench.choices.errors import UserError
+from bench.tuning import ray_start
 from bench.tuning.planner import Planner
 
 CODE = [str(Path(__file__).resolve().parents[2] / name) for name in ("bench", "models", "search_spaces")]
@@ -29,7 +29,7 @@ class LogFile(logging.FileHandler):
 
 
 @contextmanager
-def logged(path: Path, verbose: bool, own: background.Ray | None) -> Iterator[None]:
+def logged(path: Path, verbose: bool, own: ray_start.Ray | None) -> Iterator[None]:
     """What Ray says in this process goes to a file, and to the screen only where that is asked for."""
     if own:
         own.started.wait()
@@ -50,7 +50,7 @@ def logged(path: Path, verbose: bool, own: background.Ray | None) -> Iterator[No
 
 
 @contextmanager
-def connected(address: str | None, verbose: bool, own: background.Ray | None) -> Iterator[str | None]:
+def connected(address: str | None, verbose: bool, own: ray_start.Ray | None) -> Iterator[str | None]:
     """A Ray to run on: this command's own, the cluster at `address`, or a caller's, which stays up.
 
     Gives the folder of its session, which has its processes' logs, where it is known. Other machines need the packages

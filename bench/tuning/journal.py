@@ -16,7 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
-from bench.space import Space, inside
+from bench.tuning.spaces import Space, inside
 
 
 class Journal:

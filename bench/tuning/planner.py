@@ -9,13 +9,13 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from bench.protocols import Task
-from bench.selection import best_number
-from bench.space import default_of, space_of
-from bench.study import Study
+from bench.choices.study import Study
+from bench.data.splits import Task
+from bench.judging.selection import best_number
 from bench.tuning.journal import Journal
 from bench.tuning.schedulers import WHOLE_POPULATION
 from bench.tuning.searchers import INFORMED, Search
+from bench.tuning.spaces import default_of, space_of
 from bench.tuning.trainable import JOB
 
 REPEATED_FAILURE = 3  # so many first trials that all fail alike end the study

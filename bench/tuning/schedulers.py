@@ -15,7 +15,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from bench.space import Space, changeable
+from bench.tuning.spaces import Space, changeable
 from bench.tuning.trainable import JOB
 
 GOAL: dict[str, Any] = {"metric": "objective", "mode": "max", "time_attr": "training_iteration"}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from bench.errors import UserError
-from bench.names import UNDECODED
+from bench.choices.errors import UserError
+from bench.choices.names import UNDECODED
 
 
 @contextmanager

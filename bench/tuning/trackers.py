@@ -9,8 +9,8 @@ from typing import Any
 
 from ray.tune import Callback
 
-from bench.errors import UserError
-from bench.view import View
+from bench.choices.errors import UserError
+from bench.choices.monitoring import View
 
 
 class Tracker(Callback):

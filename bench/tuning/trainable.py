@@ -7,8 +7,8 @@ import ray
 import torch
 from ray import tune
 
-from bench.protocols import Protocol, Split
-from bench.training import Run, be_deterministic, device_of
+from bench.data.splits import Protocol, Split
+from bench.training.run import Run, be_deterministic, device_of
 
 JOB = "job"  # the part of a trial's config that is not a hyperparameter
 

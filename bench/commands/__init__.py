@@ -1,0 +1,1 @@
+"""What the scripts do once their flags are read."""

@@ -1,0 +1,45 @@
+"""What can be wrong with a study's choices, as far as that is known without data, torch or Ray: found in a second."""
+
+from pathlib import Path
+from typing import Any
+
+import models
+from bench.choices.errors import UserError, taken
+from bench.choices.names import on_disk
+from bench.choices.study import Study
+from bench.data import datasets
+from models import fields
+
+
+def check_data(study: Study) -> None:
+    """UserError for a data set, a class or a form of images that there is not."""
+    datasets.check_form(study.image_size, study.channels)
+    if datasets.folder_of(study.dataset, Path(study.dataroot)) is None:
+        study.chosen_classes(datasets.classes_of(study.dataset))
+
+
+def check_values(model: str, values: dict[str, Any]) -> None:
+    """UserError for a flag's value that the model's hyperparameter of this name cannot have."""
+    known = models.hyperparameters(model)
+    for name, value in values.items():
+        try:
+            fields.check(name, known[name].type, value)
+        except ValueError as error:
+            raise UserError(f"--{error}") from None
+
+
+def check_search(study: Study) -> None:
+    """UserError for hyperparameters, spaces and schedulers that do not fit the models, or one another."""
+    from bench.tuning.spaces import check_scheduler, set_of  # it loads Optuna
+
+    for model in study.model:
+        set_of(study, model)
+        check_scheduler(study, model)
+
+
+def check_new(study: Study) -> None:
+    """UserError where there is something of the study's name already."""
+    if study.name is not None:
+        path = on_disk(Path(study.results_dir)) / study.name
+        if path.exists() or path.is_symlink():
+            raise taken(path)

@@ -1,0 +1,61 @@
+"""Scores for images that have no labels: a CSV, and a page that shows each beside its reconstruction."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+import torch
+
+from bench.choices.errors import note
+from bench.data.datasets import Decoding
+from bench.data.datasets.folder import read_images
+from bench.results.gallery import data_uri
+from bench.results.store import write_whole
+from bench.watching.progress import scoring
+from models.base import AnomalyModel
+
+TEMPLATE = Path(__file__).with_name("scores.html.j2")
+
+
+def score_folder(
+    model: AnomalyModel,
+    decoding: Decoding,
+    folder: Path,
+    out: Path,
+    say: Callable[[str], None],
+    quiet: bool = False,
+) -> pd.DataFrame:
+    """Scores every image of a folder, decoded as the training images were.
+
+    Writes scores.csv and scores.html, most anomalous first. Columns: image, score, part_*.
+    """
+    channels, size, _ = model.image_shape
+    names, array, notes = read_images(folder, size, channels, decoding)
+    for line in notes:
+        note(line)
+    images = torch.from_numpy(array)
+    say(f"scoring {len(names)} images of {folder}")
+    with scoring(model, quiet):
+        parts = model.score_parts(images)
+    columns = {f"part_{name}": part.numpy() for name, part in parts.items()}
+    frame = pd.DataFrame({"image": names, "score": model.combine(parts).numpy()} | columns)
+    order = frame["score"].to_numpy().argsort(kind="stable")[::-1]
+    frame = frame.iloc[order].reset_index(drop=True)
+    write_whole(out / "scores.csv", frame.to_csv(index=False))
+
+    ordered = images[torch.from_numpy(order.copy())]
+    rebuilt = model.reconstructions(ordered)
+    rows = [
+        {
+            "name": row.image,
+            "score": row.score,
+            "image": data_uri(ordered[i].numpy()),
+            "rebuilt": None if rebuilt is None else data_uri(rebuilt[i].numpy()),
+        }
+        for i, row in enumerate(frame.itertuples())
+    ]
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    write_whole(out / "scores.html", page.render(folder=folder.name, rows=rows))
+    return frame

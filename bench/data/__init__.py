@@ -1,0 +1,1 @@
+"""Images: data sets, and the splits that train, choose and test."""

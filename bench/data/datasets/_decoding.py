@@ -1,0 +1,226 @@
+"""From image files to arrays, in one way for all images of a data set and for the new ones that its models score.
+
+What depends on pixels (how many bits they use, what is laid behind transparent parts) the training images decide, for
+all images alike: test images must not change how training images look.
+"""
+
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
+
+from bench.data.datasets._files import formats
+
+DEEP_GREY = {"I", "I;16", "I;16L", "I;16B", "I;16N"}  # PIL's names
+DEEP_COLOUR = re.compile("(LA|RGB|RGBA|RGBX);16([BLN])")
+OPPOSITE = "B" if sys.byteorder == "little" else "L"
+GREY = {"1", "L", "LA", "La"} | DEEP_GREY
+BITS = (8, 10, 12, 14, 16)  # that cameras give
+RESIZED = {
+    "squash": "squashed to {0} x {0} (--resize crop or pad)",
+    "crop": "cropped to their centre squares and resized to {0} x {0} (--resize squash or pad)",
+    "pad": "padded with black to squares and resized to {0} x {0} (--resize squash or crop)",
+}
+BEHIND = {
+    255: "are laid over white",
+    0: "are laid over black",
+    None: "are shown without their alpha channel, which is the same all over the training images",
+}
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How image files become arrays whose size and channels are known."""
+
+    resize: str = "squash"  # or crop: the centre square alone; pad: black beside the shorter side
+    bits: int = 16  # of images with more than 8: 0 to 2 ** bits - 1 becomes 0 to 255, and what lies above is 255
+    background: int | None = 255  # grey value behind transparent parts; None: the alpha channel is left out
+
+
+class Header(NamedTuple):
+    """What a file says of its image without decoding it."""
+
+    size: tuple[int, int]  # its sides, in either order
+    grey: bool
+    deep: bool  # more than 8 bits a channel
+    alpha: bool
+
+
+class Seen(NamedTuple):
+    """What a user may have to know of an image that was decoded."""
+
+    size: tuple[int, int]  # width and height of the file's
+    deep: bool
+    clipped: bool  # some values are outside of what the decoding's `bits` hold
+    transparent: bool  # some parts are
+    first: bool  # of several pictures in the file
+
+
+class Alpha(NamedTuple):
+    """An alpha channel: its extremes and sum, and the sum of the grey values times alpha."""
+
+    low: int
+    high: int
+    total: int
+    visible: int
+
+
+def read_header(path: Path) -> Header:
+    with Image.open(path, formats=formats()) as file:
+        return Header(file.size, file.mode in GREY, _is_deep(file), file.has_transparency_data)
+
+
+def read_largest(path: Path) -> int:
+    """The largest grey or colour value of a deep image."""
+    data = path.read_bytes()
+    with _open(data) as file:
+        return int(_split(_values(file, data))[0].max())
+
+
+def read_alpha(path: Path, bits: int) -> Alpha:
+    """The alpha channel of an image that has one."""
+    data = path.read_bytes()
+    with _open(data) as file:
+        grey, alpha = np.asarray(_shallow(file, data, bits)[0].convert("RGBA").convert("LA")).transpose(2, 0, 1)
+    visible = np.multiply(grey, alpha, dtype=np.uint32).sum(dtype=np.int64)
+    return Alpha(int(alpha.min()), int(alpha.max()), int(alpha.sum(dtype=np.int64)), int(visible))
+
+
+def fewest_bits(largest: int) -> int:
+    """The least of BITS that hold this value; where none does, as many as it has."""
+    return next((bits for bits in BITS if largest < 2**bits), largest.bit_length())
+
+
+def background_for(alphas: Sequence[Alpha]) -> int | None:
+    """What makes the training images' visible parts stand out: white, or black if they are bright; None: nothing."""
+    low, high = min(alpha.low for alpha in alphas), max(alpha.high for alpha in alphas)
+    if low == high:
+        return 255 if low == 255 else None
+    return 0 if sum(alpha.visible for alpha in alphas) > 127.5 * sum(alpha.total for alpha in alphas) else 255
+
+
+def decode(path: Path, size: int, channels: int, decoding: Decoding) -> tuple[np.ndarray, Seen]:
+    """A file's (first) image as uint8 (channels, size, size). Raises ValueError for one whose range nobody knows."""
+    data = path.read_bytes()
+    with _open(data) as file:
+        first = getattr(file, "is_animated", False) and file.format not in ("MPO", "PSD")  # thumbnails, layers
+        deep = _is_deep(file)
+        image, clipped = _shallow(file, data, decoding.bits)
+    image, transparent = _opaque(image, decoding.background)
+    image = image.convert("L" if channels == 1 else "RGB")
+    pixels = np.asarray(_resized(image, size, decoding.resize)).reshape(size, size, channels).transpose(2, 0, 1)
+    return pixels, Seen(image.size, deep, clipped, transparent, first)
+
+
+def notes(images: Sequence[Seen], size: int, decoding: Decoding) -> list[str]:
+    """What was scaled, cropped and left out of these images, a line each."""
+    sizes = Counter(image.size for image in images)
+    lines = []
+    if set(sizes) != {(size, size)}:
+        (width, height), most = sizes.most_common(1)[0]
+        some = f"images of {width} x {height}" + (f" ({most} of {len(images)}) and others" if len(sizes) > 1 else "")
+        square = all(width == height for width, height in sizes)
+        lines.append(f"{some} are " + ("resized to {0} x {0}" if square else RESIZED[decoding.resize]).format(size))
+    if deep := sum(image.deep for image in images):
+        top = 2**decoding.bits - 1
+        lines.append(f"{deep} image(s) have more than 8 bits: 0 to {top} ({decoding.bits} bits) becomes 0 to 255")
+        if clipped := sum(image.clipped for image in images):
+            lines.append(f"{clipped} image(s) have values outside of 0 to {top}: they are clipped")
+    if transparent := sum(image.transparent for image in images):
+        lines.append(f"{transparent} image(s) with transparent parts {BEHIND[decoding.background]}")
+    if first := sum(image.first for image in images):
+        lines.append(f"{first} file(s) hold several pictures: the first one is read")
+    return lines
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    return Image.open(io.BytesIO(data), formats=formats())
+
+
+def _deep_colour(file: ImageFile.ImageFile) -> re.Match | None:
+    """Layout and byte order of 16-bit colours, of which PIL itself gives the upper bytes alone."""
+    tile = file.tile[0].args if file.tile and file.format in ("PNG", "TIFF") else None
+    return DEEP_COLOUR.fullmatch(tile if isinstance(tile, str) else str(tile[0]) if tile else "")
+
+
+def _is_deep(file: ImageFile.ImageFile) -> bool:
+    return file.mode in DEEP_GREY or _deep_colour(file) is not None
+
+
+def _values(file: ImageFile.ImageFile, data: bytes) -> np.ndarray:
+    """int32 (H, W) or (H, W, C): a deep image as it is stored."""
+    colour = _deep_colour(file)
+    if not colour:
+        return np.asarray(file).astype(np.int32)
+    layout, order = colour.groups()
+    # Told the other byte order, PIL gives the lower bytes; it knows one order of LA, but RGBA has the same four bytes.
+    other = "RGBA" if layout == "LA" else f"{layout};16{'L' if order == OPPOSITE else 'B'}"
+    with _open(data) as again:
+        args = [other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:]) for tile in again.tile]
+        again.tile = [tile._replace(args=arg) for tile, arg in zip(again.tile, args, strict=True)]
+        lower = np.asarray(again).astype(np.int32)
+    if layout == "LA":
+        return lower[..., ::2] << 8 | lower[..., 1::2]
+    return np.asarray(file).astype(np.int32) << 8 | lower
+
+
+def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Grey or colour values, and the alpha channel if there is one."""
+    if values.ndim == 3 and values.shape[2] in (2, 4):
+        return values[..., :-1], values[..., -1:]
+    return values, None
+
+
+def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.Image, bool]:
+    """The image with 8 bits a channel, turned as it is to be shown; and whether values were clipped for that."""
+    if file.mode == "F":
+        raise ValueError("floating-point pixels have no known range: save it with 8 or 16 bits")
+    if not _is_deep(file):
+        file.load()
+        return ImageOps.exif_transpose(file), False
+    values, alpha = _split(_values(file, data))
+    kept = values.clip(0, 2**bits - 1)
+    pixels = (kept >> (bits - 8)).astype(np.uint8)
+    tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
+        pixels = 255 - pixels
+    if alpha is not None:
+        pixels = np.concatenate([pixels, (alpha >> 8).astype(np.uint8)], axis=2)
+    image = Image.fromarray(pixels)
+    image.getexif()[ExifTags.Base.Orientation] = file.getexif().get(ExifTags.Base.Orientation, 1)
+    return ImageOps.exif_transpose(image), bool((kept != values).any())
+
+
+def _opaque(image: Image.Image, background: int | None) -> tuple[Image.Image, bool]:
+    """The image without an alpha channel, grey if it was; and whether parts of it were transparent."""
+    plain = "L" if image.mode in GREY else "RGB"
+    if not image.has_transparency_data:
+        return image.convert(plain), False
+    image = image.convert(f"{plain}A")
+    transparent = bool((np.asarray(image.getchannel("A")) < 255).any())
+    if background is not None and transparent:
+        colour = (background,) * len(plain) + (255,)
+        image = Image.alpha_composite(Image.new(image.mode, image.size, colour), image)
+    return image.convert(plain), transparent
+
+
+def _resized(image: Image.Image, size: int, resize: str) -> Image.Image:
+    """The image as `size` x `size`."""
+    if image.size == (size, size):
+        return image
+    if resize == "squash":
+        return image.resize((size, size), Image.Resampling.BILINEAR)
+    if resize == "pad":
+        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, color=0)
+    # The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes seconds to import.
+    width, height = (int(size * side / min(image.size)) for side in image.size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    box = (left, top, left + size, top + size)
+    return image.resize((width, height), Image.Resampling.BILINEAR).crop(box)

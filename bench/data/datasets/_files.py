@@ -1,0 +1,81 @@
+"""Which files of a folder are its images."""
+
+import os
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from bench.choices.errors import UserError
+
+NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}  # documents, films, and what Pillow only names
+MASKS = {"annotation", "annotations", "ground_truth", "groundtruth", "gt", "mask", "masks", "segmentation"}
+MASK_FILE = re.compile(r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE)  # beside the image `\1`
+JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # no worth a word, like hidden files
+
+
+@cache
+def formats() -> list[str]:
+    """Pillow's names of the picture formats that it reads."""
+    Image.init()
+    return [name for name in Image.ID if name not in NO_PICTURES]
+
+
+@cache
+def suffixes() -> set[str]:
+    """The file name suffixes of these formats, in lower case."""
+    readable = {*formats(), "MPO"}  # which Pillow reads as JPEG
+    return {suffix for suffix, name in Image.registered_extensions().items() if name in readable}
+
+
+def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
+    """The images in the folder and below it, and how many other files there are of each kind.
+
+    The images are relative to the folder, in natural order: 2.jpg before 10.jpg. Links are followed; masks are no
+    images. Raises UserError, which names `flag`, for a folder that cannot be listed.
+    """
+    images: list[Path] = []
+    others: Counter[str] = Counter()
+
+    def walk(here: Path, above: tuple[str, ...], masks: str) -> None:
+        real = os.path.realpath(here)
+        if real in above:
+            others["link(s) to a folder above"] += 1
+            return
+        try:
+            entries = [entry for entry in os.scandir(here) if not _is_junk(entry.name)]
+        except OSError as error:
+            raise UserError(f"{flag}: cannot list {here}: {error.strerror}") from None
+        stems = {Path(entry.name).stem for entry in entries}
+        for entry in entries:
+            path, suffix = Path(entry.path), Path(entry.name).suffix.lower()
+            mask = MASK_FILE.fullmatch(path.stem)
+            if os.path.isdir(path):
+                is_masks = re.sub(r"[\s-]", "_", entry.name.lower()) in MASKS
+                walk(path, (*above, real), f"in {entry.name}/ (masks)" if is_masks else masks)
+            elif suffix not in suffixes():
+                others[suffix or "without a suffix"] += 1
+            elif masks or (mask and mask[1] in stems):
+                others[masks or "beside their images (masks)"] += 1
+            else:
+                images.append(path.relative_to(folder))
+
+    walk(folder, (), "")
+    return sorted(images, key=_natural), others
+
+
+def left_out(folder: Path, others: Counter[str]) -> list[str]:
+    """The note that says so, if anything was."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+    return [f"{folder}: left out {kinds}"] if kinds else []
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def _natural(path: Path) -> tuple[list[int | str], str]:
+    words = re.split(r"(\d+)", path.as_posix())  # every second one is a number
+    return [int(word) if i % 2 else word for i, word in enumerate(words)], path.as_posix()

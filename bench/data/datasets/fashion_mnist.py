@@ -1,0 +1,19 @@
+"""Fashion-MNIST (Xiao et al., arXiv:1708.07747): 70,000 grey 28x28 photographs of clothes."""
+
+from pathlib import Path
+
+from bench.data.datasets import Dataset
+
+CLASSES = ("tshirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot")
+
+
+def load(root: Path) -> Dataset:
+    """Fashion-MNIST, downloaded into `root` if it is not there."""
+    from torchvision.datasets import FashionMNIST
+
+    from bench.data.datasets._torchvision import read
+
+    folder, archives = root / "FashionMNIST" / "raw", dict(FashionMNIST.resources)
+    return read(
+        "fashion_mnist", CLASSES, FashionMNIST, root, folder=folder, archives=archives, mirrors=FashionMNIST.mirrors
+    )

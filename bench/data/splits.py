@@ -1,0 +1,202 @@
+"""Protocols: which images train, choose and test, and how they are scored."""
+
+import warnings
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.choices.errors import UserError, unknown
+from bench.choices.study import Study
+from bench.data.datasets import Dataset
+
+HELD_OUT = 0.1  # of the normal training images, for validation
+LEAVE_ONE_CLASS_OUT, ONE_CLASS = "leave-one-class-out", "one-class"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How figures are made. Each field is one departure of the released code from a sound protocol."""
+
+    scoring_mode: str = "evaluation"  # or training: batch normalisation sees the rest of the batch
+    test_order: str = "shuffled"  # or sorted: all normal images, then all abnormal ones
+    selection: str = "val"  # or test: epoch and configuration are those with the best test AUROC
+    test_pool: str = "official"  # or with_training: the abnormal class's training images are tested on too
+
+
+SOUND = Protocol()
+PUBLISHED = Protocol(scoring_mode="training", test_order="sorted", selection="test", test_pool="with_training")
+
+
+def protocol_of(study: Study) -> Protocol:
+    """The study's protocol with the fields that were switched by themselves."""
+    base = PUBLISHED if study.protocol == "published" else SOUND
+    given = {f.name: getattr(study, f.name) for f in fields(Protocol) if getattr(study, f.name) is not None}
+    return replace(base, **given)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One normal/abnormal division of a data set's classes."""
+
+    kind: str  # LEAVE_ONE_CLASS_OUT or ONE_CLASS
+    cls: str  # the abnormal class of the former, the normal class of the latter
+    untrained: str = "left_out"  # of the test; or normal: the former's other classes that have no training images
+
+    def leaves_out(self, cls: str) -> bool:
+        """Whether the test holds no images of the class, given that nothing of it is trained on."""
+        return self.kind == LEAVE_ONE_CLASS_OUT and self.untrained == "left_out" and cls != self.cls
+
+
+@dataclass(frozen=True)
+class Labelled:
+    images: Tensor  # uint8 (N, C, H, W)
+    labels: np.ndarray  # int64 (N,), 1: abnormal
+
+    def normal(self) -> Tensor:
+        return self.images[torch.from_numpy(self.labels == 0)]
+
+    def to(self, device: str) -> "Labelled":
+        return Labelled(self.images.to(device), self.labels)
+
+    def __reduce__(self) -> tuple:
+        return _labelled, (self.images.numpy(), self.labels)
+
+
+@dataclass(frozen=True)
+class Split:
+    train: Tensor  # uint8 (N, C, H, W), normal only
+    val: Labelled | None  # chooses; None where the protocol chooses on the test images
+    test: Labelled | None  # is only reported; None where no test image has a label
+
+    def to(self, device: str) -> "Split":
+        """The split with its images on a device; those that are there already are not copied."""
+        val, test = (part.to(device) if part else None for part in (self.val, self.test))
+        return Split(self.train.to(device), val, test)
+
+    def __reduce__(self) -> tuple:
+        """Pickled as NumPy arrays, which Ray's object store hands to all trials uncopied; tensors it would copy."""
+        return _split, (self.train.numpy(), self.val, self.test)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():  # the store's memory is read-only, and so are images here
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array)
+
+
+def _labelled(images: np.ndarray, labels: np.ndarray) -> Labelled:
+    return Labelled(_tensor(images), labels)
+
+
+def _split(train: np.ndarray, val: Labelled | None, test: Labelled | None) -> Split:
+    return Split(_tensor(train), val, test)
+
+
+def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
+    """The study's tasks, one a class; UserError for a class that the data set does not have."""
+    if not (study.abnormal_class or study.normal_class):
+        # Skip-WGANomaly's folders hold one class for training and one more for testing: that one is abnormal.
+        unseen = set(range(len(dataset.classes))) - set(dataset.train_labels.tolist())
+        if len(unseen) == 1:
+            return [Task(LEAVE_ONE_CLASS_OUT, dataset.classes[unseen.pop()], study.untrained_classes)]
+        if len(dataset.classes) == 1:
+            return [Task(ONE_CLASS, dataset.classes[0], study.untrained_classes)]
+    kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
+    return [Task(kind, cls, study.untrained_classes) for cls in study.chosen_classes(dataset.classes)]
+
+
+def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
+    """int64: the indices of the training images that may train or choose."""
+    if protocol.selection == "test":
+        return np.arange(len(dataset.train_images))
+    return np.flatnonzero(~np.logical_or(*dataset.duplicates))
+
+
+def untrained(dataset: Dataset, protocol: Protocol) -> list[int]:
+    """The classes that have test images but none to train on."""
+    labels = set(dataset.test_labels.tolist()) - set(dataset.train_labels[usable(dataset, protocol)].tolist())
+    return sorted(labels - {-1})
+
+
+def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[str]:
+    """Which images take no part, or take part twice, a line each."""
+
+    def counted(chosen: np.ndarray) -> str:
+        labels, counts = np.unique(dataset.train_labels[chosen], return_counts=True)
+        classes = ", ".join(f"{dataset.classes[k]}: {n}" for k, n in zip(labels, counts, strict=True))
+        return f"{chosen.sum()} of {len(chosen)} training images ({classes})"
+
+    lines = []
+    tested, repeated = dataset.duplicates
+    if protocol.selection == "test":
+        if tested.any():
+            lines.append(f"{counted(tested)} are in the test set too, and stay there (--selection test)")
+    else:
+        if tested.any():
+            lines.append(f"{counted(tested)} are left out: the test set holds the same images")
+        if repeated.any():
+            lines.append(f"{counted(repeated)} are left out: they equal another training image")
+    others = [k for k in untrained(dataset, protocol) if any(task.leaves_out(dataset.classes[k]) for task in tasks)]
+    if others:
+        names, count = ", ".join(dataset.classes[k] for k in others), np.isin(dataset.test_labels, others).sum()
+        lines.append(
+            f"{names}: no training images, so not normal: the {count} test images are left out unless they are of the "
+            "abnormal class (--untrained_classes normal counts them as normal)"
+        )
+    return lines
+
+
+def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> Split:
+    """The images that train, choose and test for a task; the same for the same seed.
+
+    Where epochs are chosen on validation images, no image (by content) is in two of the three: a training image that
+    the test set holds too, or that was there before, is left out. UserError where a part would be empty.
+    """
+    if task.cls not in dataset.classes:
+        raise unknown("class", task.cls, dataset.classes)
+    own = dataset.classes.index(task.cls)
+
+    leaves = f"'{task.cls}' as {task.kind} task leaves"
+
+    def abnormal(labels: np.ndarray) -> np.ndarray:
+        return (labels == own) == (task.kind == LEAVE_ONE_CLASS_OUT)
+
+    rng = np.random.default_rng(seed)
+    pool = usable(dataset, protocol)
+    is_abnormal = abnormal(dataset.train_labels[pool])
+    normal, anomalies = rng.permutation(pool[~is_abnormal]), rng.permutation(pool[is_abnormal])
+    if len(normal) < 2:
+        lost = int((~abnormal(dataset.train_labels)).sum()) - len(normal)
+        why = f" ({lost} are left out: they are in the test set too, or there twice)" if lost else ""
+        if task.kind == LEAVE_ONE_CLASS_OUT and len(anomalies) == len(pool) and not lost:
+            why = f" (all are of this class: did you mean --normal_class {task.cls}?)"
+        raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
+
+    val = None
+    if protocol.selection == "val":
+        held_out = max(1, round(len(normal) * HELD_OUT))
+        chosen, normal = normal[:held_out], normal[held_out:]
+        indices = np.concatenate([chosen, anomalies[:held_out]])
+        labels = np.repeat([0, 1], [len(chosen), len(indices) - len(chosen)])
+        val = Labelled(torch.from_numpy(dataset.train_images[indices]), labels)
+
+    train = torch.from_numpy(dataset.train_images[np.sort(normal)])
+    known = np.flatnonzero(dataset.test_labels >= 0)
+    if not len(known) and protocol.selection == "val":
+        return Split(train, val, None)
+    others = [k for k in untrained(dataset, protocol) if task.leaves_out(dataset.classes[k])]
+    known = known[~np.isin(dataset.test_labels[known], others)]
+    images, labels = dataset.test_images[known], abnormal(dataset.test_labels[known]).astype(np.int64)
+    if protocol.test_pool == "with_training":
+        extra = np.flatnonzero(abnormal(dataset.train_labels))
+        images = np.concatenate([images, dataset.train_images[extra]])
+        labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
+    if len(set(labels.tolist())) < 2:
+        names = ", ".join(dataset.classes[k] for k in others)
+        hint = f" (no training images of {names}: --untrained_classes normal counts them as normal)" if names else ""
+        raise UserError(f"{leaves} no {f'normal test images{hint}' if labels.all() else 'abnormal test images'}")
+    order = np.argsort(labels, kind="stable") if protocol.test_order == "sorted" else rng.permutation(len(labels))
+    test = Labelled(torch.from_numpy(images[order]), labels[order])
+    return Split(train, val, test)

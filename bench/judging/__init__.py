@@ -1,0 +1,1 @@
+"""How good scores are: metrics, selection, intervals, comparisons. Arrays in, figures out."""

@@ -1,0 +1,1 @@
+"""Tables, figures and the page, from studies' saved rows and scores. Never loads torch."""

@@ -1,0 +1,211 @@
+"""What tuning did: what it gained, what early stopping saved, which hyperparameters mattered."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench.reporting.figures import COLOURS, STYLE, WIDTH, Drawing, drawn, looks_of, panels
+from bench.reporting.frames import KEY
+from bench.reporting.writers import Table
+from bench.results.store import Results
+
+FEWEST = 10  # configurations under which nothing is said of what mattered
+MOST_LINES = 500
+MOST_WEIGHED = 2000  # configurations that importances are made from: Optuna copies each of them
+
+
+def tuning_table(trials: pd.DataFrame) -> Table | None:
+    """The winner's validation objective beside that of the model's default configuration (number 0)."""
+    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error") & trials["objective"].notna()]
+    winners = trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
+    rows = []
+    for key, group in tuning.groupby(KEY, sort=False):
+        tried = group.drop_duplicates("number").set_index("number")
+        number: Any = winners.get(key) if winners.get(key) in tried.index else tried["objective"].idxmax()
+        winner: Any = tried.loc[number]
+        default: Any = tried.loc[0] if 0 in tried.index else pd.Series(index=tried.columns, dtype=object)
+        gain = winner["objective"] - default["objective"]
+        figures = (len(tried), default["objective"], winner["objective"], gain)
+        rows.append((winner["row"], winner["column"], *figures, changes(winner, default)))
+    note = (
+        "Validation objective (what was maximised). The winner is the best of many on this very signal, which flatters "
+        "it; the test figures are free of that."
+    )
+    columns = ["class", "model", "configurations", "default", "winner", "gain", "changed"]
+    return Table("tuning", "What tuning gained", pd.DataFrame(rows, columns=columns), note) if rows else None
+
+
+def changes(winner: pd.Series, default: pd.Series) -> str:
+    """The winner's hyperparameters where they differ from the default's: `lr=0.001, nz=64`."""
+    names = [name for name in map(str, winner.index) if name.startswith("config_") and pd.notna(winner[name])]
+    changed = {name.removeprefix("config_"): winner[name] for name in names if winner[name] != default[name]}
+    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in changed.items()) or "nothing"
+
+
+def saved_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table | None:
+    """The epochs that the searches ran beside those that they would have run without early stopping."""
+    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(subset="epochs")
+    if not (tuning["status"] == "stopped").any():
+        return None
+    full = tuning["study"].map({name: study.study.get("epochs") for name, study in studies.items()})
+    groups = tuning.assign(full=full.astype(float)).groupby("column", sort=False)
+    table = groups.agg(runs=("trial", "size"), epochs=("epochs", "sum"), full=("full", "sum")).reset_index()
+    stopped = tuning[tuning["status"] == "stopped"].groupby("column").size()
+    table.insert(2, "stopped", table["column"].map(stopped).fillna(0).astype(int))
+    table["saved"] = [
+        f"{100 * (1 - ran / whole):.0f} %" for ran, whole in zip(table["epochs"], table["full"], strict=True)
+    ]
+    table = table.astype({"epochs": int, "full": int})
+    table.columns = pd.Index(["model", "runs", "stopped early", "epochs", "epochs in full", "saved"])
+    return Table("saved", "What early stopping saved", table, "Runs of the searches; final runs always run in full.")
+
+
+def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Drawing]:
+    """One panel a class: the validation signal by epoch, mean over seeds with their range.
+
+    The signal is the validation AUROC; of classes that have none, a figure of their own shows the objective.
+    """
+    epochs, looks = epochs.merge(finals[["study", "trial"]]), looks_of(finals)
+    if not epochs["epoch"].max() >= 2:
+        return
+    has_auroc = set(epochs.loc[epochs["val_auroc"].notna(), "row"]) if "val_auroc" in epochs else set()
+    for signal, title in (("val_auroc", "validation AUROC"), ("objective", "validation objective")):
+        shown = finals[finals["row"].isin(has_auroc) == (signal == "val_auroc")]
+        shown = shown[shown["row"].isin(epochs.loc[epochs[signal].notna(), "row"])] if signal in epochs else shown[:0]
+
+        def panel(axes: Axes, row: str, signal: str = signal) -> None:
+            for column, look in looks.items():
+                here = epochs[(epochs["row"] == row) & (epochs["column"] == column)]
+                curve = here.groupby("epoch")[signal].agg(["mean", "min", "max"])
+                axes.fill_between(curve.index, curve["min"], curve["max"], color=look["color"], alpha=0.15, linewidth=0)
+                axes.plot(curve.index, curve["mean"], **look, linewidth=1.2)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+        name = "learning" if signal == "val_auroc" or not has_auroc else "learning_objective"
+        caption = f"Learning curves of the final runs: {title}, mean over seeds and their range."
+        yield from panels(name, caption, shown, panel, looks, xlabel="epoch", ylabel=title)
+
+
+def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
+    """For each model with enough tried configurations: its name, the hyperparameters that varied, and the objective
+    above the mean of its class, so that hard and easy classes can be taken together."""
+    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(subset="objective")
+    for column, group in tuning.groupby("column", sort=False):
+        tried = {}
+        for key in group.filter(regex="^config_"):
+            name = str(key).removeprefix("config_")  # PBT changes them in mid-run: what it began with counts
+            tried[name] = group.get(f"tried_{name}", group[key]).fillna(group[key])
+        varied = pd.DataFrame({name: values for name, values in tried.items() if values.nunique() > 1}).dropna(axis=1)
+        gain = group["objective"] - group.groupby(KEY)["objective"].transform("mean")
+        if len(group) >= FEWEST and varied.shape[1] and gain.nunique() > 1:
+            yield str(column), varied.infer_objects(), gain
+
+
+def numeric(values: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def logarithmic(values: pd.Series) -> bool:
+    """Whether a hyperparameter is one of those whose order of magnitude matters."""
+    return numeric(values) and values.min() > 0 and values.max() / values.min() >= 30
+
+
+def axis(values: pd.Series) -> tuple[pd.Series, str, str]:
+    """Each value's place between 0 and 1, and what the two ends are called."""
+    if not numeric(values):
+        kinds = values.astype(str).astype("category").cat
+        return kinds.codes / (len(kinds.categories) - 1), kinds.categories[0], kinds.categories[-1]
+    scaled = np.log(values) if logarithmic(values) else values
+    low, high = scaled.min(), scaled.max()
+    return (scaled - low) / (high - low), f"{values.min():.3g}", f"{values.max():.3g}"
+
+
+def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
+    """For each model: every tried configuration as a line through its hyperparameters, coloured by its objective."""
+    for column, varied, gain in searched(trials):
+        order = gain.nlargest(MOST_LINES).index[::-1]  # the best are drawn last, on top
+        columns = varied.assign(objective=gain)
+        with mpl.rc_context(STYLE):
+            figure = Figure(figsize=(max(WIDTH, 0.85 * columns.shape[1]), 2.2))
+            axes = figure.add_axes((0.07, 0.2, 0.86, 0.6))
+            heights = []
+            for place, (name, values) in enumerate(columns.items()):
+                height, low, high = axis(values)
+                heights.append(height[order])
+                axes.axvline(place, color="0.3", linewidth=0.6)
+                for y, text, align in ((-0.03, low, "top"), (1.03, high, "bottom")):
+                    axes.text(place, y, text, ha="center", va=align, fontsize=7)
+                axes.text(place, -0.16, name, ha="center", va="top", fontsize=8)
+            colours = ScalarMappable(Normalize(gain[order].min(), gain[order].max()), "viridis")
+            for index, line in zip(order, np.transpose(heights), strict=True):
+                axes.plot(range(len(heights)), line, color=colours.to_rgba(gain[index]), linewidth=0.7, alpha=0.8)
+            axes.set_axis_off()
+            axes.set_title(f"{column}: {len(gain)} configurations", pad=16)
+            caption = (
+                f"{column}: the configurations tried. Right: validation objective above the mean of its class "
+                "(of runs stopped early, what they had reached)."
+            )
+            if len(gain) > MOST_LINES:
+                caption += f" The best {MOST_LINES} only."
+            yield drawn(f"parallel_{column}", caption, figure)
+
+
+def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
+    """How much each hyperparameter decided whether a configuration was among the best, by Optuna's PED-ANOVA."""
+    found = {column: importance(varied, gain) for column, varied, gain in searched(trials)}
+    found = {column: shares for column, shares in found.items() if shares}
+    if not found:
+        return
+    with mpl.rc_context(STYLE):
+        height = sum(0.45 + 0.16 * len(values) for values in found.values()) + 0.4
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        ratios = [0.45 + 0.16 * len(values) for values in found.values()]
+        grid = figure.subplots(len(found), 1, squeeze=False, gridspec_kw={"height_ratios": ratios}, sharex=True)
+        for axes, (column, values) in zip(grid.flat, found.items(), strict=True):
+            axes.barh(list(values)[::-1], list(values.values())[::-1], color=COLOURS[0], height=0.6)
+            axes.set_title(column)
+        grid[-1, 0].set_xlabel("importance")
+        caption = (
+            "Hyperparameter importances (PED-ANOVA, arXiv:2304.10255, as Optuna computes it), over all classes of a "
+            "model. With few configurations they are a hint at most."
+        )
+        yield drawn("importances", caption, figure)
+
+
+def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
+    """Each hyperparameter's share, the largest first; from every n-th configuration where there are very many."""
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+    every = -(-len(varied) // MOST_WEIGHED)
+    varied, gain = varied.iloc[::every], gain.iloc[::every]
+    space: dict[str, BaseDistribution] = {}
+    for name, values in varied.items():
+        if numeric(values):
+            space[str(name)] = FloatDistribution(float(values.min()), float(values.max()), log=logarithmic(values))
+        else:
+            varied = varied.assign(**{str(name): values.astype(str)})
+            space[str(name)] = CategoricalDistribution(sorted(values.astype(str).unique()))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(
+        optuna.create_trial(params=params, distributions=space, value=value)
+        for params, value in zip(varied.to_dict("records"), gain, strict=True)
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Target and region quantiles")
+        try:
+            shares = optuna.importance.PedAnovaImportanceEvaluator().evaluate(study, params=list(space))
+        except UserWarning:  # the configurations score alike, and tell nothing
+            return {}
+    total = sum(shares.values())
+    return {name: share / total for name, share in shares.items()} if total > 0 else {}

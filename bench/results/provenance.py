@@ -1,0 +1,59 @@
+"""Where a result comes from: code, versions, hardware, time."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.watching.machine_load import gpu_names
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "ray", "optuna", "pandas")
+
+
+def git(*args: str) -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, Any]:
+    """What ran where and when: commit, command, time, versions, and this machine's hardware."""
+    status = git("status", "--porcelain", "--untracked-files=no")
+    module = getattr(sys.modules["__main__"], "__spec__", None)  # of `python -m`
+    program = ["-m", module.name.removesuffix(".__main__")] if module else sys.argv[:1]
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": None if status is None else bool(status),
+        "command": shlex.join(["python", *program, *sys.argv[1:]]),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "hardware": {
+            "cpu": cpu_name(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "gpu": ", ".join(dict.fromkeys(gpu_names())) or None,
+        },
+    }

@@ -1,0 +1,1 @@
+"""One training run under one protocol: its data, epochs, checkpoints and audit."""

@@ -1,0 +1,131 @@
+"""The audit: from the published protocol to the sound one, one field at a time, and what each step costs in AUROC."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import models
+from bench.data.datasets import Dataset
+from bench.data.splits import PUBLISHED, SOUND, Labelled, Protocol, Task, make_split
+from bench.judging import metrics
+from bench.judging.selection import improves
+from bench.training.run import Run, train
+
+ORDER = ("test_order", "scoring_mode", "test_pool", "selection")  # of the steps that need no new training
+
+
+@dataclass(frozen=True)
+class Step:
+    change: str  # what differs from the step before
+    protocol: Protocol
+    hyperparameters: dict[str, Any]
+
+
+def steps(model: str, hyperparameters: dict[str, Any]) -> Iterator[Step]:
+    """From everything published to everything sound. Scoring comes first: those steps share one training."""
+    config = models.get(model).Config.hyperparameters()
+    protocol, held = PUBLISHED, hyperparameters | models.get(model).PUBLISHED
+    yield Step("published", protocol, held)
+    for name in ORDER:
+        protocol = replace(protocol, **{name: getattr(SOUND, name)})
+        yield Step(f"{name}: {getattr(SOUND, name)}", protocol, held)
+    for name in models.get(model).PUBLISHED:
+        held = held | {name: config[name].default}
+        yield Step(f"{name}: {config[name].default}", protocol, held)
+
+
+def audit(
+    model: str,
+    dataset: Dataset,
+    task: Task,
+    *,
+    hyperparameters: dict[str, Any],
+    epochs: int,
+    seed: int,
+    split_seed: int,
+    select_on: str,
+    device: str,
+    precision: str,
+    say: Callable[[str], None],
+) -> pd.DataFrame:
+    """One row a step: change, training (new or same weights), epoch, auroc, low, high (DeLong), cost.
+
+    A tenth of the normal training images is held out in every step, also where the published protocol would train on
+    it, so that all steps up to `selection` are measured on the very same weights.
+    """
+    rows: list[dict[str, Any]] = []
+    for held, group in groupby(steps(model, hyperparameters), key=lambda step: step.hyperparameters):
+        members = list(group)
+        splits = {
+            m.protocol: make_split(dataset, task, replace(m.protocol, selection="val"), split_seed) for m in members
+        }
+        run = Run(
+            model,
+            splits[members[0].protocol],
+            replace(SOUND, selection="val"),
+            hyperparameters=held,
+            seed=seed,
+            select_on=select_on,
+            device=device,
+            precision=precision,
+        )
+        tests = {protocol: split.test.to(run.ran["device"]) for protocol, split in splits.items() if split.test}
+        best: dict[str, dict[str, Any]] = {}
+        for record in train(run, epochs):
+            say(f"training {len(rows) + 1} of {model}, epoch {record['epoch']}/{epochs}")
+            scored: dict[Protocol, np.ndarray] = {}
+            for member in members:
+                how = replace(member.protocol, selection="val")  # the choice of an epoch changes no score
+                test = tests[member.protocol]
+                if how not in scored:
+                    scored[how] = score(run, test, member.protocol)
+                auroc = metrics.auroc(test.labels, scored[how])
+                by_test = member.protocol.selection == "test"
+                objective = auroc if by_test else record["objective"]
+                chosen = best.get(member.change)
+                if improves(objective, chosen["objective"] if chosen else None, "val_auroc" if by_test else select_on):
+                    low, high = metrics.delong_interval(test.labels, scored[how])
+                    best[member.change] = {
+                        "epoch": record["epoch"],
+                        "auroc": auroc,
+                        "low": low,
+                        "high": high,
+                        "objective": objective,
+                    }
+        del run  # a GPU then holds one model at a time
+        for member in members:
+            chosen = best[member.change]
+            cost = chosen["auroc"] - rows[-1]["auroc"] if rows else np.nan
+            training = "new" if member is members[0] else "same weights"
+            fields = dataclasses.asdict(member.protocol)
+            row = {"change": member.change, "training": training} | {
+                k: v for k, v in chosen.items() if k != "objective"
+            }
+            rows.append(row | {"cost": cost} | fields)
+    return pd.DataFrame(rows)
+
+
+def score(run: Run, test: Labelled, protocol: Protocol) -> np.ndarray:
+    batch = run.model.config.batch_size if protocol.scoring_mode == "training" else None
+    return run.model.combine(run.model.score_parts(test.images, training_mode_batch=batch)).numpy()
+
+
+def markdown(rows: pd.DataFrame) -> str:
+    """The audit table as Markdown."""
+    shown = pd.DataFrame(
+        {
+            "step": rows["change"],
+            "training": rows["training"],
+            "epoch": rows["epoch"],
+            "AUROC [95 % interval of the test set]": [
+                f"{r.auroc:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in rows.itertuples()
+            ],
+            "change": ["" if np.isnan(cost) else f"{cost:+.3f}" for cost in rows["cost"]],
+        }
+    )
+    return shown.to_markdown(index=False, disable_numparse=True)

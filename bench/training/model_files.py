@@ -1,0 +1,85 @@
+"""Trained models as safetensors files: tensors and JSON, so that loading one never executes code."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save
+
+import models
+from bench.choices.errors import UserError
+from bench.choices.names import on_disk
+from bench.data.datasets import Decoding
+from models.base import AnomalyModel
+
+FORMAT = "ganomaly-bench model 1"
+BEFORE = {"resize": "crop", "background": None}  # how images were decoded when files did not say it
+
+
+def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[str, Any]) -> bytes:
+    """A model's state (see `trained_state`) with its configuration, as a file's content."""
+    tensors, plain = flatten(state)
+    content = {"model": name, "image_shape": model.image_shape, "config": asdict(model.config), "state": plain} | about
+    return save(tensors, metadata={"format": FORMAT, "content": json.dumps(content)})
+
+
+def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[AnomalyModel, dict[str, Any]]:
+    """The model and what was saved beside it, with its images' Decoding.
+
+    UserError for a file that is no model or does not fit the code.
+    """
+    try:
+        data = on_disk(path).read_bytes()  # safe_open takes no path that is no UTF-8
+        tensors = load_tensors(data)
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        if metadata.get("format") != FORMAT:
+            raise UserError(f"--load: {path} is not a model of this program")
+        content = json.loads(metadata["content"])
+        shape = tuple(content["image_shape"])
+        model = models.create(content["model"], shape, device=device, precision=precision, **content["config"])
+        model.restore(unflatten(tensors, content["state"]))
+        content["decoding"] = Decoding(**content.get("decoding", BEFORE))
+    except FileNotFoundError:
+        raise UserError(f"--load: there is no file {path}") from None
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise UserError(f"--load: {path} cannot be read ({error})") from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"--load: {path} does not fit ({str(error).splitlines()[0]})") from None
+    return model, content
+
+
+def trained_state(model: AnomalyModel) -> dict[str, Any]:
+    """A copy of what scoring needs, in the CPU's memory. Left out: the optimisers' moments, two thirds of it all."""
+    state = model.checkpoint() | {"optimizers": {}}
+    tensors, plain = flatten(state)
+    return unflatten({name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}, plain)
+
+
+def flatten(state: Any, path: tuple = ()) -> tuple[dict[str, torch.Tensor], list]:
+    """A nested dict as named tensors and a list of [path, plain value]; a name is its path in JSON."""
+    if isinstance(state, torch.Tensor):
+        return {json.dumps(path): state.detach().contiguous()}, []
+    if not isinstance(state, dict) or not state:
+        return {}, [[list(path), state]]
+    tensors: dict[str, torch.Tensor] = {}
+    plain: list = []
+    for key, value in state.items():
+        more, rest = flatten(value, (*path, key))
+        tensors |= more
+        plain += rest
+    return tensors, plain
+
+
+def unflatten(tensors: dict[str, torch.Tensor], plain: list) -> dict[str, Any]:
+    """The nested dict that `flatten` took apart."""
+    state: dict[str, Any] = {}
+    for path, value in [*((json.loads(name), tensor) for name, tensor in tensors.items()), *plain]:
+        inner = state
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = value
+    return state

@@ -1,0 +1,97 @@
+"""From a Study to what its runs need: data, tasks, splits, device. Everything that can be wrong is found here."""
+
+import dataclasses
+import datetime
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import models
+from bench.choices.errors import UserError, note
+from bench.choices.names import legible, on_disk
+from bench.choices.study import Study
+from bench.data import datasets
+from bench.data.datasets import Dataset
+from bench.data.splits import Protocol, Split, Task, left_out, make_split, protocol_of, tasks_of
+from bench.results.provenance import machine
+from bench.training.run import check_batch, choose_device, choose_select_on
+
+
+@dataclass(frozen=True)
+class Prepared:
+    dataset: Dataset
+    protocol: Protocol
+    tasks: list[Task]
+    splits: dict[str, Split]  # of each task's class
+    select_on: dict[str, str]  # likewise
+    device: str
+    notes: tuple[str, ...]  # what was left out, scaled, cropped or guessed
+
+    def check_batch(self, model: str, size: int) -> None:
+        """UserError where a task has fewer training images than a batch of the model."""
+        check_batch(model, size, min(len(split.train) for split in self.splits.values()))
+
+    def provenance(self) -> dict[str, Any]:
+        """What a reader needs to judge a row or to make it again."""
+        return machine() | {"dataset": self.dataset.description(self.notes)}
+
+    def columns(self, study: Study, task: Task, provenance: dict[str, Any]) -> dict[str, Any]:
+        """The columns that all rows of a task share."""
+        return {
+            "dataset": provenance["dataset"]["name"],
+            "task": task.kind,
+            "protocol": study.protocol,
+            **{f"protocol_{name}": value for name, value in dataclasses.asdict(self.protocol).items()},
+            "select_on": self.select_on[task.cls],
+            "precision": study.precision,
+            "deterministic": study.deterministic,
+            "device": self.device,
+            "commit": provenance["commit"],
+            "dirty": provenance["dirty"],
+            "fingerprint": provenance["dataset"]["fingerprint"],
+        }
+
+
+def prepare(study: Study) -> Prepared:
+    """Loads the data and makes the splits, and says what was left out; UserError for any choice that does not fit."""
+    device = choose_device(study)
+    dataset = datasets.load(
+        study.dataset,
+        root=on_disk(Path(study.dataroot)),
+        image_size=study.image_size,
+        channels=study.channels,
+        resize=study.resize,
+    )
+    for line in dataset.notes:
+        note(line)
+    for model in study.model:
+        try:
+            models.get(model).check_shape(dataset.image_shape)
+        except ValueError as error:
+            raise UserError(f"--image_size: {model}: {error}") from None
+    split_seed = study.seed_of_splits()
+    dataset = dataset.limit(study.limit_train, study.limit_test, seed=split_seed)
+    protocol = protocol_of(study)
+    tasks = tasks_of(study, dataset)
+    more = left_out(dataset, tasks, protocol)
+    for line in more:
+        note(line)
+    splits = {task.cls: make_split(dataset, task, protocol, split_seed) for task in tasks}
+    select_on = {task.cls: choose_select_on(study, task, splits[task.cls]) for task in tasks}
+    if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
+        raise UserError(
+            f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on val_loss)"
+        )
+    return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
+
+
+def default_name(study: Study, tasks: list[Task]) -> str:
+    """`w_skipganomaly-cifar10-bird-20260131-235959`."""
+    classes = tasks[0].cls if len(tasks) == 1 else f"{len(tasks)}classes"
+    return stamped("+".join(study.model), Path(study.dataset).resolve().name, classes)
+
+
+def stamped(*parts: str) -> str:
+    """The parts and the time, as a folder name."""
+    return re.sub(r"[^\w.+-]", "_", "-".join([*map(legible, parts), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]))

@@ -1,0 +1,124 @@
+"""What a study would cost, before anything is spent: its runs, and the time of an epoch measured on a few images."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+
+import models
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.data.splits import Split
+from bench.training.prepare import Prepared
+from bench.training.run import device_of
+from bench.tuning.searchers import Search
+from bench.tuning.spaces import default_of, space_of
+from bench.watching.time_left import clock
+from models.fitted import FittedModel
+
+ENOUGH = 1.0  # seconds that a measurement takes at least, unless the images are too few
+FIRST = {"cpu": 16, "cuda": 256}  # images that are scored first; AnoGAN searches for no fewer at a time
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Seconds: before the first epoch, then of an epoch of a tuning run and of a final one."""
+
+    start: float
+    tuning: float
+    final: float
+
+
+def seconds_each(call: Callable[[int], Any], first: int, most: int, device: str) -> float:
+    """Seconds an item of `call(items)`, with ever more items until it takes long enough. The first call warms up."""
+    items = min(first, most)
+    call(items)
+    while True:
+        start = time.perf_counter()
+        call(items)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        taken = time.perf_counter() - start
+        if taken >= ENOUGH or items >= most:
+            return taken / items
+        items = min(most, items * 4)
+
+
+def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str, split: Split) -> Epoch:
+    """Measures a model on few images; in proportion, an epoch over all of them."""
+    torch.manual_seed(study.seed)
+    shape, device = tuple(split.train.shape[1:]), device_of(model, ready.device)
+    made = models.create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
+    split = split.to(device)
+    generator, images = torch.Generator().manual_seed(study.seed), split.train
+    batch, fit, train = made.config.batch_size, 0.0, 0.0
+    if isinstance(made, FittedModel):  # fitted in one piece to no more images than it says itself
+        start = time.perf_counter()
+        made.train_epoch(images, generator)
+        fit = time.perf_counter() - start
+    else:
+        steps = len(images) // batch
+        first = getattr(made.config, "n_critic", 1)  # whole turns of critic and generator
+        train = steps * seconds_each(lambda n: made.train_epoch(images[: n * batch], generator), first, steps, device)
+    mode = batch if ready.protocol.scoring_mode == "training" else None
+    some = split.val or split.test
+    each = 0.0
+    if some is not None:
+        each = seconds_each(
+            lambda n: made.score_parts(some.images[:n], training_mode_batch=mode),
+            FIRST[device],
+            len(some.images),
+            device,
+        )
+    val, test = (len(part.labels) if part is not None else 0 for part in (split.val, split.test))
+    if "pseudo_auroc" in ready.select_on.values() and split.val is not None:
+        val += 2 * int((split.val.labels == 0).sum())
+    tuning = val + (test if ready.protocol.selection == "test" else 0)
+    return Epoch(fit, train + each * tuning, train + each * (val + test))
+
+
+def plan(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """A line a model on what is left to run after `rows`; the seconds are those of all its runs, one after another."""
+    done = Counter((row["model"], row["kind"]) for row in rows)
+    split = max(ready.splits.values(), key=lambda split: len(split.train))
+    lines = []
+    for model in study.model:
+        default = default_of(study, model)
+        search = Search(model, study.searcher, space_of(study, model), default, study.seed)
+        tuning = len(ready.tasks) * search.trials(study.trials) - done[model, "tuning"]
+        final = len(ready.tasks) * study.seeds - done[model, "final"]
+        epoch = time_epoch(study, ready, default, model, split)
+        line: dict[str, Any] = {"model": model, "classes": len(ready.tasks)}
+        line |= {"configurations": tuning, "final runs": final, "epochs at most": study.epochs * (tuning + final)}
+        line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
+        seconds = (tuning + final) * epoch.start + study.epochs * (tuning * epoch.tuning + final * epoch.final)
+        lines.append(line | {"seconds": seconds})
+    return pd.DataFrame(lines)
+
+
+def show(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> None:
+    """Prints what a study comes to on this machine."""
+    if ready.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(study.cpus_per_trial or 1)
+    try:
+        lines = plan(study, ready, rows)
+    finally:
+        torch.set_num_threads(threads)
+    there = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
+    slots = [study.at_a_time(device_of(model, ready.device), there) for model in lines["model"]]
+    lines["hours at most"] = lines.pop("seconds") / slots / 3600
+    print(lines.to_markdown(index=False, floatfmt=".3g"))
+    runs, epochs = int(lines[["configurations", "final runs"]].to_numpy().sum()), int(lines["epochs at most"].sum())
+    at_a_time = " to ".join(map(str, sorted({min(slots), max(slots)})))
+    left = clock(lines["hours at most"].sum() * 3600)
+    print(f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a time on this machine")
+    print("(timed: the default configuration, a few images in proportion; starting a run's process comes on top)")
+    if study.time_budget:
+        print(f"--time_budget {study.time_budget}: no run is started after that")

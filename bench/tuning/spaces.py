@@ -1,0 +1,203 @@
+"""Search spaces from the command line, and configurations drawn from them; Optuna's distributions throughout."""
+
+import dataclasses
+import itertools
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+import models
+import search_spaces
+from bench.choices.errors import UserError, unknown
+from bench.choices.study import Study
+from models import fields
+
+Space = dict[str, BaseDistribution]
+GRID_POINTS = 3  # of a range without steps, in a grid
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})((?::\w+)*)")
+
+
+def parse(items: Iterable[str]) -> Space:
+    """`w_con=25,50,75`, `lr=1e-5..1e-3:log`, `nz=50..200:int` -> distributions; UserError for what does not parse."""
+    space: Space = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        if not (name.isidentifier() and equals and text):
+            raise UserError(f"--space: '{item}' is not NAME=VALUES (as in w_con=25,50,75 or lr=1e-5..1e-3:log)")
+        if name in space:
+            raise UserError(f"--space: '{name}' is given twice")
+        space[name] = parse_range(item, text) if ".." in text else CategoricalDistribution(parse_choices(item, text))
+    return space
+
+
+def parse_range(item: str, text: str) -> BaseDistribution:
+    match = RANGE.fullmatch(text)
+    flags = set(match[3].split(":")[1:]) if match else set()
+    if not match or flags - {"log", "int"}:
+        raise UserError(f"--space: '{item}' is not LOW..HIGH, LOW..HIGH:log or LOW..HIGH:int")
+    low, high = float(match[1]), float(match[2])
+    log = "log" in flags
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UserError(f"--space: '{item}': the lower end must be below the upper end")
+    if log and low <= 0:
+        raise UserError(f"--space: '{item}': a log range must start above 0")
+    if "int" not in flags:
+        return FloatDistribution(low, high, log=log)
+    if low != int(low) or high != int(high) or (log and low < 1):
+        raise UserError(f"--space: '{item}': an int range must have whole ends")
+    return IntDistribution(int(low), int(high), log=log)
+
+
+def parse_choices(item: str, text: str) -> list[Any]:
+    values: list[Any] = []
+    for part in text.split(","):
+        if part in ("True", "False"):
+            values.append(part == "True")
+        elif re.fullmatch(NUMBER, part) and math.isfinite(float(part)):
+            values.append(int(part) if re.fullmatch(r"[-+]?\d+", part) else float(part))
+        else:
+            raise UserError(f"--space: '{item}': '{part}' is no number, True or False")
+    if len(set(values)) < len(values):
+        raise UserError(f"--space: '{item}' names a value twice")
+    return values
+
+
+def space_of(study: Study, model: str) -> Space:
+    """The study's search space for a model, less what is held; UserError for what the model does not have."""
+    known, held = models.hyperparameters(model), study.hyperparameters()
+    given = parse(study.space)
+    if both := [name for name in given if name in held]:
+        raise UserError(
+            f"--space: '{both[0]}' is held at {held[both[0]]} (by --set or a flag of its own: give one of them)"
+        )
+    space = given or dict(search_spaces.get(model))
+    for name, distribution in space.items():
+        if name not in known:
+            raise unknown(f"--space (model {model})", name, known)
+        try:
+            check_type(name, known[name].type, distribution)
+            for value in edges(distribution):
+                fields.check(name, known[name].type, value)
+        except ValueError as error:
+            raise UserError(f"--space (model {model}): {error}") from None
+    return {name: distribution for name, distribution in space.items() if name not in held}
+
+
+def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
+    """ValueError unless every value of the distribution is one of the hyperparameter's type."""
+    types = {type(value) for value in edges(distribution)}
+    if kind is bool and types != {bool}:
+        raise ValueError(f"{name} is True or False")
+    if kind is int and types != {int}:
+        raise ValueError(f"{name} is a whole number (as in {name}=10..50:int or {name}=10,20)")
+    if kind is float and bool in types:
+        raise ValueError(f"{name} is a number")
+
+
+def set_of(study: Study, model: str) -> dict[str, Any]:
+    """The values that `--set` and `--batch_size` hold in a model; UserError for what it does not have."""
+    known, values = models.hyperparameters(model), {}
+    for name, text in study.hyperparameters().items():
+        if name not in known:
+            if any(name in models.hyperparameters(other) for other in study.model):
+                continue  # another model of the sweep has it
+            raise unknown(f"--set (model {model})", name, known)
+        kind = known[name].type
+        try:
+            if kind is bool and text not in ("True", "False"):
+                raise ValueError(f"{name} must be True or False, not {text}")
+            values[name] = text == "True" if kind is bool else kind(text)
+            fields.check(name, kind, values[name])
+        except ValueError as error:
+            raise UserError(f"--set (model {model}): {error}") from None
+    return values
+
+
+def held_of(study: Study, model: str) -> dict[str, Any]:
+    """What no search changes: the released code's behaviour under `published`, `--set` and `--batch_size`."""
+    return (models.get(model).PUBLISHED if study.protocol == "published" else {}) | set_of(study, model)
+
+
+def default_of(study: Study, model: str) -> dict[str, Any]:
+    """Every hyperparameter of the configuration that a search starts from; UserError for values that do not fit."""
+    config = models.get(model).Config
+    held = held_of(study, model)
+    try:
+        default = config.make(held)
+    except ValueError as error:
+        raise UserError(f"--set (model {model}): {error}") from None
+    for name, distribution in space_of(study, model).items():
+        for value in edges(distribution):
+            try:
+                config.make(held | {name: value})
+            except ValueError as error:
+                raise UserError(f"--space (model {model}): {error}") from None
+    return dataclasses.asdict(default)
+
+
+def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:
+    """What PBT may change in mid-training: real numbers (whole numbers and switches shape the networks)."""
+    return {
+        name: d
+        for name, d in space.items()
+        if isinstance(d, FloatDistribution)
+        or (isinstance(d, CategoricalDistribution) and all(isinstance(value, float) for value in d.choices))
+    }
+
+
+def check_scheduler(study: Study, model: str) -> None:
+    """UserError where the scheduler has nothing in the model's space that it could change."""
+    if study.scheduler in ("pbt", "pb2") and study.tune_for == "mean":
+        raise UserError(f"--tune_for mean: {study.scheduler} gives each class a configuration of its own")
+    able = changeable(space_of(study, model))
+    if study.scheduler == "pb2":
+        able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}
+    if study.scheduler in ("pbt", "pb2") and not able:
+        raise UserError(
+            f"--scheduler {study.scheduler}: the space of {model} has no range of real numbers (as lr=1e-5..1e-3)"
+        )
+
+
+def edges(distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return [distribution.low, distribution.high]
+
+
+def inside(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value could have come from the distribution; the model's default need not."""
+    low_to_high = edges(distribution)
+    if isinstance(distribution, CategoricalDistribution):
+        return value in low_to_high
+    return low_to_high[0] <= value <= low_to_high[1]
+
+
+def grid_points(distribution: BaseDistribution) -> list[Any]:
+    """All choices; the steps of a stepped range; GRID_POINTS evenly spaced (or evenly in the logarithm) otherwise."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if isinstance(distribution, FloatDistribution) and step:
+        return [float(value) for value in np.arange(low, high + step / 2, step)]
+    points = np.geomspace(low, high, GRID_POINTS) if distribution.log else np.linspace(low, high, GRID_POINTS)
+    if isinstance(distribution, IntDistribution):
+        return sorted({round(point) for point in points})
+    return [float(point) for point in points]
+
+
+def grid(space: Space, seed: int) -> list[dict[str, Any]]:
+    """Every point of the space's grid, in a seeded order, so that the first few are spread over it."""
+    points = [dict(zip(space, values, strict=True)) for values in itertools.product(*map(grid_points, space.values()))]
+    return [points[i] for i in np.random.default_rng(seed).permutation(len(points))]

@@ -1,0 +1,1 @@
+"""What a user sees while runs go on: progress, time left, machine load, TensorBoard."""
