@@ -13,16 +13,20 @@ from models import base
 SMALL: dict[str, Any] = {
     "batch_size": 4, "ngf": 4, "ndf": 4, "nz": 8, "joint": 16, "gan_steps": 5, "n_critic": 2,
     "starts": 16, "restarts": 2, "search_steps": 20, "search_patience": 2,
-    "components": 5, "samples": 20, "neighbours": 3, "trees": 10, "tree_samples": 8,
+    "components": 5, "samples": 20, "width": 4, "neighbours": 3, "trees": 10, "tree_samples": 8,
 }  # fmt: skip
 FITTED = ["isolation_forest", "knn", "one_class_svm", "pca"]  # in one piece: they take no steps, so no batches either
 NETWORKS = [name for name in models.NAMES if name not in FITTED]
 
 
+def small(name: str, **values: Any) -> dict[str, Any]:
+    """Hyperparameters that make the model small, with these in their place."""
+    return {k: v for k, v in SMALL.items() if k in models.hyperparameters(name)} | values
+
+
 def make(name: str, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0, **values: Any) -> base.AnomalyModel:
     torch.manual_seed(seed)
-    fields = models.get(name).Config.hyperparameters()
-    return models.create(name, shape, **{k: v for k, v in SMALL.items() if k in fields} | values)
+    return models.create(name, shape, **small(name, **values))
 
 
 def pictures(n: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Tensor:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_models import NETWORKS, SMALL, assert_same_to_the_bit, make, pictures, train
+from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, train
 from torch import nn
 
 import models
@@ -22,8 +22,7 @@ class Meta(torch.Generator):
 @pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
 def test_a_step_waits_for_no_value_and_stays_on_its_device(name, settings):
     """The meta device has shapes and no values: it fails on a tensor from elsewhere, and on a look at one."""
-    fields = models.get(name).Config.hyperparameters()
-    values = {k: v for k, v in SMALL.items() if k in fields} | settings
+    values = small(name, **settings)
     model, x = models.create(name, (3, 16, 16), device="meta", **values), torch.empty((4, 3, 16, 16), device="meta")
     for _ in range(values.get("n_critic", 1) + 1):
         losses = model.train_step(x, Meta())

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_models import small
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import models
@@ -19,7 +20,6 @@ from bench.training.run import train as training
 from bench.watching.live_curves import PICTURE
 
 DIGITS = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "200"]
-SMALL = {"ngf": 4, "ndf": 4, "nz": 8, "search_steps": 5, "samples": 50}
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,7 @@ def split() -> Split:
 
 
 def run_of(model: str, split: Split) -> Run:
-    known = models.get(model).Config.hyperparameters()
-    values = {name: value for name, value in SMALL.items() if name in known}
-    return Run(model, split, SOUND, hyperparameters=values, seed=0, select_on="val_auroc")
+    return Run(model, split, SOUND, hyperparameters=small(model, batch_size=16), seed=0, select_on="val_auroc")
 
 
 @pytest.mark.parametrize("model", models.NAMES)

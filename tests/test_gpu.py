@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small_models import NETWORKS, SMALL, make, pictures, stored
+from small_models import NETWORKS, make, pictures, small, stored
 
 import models
 from bench.data import datasets
@@ -25,8 +25,7 @@ def split() -> Split:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", models.NAMES)
 def test_a_run_comes_to_the_same_bits_also_from_a_checkpoint(name, precision, split):
-    fields = models.get(name).Config.hyperparameters()
-    values = {k: v for k, v in SMALL.items() if k in fields} | models.get(name).PUBLISHED
+    values = small(name, **models.get(name).PUBLISHED)
 
     def new() -> Run:
         settings = {"hyperparameters": values, "seed": 1, "select_on": "val_auroc", "precision": precision}

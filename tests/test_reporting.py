@@ -425,6 +425,7 @@ def test_report_loads_no_torch_and_no_ray(tmp_path):
     assert not loaded & {"torch", "ray", "torchvision", "sklearn", "scikit_posthocs"}
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials(tmp_path):
     folder = make_study(tmp_path / "s", models=("pca",), classes=("bird", "cat"))
     trials = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]

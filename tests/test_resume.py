@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from commands import command, wait_for
 from PIL import Image
-from small_models import SMALL, assert_same_to_the_bit
+from small_models import assert_same_to_the_bit, small
 
 import models
 import train
@@ -65,10 +65,9 @@ def stopping_at(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
 def test_a_stopped_run_goes_on_to_the_same_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, model: str
 ) -> None:
-    known = models.hyperparameters(model)
-    small = [word for key, value in SMALL.items() if key in known for word in (f"--{key}", str(value))]
+    values = [word for key, value in small(model).items() for word in (f"--{key}", str(value))]
     out = ["--results_dir", str(tmp_path / "my results")]
-    flags = [*TINY, "--model", model, *small, *out, "--epochs", "2", "--cpus_per_trial", "1"]
+    flags = [*TINY, "--model", model, *values, *out, "--epochs", "2", "--cpus_per_trial", "1"]
     assert train.main([*flags, "--name", "whole"]) == 0
     with monkeypatch.context() as patch:
         stopping_at(patch, 2)
@@ -88,7 +87,10 @@ def test_a_stopped_run_goes_on_to_the_same_figures(
     assert "this run is over" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+STOPS = [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGKILL))]
+
+
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
 def test_a_run_that_is_stopped_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     flags = [*TINY, *NETWORK, "--epochs", "25", "--cpus_per_trial", "1"]
     process = command(tmp_path, *flags, script="train.py")

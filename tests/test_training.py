@@ -7,15 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_models import NETWORKS, small
 
-import models
 from bench.choices.study import SELECT_ON
 from bench.data import datasets
 from bench.data.splits import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Split, Task, make_split
 from bench.judging import metrics
 from bench.training.audit import audit, steps
 from bench.training.run import Run, final_metrics, train
-from models.fitted import FittedModel
 
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
 TINY: dict[str, Any] = {"ngf": 4, "ndf": 4, "nz": 8}
@@ -115,15 +114,10 @@ def test_restoring_keeps_the_new_learning_rate(split: Split) -> None:
     assert changed.model.optimizers["generator"].lr == 1e-5
 
 
-SMALL = {"ngf": 4, "ndf": 4, "nz": 8, "width": 4, "joint": 16, "starts": 8, "search_steps": 10}
-NETWORKS = [name for name in models.NAMES if not issubclass(models.get(name), FittedModel)]
-
-
 @pytest.mark.parametrize("model", NETWORKS)
 def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -> None:
-    fields = models.get(model).Config.hyperparameters()
-    small = {name: value for name, value in SMALL.items() if name in fields}
-    walk = list(steps(model, small))
+    hyperparameters = small(model, batch_size=16)
+    walk = list(steps(model, hyperparameters))
     assert walk[0].protocol == PUBLISHED
     assert walk[-1].protocol == SOUND
     for before, after in pairwise(walk):
@@ -136,7 +130,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
         model,
         few,
         TASK,
-        hyperparameters=small,
+        hyperparameters=hyperparameters,
         epochs=2,
         seed=0,
         split_seed=0,
@@ -150,7 +144,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
     assert rows.cost[1:].to_numpy() == pytest.approx(np.diff(rows.auroc))
     assert len(said) == 2 * (rows.training == "new").sum()
     # The last step is an ordinary sound run.
-    run = Run(model, make_split(few, TASK, SOUND, 0), SOUND, hyperparameters=small, seed=0,
+    run = Run(model, make_split(few, TASK, SOUND, 0), SOUND, hyperparameters=hyperparameters, seed=0,
               select_on="val_auroc", final=True)  # fmt: skip
     list(train(run, 2))
     scores = run.test_scores()

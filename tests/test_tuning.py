@@ -139,7 +139,7 @@ def uneven(tmp_path: Path) -> Path:
     return tmp_path / "uneven"
 
 
-@pytest.mark.parametrize("classes", [["a", "c"], ["c", "a"]])
+@pytest.mark.parametrize("classes", [["a", "c"], pytest.param(["c", "a"], marks=pytest.mark.slow)])
 def test_each_class_has_its_own_signal_to_choose_by(study, uneven: Path, classes: list[str]) -> None:
     flags = ["--dataset", str(uneven), "--dataroot", str(uneven), "--abnormal_class", *classes, "--batch_size", "8"]
     flags += ["--limit_train", "999"]
@@ -173,6 +173,7 @@ def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
     assert found.trials["hardware"].notna().all()
 
 
+@pytest.mark.slow
 def test_grid_runs_each_point_once(study) -> None:
     flags = ["--searcher", "grid", "--scheduler", "fifo", "--space", "w_con=25,50,75", "w_lat=1.0,2.0"]
     _, found = study(*flags, "--epochs", "1", "--seeds", "1")
@@ -221,6 +222,7 @@ def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) 
         pd.testing.assert_frame_equal(whole.scores(trial), again.scores(trial), check_exact=True)
 
 
+@pytest.mark.slow
 def test_reproduce_gives_the_same_scores_to_the_bit(study, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """The command that report.py prints makes a final run's scores and a tuning run's figures again."""
     _, found = study("--searcher", "random", "--scheduler", "fifo", "--trials", "2", "--epochs", "2", "--seeds", "1")
