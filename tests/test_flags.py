@@ -13,8 +13,8 @@ from test_cli import ROOT, SMALL, fails
 import report
 import train
 import train_tune
-from bench import results
 from bench.commands import tune
+from bench.results.store import JOURNAL
 
 
 def test_home_folders_and_names_with_spaces(capsys, tmp_path: Path, monkeypatch, wganomaly_folder: Path) -> None:
@@ -41,7 +41,7 @@ def test_home_folders_and_names_with_spaces(capsys, tmp_path: Path, monkeypatch,
 
 def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> None:
     study = make_study(tmp_path / "my results" / "it's", models=("pca",))
-    (study / results.JOURNAL).touch()
+    (study / JOURNAL).touch()
     assert tune.summary(study, "interrupted", 99) == 0
     lines = capsys.readouterr().out.splitlines()
     script, *flags = next(shlex.split(line)[1:] for line in lines if "--resume" in line)
@@ -50,7 +50,7 @@ def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> 
     assert Path(given.results_dir) / given.name == study
     assert shlex.split(lines[-1])[-1] == str(study)
     assert shlex.split(next(line for line in lines if "optuna-dashboard" in line).split(": ")[1])[1:] == [
-        str(study / results.JOURNAL)
+        str(study / JOURNAL)
     ]
 
 

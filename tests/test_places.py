@@ -105,7 +105,7 @@ def test_a_report_where_matplotlib_finds_no_folder(small_disk: Path, tmp_path: P
 @pytest.mark.slow
 def test_a_ray_that_starts_no_process(tmp_path: Path) -> None:
     """There is no shell for it to start one by."""
-    lines = ["import runpy; from bench.tuning import run; run.PATIENCE = 5", RUN.format("train_tune.py")]
+    lines = ["import runpy; from bench.tuning import study_run; study_run.PATIENCE = 5", RUN.format("train_tune.py")]
     process = subprocess.run(
         [sys.executable, "-c", "\n".join(lines), *SHORT, "--results_dir", str(tmp_path)],
         cwd=ROOT, env=os.environ | {"PATH": ""}, capture_output=True, text=True, timeout=PATIENCE,

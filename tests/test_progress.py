@@ -128,7 +128,7 @@ def test_rows_of_an_earlier_command_are_counted_and_timed() -> None:
 def test_off_a_terminal_a_line_a_run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     with Progress(eta(), [], "val_auroc") as progress:
         progress.epoch(about("gan-3-000"), record(1))
-        monkeypatch.setattr("bench.progress.QUIET_SECONDS", 0.0)
+        monkeypatch.setattr("bench.watching.progress.QUIET_SECONDS", 0.0)
         progress.epoch(about("gan-3-000"), record(2))
         progress.trial(row(0, 0.6))
         progress.trial(row(1, None))

@@ -103,7 +103,7 @@ def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, monkeypatch: pytest.Mo
 def python(code: str, **options) -> subprocess.Popen:
     """A process of a few lines, which has begun its work when this returns."""
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import time\nfrom bench import errors, signals\n{code}"],
+        [sys.executable, "-c", f"import time\nfrom bench.choices import errors, signals\n{code}"],
         cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True, **{"stdout": subprocess.PIPE} | options,
     )  # fmt: skip
     if process.stdout:
