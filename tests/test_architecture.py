@@ -13,7 +13,7 @@ BELOW = {
     "data": {"choices"},
     "results": {"choices", "judging", "watching"},
     "watching": {"choices"},
-    "training": {"choices", "judging", "data", "results"},
+    "training": {"choices", "judging", "data", "results", "watching"},
     "tuning": {"choices", "judging", "data", "results", "watching", "training"},
     "reporting": {"choices", "judging", "results"},
     "commands": {"choices", "judging", "data", "results", "watching", "training", "tuning", "reporting"},

@@ -5,14 +5,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from ray.exceptions import RayActorError
+from ray.tune.schedulers import FIFOScheduler
 from studies import write_rows
 
 from bench import results
 from bench.choices.study import Study
-from bench.data.splits import Task
+from bench.results import columns
 from bench.results.store import Store
+from bench.training.prepare import prepare
+from bench.training.recorder import Recorder
+from bench.tuning.callback import StudyCallback
 from bench.tuning.planner import Planner
-from bench.tuning.study_run import Recorder
+from bench.tuning.schedulers import PerTask
+from bench.tuning.spaces import spaces_of
 from bench.watching.progress import Progress
 from bench.watching.time_left import Eta
 
@@ -46,32 +51,39 @@ def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> No
     assert read(tmp_path, [], []).empty
 
 
-def recorder_of(store: Store, study: Study) -> Recorder:
-    planner = Planner(study, [Task("leave-one-class-out", "3")], [], lambda model: 1)
+def callback_of(store: Store, study: Study) -> StudyCallback:
+    """What a command has that begins, or goes on with, the study in the store's folder."""
+    ready = prepare(study)
+    planner = Planner(study, ready.tasks, spaces_of(study), [], lambda model: 1)
     progress = Progress(Eta(planner.planned(), study.epochs), [], "val_auroc", quiet=True)
-    return Recorder(study, store, planner, {"3": {"select_on": "val_auroc"}}, progress, None, None)
+    recorder = Recorder(study, ready, store, ready.provenance())
+    scheduler = PerTask(lambda model: FIFOScheduler())
+    return StudyCallback(study, recorder, planner, scheduler, progress, None)
 
 
 @pytest.mark.parametrize("where", ["a dead process", "a killed command"])
 def test_a_run_that_is_started_again_counts_its_attempts(tmp_path: Path, where: str) -> None:
     study = Study(model=("pca",), dataset="digits", abnormal_class=("3",), results_dir=str(tmp_path), epochs=5)
     store = Store.create(study, {}, "study")
-    recorder = recorder_of(store, study)
-    job = recorder.planner.next_job()
-    assert job is not None
+    callback = callback_of(store, study)
+    run = callback.planner.next_run()
+    assert run is not None
 
-    def run(count: int) -> None:
-        for epoch in range(1, count + 1):
-            recorder.epoch(job, {"epoch": epoch, "val_auroc": 0.5, "train_seconds": 1.0, "score_seconds": 0.0}, {})
+    def train(epochs: int) -> None:
+        for epoch in range(1, epochs + 1):
+            record = {"epoch": epoch, "val_auroc": 0.5, "train_seconds": 1.0, "score_seconds": 0.0}
+            callback.recorder.epoch(run, record)
 
-    run(4)
+    train(4)
     if where == "a dead process":
-        recorder.fail(job, RayActorError())
+        callback.fail(run, RayActorError())
     else:
-        recorder = recorder_of(store, study)
-    assert recorder.planner.next_job() == job
-    run(2)
-    recorder.finish(job, recorder.row(job, job.config) | {"epoch": 2, "epochs": 2, "objective": 0.5})
-    found = results.read(store.path)
-    assert found.trials[["epochs", "train_seconds", "attempt"]].to_numpy().tolist() == [[2, 2.0, 2]]
-    assert found.epochs.epoch.tolist() == [1, 2]
+        callback = callback_of(store, study)
+    assert callback.planner.next_run() == run
+    train(2)
+    best = {"epoch": 2, "val_auroc": 0.5, "objective": 0.5}
+    callback.finish(run, columns.of_chosen_epoch(best, epochs=2))
+    study_results = results.read(store.path)
+    row = study_results.trials[["epochs", "train_seconds", "attempt"]]
+    assert row.to_numpy().tolist() == [[2, 2.0, 2]]
+    assert study_results.epochs.epoch.tolist() == [1, 2]

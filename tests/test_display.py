@@ -12,8 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import models
 import train
 from bench import results
+from bench.choices.tasks import SOUND, Task
 from bench.data import datasets
-from bench.data.splits import SOUND, Split, Task, make_split
+from bench.data.splits import Split, make_split
 from bench.results.gallery import picture
 from bench.training.run import SHOWN, Run
 from bench.training.run import train as training

@@ -8,8 +8,9 @@ import torch
 from small_models import NETWORKS, make, pictures, small, stored
 
 import models
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, Task
 from bench.data import datasets
-from bench.data.splits import LEAVE_ONE_CLASS_OUT, SOUND, Split, Task, make_split
+from bench.data.splits import Split, make_split
 from bench.training.run import Run, be_deterministic, train
 from models.base import PRECISIONS
 

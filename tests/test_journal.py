@@ -10,11 +10,11 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from bench.choices.study import SEARCHERS, Study
-from bench.data.splits import Task
+from bench.choices.tasks import PlannedRun, Task
 from bench.tuning.journal import Journal
-from bench.tuning.planner import Job, Planner
+from bench.tuning.planner import Planner
 from bench.tuning.searchers import Search
-from bench.tuning.spaces import parse
+from bench.tuning.spaces import parse, spaces_of
 
 SPACE = parse(["w_con=25,75", "lr=1e-5..1e-3:log", "nz=10..20:int", "w_lat=0..2"])
 DEFAULT = {"w_con": 50.0, "lr": 1e-4, "nz": 10, "w_lat": 1.0}  # its w_con is no value of the space
@@ -56,16 +56,16 @@ def test_a_running_configuration_is_shown(tmp_path: Path) -> None:
     assert states == [TrialState.RUNNING, TrialState.COMPLETE]
 
 
-def run(planner: Planner, count: int) -> list[Job]:
-    """Runs the planner's next jobs, one at a time; the objective is a function of the configuration."""
-    jobs = []
+def run(planner: Planner, count: int) -> list[PlannedRun]:
+    """Runs the planner's next runs, one at a time; the objective is a function of the configuration."""
+    runs = []
     for _ in range(count):
-        job = planner.next_job()
-        assert job is not None
-        row = {"trial": job.trial, "kind": job.kind, "status": "done", "objective": 1 / job.config["w_con"]}
-        planner.finish(job, row | {f"config_{name}": value for name, value in job.config.items()})
-        jobs.append(job)
-    return jobs
+        planned = planner.next_run()
+        assert planned is not None
+        row = {"trial": planned.trial, "kind": planned.kind, "status": "done", "objective": 1 / planned.config["w_con"]}
+        planner.finish(planned, row | {f"config_{name}": value for name, value in planned.config.items()})
+        runs.append(planned)
+    return runs
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
@@ -74,7 +74,7 @@ def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, search
     path = tmp_path / "optuna.log"
 
     def planner(rows: list[dict[str, Any]], journal: Journal | None) -> Planner:
-        return Planner(study, [Task("leave-one-class-out", "3")], rows, lambda model: 1, journal)
+        return Planner(study, [Task("leave-one-class-out", "3")], spaces_of(study), rows, lambda model: 1, journal)
 
     whole = run(planner([], None), 9)
     stopped = planner([], Journal(path))
@@ -82,9 +82,9 @@ def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, search
     path.write_bytes(path.read_bytes()[:-7])  # killed in the middle of a line, with the lock in its hands
     (tmp_path / "optuna.log.lock").touch()
     resumed = run(planner(list(stopped.finished.values()), Journal(path)), 5)
-    assert [job.config for job in resumed] == [job.config for job in whole[4:]]
+    assert [r.config for r in resumed] == [r.config for r in whole[4:]]
     trials = load(path, "w_skipganomaly 3").trials
-    assert [trial.params["w_con"] for trial in trials] == [job.config["w_con"] for job in whole[:8]]
+    assert [trial.params["w_con"] for trial in trials] == [r.config["w_con"] for r in whole[:8]]
     assert all(trial.state == TrialState.COMPLETE for trial in trials)
 
 

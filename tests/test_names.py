@@ -17,8 +17,9 @@ from PIL import Image
 from bench import results
 from bench.choices.names import LEGIBLE, legible, on_disk
 from bench.choices.study import Study
+from bench.choices.tasks import Task
 from bench.data.datasets import Decoding, load
-from bench.data.splits import Task, tasks_of
+from bench.data.splits import tasks_of
 from bench.training import model_files
 
 

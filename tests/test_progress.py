@@ -54,7 +54,7 @@ def watched(**more: Any) -> Progress:
     progress.trial(row(1, 0.71234, lr=0.000345678, w_con=50))
     progress.now(["gan-3-002", "gan-3-003"])
     for epoch in (1, 2, 3):
-        progress.epoch(about("gan-3-002"), record(epoch, 0.55))
+        progress.epoch(about("gan-3-002") | record(epoch, 0.55))
     progress.machine.lines = ["cpu 93 % of 2 cores, memory 5.1 of 8 GB"]
     return progress
 
@@ -94,7 +94,7 @@ def test_failures_and_unknowns_in_the_view() -> None:
     progress.trial(row(0, None))
     assert "gan 3: none came through" in "\n".join(rendered(progress, 80, 24))
     progress.eta.planned |= {("other", "tuning"): 1}
-    progress.epoch(about("gan-3-001"), record(1))
+    progress.epoch(about("gan-3-001") | record(1))
     text = "\n".join(rendered(progress, 80, 24))
     assert "time left without other: not timed yet" in text
     assert "about " in text, "nothing is stopped early here"
@@ -127,9 +127,9 @@ def test_rows_of_an_earlier_command_are_counted_and_timed() -> None:
 
 def test_off_a_terminal_a_line_a_run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     with Progress(eta(), [], "val_auroc") as progress:
-        progress.epoch(about("gan-3-000"), record(1))
+        progress.epoch(about("gan-3-000") | record(1))
         monkeypatch.setattr("bench.watching.progress.QUIET_SECONDS", 0.0)
-        progress.epoch(about("gan-3-000"), record(2))
+        progress.epoch(about("gan-3-000") | record(2))
         progress.trial(row(0, 0.6))
         progress.trial(row(1, None))
     lines = capsys.readouterr().out.splitlines()
@@ -143,7 +143,7 @@ def test_quiet_prints_nothing(terminal: bool) -> None:
     out = io.StringIO()
     with Progress(eta(), [], "val_auroc", quiet=True, console=Console(file=out, force_terminal=terminal)) as progress:
         progress.now(["gan-3-000"])
-        progress.epoch(about("gan-3-000"), record(1))
+        progress.epoch(about("gan-3-000") | record(1))
         progress.trial(row(0, 0.6))
     assert out.getvalue() == ""
 

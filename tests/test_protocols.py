@@ -11,21 +11,11 @@ from hypothesis import strategies as st
 
 from bench.choices.errors import UserError
 from bench.choices.study import SELECT_ON, Study
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, PUBLISHED, SOUND, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset, digests
 from bench.data.pseudo_anomalies import pseudo_anomalies
-from bench.data.splits import (
-    LEAVE_ONE_CLASS_OUT,
-    ONE_CLASS,
-    PUBLISHED,
-    SOUND,
-    Protocol,
-    Task,
-    left_out,
-    make_split,
-    protocol_of,
-    tasks_of,
-)
+from bench.data.splits import left_out, make_split, tasks_of
 from bench.judging.selection import best_number, improves, objective, visible
 
 

@@ -12,12 +12,13 @@ import train
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, PlannedRun, Task
 from bench.data import datasets
-from bench.data.splits import LEAVE_ONE_CLASS_OUT, SOUND, Labelled, Split, Task, make_split
+from bench.data.splits import Labelled, Split, make_split
 from bench.results import provenance
 from bench.training.run import Run
 from bench.tuning import trainable
-from bench.tuning.trainable import JOB, EpochTrainable
+from bench.tuning.trainable import PLANNED, EpochTrainable
 from bench.watching import machine_load
 
 TINY = {"ngf": 4, "ndf": 4, "nz": 4}
@@ -48,28 +49,40 @@ def test_shares_that_cannot_be_had_are_refused(share):
 
 
 @pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Split]:
+def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[Task, Split]:
     digits = datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(200, 60)
-    return {cls: make_split(digits, Task(LEAVE_ONE_CLASS_OUT, cls), SOUND, seed=0) for cls in ("3", "5")}
+    return {task(cls): make_split(digits, task(cls), SOUND, seed=0) for cls in ("3", "5")}
 
 
-def job(model: str = "w_skipganomaly", cls: str = "3", kind: str = "tuning", **values: Any) -> dict[str, Any]:
-    about = {"trial": "t", "model": model, "class": cls, "kind": kind, "seed": 1, "threads": 1}
-    return (TINY if model == "w_skipganomaly" else {}) | values | {JOB: about}
+def task(cls: str) -> Task:
+    return Task(LEAVE_ONE_CLASS_OUT, cls)
+
+
+def config(model: str = "w_skipganomaly", cls: str = "3", **values: Any) -> dict[str, Any]:
+    """A trial's configuration as Ray hands it over."""
+    values = (TINY if model == "w_skipganomaly" else {}) | values
+    return values | {PLANNED: PlannedRun("tuning", model, task(cls), 0, 1, values)}
 
 
 @pytest.fixture
 def process(splits, monkeypatch: pytest.MonkeyPatch):
-    """A trial's process, without Ray around it: its first job, and what the study shares."""
+    """A trial's process, without Ray around it: its first run, and what the study shares."""
     fetched: list[Split] = []
     monkeypatch.setattr(trainable.ray, "get", lambda split: fetched.append(split) or split)
 
-    def start(config: dict[str, Any], **changes: Any) -> EpochTrainable:
+    def start(first: dict[str, Any], **changes: Any) -> EpochTrainable:
         signals = dict.fromkeys(splits, "val_auroc")
-        shared = {"splits": splits, "protocol": vars(SOUND), "select_on": signals, "device": "cpu", "epochs": 2}
-        shared |= {"precision": "float32", "deterministic": False, "gpus": 1, "display": False, "keep_models": False}
+        shared = {"splits": splits, "protocol": SOUND, "select_on": signals, "device": "cpu", "epochs": 2}
+        shared |= {
+            "threads": 1,
+            "precision": "float32",
+            "deterministic": False,
+            "gpus": 1,
+            "display": False,
+            "keep_models": False,
+        }
         made = EpochTrainable.__new__(EpochTrainable)
-        made.setup(config, shared=shared | changes)
+        made.setup(first, shared=shared | changes)
         made.fetched = fetched
         return made
 
@@ -87,8 +100,8 @@ def test_the_last_jobs_model_goes_before_the_next_one_comes(process, monkeypatch
             alive.append(weakref.ref(self.model))
 
     monkeypatch.setattr(trainable, "Run", Watched)
-    worker = process(job())
-    for following in (job(lr=1e-3), job(lr=-1.0), job(cls="5"), job("pca")):
+    worker = process(config())
+    for following in (config(lr=1e-3), config(lr=-1.0), config(cls="5"), config("pca")):
         if worker.error is None:
             worker.step()
         worker.reset_config(following)
@@ -97,25 +110,27 @@ def test_the_last_jobs_model_goes_before_the_next_one_comes(process, monkeypatch
 
 
 def test_images_are_sent_once_a_class(process):
-    worker = process(job())
+    worker = process(config())
     first = worker.split
-    worker.reset_config(job(lr=1e-3))
+    worker.reset_config(config(lr=1e-3))
     assert worker.split is first
-    worker.reset_config(job("pca", cls="5"))
+    worker.reset_config(config("pca", cls="5"))
     assert worker.split is not first
-    worker.reset_config(job(cls="5"))
+    worker.reset_config(config(cls="5"))
     assert len(worker.fetched) == 2
 
 
 def test_validation_and_test_images_stay_on_the_device(splits, monkeypatch: pytest.MonkeyPatch):
     """Each epoch scores the very tensors that the run put there."""
-    moved = splits["3"].to("meta")
+    moved = splits[task("3")].to("meta")
     parts = (moved.train, moved.val.images, moved.test.images)
     assert all(part.device.type == "meta" for part in parts)
     assert all(
         a is b for a, b in zip(parts, (moved.to("meta").train, moved.val.to("meta").images, parts[2]), strict=True)
     )
-    run = Run("w_skipganomaly", splits["3"], SOUND, hyperparameters=TINY, seed=1, select_on="pseudo_auroc", final=True)
+    run = Run(
+        "w_skipganomaly", splits[task("3")], SOUND, hyperparameters=TINY, seed=1, select_on="pseudo_auroc", final=True
+    )
     scored: list[Labelled] = []
     original = run.parts
     monkeypatch.setattr(run, "parts", lambda labelled: scored.append(labelled) or original(labelled))
@@ -126,7 +141,7 @@ def test_validation_and_test_images_stay_on_the_device(splits, monkeypatch: pyte
 
 def test_a_classical_model_leaves_the_gpu_alone(process, capsys: pytest.CaptureFixture):
     """It is fitted on the CPU in a study that has GPUs, in float32 whatever the others compute in."""
-    worker = process(job("pca"), device="cuda", precision="tf32", gpus=0.25)
+    worker = process(config("pca"), device="cuda", precision="tf32", gpus=0.25)
     result = worker.step()
     assert result["best"]["device"] == "cpu"
     assert result["best"]["precision"] == "float32"
@@ -138,14 +153,14 @@ def test_a_share_of_a_gpu_limits_its_memory(process, monkeypatch: pytest.MonkeyP
     limits: list[float] = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
     for gpus in (0.25, 1, 2):
-        process(job(), device="cuda", gpus=gpus)
-    process(job("pca"), device="cuda", gpus=0.5)
+        process(config(), device="cuda", gpus=gpus)
+    process(config("pca"), device="cuda", gpus=0.5)
     assert limits == [0.25]
 
 
 def test_a_checkpoint_from_a_gpu_comes_back_into_the_cpus_memory(process, tmp_path: Path, monkeypatch):
     """And not onto the GPU, beside the model that takes it over."""
-    worker = process(job())
+    worker = process(config())
     worker.step()
     monkeypatch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
     worker.save_checkpoint(str(tmp_path))

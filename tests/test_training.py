@@ -10,8 +10,9 @@ import torch
 from small_models import NETWORKS, small
 
 from bench.choices.study import SELECT_ON
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Task
 from bench.data import datasets
-from bench.data.splits import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Split, Task, make_split
+from bench.data.splits import Split, make_split
 from bench.judging import metrics
 from bench.training.audit import audit, steps
 from bench.training.run import Run, final_metrics, train

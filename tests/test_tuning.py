@@ -1,8 +1,10 @@
 """Real studies on Ray: every searcher and every scheduler, what they write, and how they fail and go on."""
 
 import json
+import re
 import shlex
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,12 @@ import train_tune
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import SCHEDULERS, SEARCHERS
+from bench.choices.tasks import SOUND, Task
 from bench.data.datasets import Dataset
-from bench.data.splits import SOUND, Task, make_split
+from bench.data.splits import make_split
 from bench.reporting import report as reporting
 from bench.reporting import reproduce
+from bench.results.columns import COLUMNS
 
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
 
@@ -41,6 +45,12 @@ def check_study(found: results.Results, trials: int, seeds: int) -> None:
     assert (rows.kind == "final").sum() == seeds
     assert rows.trial.is_unique
     assert set(rows.status) <= {"done", "stopped"}
+    for name in (*map(str, rows), *map(str, found.epochs)):
+        assert any(fnmatch(name, column) for column in COLUMNS), f"{name} is not in COLUMNS"
+    for row in rows[rows.status == "stopped"].itertuples():
+        assert row.kind == "tuning"
+        assert row.stopped_by == found.study["scheduler"]
+        assert re.fullmatch(rf"after epoch {row.epochs}: objective \S+, place \d of \d", row.stop_reason)
     assert rows[rows.kind == "tuning"].filter(regex="^test_").isna().all(axis=None), "a tuning run saw the test images"
     default = rows[rows.number == 0].iloc[0]
     assert default.config_w_con == 50

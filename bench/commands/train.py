@@ -14,22 +14,24 @@ import torch
 from bench.choices.errors import UserError
 from bench.choices.monitoring import View
 from bench.choices.study import RUN, Study
+from bench.choices.tasks import PlannedRun
 from bench.commands import resume
 from bench.commands.score import score_folder
 from bench.data.datasets import Decoding
-from bench.results import columns
-from bench.results.store import Results, Store, new_folder, read, write_whole
+from bench.results import Results, Store, columns, model_file, write_whole
+from bench.results.store import new_folder
 from bench.training.audit import audit, markdown
 from bench.training.model_files import trained_state
 from bench.training.prepare import Prepared, default_name, stamped
-from bench.training.run import Run, final_metrics, train
-from bench.watching import live_curves
+from bench.training.recorder import Recorder
+from bench.training.run import Run, train
+from bench.watching.live_curves import Board
 from bench.watching.progress import describe, scoring
 from models.base import AnomalyModel
 
 
-def teller(view: View) -> Callable[[str], None]:
-    """What says how far a command is: nobody, where it is to be quiet."""
+def printer(view: View) -> Callable[[str], None]:
+    """Prints how far a command is, unless it is to be quiet."""
     return (lambda line: None) if view.quiet else print
 
 
@@ -40,21 +42,23 @@ def train_run(
     extras: dict[str, Any],
     view: View,
     loaded: AnomalyModel | None,
-    there: Results | None,
+    earlier: Results | None,
 ) -> int:
-    """Trains, tests and records one run; the exit status.
+    """Trains, tests and records one run; gives the exit status.
 
-    It begins with the weights that were `loaded`, where there are any, or goes on with the run that is `there`.
-    `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in study.json.
+    `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in
+    study.json. The run begins with the weights of the model that was `loaded`, if any, or goes on
+    with the run in the folder of `earlier`.
     """
-    task = ready.tasks[0]
+    task, say = ready.tasks[0], printer(view)
+    planned = PlannedRun("final", model, task, 0, study.seed, extras["hyperparameters"])
     run = Run(
         model,
-        ready.splits[task.cls],
+        ready.splits[task],
         ready.protocol,
-        hyperparameters=extras["hyperparameters"],
+        hyperparameters=planned.config,
         seed=study.seed,
-        select_on=ready.select_on[task.cls],
+        select_on=ready.select_on[task],
         device=ready.device,
         precision=study.precision,
         final=True,
@@ -63,47 +67,42 @@ def train_run(
         if loaded.image_shape != run.model.image_shape:
             raise UserError(f"--load: the model is for images {loaded.image_shape}, these are {run.model.image_shape}")
         run.model.restore(trained_state(loaded))
-    source = ready.provenance()
-    if there:
-        source, store = resume.same_images(there, source), Store(there.path)
+    provenance = ready.provenance()
+    if earlier:
+        provenance, store = resume.same_images(earlier, provenance), Store(earlier.path)
     else:
-        store = Store.create(study, source, study.name or default_name(study, ready.tasks), "train.py", extras)
-    trial, checkpoint = f"{model}-{task.cls}-seed{study.seed}", store.path / RUN
-    names: dict[str, Any] = {"model": model, "cls": task.cls, "number": 0, "seed": study.seed}
-    common = ready.columns(study, task, source)
-    row = columns.start(trial, "final", **names, config=extras["hyperparameters"], common=common)
-    say = teller(view)
-    say(f"{store.path}: {model}, {task.kind} {task.cls} of {common['dataset']}")
-    say(
-        f"{len(run.split.train)} training images, {study.protocol} protocol, {common['select_on']}, {run.ran['device']}"
-    )
+        name = study.name or default_name(study, ready.tasks)
+        store = Store.create(study, provenance, name, "train.py", extras)
+    checkpoint = store.path / RUN
+    say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
+    say(f"{len(run.split.train)} training images, {study.protocol} protocol, {run.select_on}, {run.ran['device']}")
     board = None
     try:
         if checkpoint.exists():
             go_on(run, checkpoint)
             say(f"going on after epoch {run.epoch}")
-        board = live_curves.Board(store.path) if view.display else None
+        board = Board(store.path) if view.display else None
+        recorder = Recorder(study, ready, store, provenance, board, goes_on=True)
         with scoring(run.model, view.quiet):
             for record in train(run, study.epochs):
-                store.add_epoch({name: row[name] for name in ("trial", "kind", "model", "class")} | record)
+                recorder.epoch(planned, record, run.shown() if board else None)
                 write_whole(checkpoint, stored(run.checkpoint()))
-                if board:
-                    board.add(trial, record, run.shown())
-                losses = "  ".join(f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
-                seconds = f"{record['train_seconds']:.1f} s"
-                say(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  ({losses})  {seconds}")
+                say(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  {losses(record)}")
             scores = run.test_scores() if run.best_parts else None
-            row |= seconds_of(store.path) | columns.outcome(run.best, run.epoch)
-            row |= final_metrics(scores) if scores is not None else {}
-            kept = None
+            packed = None
             if study.keep_models == "all":
-                kept = run.packed(model, trial, ready.dataset.classes, ready.dataset.decoding)
-            gallery = run.gallery(scores) if scores is not None else None
-            store.add_trial(row, scores, gallery, kept)
+                classes, decoding = ready.dataset.classes, ready.dataset.decoding
+                packed = run.packed(model, planned.trial, classes, decoding)
+            row = recorder.finish(
+                planned,
+                columns.of_chosen_epoch(run.best, run.epoch),
+                scores=scores,
+                gallery=run.gallery(scores) if scores is not None else None,
+                packed=packed,
+            )
         checkpoint.unlink(missing_ok=True)
     except FloatingPointError as error:
-        failed = {"status": "error", "error": f"FloatingPointError: {error}", "objective": None}
-        store.add_trial(row | seconds_of(store.path) | failed)
+        recorder.finish(planned, columns.of_failure(f"FloatingPointError: {error}"))
         checkpoint.unlink(missing_ok=True)
         print(f"failed: {error}", file=sys.stderr)
         return 1
@@ -114,22 +113,30 @@ def train_run(
     finally:
         store.close()
         if board:
-            board.close(trial)
+            board.close(planned.trial)
     print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
     if scores is not None:
         low, high = row["test_auroc_low"], row["test_auroc_high"]
-        print(f"test AUROC {row['test_auroc']:.4f} (95 % interval of the test set: {low:.4f} to {high:.4f})")
+        interval = f"95 % interval of the test set: {low:.4f} to {high:.4f}"
+        print(f"test AUROC {row['test_auroc']:.4f} ({interval})")
     if study.keep_models == "all":
-        print(f"the trained model: {store.model_file(trial)}")
+        print(f"the trained model: {model_file(store.path, planned.trial)}")
     if extras["score_folder"]:
         run.model.restore(run.best_state)
-        show_scores(run.model, ready.dataset.decoding, Path(extras["score_folder"]), store.path, view)
+        folder, decoding = Path(extras["score_folder"]), ready.dataset.decoding
+        write_scores(run.model, decoding, folder, store.path, view)
     print(f"next: {shlex.join(['python', 'report.py', str(store.path)])}")
     return 0
 
 
+def losses(record: dict[str, Any]) -> str:
+    """`(critic -0.3, generator 1.2)  4.0 s`, of an epoch's record."""
+    means = (f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
+    return f"({'  '.join(means)})  {record['train_seconds']:.1f} s"
+
+
 def go_on(run: Run, checkpoint: Path) -> None:
-    """Puts a run where it was stopped; UserError for a file that is no state of it. No code of the file is run."""
+    """Puts a run where it was stopped; UserError for another file. No code in the file is run."""
     try:
         run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
     except Exception as error:  # whatever torch raises for other or damaged files
@@ -144,19 +151,13 @@ def stored(state: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def seconds_of(study: Path) -> dict[str, float]:
-    """The seconds of all epochs, also of those before a stop."""
-    epochs = read(study).epochs
-    return {name: float(epochs[name].sum()) for name in ("train_seconds", "score_seconds") if name in epochs}
-
-
 def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[str, Any], view: View) -> int:
     """Makes and prints the audit table; writes audit.csv and audit.md to the study's folder."""
-    if ready.splits[ready.tasks[0].cls].test is None:
+    task, say = ready.tasks[0], printer(view)
+    if ready.splits[task].test is None:
         raise UserError("--audit: there are no labelled test images")
-    task, source = ready.tasks[0], ready.provenance()
-    store = Store.create(study, source, study.name or default_name(study, ready.tasks), "train.py --audit")
-    say = teller(view)
+    name = study.name or default_name(study, ready.tasks)
+    store = Store.create(study, ready.provenance(), name, "train.py --audit")
     say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
     try:
         table = audit(
@@ -167,7 +168,7 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
             epochs=study.epochs,
             seed=study.seed,
             split_seed=study.seed_of_splits(),
-            select_on=ready.select_on[task.cls],
+            select_on=ready.select_on[task],
             device=ready.device,
             precision=study.precision,
             say=say,
@@ -179,7 +180,8 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
         raise
     finally:
         store.close()
-    print(f"\n{markdown(table)}\n\nwritten: {store.path / 'audit.csv'}, {store.path / 'audit.md'}")
+    files = f"{store.path / 'audit.csv'}, {store.path / 'audit.md'}"
+    print(f"\n{markdown(table)}\n\nwritten: {files}")
     return 0
 
 
@@ -188,13 +190,13 @@ def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Pa
     name = study.name or stamped(content["model"], folder.resolve().name, "scores")
     out = new_folder(Path(study.results_dir), name, given=study.name is not None)
     try:
-        show_scores(model, content["decoding"], folder, out, view)
+        write_scores(model, content["decoding"], folder, out, view)
     finally:
         with contextlib.suppress(OSError):
-            out.rmdir()  # where nothing came of it
+            out.rmdir()  # where nothing was written
     return 0
 
 
-def show_scores(model: AnomalyModel, decoding: Decoding, folder: Path, out: Path, view: View) -> None:
-    score_folder(model, decoding, folder, out, teller(view), view.quiet)
+def write_scores(model: AnomalyModel, decoding: Decoding, folder: Path, out: Path, view: View) -> None:
+    score_folder(model, decoding, folder, out, printer(view), view.quiet)
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

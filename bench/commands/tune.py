@@ -10,51 +10,59 @@ from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands import resume
 from bench.results.store import JOURNAL, RAY_LOG, Results, Store, read, read_rows
-from bench.training.prepare import default_name, prepare
+from bench.training.prepare import Prepared, default_name, prepare
 from bench.tuning import cost_estimate
-from bench.tuning.spaces import default_of, edges, space_of
+from bench.tuning.spaces import spaces_of
 from bench.watching.progress import short
 
 TITLES = {"val_auroc": "validation AUROC", "val_loss": "validation loss", "test_auroc": "test AUROC"}
 
 
-def run_study(study: Study, there: Results | None, dry: bool, view: View) -> int:
-    """Runs a study, or what is left of the one that is `there`, or only says what it would cost; the exit status."""
+def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> int:
+    """Runs a study, or what an `earlier` command left of it; gives the exit status.
+
+    `dry`: only says what the study would cost.
+    """
     ready = prepare(study)
-
-    for model in study.model:
-        sizes, space = [default_of(study, model)["batch_size"]], space_of(study, model)
-        if "batch_size" in space:
-            sizes += edges(space["batch_size"])
-        ready.check_batch(model, max(sizes))
-    about = ready.provenance()
-    if there:
-        about = resume.same_images(there, about)
+    spaces = spaces_of(study)
+    for model, space in spaces.items():
+        ready.check_batch(model, space.largest_batch())
+    provenance = ready.provenance()
+    if earlier:
+        provenance = resume.same_images(earlier, provenance)
     if dry:
-        cost_estimate.show(study, ready, read_rows(there.path / "trials.jsonl") if there else [])
+        done = read_rows(earlier.path / "trials.jsonl") if earlier else []
+        cost_estimate.show(study, ready, spaces, done)
         return 0
-    from bench.tuning import (
-        study_run,  # Ray is only loaded for what can run, and before there is a folder to go on with
-    )
+    from bench.tuning import study_run  # loads Ray, before there is a folder to go on with
 
-    store = Store(there.path) if there else Store.create(study, about, study.name or default_name(study, ready.tasks))
+    if earlier:
+        store = Store(earlier.path)
+    else:
+        store = Store.create(study, provenance, study.name or default_name(study, ready.tasks))
     try:
         if not view.quiet:
-            signals = " or ".join(sorted(set(ready.select_on.values())))
-            classes = f"{len(ready.tasks)} class(es) of {ready.dataset.name}"
-            print(f"study {store.path}: {', '.join(study.model)} on {classes}")
-            print(f"{study.searcher} + {study.scheduler}, {study.protocol} protocol, {signals}, {ready.device}")
-            if done := len(read_rows(store.path / "trials.jsonl")):
-                print(f"{done} runs are done already")
-        common = {task.cls: ready.columns(study, task, about) for task in ready.tasks}
-        planner = study_run.run(study, ready, store, common, view)
+            introduce(study, ready, store)
+        planner = study_run.run(study, ready, spaces, store, provenance, view)
     except KeyboardInterrupt:
-        print(f"\ninterrupted before the first run; go on with:\n  {resume.hint('train_tune.py', store.path)}")
+        print("\ninterrupted before the first run; go on with:")
+        print(f"  {resume.hint('train_tune.py', store.path)}")
         return 130
     finally:
         store.close()
-    status = summary(store.path, planner.stopped, planner.runs())
+    status = summary(store.path, planner.stopped, planner.planned().total())
     return 130 if planner.interrupted else status
+
+
+def introduce(study: Study, ready: Prepared, store: Store) -> None:
+    """Prints what runs, and how it is judged."""
+    signals = " or ".join(sorted(set(ready.select_on.values())))
+    classes = f"{len(ready.tasks)} class(es) of {ready.dataset.name}"
+    print(f"study {store.path}: {', '.join(study.model)} on {classes}")
+    tuning = f"{study.searcher} + {study.scheduler}"
+    print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
+    if done := len(read_rows(store.path / "trials.jsonl")):
+        print(f"{done} runs are done already")
 
 
 def summary(path: Path, stopped: str | None, runs: int) -> int:

@@ -1,7 +1,7 @@
-"""Protocols: which images train, choose and test, and how they are scored."""
+"""Splits: which images train, choose and test for a task."""
 
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,44 +9,10 @@ from torch import Tensor
 
 from bench.choices.errors import UserError, unknown
 from bench.choices.study import Study
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task
 from bench.data.datasets import Dataset
 
 HELD_OUT = 0.1  # of the normal training images, for validation
-LEAVE_ONE_CLASS_OUT, ONE_CLASS = "leave-one-class-out", "one-class"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How figures are made. Each field is one departure of the released code from a sound protocol."""
-
-    scoring_mode: str = "evaluation"  # or training: batch normalisation sees the rest of the batch
-    test_order: str = "shuffled"  # or sorted: all normal images, then all abnormal ones
-    selection: str = "val"  # or test: epoch and configuration are those with the best test AUROC
-    test_pool: str = "official"  # or with_training: the abnormal class's training images are tested on too
-
-
-SOUND = Protocol()
-PUBLISHED = Protocol(scoring_mode="training", test_order="sorted", selection="test", test_pool="with_training")
-
-
-def protocol_of(study: Study) -> Protocol:
-    """The study's protocol with the fields that were switched by themselves."""
-    base = PUBLISHED if study.protocol == "published" else SOUND
-    given = {f.name: getattr(study, f.name) for f in fields(Protocol) if getattr(study, f.name) is not None}
-    return replace(base, **given)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One normal/abnormal division of a data set's classes."""
-
-    kind: str  # LEAVE_ONE_CLASS_OUT or ONE_CLASS
-    cls: str  # the abnormal class of the former, the normal class of the latter
-    untrained: str = "left_out"  # of the test; or normal: the former's other classes that have no training images
-
-    def leaves_out(self, cls: str) -> bool:
-        """Whether the test holds no images of the class, given that nothing of it is trained on."""
-        return self.kind == LEAVE_ONE_CLASS_OUT and self.untrained == "left_out" and cls != self.cls
 
 
 @dataclass(frozen=True)

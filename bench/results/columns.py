@@ -1,26 +1,103 @@
-"""What a trial's row in trials.jsonl holds, whoever ran the trial."""
+"""All columns of a study's rows, in one place, with what each holds.
 
+trials.jsonl has a row per training run, epochs.jsonl one per epoch of a run. To add a column: name it
+in COLUMNS, and give its value in the function below that knows it.
+"""
+
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
+from bench.choices.study import Study
+from bench.choices.tasks import PlannedRun, Protocol, Task
 
-def start(
-    trial: str,
-    kind: str,
-    *,
-    model: str,
-    cls: str,
-    number: int,
-    seed: int,
-    config: dict[str, Any],
-    common: dict[str, Any],
+COLUMNS = {
+    # of a planned run, so of its epochs too
+    "trial": "the run's name, unique in its study",
+    "kind": "tuning (part of a search) or final (the winner again, under a fresh seed)",
+    "model": "the model's name",
+    "class": "the class that is abnormal (leave-one-class-out) or normal (one-class)",
+    "attempt": "1, or one more for each time that the run died or was stopped, and began again",
+    "number": "number of the configuration within its search; 0 is the model's default",
+    "seed": "seed of weights and batches",
+    "config_*": "every hyperparameter, as the chosen epoch had it",
+    "tried_*": "a hyperparameter as the search proposed it, where the scheduler changed it since",
+    # of the study and the task
+    "dataset": "the data set's name",
+    "task": "leave-one-class-out or one-class",
+    "protocol": "sound or published",
+    "protocol_*": "each field of the protocol",
+    "select_on": "the signal that chooses epoch and configuration",
+    "deterministic": "whether a GPU had to come to the same bits each time",
+    "commit": "the code's commit",
+    "dirty": "whether the code had uncommitted changes",
+    "fingerprint": "hash of the images and their labels",
+    # of how the run ended
+    "status": "done, stopped (early, by the scheduler) or error",
+    "error": "why the run failed",
+    "stopped_by": "the scheduler that stopped the run early",
+    "stop_reason": "how the run stood among its task's runs when the scheduler stopped it",
+    "epochs": "epochs that were trained",
+    "train_seconds": "seconds of training, over all epochs",
+    "score_seconds": "seconds of scoring images, over all epochs",
+    # of the chosen epoch
+    "epoch": "the chosen epoch; in epochs.jsonl, the row's epoch",
+    "objective": "what searchers and schedulers maximise: the signal, negated where less is better",
+    "val_*": "figures of the validation images",
+    "device": "cpu or cuda, where the networks ran",
+    "hardware": "the processor or GPU that they ran on",
+    "precision": "the networks' arithmetic",
+    # of the test images
+    "test_*": "metrics of the final run's test images (bench/judging/metrics.py)",
+    "n_test_*": "how many normal and abnormal test images there are",
+    # of an epoch alone
+    "loss_*": "the mean of each training loss",
+}
+OF_THE_CHOSEN_EPOCH = ("epoch", "objective", "device", "hardware", "precision")
+
+
+def of_task(
+    study: Study, protocol: Protocol, task: Task, select_on: str, provenance: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The columns that are known before a trial runs."""
-    row = {"trial": trial, "kind": kind, "status": "done", "error": None, "model": model, "class": cls}
-    return row | {"number": number, "seed": seed} | common | {f"config_{name}": value for name, value in config.items()}
+    """The columns that all rows of a task share."""
+    return {
+        "dataset": provenance["dataset"]["name"],
+        "task": task.kind,
+        "protocol": study.protocol,
+        **{f"protocol_{name}": value for name, value in dataclasses.asdict(protocol).items()},
+        "select_on": select_on,
+        "deterministic": study.deterministic,
+        "commit": provenance["commit"],
+        "dirty": provenance["dirty"],
+        "fingerprint": provenance["dataset"]["fingerprint"],
+    }
 
 
-def outcome(best: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """The chosen epoch's columns, from its record: figures, and where it ran."""
-    ran = ("device", "hardware", "precision")
-    seen = {name: value for name, value in best.items() if name.startswith("val_") or name in ran}
-    return seen | {"epoch": best["epoch"], "epochs": epochs, "objective": best["objective"]}
+def of_epoch(run: PlannedRun, attempt: int, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of epochs.jsonl; `record` is what `Run.step` gives."""
+    names = {"trial": run.trial, "kind": run.kind, "model": run.model, "class": run.task.cls}
+    return names | {"attempt": attempt} | dict(record)
+
+
+def of_run(run: PlannedRun, attempt: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a run, whatever came of it; `config` has the hyperparameters as it ended."""
+    row = of_epoch(run, attempt, {"number": run.number, "seed": run.seed})
+    row |= {f"config_{name}": value for name, value in config.items()}
+    changed = {name: value for name, value in run.config.items() if config[name] != value}
+    return row | {f"tried_{name}": value for name, value in changed.items()}
+
+
+def of_chosen_epoch(best: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """The columns of a run that ended well; `best` is the chosen epoch's record, with where it ran."""
+    figures = {name: value for name, value in best.items() if name.startswith("val_") or name in OF_THE_CHOSEN_EPOCH}
+    return {"status": "done", "error": None, "epochs": epochs} | figures
+
+
+def of_stop(scheduler: str, reason: str) -> dict[str, Any]:
+    """The columns of a run that its scheduler stopped early."""
+    return {"status": "stopped", "stopped_by": scheduler, "stop_reason": reason}
+
+
+def of_failure(reason: str) -> dict[str, Any]:
+    """The columns of a run that failed."""
+    return {"status": "error", "error": reason, "objective": None}

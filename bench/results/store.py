@@ -47,6 +47,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def model_file(study: Path, trial: str) -> Path:
+    """Where a study's folder holds the trained model of a final run."""
+    return study / "models" / f"{trial}.safetensors"
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a .jsonl file; a last line that a crash cut in half is dropped, with a line on stderr."""
     if not path.exists():
@@ -218,9 +223,6 @@ class Store:
     def add_epoch(self, row: dict[str, Any]) -> None:
         self.append("epochs.jsonl", row)
 
-    def model_file(self, trial: str) -> Path:
-        return self.path / "models" / f"{trial}.safetensors"
-
     def add_trial(
         self,
         row: dict[str, Any],
@@ -231,7 +233,7 @@ class Store:
         """Adds a finished trial's row, after what belongs to it: a row never points to what is not there."""
         folder = self.path / "scores" / row["trial"]
         if packed is not None:
-            write_whole(self.model_file(row["trial"]), packed)
+            write_whole(model_file(self.path, row["trial"]), packed)
         if gallery is not None:
             write_whole(folder / "gallery.png", gallery)
         if scores is not None:

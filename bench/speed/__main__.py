@@ -103,18 +103,18 @@ def table(name: str, epochs: int, **given: Any) -> dict[str, Any]:
     ready = prepare(study)
     config = dataclasses.asdict(models.get("w_skipganomaly").Config())
     aurocs, start = [], time.perf_counter()
-    for cls, split in ready.splits.items():
+    for task, split in ready.splits.items():
         run = Run(
-            "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1, select_on=ready.select_on[cls],
+            "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1, select_on=ready.select_on[task],
             device=ready.device, precision=study.precision, final=True,
         )  # fmt: skip
         for record in train(run, epochs):
-            print(f"{cls}, epoch {record['epoch']}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+            print(f"{task.cls}, epoch {record['epoch']}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
         aurocs.append(final_metrics(run.test_scores())["test_auroc"])
         del run  # a GPU then holds one model at a time
     seconds = time.perf_counter() - start
     about = {"what": "a table", "dataset": name, "classes": len(ready.splits), "epochs": epochs}
-    about |= {"images": len(ready.splits[ready.tasks[0].cls].train), "device": ready.device} | given
+    about |= {"images": len(ready.splits[ready.tasks[0]].train), "device": ready.device} | given
     return about | {"seconds": seconds, "mean_test_auroc": float(np.mean(aurocs))}
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 import models
+from bench.choices.tasks import PUBLISHED, SOUND, Protocol, Task
 from bench.data.datasets import Dataset
-from bench.data.splits import PUBLISHED, SOUND, Labelled, Protocol, Task, make_split
+from bench.data.splits import Labelled, make_split
 from bench.judging import metrics
 from bench.judging.selection import improves
 from bench.training.run import Run, train

@@ -1,6 +1,5 @@
 """From a Study to what its runs need: data, tasks, splits, device. Everything that can be wrong is found here."""
 
-import dataclasses
 import datetime
 import re
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ import models
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 from bench.choices.study import Study
+from bench.choices.tasks import Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.data.splits import Protocol, Split, Task, left_out, make_split, protocol_of, tasks_of
+from bench.data.splits import Split, left_out, make_split, tasks_of
 from bench.results.provenance import machine
 from bench.training.run import check_batch, choose_device, choose_select_on
 
@@ -23,8 +23,8 @@ class Prepared:
     dataset: Dataset
     protocol: Protocol
     tasks: list[Task]
-    splits: dict[str, Split]  # of each task's class
-    select_on: dict[str, str]  # likewise
+    splits: dict[Task, Split]
+    select_on: dict[Task, str]  # the signal that chooses
     device: str
     notes: tuple[str, ...]  # what was left out, scaled, cropped or guessed
 
@@ -35,22 +35,6 @@ class Prepared:
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
         return machine() | {"dataset": self.dataset.description(self.notes)}
-
-    def columns(self, study: Study, task: Task, provenance: dict[str, Any]) -> dict[str, Any]:
-        """The columns that all rows of a task share."""
-        return {
-            "dataset": provenance["dataset"]["name"],
-            "task": task.kind,
-            "protocol": study.protocol,
-            **{f"protocol_{name}": value for name, value in dataclasses.asdict(self.protocol).items()},
-            "select_on": self.select_on[task.cls],
-            "precision": study.precision,
-            "deterministic": study.deterministic,
-            "device": self.device,
-            "commit": provenance["commit"],
-            "dirty": provenance["dirty"],
-            "fingerprint": provenance["dataset"]["fingerprint"],
-        }
 
 
 def prepare(study: Study) -> Prepared:
@@ -77,8 +61,8 @@ def prepare(study: Study) -> Prepared:
     more = left_out(dataset, tasks, protocol)
     for line in more:
         note(line)
-    splits = {task.cls: make_split(dataset, task, protocol, split_seed) for task in tasks}
-    select_on = {task.cls: choose_select_on(study, task, splits[task.cls]) for task in tasks}
+    splits = {task: make_split(dataset, task, protocol, split_seed) for task in tasks}
+    select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
     if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
         raise UserError(
             f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on val_loss)"

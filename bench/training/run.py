@@ -14,9 +14,10 @@ from torch import Tensor
 import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
+from bench.choices.tasks import Protocol, Task
 from bench.data.datasets import Decoding
 from bench.data.pseudo_anomalies import pseudo_anomalies
-from bench.data.splits import Labelled, Protocol, Split, Task
+from bench.data.splits import Labelled, Split
 from bench.judging import metrics
 from bench.judging.selection import improves, objective, visible
 from bench.results.gallery import chosen, picture, sheet

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,11 @@ from bench.data.splits import Split
 from bench.training.prepare import Prepared
 from bench.training.run import device_of
 from bench.tuning.searchers import Search
-from bench.tuning.spaces import default_of, space_of
+from bench.tuning.spaces import SearchSpace
 from bench.watching.time_left import clock
 from models.fitted import FittedModel
 
+Spaces = Mapping[str, SearchSpace]
 ENOUGH = 1.0  # seconds that a measurement takes at least, unless the images are too few
 FIRST = {"cpu": 16, "cuda": 256}  # images that are scored first; AnoGAN searches for no fewer at a time
 
@@ -82,17 +83,17 @@ def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str
     return Epoch(fit, train + each * tuning, train + each * (val + test))
 
 
-def plan(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def plan(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """A line a model on what is left to run after `rows`; the seconds are those of all its runs, one after another."""
     done = Counter((row["model"], row["kind"]) for row in rows)
     split = max(ready.splits.values(), key=lambda split: len(split.train))
     lines = []
     for model in study.model:
-        default = default_of(study, model)
-        search = Search(model, study.searcher, space_of(study, model), default, study.seed)
+        space = spaces[model]
+        search = Search(model, study.searcher, space.distributions, space.default, study.seed)
         tuning = len(ready.tasks) * search.trials(study.trials) - done[model, "tuning"]
         final = len(ready.tasks) * study.seeds - done[model, "final"]
-        epoch = time_epoch(study, ready, default, model, split)
+        epoch = time_epoch(study, ready, space.default, model, split)
         line: dict[str, Any] = {"model": model, "classes": len(ready.tasks)}
         line |= {"configurations": tuning, "final runs": final, "epochs at most": study.epochs * (tuning + final)}
         line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
@@ -101,14 +102,14 @@ def plan(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> pd.Da
     return pd.DataFrame(lines)
 
 
-def show(study: Study, ready: Prepared, rows: Iterable[dict[str, Any]]) -> None:
+def show(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]) -> None:
     """Prints what a study comes to on this machine."""
     if ready.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
     threads = torch.get_num_threads()
     torch.set_num_threads(study.cpus_per_trial or 1)
     try:
-        lines = plan(study, ready, rows)
+        lines = plan(study, ready, spaces, rows)
     finally:
         torch.set_num_threads(threads)
     there = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}

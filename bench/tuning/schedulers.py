@@ -1,5 +1,6 @@
 """Ray Tune's trial schedulers, one instance a task: only trials of the same task are ever compared."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from ray.tune.schedulers import (
 )
 
 from bench.tuning.spaces import Space, changeable
-from bench.tuning.trainable import JOB
+from bench.tuning.trainable import PLANNED
 
 GOAL: dict[str, Any] = {"metric": "objective", "mode": "max", "time_attr": "training_iteration"}
 WHOLE_POPULATION = ("hyperband", "pbt", "pb2")  # these need all of a task's trials at once
@@ -99,16 +100,17 @@ class PerTask(TrialScheduler):
         self.make = make
         self.schedulers: dict[tuple, TrialScheduler] = {}
         self.trials: dict[tuple, list[Trial]] = {}
+        self.objectives: dict[tuple, dict[int, dict[str, float]]] = {}  # by epoch and trial id
 
     def key(self, trial: Trial) -> tuple:
-        job = trial.config[JOB]
-        return (job["model"], job["class"], job["kind"])
+        run = trial.config[PLANNED]
+        return (run.model, run.task, run.kind)
 
     def scheduler(self, trial: Trial, controller: Any) -> tuple[TrialScheduler, Any]:
         key = self.key(trial)
         if key not in self.schedulers:
             self.schedulers[key] = FIFOScheduler() if key[2] == "final" else self.make(key[0])
-            self.trials[key] = []
+            self.trials[key], self.objectives[key] = [], defaultdict(dict)
         return self.schedulers[key], _TaskView(controller, self.trials[key])
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
@@ -120,8 +122,18 @@ class PerTask(TrialScheduler):
         scheduler, view = self.scheduler(trial, tune_controller)
         scheduler.on_trial_error(view, trial)
 
+    def stop_reason(self, trial: Trial) -> str:
+        """How a trial stood among its task's trials after its last epoch: what a scheduler went by."""
+        by_epoch = self.objectives[self.key(trial)]
+        epoch = max(epoch for epoch, values in by_epoch.items() if trial.trial_id in values)
+        mine, values = by_epoch[epoch][trial.trial_id], by_epoch[epoch].values()
+        rank = 1 + sum(value > mine for value in values)
+        return f"after epoch {epoch}: objective {mine:.4g}, place {rank} of {len(values)}"
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
         scheduler, view = self.scheduler(trial, tune_controller)
+        by_epoch = self.objectives[self.key(trial)]
+        by_epoch[result["training_iteration"]][trial.trial_id] = result["objective"]
         return scheduler.on_trial_result(view, trial, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict) -> None:

@@ -5,6 +5,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,23 @@ def default_of(study: Study, model: str) -> dict[str, Any]:
             except ValueError as error:
                 raise UserError(f"--space (model {model}): {error}") from None
     return dataclasses.asdict(default)
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a study searches in one model."""
+
+    distributions: Space  # by hyperparameter; those that are held have none
+    default: dict[str, Any]  # every hyperparameter of the configuration that the search starts from
+
+    def largest_batch(self) -> int:
+        batch_size = self.distributions.get("batch_size")
+        return max([self.default["batch_size"], *(edges(batch_size) if batch_size else [])])
+
+
+def spaces_of(study: Study) -> dict[str, SearchSpace]:
+    """The search space of each of the study's models; UserError for values that do not fit."""
+    return {m: SearchSpace(space_of(study, m), default_of(study, m)) for m in study.model}
 
 
 def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:

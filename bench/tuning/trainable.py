@@ -1,5 +1,6 @@
 """One epoch of training as a step of Ray Tune's class API."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -7,52 +8,56 @@ import ray
 import torch
 from ray import tune
 
-from bench.data.splits import Protocol, Split
+from bench.choices.errors import UserError
+from bench.choices.tasks import PlannedRun, Task
+from bench.data.splits import Split
+from bench.results.store import model_file, write_whole
 from bench.training.run import Run, be_deterministic, device_of
 
-JOB = "job"  # the part of a trial's config that is not a hyperparameter
+PLANNED = "planned_run"  # in a trial's config, beside the hyperparameters
 
 
 class EpochTrainable(tune.Trainable):
-    """Trains one run. `config`: the hyperparameters, and under JOB what else decides the run."""
+    """Trains one run; one step is one epoch. `config`: hyperparameters, and a PlannedRun under PLANNED."""
 
     def setup(self, config: dict[str, Any], shared: dict[str, Any] | None = None) -> None:
         assert shared is not None
         self.shared = shared
-        self.cls: str | None = None  # whose images `split` has on the device
+        self.task: Task | None = None  # whose images `split` has on the device
         self.split: Split | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes up another job in the same process, which saves starting one (and importing torch) a trial.
+        """Takes up another run in the same process: a new one would import torch for each trial.
 
-        What lies on the device is let go of before more is put there: the last job's run, and another class's images.
+        The last run, and another task's images, leave the device before more is put there.
         """
-        job = self.job = dict(new_config[JOB])
-        self.hyperparameters = {name: value for name, value in new_config.items() if name != JOB}
-        torch.set_num_threads(job["threads"])
+        planned: PlannedRun = new_config[PLANNED]
+        self.planned = planned
+        self.hyperparameters = {k: v for k, v in new_config.items() if k != PLANNED}
+        torch.set_num_threads(self.shared["threads"])
         be_deterministic(self.shared["deterministic"])
         self.run: Any = None
         self.error: Exception | None = None
         try:
-            device = device_of(job["model"], self.shared["device"])
+            device = device_of(planned.model, self.shared["device"])
             if device == "cuda" and self.shared["gpus"] < 1:
                 torch.cuda.set_per_process_memory_fraction(self.shared["gpus"])
-            if job["class"] != self.cls:
-                self.cls, self.split = None, None
-                self.split = ray.get(self.shared["splits"][job["class"]]).to(device)
-                self.cls = job["class"]
+            if planned.task != self.task:
+                self.task, self.split = None, None
+                self.split = ray.get(self.shared["splits"][planned.task]).to(device)
+                self.task = planned.task
             assert self.split is not None
             self.run = Run(
-                job["model"],
+                planned.model,
                 self.split,
-                Protocol(**self.shared["protocol"]),
+                self.shared["protocol"],
                 hyperparameters=self.hyperparameters,
-                seed=job["seed"],
-                select_on=self.shared["select_on"][job["class"]],
+                seed=planned.seed,
+                select_on=self.shared["select_on"][planned.task],
                 device=self.shared["device"],
                 precision=self.shared["precision"],
-                final=job["kind"] == "final",
+                final=planned.kind == "final",
             )
         except Exception as error:  # raised by `step`: it then costs this trial, and not its process too
             self.error = error
@@ -67,16 +72,27 @@ class EpochTrainable(tune.Trainable):
         over = run.epoch >= self.shared["epochs"]
         result = {"record": record, "best": run.best, "objective": record["objective"], "done": over}
         if self.shared["display"]:
-            result["shown"] = run.shown()
+            result["curves"] = run.shown()
         if over and run.final:
             if run.best_parts:
                 result["scores"] = run.test_scores()
                 result["gallery"] = run.gallery(result["scores"])
             if self.shared["keep_models"]:
-                result["packed"] = run.packed(
-                    self.job["model"], self.job["trial"], self.shared["classes"], self.shared["decoding"]
-                )
+                result["packed"] = self.keep_model()
         return result
+
+    def keep_model(self) -> bytes | None:
+        """Writes the trained model's file; gives its content where only the driver can write it.
+
+        Up to 71 MB: through Ray it would be copied several times.
+        """
+        planned, shared = self.planned, self.shared
+        packed = self.run.packed(planned.model, planned.trial, shared["classes"], shared["decoding"])
+        if ray.get_runtime_context().get_node_id() == shared["driver_node"]:
+            with contextlib.suppress(UserError):  # the driver says what is wrong, and ends the study
+                write_whole(model_file(shared["study_path"], planned.trial), packed)
+                return None
+        return packed
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         torch.save(self.run.checkpoint(), Path(checkpoint_dir) / "run.pt")

@@ -96,14 +96,14 @@ class Progress:
         """The runs that are under way."""
         self.running = trials
 
-    def epoch(self, about: Mapping[str, Any], record: dict[str, Any]) -> None:
-        """An epoch of a run; `about`: its trial, kind, model and class."""
-        trial = about["trial"]
+    def epoch(self, row: dict[str, Any]) -> None:
+        """An epoch of a run: a row of epochs.jsonl."""
+        trial = row["trial"]
         self.slots = self.at_a_time()
-        self.begun[trial] = {**about, **record}
-        self.eta.add((about["model"], about["kind"]), record["train_seconds"], record["score_seconds"])
+        self.begun[trial] = row
+        self.eta.add((row["model"], row["kind"]), row["train_seconds"], row["score_seconds"])
         if not self.console.is_terminal and time.monotonic() - self.last >= QUIET_SECONDS:
-            self.say(f"          {trial}  epoch {record['epoch']}/{self.eta.epochs}  {describe(record)}")
+            self.say(f"          {trial}  epoch {row['epoch']}/{self.eta.epochs}  {describe(row)}")
 
     def dropped(self, trial: str) -> None:
         """A run whose process died; it starts again."""

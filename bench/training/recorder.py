@@ -1,0 +1,94 @@
+"""The recorder: writes the rows of runs, whether train.py trains them or a study on Ray."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from bench.choices.study import Study
+from bench.choices.tasks import PlannedRun
+from bench.results import Store, columns, read_rows
+from bench.training.prepare import Prepared
+from bench.training.run import final_metrics
+from bench.watching.live_curves import Board
+
+
+class Recorder:
+    """Writes each epoch and each finished run of a study as a row, and shows its curves."""
+
+    def __init__(
+        self,
+        study: Study,
+        ready: Prepared,
+        store: Store,
+        provenance: Mapping[str, Any],
+        board: Board | None = None,
+        *,
+        goes_on: bool = False,
+    ):
+        """`goes_on`: an unfinished run goes on from its checkpoint (train.py); a study's begin again."""
+        self.store, self.board = store, board
+        self.of_task = {
+            task: columns.of_task(study, ready.protocol, task, ready.select_on[task], provenance)
+            for task in ready.tasks
+        }
+        self.attempts: dict[str, int] = {}  # by trial: the attempts that ended before their run did
+        self.seconds: dict[str, tuple[float, float]] = {}  # by trial: of training, of scoring
+        for row in read_rows(store.path / "epochs.jsonl"):
+            if goes_on:
+                self.add_seconds(row["trial"], row)
+            else:
+                attempts = max(self.attempts.get(row["trial"], 0), row.get("attempt", 1))
+                self.attempts[row["trial"]] = attempts
+
+    def add_seconds(self, trial: str, record: Mapping[str, Any]) -> None:
+        trained, scored = self.seconds.get(trial, (0.0, 0.0))
+        self.seconds[trial] = (
+            trained + record["train_seconds"],
+            scored + record["score_seconds"],
+        )
+
+    def attempt(self, run: PlannedRun) -> int:
+        return self.attempts.get(run.trial, 0) + 1
+
+    def epoch(
+        self, run: PlannedRun, record: Mapping[str, Any], curves: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Writes an epoch's row and gives it; `curves` is what `Run.shown` gives."""
+        self.add_seconds(run.trial, record)
+        row = columns.of_epoch(run, self.attempt(run), record)
+        self.store.add_epoch(row)
+        if self.board:
+            self.board.add(run.trial, dict(record), dict(curves or {}))
+        return row
+
+    def died(self, run: PlannedRun) -> None:
+        """The run's process died; it begins again, as another attempt."""
+        self.attempts[run.trial] = self.attempt(run)
+        self.seconds.pop(run.trial, None)
+
+    def finish(
+        self,
+        run: PlannedRun,
+        outcome: Mapping[str, Any],
+        *,
+        config: Mapping[str, Any] | None = None,
+        scores: pd.DataFrame | None = None,
+        gallery: bytes | None = None,
+        packed: bytes | None = None,
+    ) -> dict[str, Any]:
+        """Writes the row of a run that is over, with the files beside it, and gives the row.
+
+        `outcome` has the columns of how it ended (`columns.of_chosen_epoch`, `of_stop`, `of_failure`);
+        `config` its hyperparameters, where the scheduler changed them.
+        """
+        row = self.of_task[run.task]
+        row = columns.of_run(run, self.attempt(run), config or run.config) | row | dict(outcome)
+        seconds = self.seconds.pop(run.trial, (None, None))
+        row |= dict(zip(("train_seconds", "score_seconds"), seconds, strict=True))
+        if scores is not None:
+            row |= final_metrics(scores)
+        self.store.add_trial(row, scores, gallery, packed)
+        if self.board:
+            self.board.close(run.trial)
+        return row
