@@ -1,6 +1,7 @@
 """The architecture as tests: which room imports which, and how long files are."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,12 @@ def test_imports_go_down(path: Path) -> None:
 @each_file
 def test_no_file_is_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
+
+
+def test_the_map_names_every_room_and_only_files_that_there_are() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    assert all(f"  {room}/" in text for room in BELOW)
+    paths = re.findall(r"`((?:bench|models|search_spaces|tests)/[\w/.]+|\w+/\w+\.py)`", text)
+    assert len(paths) > 10
+    for path in paths:
+        assert (ROOT / path).exists() or (ROOT / "bench" / path).exists(), path
