@@ -1,4 +1,4 @@
-"""Tuning on Ray: this folder alone imports it. Its settings, which it reads as it is imported:"""
+"""Tuning on Ray, which this folder alone imports. Ray reads these settings as it is imported:"""
 
 import os
 
@@ -10,5 +10,6 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # it takes SIGTERM from this command's own handler
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would copy the project, and start each worker by uv
+    # Under `uv run` Ray would copy the project, and start each worker by uv.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }

@@ -1,4 +1,4 @@
-"""Ray itself: started on this machine or joined where it runs already, and stopped by Ctrl-C."""
+"""Ray itself: started on this machine, or joined where it runs; its log, and how Ctrl-C ends it."""
 
 import logging
 import os
@@ -18,7 +18,8 @@ from bench.choices.errors import UserError
 from bench.tuning import ray_start
 from bench.tuning.planner import Planner
 
-CODE = [str(Path(__file__).resolve().parents[2] / name) for name in ("bench", "models", "search_spaces")]
+ROOT = Path(__file__).resolve().parents[2]
+CODE = [str(ROOT / name) for name in ("bench", "models", "search_spaces")]
 
 
 class LogFile(logging.FileHandler):
@@ -30,16 +31,17 @@ class LogFile(logging.FileHandler):
 
 @contextmanager
 def logged(path: Path, verbose: bool, own: ray_start.Ray | None) -> Iterator[None]:
-    """What Ray says in this process goes to a file, and to the screen only where that is asked for."""
+    """Writes Ray's log to a file; to the screen too where the user wants it (`verbose`)."""
     if own:
         own.started.wait()
     logger = logging.getLogger("ray")
     handler = LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(filename)s:%(lineno)s -- %(message)s"))
+    layout = "%(asctime)s %(levelname)s %(filename)s:%(lineno)s -- %(message)s"
+    handler.setFormatter(logging.Formatter(layout))
     before, level = own.handlers if own else logger.handlers[:], logger.level
     logger.handlers = [handler, *(before if verbose else [])]
     logger.setLevel(logging.INFO)
-    for record in own.said.buffer if own else []:
+    for record in own.early_log.buffer if own else []:
         logger.handle(record)
     try:
         yield
@@ -51,10 +53,11 @@ def logged(path: Path, verbose: bool, own: ray_start.Ray | None) -> Iterator[Non
 
 @contextmanager
 def connected(address: str | None, verbose: bool, own: ray_start.Ray | None) -> Iterator[str | None]:
-    """A Ray to run on: this command's own, the cluster at `address`, or a caller's, which stays up.
+    """Connects to Ray: this command's own, the cluster at `address`, or a caller's, which stays up.
 
-    Gives the folder of its session, which has its processes' logs, where it is known. Other machines need the packages
-    installed; this project's code is sent to them. Raises UserError where no cluster answers.
+    Gives the folder of Ray's session, with the logs of its processes, or None where that is unknown.
+    A cluster's machines need the packages installed; Ray sends them this project's code. Raises
+    UserError where no cluster answers.
     """
     if own:
         try:
@@ -71,13 +74,15 @@ def connected(address: str | None, verbose: bool, own: ray_start.Ray | None) -> 
             if address != "auto":  # Ray itself tries for minutes
                 host, _, port = address.rpartition(":")
                 socket.create_connection((host, int(port)), timeout=5).close()
-            says: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO}
-            with ThreadPoolExecutor(1) as thread:  # in the main thread Ray would handle SIGTERM itself
-                started = thread.submit(ray.init, address=address, runtime_env=code, **says).result()
+            log_options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO}
+            with ThreadPoolExecutor(1) as thread:  # in the main thread Ray would take over SIGTERM
+                started = thread.submit(ray.init, address=address, runtime_env=code, **log_options).result()
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).split(". ")[0]
-            hint = "give auto or HOST:PORT; where the cluster wants a token, set RAY_AUTH_MODE=token"
-            raise UserError(f"--address {address}: no Ray cluster answers there ({reason}); {hint}") from None
+            raise UserError(
+                f"--address {address}: no Ray cluster answers there ({reason}); give auto or "
+                "HOST:PORT; where the cluster wants a token, set RAY_AUTH_MODE=token"
+            ) from None
         try:
             yield getattr(started, "address_info", {}).get("session_dir")
         finally:
@@ -86,17 +91,17 @@ def connected(address: str | None, verbose: bool, own: ray_start.Ray | None) -> 
 
 @contextmanager
 def interruptible(planner: Planner) -> Iterator[None]:
-    """A signal to end: running trials are dropped, nothing new starts, and Ray ends. A second one: out at once.
+    """At a signal to end, drops running trials, starts no new ones and ends Ray; at a second, exits.
 
-    Raises KeyboardInterrupt where no trial could run yet.
+    Raises KeyboardInterrupt where Ray Tune does not run yet.
     """
 
     def stop() -> None:
         planner.interrupted, planner.stopped = True, "interrupted"
         signals.say("\nstopping (again to stop at once) …")
-        if signal.getsignal(signal.SIGUSR1) is before:  # Ray Tune does not run yet
+        if signal.getsignal(signal.SIGUSR1) is before:  # Ray Tune has not set its handler
             raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGUSR1)  # its own sign to end its loop, between two results
+        signal.raise_signal(signal.SIGUSR1)  # makes Ray Tune end its loop between two results
 
     before = signal.getsignal(signal.SIGUSR1)
     try:
@@ -109,4 +114,4 @@ def interruptible(planner: Planner) -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, before)
         if planner.interrupted and signals.unread():
-            os.dup2(2, 1)  # what is left to say
+            os.dup2(2, 1)  # the summary is still to be printed

@@ -1,4 +1,4 @@
-"""What a study would cost, before anything is spent: its runs, and the time of an epoch measured on a few images."""
+"""What a study would cost: its runs, and the time of an epoch, measured on a few images."""
 
 import os
 import time
@@ -23,7 +23,8 @@ from models.fitted import FittedModel
 
 Spaces = Mapping[str, SearchSpace]
 ENOUGH = 1.0  # seconds that a measurement takes at least, unless the images are too few
-FIRST = {"cpu": 16, "cuda": 256}  # images that are scored first; AnoGAN searches for no fewer at a time
+# Images that are scored first, by device.
+FIRST = {"cpu": 16, "cuda": 256}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ class Epoch:
 
 
 def seconds_each(call: Callable[[int], Any], first: int, most: int, device: str) -> float:
-    """Seconds an item of `call(items)`, with ever more items until it takes long enough. The first call warms up."""
+    """Seconds per item of `call(items)`: called with more and more items until it takes ENOUGH.
+
+    A first call, which is not timed, warms up.
+    """
     items = min(first, most)
     call(items)
     while True:
@@ -54,24 +58,25 @@ def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str
     """Measures a model on few images; in proportion, an epoch over all of them."""
     torch.manual_seed(study.seed)
     shape, device = tuple(split.train.shape[1:]), device_of(model, ready.device)
-    made = models.create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
+    detector = models.create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
     split = split.to(device)
     generator, images = torch.Generator().manual_seed(study.seed), split.train
-    batch, fit, train = made.config.batch_size, 0.0, 0.0
-    if isinstance(made, FittedModel):  # fitted in one piece to no more images than it says itself
+    batch, fit, train = detector.config.batch_size, 0.0, 0.0
+    if isinstance(detector, FittedModel):  # fitted in one piece, to a sample of the images
         start = time.perf_counter()
-        made.train_epoch(images, generator)
+        detector.train_epoch(images, generator)
         fit = time.perf_counter() - start
     else:
         steps = len(images) // batch
-        first = getattr(made.config, "n_critic", 1)  # whole turns of critic and generator
-        train = steps * seconds_each(lambda n: made.train_epoch(images[: n * batch], generator), first, steps, device)
+        first = getattr(detector.config, "n_critic", 1)  # whole turns of critic and generator
+        per_step = seconds_each(lambda n: detector.train_epoch(images[: n * batch], generator), first, steps, device)
+        train = steps * per_step
     mode = batch if ready.protocol.scoring_mode == "training" else None
     some = split.val or split.test
     each = 0.0
     if some is not None:
         each = seconds_each(
-            lambda n: made.score_parts(some.images[:n], training_mode_batch=mode),
+            lambda n: detector.score_parts(some.images[:n], training_mode_batch=mode),
             FIRST[device],
             len(some.images),
             device,
@@ -84,7 +89,7 @@ def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str
 
 
 def plan(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """A line a model on what is left to run after `rows`; the seconds are those of all its runs, one after another."""
+    """One line per model: what is left to run after `rows`, and the seconds of it, run by run."""
     done = Counter((row["model"], row["kind"]) for row in rows)
     split = max(ready.splits.values(), key=lambda split: len(split.train))
     lines = []
@@ -95,9 +100,11 @@ def plan(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str,
         final = len(ready.tasks) * study.seeds - done[model, "final"]
         epoch = time_epoch(study, ready, space.default, model, split)
         line: dict[str, Any] = {"model": model, "classes": len(ready.tasks)}
-        line |= {"configurations": tuning, "final runs": final, "epochs at most": study.epochs * (tuning + final)}
+        line |= {"configurations": tuning, "final runs": final}
+        line["epochs at most"] = study.epochs * (tuning + final)
         line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
-        seconds = (tuning + final) * epoch.start + study.epochs * (tuning * epoch.tuning + final * epoch.final)
+        seconds = (tuning + final) * epoch.start
+        seconds += study.epochs * (tuning * epoch.tuning + final * epoch.final)
         lines.append(line | {"seconds": seconds})
     return pd.DataFrame(lines)
 
@@ -112,11 +119,12 @@ def show(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str,
         lines = plan(study, ready, spaces, rows)
     finally:
         torch.set_num_threads(threads)
-    there = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
-    slots = [study.at_a_time(device_of(model, ready.device), there) for model in lines["model"]]
+    machine = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
+    slots = [study.at_a_time(device_of(model, ready.device), machine) for model in lines["model"]]
     lines["hours at most"] = lines.pop("seconds") / slots / 3600
     print(lines.to_markdown(index=False, floatfmt=".3g"))
-    runs, epochs = int(lines[["configurations", "final runs"]].to_numpy().sum()), int(lines["epochs at most"].sum())
+    runs = int(lines[["configurations", "final runs"]].to_numpy().sum())
+    epochs = int(lines["epochs at most"].sum())
     at_a_time = " to ".join(map(str, sorted({min(slots), max(slots)})))
     left = clock(lines["hours at most"].sum() * 3600)
     print(f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a time on this machine")

@@ -1,10 +1,10 @@
-"""What Optuna's dashboard shows: a copy of every search in a file, written as the study goes and never read back.
+"""A copy of every search for Optuna's dashboard: written while the study runs, never read back.
 
-The samplers work on studies in memory, so that no proposal depends on this file. As their own storage it would cost
-each trial 6 to 13 ms of fsync (eight hyperparameters); the copy costs under 2.
+The samplers work on studies in memory, so that no proposal depends on this file. As the samplers' own
+storage, the file would cost each trial 6 to 13 ms of fsync (eight hyperparameters); the copy costs
+under 2.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
+from bench.choices.errors import note
 from bench.tuning.spaces import Space, inside
 
 
@@ -23,13 +24,14 @@ class Journal:
     """One Optuna study a search, named like the search; a trial a configuration."""
 
     def __init__(self, path: Path):
-        """Starts the file anew: a killed command may have left half a line, and the study's rows bring it all back."""
+        """Starts the file anew from the study's rows: a killed command may have left half a line."""
         self.path, self.lock = path, path.with_name(path.name + ".lock")
         for old in (self.path, self.lock):
             old.unlink(missing_ok=True)
         self.storage: JournalStorage | None = None
         self.studies: dict[str, optuna.Study] = {}
-        self.trials: dict[tuple[str, int], int] = {}  # a search's name and number -> Optuna's number, while it runs
+        # (search, configuration's number) -> Optuna's number, while the configuration runs
+        self.trials: dict[tuple[str, int], int] = {}
         self.sizes: Counter[str] = Counter()
         self.broken = False
 
@@ -38,7 +40,8 @@ class Journal:
         if self.broken:
             return
         with self.writing():
-            self.trials[search, number] = self.add(search, number, space, config, state=TrialState.RUNNING)
+            added = self.add(search, number, space, config, state=TrialState.RUNNING)
+            self.trials[search, number] = added
 
     def told(self, search: str, number: int, space: Space, config: dict[str, Any], value: float | None) -> None:
         """A configuration's objective, None if it failed; also of one that an earlier command ran."""
@@ -52,18 +55,23 @@ class Journal:
                 self.add(search, number, space, config, state=state, value=value)
 
     def add(self, search: str, number: int, space: Space, config: dict[str, Any], **outcome: Any) -> int:
-        """Adds a trial; gives Optuna's number of it. A value outside the space (a default) is shown as an attribute."""
+        """Adds a trial and gives Optuna's number of it.
+
+        A value outside the space, which a default may be, becomes an attribute: Optuna refuses it as
+        a parameter.
+        """
         if search not in self.studies:
             self.storage = self.storage or JournalStorage(
                 JournalFileBackend(str(self.path), JournalFileOpenLock(str(self.path)))
             )
             self.studies[search] = optuna.create_study(storage=self.storage, study_name=search, direction="maximize")
         within = {name: d for name, d in space.items() if inside(d, config[name])}
+        outside = {name: config[name] for name in space if name not in within}
         self.studies[search].add_trial(
             optuna.create_trial(
                 params={name: config[name] for name in within},
                 distributions=within,
-                user_attrs={"configuration": number} | {n: config[n] for n in space if n not in within},
+                user_attrs={"configuration": number} | outside,
                 **outcome,
             )
         )
@@ -77,4 +85,4 @@ class Journal:
             yield
         except (OSError, ValueError) as error:
             self.broken = True
-            print(f"note: {self.path} is left incomplete, for Optuna's dashboard only ({error})", file=sys.stderr)
+            note(f"{self.path} is left incomplete, for Optuna's dashboard only ({error})")

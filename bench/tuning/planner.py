@@ -1,4 +1,4 @@
-"""Which run comes next: the configurations of every search, then the winners again under fresh seeds."""
+"""Which run comes next: each search's configurations, then the winner again under fresh seeds."""
 
 import math
 import time
@@ -43,8 +43,9 @@ class Group:
         for number in sorted({number for number, _ in self.tuned}):
             values = [self.tuned[number, t][1] for t in self.tasks if (number, t) in self.tuned]
             if len(values) == len(self.tasks):
-                failed = None in values
-                means[number] = None if failed else math.fsum(values) / len(values)  # type: ignore[arg-type]
+                scored = [value for value in values if value is not None]
+                failed = len(scored) < len(values)
+                means[number] = None if failed else math.fsum(scored) / len(scored)
         return means
 
     def winner(self) -> tuple[int, dict[str, Any]] | None:
@@ -59,7 +60,7 @@ class Group:
 
 
 class Planner(Searcher):
-    """Ray Tune's source of trials. It proposes what is left to do and is told what came of it by `finish`."""
+    """Ray Tune's searcher: proposes the runs that are left to do; `finish` tells it their rows."""
 
     def __init__(
         self,
@@ -126,7 +127,8 @@ class Planner(Searcher):
                 return False
             number = group.asked
             group.asked += 1
-            # What an interrupted command proposed is kept: a parallel search proposes by what was known then.
+            # Keep what an interrupted command proposed: it ran several trials at a time, and so
+            # proposed by fewer results than there are now.
             config = group.default | group.search.ask(number, self.recorded(group, number))
             group.queue.extend(self.plan(group, "tuning", number, self.study.seed, config))
             return True

@@ -1,4 +1,4 @@
-"""A Ray of this machine's own, started in the background: it takes as long as what a study imports and reads."""
+"""Starts a local Ray in a thread while the main thread imports packages and loads data."""
 
 import atexit
 import contextlib
@@ -20,14 +20,16 @@ import psutil
 from bench.choices import signals
 from bench.choices.errors import UserError
 
-LONGEST = 107 - len(f"/session_2026-01-31_23-59-59_000000_{os.getpid()}/sockets/plasma_store")  # bytes of Ray's folder
-ROOM = 2**20  # bytes that its first logs take at most
+# Linux limits a socket's path to 107 bytes; Ray appends this to its folder's.
+SOCKET = f"/session_2026-01-31_23-59-59_000000_{os.getpid()}/sockets/plasma_store"
+LONGEST = 107 - len(SOCKET)
+FREE_BYTES = 2**20  # what Ray's first log files need at most
 
 
 class Ray:
-    """Ray as it starts. `session`: the folder with its processes' logs."""
+    """A local Ray that is starting or runs. `session`: the folder with its processes' logs."""
 
-    now: ClassVar["Ray | None"] = None  # this process's
+    current: ClassVar["Ray | None"] = None  # the one that this process started
 
     def __init__(self, verbose: bool):
         self.verbose, self.session, self.folder = verbose, "", folder()
@@ -36,23 +38,24 @@ class Ray:
         self.started, self.over = threading.Event(), threading.Event()
         # It listens on this machine's loopback only, as it does on Windows and macOS.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one to the home folder
+        # Without a token Ray would write one to the home folder.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         import ray
 
         logger = logging.getLogger("ray")
-        self.said = logging.handlers.BufferingHandler(10_000)  # until its file is known
-        self.handlers, logger.handlers = logger.handlers, [self.said]
-        atexit.register(self.leave)  # where the command ends before it comes to its runs
+        self.early_log = logging.handlers.BufferingHandler(10_000)  # until its file is known
+        self.handlers, logger.handlers = logger.handlers, [self.early_log]
+        atexit.register(self.leave)  # if the command ends before its first run
         threading.Thread(target=self.live, args=[ray], daemon=True).start()
 
     def live(self, ray: Any) -> None:
-        # Ray's processes inherit the mask: a signal to the whole process group, or to all of a job's processes, is
-        # this command's to act on, which needs them for an end in order.
+        # Ray's processes inherit this mask. A signal to the whole process group then reaches this
+        # command alone, which needs Ray's processes to end in order.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOP)
-        says = {"log_to_driver": self.verbose, "logging_level": logging.INFO}
+        log_options = {"log_to_driver": self.verbose, "logging_level": logging.INFO}
         try:
             place = {"runtime_env": interpreter(), "_temp_dir": str(self.folder)}
-            started = ray.init(address="local", include_dashboard=False, **place, **says)
+            started = ray.init(address="local", include_dashboard=False, **place, **log_options)
             self.session = started.address_info["session_dir"]
             self.processes = psutil.Process().children()
         except Exception as error:  # Ray raises Exception itself
@@ -63,7 +66,10 @@ class Ray:
         self.over.wait()  # Linux ends a process when the thread that started it ends
 
     def stop(self) -> None:
-        """Ends Ray and what it started. Under the mask each of its processes would take a second to be given up."""
+        """Ends Ray and the processes that it started.
+
+        They are killed: with SIGTERM masked, Ray would wait a second for each before it did so.
+        """
         import ray
 
         self.started.wait()
@@ -72,7 +78,7 @@ class Ray:
         below = descendants(self.processes)
         kill(self.processes, but=("raylet", "gcs_server"))
         ray.shutdown()
-        kill(below)  # those that still look for what has ended
+        kill(below)  # those that still wait for a process that has ended
         self.over.set()
 
     def leave(self) -> None:
@@ -89,7 +95,7 @@ def folder() -> Path:
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place) as file:
-            file.write(bytes(ROOM))
+            file.write(bytes(FREE_BYTES))
     except OSError as error:
         raise UserError(f"{flag}{place} cannot be written ({error.strerror}); {hint}") from None
     if len(os.fsencode(place)) > LONGEST:
@@ -99,11 +105,11 @@ def folder() -> Path:
 
 def descendants(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """The processes and all below them."""
-    found = []
+    family = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            found += [process, *process.children(recursive=True)]
-    return found
+            family += [process, *process.children(recursive=True)]
+    return family
 
 
 def kill(processes: Iterable[psutil.Process], but: tuple[str, ...] = ()) -> None:
@@ -114,15 +120,15 @@ def kill(processes: Iterable[psutil.Process], but: tuple[str, ...] = ()) -> None
 
 
 def interpreter() -> dict[str, str] | None:
-    """Ray's name for this Python in a folder with a space or the like: it hands the name to a shell as it stands."""
+    """This Python's path, quoted where it has a space or the like: Ray passes it to a shell as is."""
     quoted = shlex.quote(sys.executable)
     return None if quoted == sys.executable else {"py_executable": quoted}
 
 
 def start(verbose: bool) -> Ray | None:
-    """The Ray that this process has started already, else a new one; None where a caller has one up."""
-    if Ray.now is None or Ray.now.over.is_set():
+    """Starts Ray, unless this process has started it; None where the caller runs a Ray already."""
+    if Ray.current is None or Ray.current.over.is_set():
         if "ray" in sys.modules and sys.modules["ray"].is_initialized():
             return None
-        Ray.now = Ray(verbose)
-    return Ray.now
+        Ray.current = Ray(verbose)
+    return Ray.current

@@ -1,4 +1,4 @@
-"""Ray Tune's trial schedulers, one instance a task: only trials of the same task are ever compared."""
+"""Ray Tune's trial schedulers, one instance per task: only trials of one task are compared."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -25,24 +25,25 @@ WHOLE_POPULATION = ("hyperband", "pbt", "pb2")  # these need all of a task's tri
 
 def mutations(space: Space) -> dict[str, Any]:
     """What PBT may change in mid-training, as Ray's samplers and lists."""
-    found: dict[str, Any] = {}
-    for name, distribution in changeable(space).items():
-        if isinstance(distribution, CategoricalDistribution):
-            found[name] = list(distribution.choices)
-        else:
-            found[name] = (tune.loguniform if distribution.log else tune.uniform)(distribution.low, distribution.high)
-    return found
+
+    def sampler(d: CategoricalDistribution | FloatDistribution) -> Any:
+        if isinstance(d, CategoricalDistribution):
+            return list(d.choices)
+        return (tune.loguniform if d.log else tune.uniform)(d.low, d.high)
+
+    return {name: sampler(d) for name, d in changeable(space).items()}
 
 
 def clip(config: dict[str, Any], space: Space) -> dict[str, Any]:
-    """A configuration with its ranges kept, which PBT's steps of a fifth leave."""
+    """A configuration within the space's ranges, which PBT's steps of 20 % may leave."""
     ranges = {name: d for name, d in space.items() if isinstance(d, FloatDistribution)}
     return config | {name: min(max(config[name], d.low), d.high) for name, d in ranges.items()}
 
 
 def bounds(space: Space) -> dict[str, Any]:
     """What PB2 may change in mid-training: the real-valued ranges."""
-    return {name: [d.low, d.high] for name, d in changeable(space).items() if isinstance(d, FloatDistribution)}
+    ranges = changeable(space).items()
+    return {name: [d.low, d.high] for name, d in ranges if isinstance(d, FloatDistribution)}
 
 
 def pb2(space: Space, interval: int) -> TrialScheduler:
@@ -54,7 +55,7 @@ def pb2(space: Space, interval: int) -> TrialScheduler:
 def make_scheduler(name: str, space: Space, epochs: int) -> TrialScheduler:
     """A scheduler for one task's trials."""
     interval = max(1, epochs // 5)  # PBT and PB2 change course about five times a run
-    made: dict[str, Callable[[], TrialScheduler]] = {
+    makers: dict[str, Callable[[], TrialScheduler]] = {
         "fifo": FIFOScheduler,
         "asha": lambda: AsyncHyperBandScheduler(max_t=epochs + 1, grace_period=1, reduction_factor=3, **GOAL),
         "hyperband": lambda: HyperBandScheduler(max_t=epochs, reduction_factor=3, **GOAL),
@@ -67,11 +68,11 @@ def make_scheduler(name: str, space: Space, epochs: int) -> TrialScheduler:
         ),
         "pb2": lambda: pb2(space, interval),
     }
-    return made[name]()
+    return makers[name]()
 
 
 class _TaskView:
-    """The controller as one task's scheduler sees it: that task's trials, and no searcher (which PBT refuses)."""
+    """Ray's controller with one task's trials alone, and without a searcher, which PBT refuses."""
 
     search_alg = None
 
@@ -123,7 +124,7 @@ class PerTask(TrialScheduler):
         scheduler.on_trial_error(view, trial)
 
     def stop_reason(self, trial: Trial) -> str:
-        """How a trial stood among its task's trials after its last epoch: what a scheduler went by."""
+        """How a trial stood among its task's trials after its last epoch, which decides."""
         by_epoch = self.objectives[self.key(trial)]
         epoch = max(epoch for epoch, values in by_epoch.items() if trial.trial_id in values)
         mine, values = by_epoch[epoch][trial.trial_id], by_epoch[epoch].values()

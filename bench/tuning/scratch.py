@@ -1,4 +1,4 @@
-"""The folder of paused trials: in the study's own, or at --storage, which several studies may share."""
+"""The folder of paused trials: in the study's folder, or at --storage, which studies may share."""
 
 import contextlib
 import hashlib
@@ -18,9 +18,10 @@ from bench.choices.names import UNDECODED
 
 @contextmanager
 def scratch(study: Path, storage: str | None) -> Iterator[str]:
-    """Gives a new folder or URI, which is gone at the end; what a killed command on this study left is gone before.
+    """Gives a new folder or URI and deletes it at the end.
 
-    Raises UserError where `storage` cannot be written.
+    First it deletes what a killed command left of this study. Raises UserError where `storage` cannot
+    be written.
     """
     home = study.resolve()
     where, mark, query = (storage or "").partition("?")
@@ -30,7 +31,8 @@ def scratch(study: Path, storage: str | None) -> Iterator[str]:
         where = tempfile.gettempdir()
     for left in home.glob(".ray-*"):
         shutil.rmtree(left, ignore_errors=True)
-    # Studies that share a storage may have one name. This study's lock is the caller's, so what is its own is nobody's.
+    # Studies that share a storage may have the same name, so the folder's name identifies the study.
+    # The caller holds this study's lock: no running command uses a folder of this name.
     identity = hashlib.sha256(bytes(home) + (home / "study.json").read_bytes()).hexdigest()[:12]
     own = f".ray-{re.sub('[^A-Za-z0-9_.+-]', '_', home.name)}-{identity}-"
     path = f"{where.rstrip('/')}/{own}{uuid.uuid4().hex[:8]}{mark}{query}"
@@ -38,7 +40,7 @@ def scratch(study: Path, storage: str | None) -> Iterator[str]:
         files, inner = fs.FileSystem.from_uri(path)
         remove(files, inner.rpartition("/")[0], own)
         files.create_dir(inner)
-    except (OSError, ValueError, ImportError, NotImplementedError) as error:  # whatever a file system raises
+    except (OSError, ValueError, ImportError, NotImplementedError) as error:  # by file system
         flag = "--storage: " if storage else ""
         raise UserError(f"{flag}{where} cannot be written ({str(error).splitlines()[0]})") from None
     try:

@@ -1,4 +1,7 @@
-"""Configurations to try, by Optuna's samplers. A proposal is a function of the seed, its number and what was told."""
+"""Configurations to try, from Optuna's samplers.
+
+A proposal is a function of the seed, its number, and the results that the search was told.
+"""
 
 import warnings
 import zlib
@@ -18,7 +21,10 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 class Search:
-    """Proposes configurations for one search (a model on a class, or on all). Number 0 is the model's default."""
+    """Proposes the configurations of one search: a model on one task, or on all of them.
+
+    Number 0 is the model's default.
+    """
 
     def __init__(
         self,
@@ -34,14 +40,15 @@ class Search:
         self.entropy = [seed, zlib.crc32(name.encode())]  # each search of a study draws its own
         self.study = optuna.create_study(direction="maximize")
         self.asked: dict[int, optuna.Trial] = {}
-        self.grid = [p for p in grid(space, seed) if p != self.default] if searcher == "grid" else []
+        points = grid(space, seed) if searcher == "grid" else []
+        self.grid = [point for point in points if point != self.default]
 
     def size(self) -> int:
         """How many configurations a grid has, the default included."""
         return 1 + len(self.grid)
 
     def trials(self, wanted: int | None) -> int:
-        """How many configurations are tried where `wanted` are: none without a space, no more than a grid has."""
+        """How many of the `wanted` configurations to try: none without a space, at most a grid's."""
         if not self.space:
             return 0
         if self.searcher == "grid":
@@ -55,15 +62,15 @@ class Search:
         if self.searcher == "gp":
             return GPSampler(seed=seed, n_startup_trials=5)
         if self.searcher == "cmaes":
-            # CMA-ES keeps its state in the study, so one start point and the number's seed are all it needs.
+            # CMA-ES keeps its state in the study; all it needs is a start point and the seed.
             return CmaEsSampler(seed=seed, n_startup_trials=1)
         return RandomSampler(seed=seed)
 
     def ask(self, number: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
         """The configuration of that number, as values of the space's hyperparameters.
 
-        `known`: what an earlier, interrupted command proposed. The sampler is asked all the same, because CMA-ES keeps
-        its state in what it was asked for.
+        `known`: what an earlier, interrupted command proposed. The sampler is asked all the same:
+        CMA-ES keeps its state in its own proposals.
         """
         config = self.propose(number) | (known or {})
         if self.journal:
@@ -89,12 +96,16 @@ class Search:
         if asked is not None and asked.params == params:
             self.study.tell(asked, value, state=state)
             return
-        if asked is not None:  # proposed by an earlier command, which ran several at a time and knew other results
+        if asked is not None:  # an earlier command proposed another configuration (see `ask`)
             attributes = self.study.get_trials(deepcopy=False)[asked.number].system_attrs
             self.study.tell(asked, state=TrialState.FAIL)
         if all(inside(distribution, params[name]) for name, distribution in self.space.items()):
             self.study.add_trial(
                 optuna.create_trial(
-                    state=state, params=params, distributions=self.space, value=value, system_attrs=attributes
+                    state=state,
+                    params=params,
+                    distributions=self.space,
+                    value=value,
+                    system_attrs=attributes,
                 )
             )

@@ -1,4 +1,4 @@
-"""Search spaces from the command line, and configurations drawn from them; Optuna's distributions throughout."""
+"""Search spaces: from the command line or a model's own file, as Optuna's distributions."""
 
 import dataclasses
 import itertools
@@ -29,7 +29,7 @@ RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})((?::\w+)*)")
 
 
 def parse(items: Iterable[str]) -> Space:
-    """`w_con=25,50,75`, `lr=1e-5..1e-3:log`, `nz=50..200:int` -> distributions; UserError for what does not parse."""
+    """Distributions from `w_con=25,50,75`, `lr=1e-5..1e-3:log`, `nz=50..200:int`; else UserError."""
     space: Space = {}
     for item in items:
         name, equals, text = item.partition("=")
@@ -37,7 +37,10 @@ def parse(items: Iterable[str]) -> Space:
             raise UserError(f"--space: '{item}' is not NAME=VALUES (as in w_con=25,50,75 or lr=1e-5..1e-3:log)")
         if name in space:
             raise UserError(f"--space: '{name}' is given twice")
-        space[name] = parse_range(item, text) if ".." in text else CategoricalDistribution(parse_choices(item, text))
+        if ".." in text:
+            space[name] = parse_range(item, text)
+        else:
+            space[name] = CategoricalDistribution(parse_choices(item, text))
     return space
 
 
@@ -74,7 +77,10 @@ def parse_choices(item: str, text: str) -> list[Any]:
 
 
 def space_of(study: Study, model: str) -> Space:
-    """The study's search space for a model, less what is held; UserError for what the model does not have."""
+    """The study's search space for a model, without the hyperparameters that are held.
+
+    UserError for a hyperparameter or a value that the model cannot have.
+    """
     known, held = models.hyperparameters(model), study.hyperparameters()
     given = parse(study.space)
     if both := [name for name in given if name in held]:
@@ -106,7 +112,10 @@ def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
 
 
 def set_of(study: Study, model: str) -> dict[str, Any]:
-    """The values that `--set` and `--batch_size` hold in a model; UserError for what it does not have."""
+    """The values at which `--set` and `--batch_size` hold a model's hyperparameters.
+
+    UserError for a hyperparameter that no model of the study has, or for a value that does not fit.
+    """
     known, values = models.hyperparameters(model), {}
     for name, text in study.hyperparameters().items():
         if name not in known:
@@ -125,12 +134,16 @@ def set_of(study: Study, model: str) -> dict[str, Any]:
 
 
 def held_of(study: Study, model: str) -> dict[str, Any]:
-    """What no search changes: the released code's behaviour under `published`, `--set` and `--batch_size`."""
-    return (models.get(model).PUBLISHED if study.protocol == "published" else {}) | set_of(study, model)
+    """The hyperparameters that no search changes: the flags', and released code's if `published`."""
+    released = models.get(model).PUBLISHED if study.protocol == "published" else {}
+    return released | set_of(study, model)
 
 
 def default_of(study: Study, model: str) -> dict[str, Any]:
-    """Every hyperparameter of the configuration that a search starts from; UserError for values that do not fit."""
+    """Every hyperparameter of the configuration that a search starts from.
+
+    UserError where a value, or an end of a range, does not fit the model's others.
+    """
     config = models.get(model).Config
     held = held_of(study, model)
     try:
@@ -164,13 +177,13 @@ def spaces_of(study: Study) -> dict[str, SearchSpace]:
 
 
 def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:
-    """What PBT may change in mid-training: real numbers (whole numbers and switches shape the networks)."""
-    return {
-        name: d
-        for name, d in space.items()
-        if isinstance(d, FloatDistribution)
-        or (isinstance(d, CategoricalDistribution) and all(isinstance(value, float) for value in d.choices))
-    }
+    """What PBT may change during training: real numbers. Whole numbers and switches shape networks."""
+
+    def real(d: BaseDistribution) -> bool:
+        choices = d.choices if isinstance(d, CategoricalDistribution) else [None]
+        return isinstance(d, FloatDistribution) or all(isinstance(v, float) for v in choices)
+
+    return {name: d for name, d in space.items() if real(d)}  # type: ignore[misc]
 
 
 def check_scheduler(study: Study, model: str) -> None:
@@ -202,20 +215,25 @@ def inside(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def grid_points(distribution: BaseDistribution) -> list[Any]:
-    """All choices; the steps of a stepped range; GRID_POINTS evenly spaced (or evenly in the logarithm) otherwise."""
+    """A distribution's points in a grid: all choices, or all steps of a stepped range.
+
+    Of another range, GRID_POINTS points, evenly spaced on its scale (linear or logarithmic).
+    """
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     if isinstance(distribution, FloatDistribution) and step:
         return [float(value) for value in np.arange(low, high + step / 2, step)]
-    points = np.geomspace(low, high, GRID_POINTS) if distribution.log else np.linspace(low, high, GRID_POINTS)
+    spaced = np.geomspace if distribution.log else np.linspace
+    points = spaced(low, high, GRID_POINTS)
     if isinstance(distribution, IntDistribution):
         return sorted({round(point) for point in points})
     return [float(point) for point in points]
 
 
 def grid(space: Space, seed: int) -> list[dict[str, Any]]:
-    """Every point of the space's grid, in a seeded order, so that the first few are spread over it."""
-    points = [dict(zip(space, values, strict=True)) for values in itertools.product(*map(grid_points, space.values()))]
+    """Every point of the space's grid; in a seeded order, so that the first few are spread over it."""
+    product = itertools.product(*map(grid_points, space.values()))
+    points = [dict(zip(space, values, strict=True)) for values in product]
     return [points[i] for i in np.random.default_rng(seed).permutation(len(points))]

@@ -1,20 +1,19 @@
-"""MLflow and Weights & Biases, through Ray's own loggers: each run's hyperparameters, and the figures of its epochs."""
+"""MLflow and Weights & Biases, through Ray's own loggers: hyperparameters, and epochs' figures."""
 
 import logging
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 
 
 class Tracker(Callback):
-    """Hands a logger of Ray's what it is to have. One that fails is done without: no study ends over it."""
+    """Passes a run's figures on to one of Ray's loggers. If the logger fails, the study goes on."""
 
     def __init__(self, flag: str, logger: Any):
         self.flag, self.logger = flag, logger
@@ -35,7 +34,7 @@ class Tracker(Callback):
         except Exception as error:
             self.logger = None
             reason = " ".join(str(error).split()[:40])
-            print(f"note: {self.flag} gets nothing more ({type(error).__name__}: {reason})", file=sys.stderr)
+            note(f"{self.flag} gets nothing more ({type(error).__name__}: {reason})")
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.call("log_trial_start", trial)
@@ -56,21 +55,25 @@ class Tracker(Callback):
 
 
 def trackers_of(view: View, study: Path) -> list[Callback]:
-    """What --mlflow and --wandb ask for; UserError where a service does not answer."""
-    found: list[Callback] = []
+    """The trackers of --mlflow and --wandb; UserError where a service does not answer."""
+    trackers: list[Callback] = []
     name = study.resolve().name
     if view.mlflow is not None:
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # a server that is gone holds up the study
+        # With MLflow's default of seven, a server that is gone holds up the study.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         logging.getLogger("mlflow").setLevel(logging.INFO if view.verbose else logging.WARNING)
         uri = view.mlflow or f"sqlite:///{study.resolve() / 'mlflow.db'}"
-        found.append(Tracker("--mlflow", MLflowLoggerCallback(tracking_uri=uri, experiment_name=name)))
+        logger = MLflowLoggerCallback(tracking_uri=uri, experiment_name=name)
+        trackers.append(Tracker("--mlflow", logger))
         if not view.quiet:
             look = shlex.join(["mlflow", "ui", "--backend-store-uri", uri])
             print(f"MLflow: {uri}" + ("" if view.mlflow else f" (to look at it: {look})"))
     if view.wandb is not None:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
-        found.append(Tracker("--wandb", WandbLoggerCallback(project=view.wandb, group=name, dir=str(study.resolve()))))
-    return found
+        folder = str(study.resolve())
+        wandb_logger = WandbLoggerCallback(project=view.wandb, group=name, dir=folder)
+        trackers.append(Tracker("--wandb", wandb_logger))
+    return trackers

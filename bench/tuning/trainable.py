@@ -18,7 +18,10 @@ PLANNED = "planned_run"  # in a trial's config, beside the hyperparameters
 
 
 class EpochTrainable(tune.Trainable):
-    """Trains one run; one step is one epoch. `config`: hyperparameters, and a PlannedRun under PLANNED."""
+    """Trains one run; a step is one epoch.
+
+    `config`: the hyperparameters, and a PlannedRun under PLANNED.
+    """
 
     def setup(self, config: dict[str, Any], shared: dict[str, Any] | None = None) -> None:
         assert shared is not None
@@ -59,7 +62,7 @@ class EpochTrainable(tune.Trainable):
                 precision=self.shared["precision"],
                 final=planned.kind == "final",
             )
-        except Exception as error:  # raised by `step`: it then costs this trial, and not its process too
+        except Exception as error:  # `step` raises it: then only this trial fails, not its process
             self.error = error
         return True
 
@@ -98,4 +101,5 @@ class EpochTrainable(tune.Trainable):
         torch.save(self.run.checkpoint(), Path(checkpoint_dir) / "run.pt")
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
-        self.run.restore(torch.load(Path(checkpoint_dir) / "run.pt", map_location="cpu", weights_only=True))
+        path = Path(checkpoint_dir) / "run.pt"
+        self.run.restore(torch.load(path, map_location="cpu", weights_only=True))
