@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "resume" in first:
         from bench.commands import resume  # it loads pandas
 
-        there = resume.begun(first, "train.py")
+        there = resume.earlier_results(first, "train.py")
     name = model_of(first.get("model") or (there.study.get("model", Study.model) if there else Study.model))
     given = vars(parser(name).parse_args(arguments))
     view = take_view(given)

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if resumes:
         from bench.commands import resume  # it loads pandas
 
-        there = resume.begun(given, "train_tune.py")
+        there = resume.earlier_results(given, "train_tune.py")
         study = resume.study_of(there, given)
     else:
         study = study_from(given)

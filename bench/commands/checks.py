@@ -1,4 +1,4 @@
-"""What can be wrong with a study's choices, as far as that is known without data, torch or Ray: found in a second."""
+"""Checks of a study's choices that need no data, torch or Ray, so that a mistake costs a second."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from models import fields
 
 
 def check_data(study: Study) -> None:
-    """UserError for a data set, a class or a form of images that there is not."""
+    """UserError for an unknown data set or class, or for a size of images that no model takes."""
     datasets.check_form(study.image_size, study.channels)
     if datasets.folder_of(study.dataset, Path(study.dataroot)) is None:
         study.chosen_classes(datasets.classes_of(study.dataset))
@@ -29,8 +29,8 @@ def check_values(model: str, values: dict[str, Any]) -> None:
 
 
 def check_search(study: Study) -> None:
-    """UserError for hyperparameters, spaces and schedulers that do not fit the models, or one another."""
-    from bench.tuning.spaces import check_scheduler, set_of  # it loads Optuna
+    """UserError for hyperparameters, spaces and schedulers that do not fit the models."""
+    from bench.tuning.spaces import check_scheduler, set_of  # loads Optuna
 
     for model in study.model:
         set_of(study, model)
@@ -38,7 +38,7 @@ def check_search(study: Study) -> None:
 
 
 def check_new(study: Study) -> None:
-    """UserError where there is something of the study's name already."""
+    """UserError where the study's folder exists already."""
     if study.name is not None:
         path = on_disk(Path(study.results_dir)) / study.name
         if path.exists() or path.is_symlink():

@@ -1,4 +1,4 @@
-"""Going on with what an earlier command began: in the same folder, with the same choices, on the same images."""
+"""--resume: goes on in the folder of an earlier command, with its choices, on the same images."""
 
 import dataclasses
 import json
@@ -12,65 +12,82 @@ from bench.choices.names import LEGIBLE
 from bench.choices.study import Study
 from bench.results.store import Results, read
 
-# Choices that change no figure; the images are compared by content, wherever they lie now.
-FREE = ("name", "results_dir", "time_budget", "dataset", "dataroot", "keep_models", "address", "storage")
+# Choices that change no figure. Images are compared by content, so they may lie elsewhere now.
+FREE = (
+    *("name", "results_dir", "time_budget", "dataset", "dataroot"),
+    *("keep_models", "address", "storage"),
+)
 
 
 def hint(script: str, path: Path) -> str:
     """The command that goes on with the run or study in a folder."""
-    return shlex.join(["python", script, "--name", path.name, "--results_dir", str(path.parent), "--resume"])
+    place = ["--name", path.name, "--results_dir", str(path.parent)]
+    return shlex.join(["python", script, *place, "--resume"])
 
 
-def begun(given: dict[str, Any], script: str) -> Results:
-    """What lies in the folder that `--name` and `--results_dir` say; UserError unless this script began it."""
+def earlier_results(given: dict[str, Any], script: str) -> Results:
+    """The results in the folder that `--name` and `--results_dir` name.
+
+    UserError unless this script began them.
+    """
     if "name" not in given:
         raise UserError("--resume: give its name with --name")
-    there = read(Path(given.get("results_dir", Study.results_dir)) / given["name"])
-    if there.made_by == script:
-        return there
-    made = f"--resume: {there.path} was made by {there.made_by}"
-    if there.made_by in ("train.py", "train_tune.py"):
-        raise UserError(f"{made}; go on with: {hint(there.made_by, there.path)}")
-    raise UserError(f"{made}, which cannot go on: run it again under another name")
+    earlier = read(Path(given.get("results_dir", Study.results_dir)) / given["name"])
+    if earlier.made_by == script:
+        return earlier
+    mistake = f"--resume: {earlier.path} was made by {earlier.made_by}"
+    if earlier.made_by in ("train.py", "train_tune.py"):
+        raise UserError(f"{mistake}; go on with: {hint(earlier.made_by, earlier.path)}")
+    raise UserError(f"{mistake}, which cannot go on: run it again under another name")
 
 
-def study_of(there: Results, given: dict[str, Any]) -> Study:
-    """The study as it was begun, but for the choices that change no figure; UserError where `given` has another.
+def study_of(earlier: Results, given: dict[str, Any]) -> Study:
+    """The study as an earlier command began it, with the given choices that change no figure.
 
-    It is written where it was read, wherever it lay when it was begun.
+    UserError where another given choice differs. The study goes on in the folder where it lies now.
     """
-    place = {"name": there.path.name, "results_dir": str(there.path.parent)}
-    study = study_from(there.study | given | place)
-    choices, default = (
+    place = {"name": earlier.path.name, "results_dir": str(earlier.path.parent)}
+    study = study_from(earlier.study | given | place)
+    choices, defaults = (
         json.loads(json.dumps(dataclasses.asdict(s), ensure_ascii=False).encode(errors=LEGIBLE))
         for s in (study, Study())
     )
-    before = default | there.study  # an older study lacks newer choices
+    before = defaults | earlier.study  # an older study lacks newer choices
     check_same({key: value for key, value in choices.items() if key not in FREE}, before)
     return study
 
 
-def run_of(there: Results, wanted: dict[str, Any], files: dict[str, str | None]) -> dict[str, Any]:
-    """A run of train.py as it was begun; UserError where a hyperparameter that is `wanted` differs."""
-    if "hyperparameters" not in there.run:
-        raise UserError(f"--resume: {there.path} does not say its hyperparameters: it is of an earlier version")
-    check_same(wanted, there.run["hyperparameters"])
-    return there.run | {"score_folder": files["score_folder"] or there.run.get("score_folder")}
+def run_of(earlier: Results, hyperparameters: dict[str, Any], files: dict[str, str | None]) -> dict[str, Any]:
+    """What train.py kept of a run in study.json; UserError where a given hyperparameter differs."""
+    if "hyperparameters" not in earlier.run:
+        raise UserError(f"--resume: {earlier.path} does not say its hyperparameters: it is of an earlier version")
+    check_same(hyperparameters, earlier.run["hyperparameters"])
+    return earlier.run | {"score_folder": files["score_folder"] or earlier.run.get("score_folder")}
 
 
 def check_same(choices: dict[str, Any], before: dict[str, Any]) -> None:
+    """UserError where a choice differs from what it was before."""
+
+    def text(value: Any) -> str:
+        return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
     for key, value in choices.items():
         if before.get(key) != value:
-            old, new = (" ".join(map(str, v)) if isinstance(v, list) else v for v in (before.get(key), value))
+            old, new = text(before.get(key)), text(value)
             raise UserError(f"--resume: it was started with --{key} {old}, not {new}")
 
 
-def same_images(there: Results, provenance: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of this command's rows, with the data set as it was called; UserError for other images."""
-    before, now = there.provenance.get("dataset") or provenance["dataset"], provenance["dataset"]
+def same_images(earlier: Results, provenance: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of this command's rows, with the data set as the study began with it.
+
+    UserError where the images are not the same.
+    """
+    now = provenance["dataset"]
+    before = earlier.provenance.get("dataset") or now
     if before.get("fingerprint", now["fingerprint"]) != now["fingerprint"]:
         raise UserError(
-            f"--resume: the images of --dataset have changed: their fingerprint is {now['fingerprint']}, and was "
-            f"{before['fingerprint']} when {there.path} was started (put the old ones back, or start a new study)"
+            f"--resume: the images of --dataset have changed: their fingerprint is "
+            f"{now['fingerprint']}, and was {before['fingerprint']} when {earlier.path} was started "
+            "(put the old ones back, or start a new study)"
         )
     return provenance | {"dataset": before}

@@ -66,28 +66,37 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
 
 
 def summary(path: Path, stopped: str | None, runs: int) -> int:
-    """Says what won and what to do next; the exit status."""
+    """Prints which configurations won, what failed and what to do next; gives the exit status."""
     trials = read(path).trials
-    failed = trials[trials["status"] == "error"] if len(trials) else trials
-    finals = trials[(trials["kind"] == "final") & (trials["status"] != "error")] if len(trials) else trials
+    if len(trials):
+        print_winners(trials)
+        failed = trials[trials["status"] == "error"]
+        for trial, error in zip(failed["trial"], failed["error"], strict=True):
+            print(f"failed: {trial}: {error}", file=sys.stderr)
+        if len(failed):
+            print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
+    if left := runs - len(trials):
+        print(f"\n{stopped or 'stopped early'}: {left} of {runs} runs are not done; go on with:")
+        print(f"  {resume.hint('train_tune.py', path)}")
+    if (path / JOURNAL).exists():
+        command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])
+        print(f"\nthe searches in Optuna's dashboard: {command}")
+    print(f"\nnext: {shlex.join(['python', 'report.py', str(path)])}")
+    return int(len(trials) > 0 and (trials["status"] == "error").any())
+
+
+def print_winners(trials: pd.DataFrame) -> None:
+    """Prints each search's winner: the values that its search chose, and its final runs' figures."""
+    finals = trials[(trials["kind"] == "final") & (trials["status"] != "error")]
     tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
-    for (model, cls), group in finals.groupby(["model", "class"]) if len(finals) else []:
+    for (model, cls), group in finals.groupby(["model", "class"]):
         winner = group.iloc[0]
-        shown = short({name[7:]: winner[name] for name in tuned if not pd.isna(winner[name])})  # NaN: another model's
+        own = [name for name in tuned if pd.notna(winner[name])]  # NaN: another model's
+        values = short({name.removeprefix("config_"): winner[name] for name in own})
         default = " (the model's default)" if winner["number"] == 0 else ""
-        print(f"\n{model}, {cls}: configuration {winner['number']}{default} won{': ' if shown else ''}{shown}")
+        colon = ": " if values else ""
+        print(f"\n{model}, {cls}: configuration {winner['number']}{default} won{colon}{values}")
         for column, title in TITLES.items():
             if column in group and group[column].notna().any():
                 spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
                 print(f"  {title}: {group[column].mean():.3f}{spread} over {len(group)} seed(s)")
-    for _, row in failed.iterrows():
-        print(f"failed: {row['trial']}: {row['error']}", file=sys.stderr)
-    if len(failed):
-        print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
-    if len(trials) < runs:
-        print(f"\n{stopped or 'stopped early'}: {runs - len(trials)} of {runs} runs are not done; go on with:")
-        print(f"  {resume.hint('train_tune.py', path)}")
-    if (path / JOURNAL).exists():
-        print(f"\nthe searches in Optuna's dashboard: {shlex.join(['optuna-dashboard', str(path / JOURNAL)])}")
-    print(f"\nnext: {shlex.join(['python', 'report.py', str(path)])}")
-    return 1 if len(failed) else 0
