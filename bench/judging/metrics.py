@@ -1,8 +1,5 @@
 """How well scores tell abnormal images from normal ones. Labels: 1 is abnormal; a higher score is more anomalous."""
 
-import math
-from statistics import NormalDist
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -74,25 +71,3 @@ def evaluate(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
         "eer": float(np.interp(0.0, excess, fpr)),
         "f1": float((2 * hits / (hits + false_alarms + truth.sum())).max()),
     }
-
-
-def delong_interval(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of one run's AUROC over test images: DeLong's variance, from ranks (Sun & Xu 2014).
-
-    Made on the logit scale: there the estimate is closer to normal and the interval stays within [0, 1]. Scores that
-    separate the classes without an error, or that are all alike, have no variance, which is no certainty. The bound on
-    the share of pairs that come out otherwise is then the exact binomial one (Clopper-Pearson) for as many images as
-    the smaller class has. One image of a class alone says nothing: (0, 1).
-    """
-    of_abnormal, of_normal = placements(labels, scores)
-    smaller, area = min(len(of_abnormal), len(of_normal)), float(of_abnormal.mean())
-    if smaller == 1:
-        return 0.0, 1.0
-    variance = of_abnormal.var(ddof=1) / len(of_abnormal) + of_normal.var(ddof=1) / len(of_normal)
-    if variance == 0:  # every pair came out alike: won, lost or level
-        share = ((1 - level) / 2) ** (1 / smaller)
-        return area * share, 1 - (1 - area) * share
-    logit = math.log(area / (1 - area))
-    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance) / (area * (1 - area))
-    low, high = ((1 + math.tanh(x / 2)) / 2 for x in (logit - half, logit + half))  # the logit's inverse
-    return low, high

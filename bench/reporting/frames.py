@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bench.choices.errors import UserError
-from bench.judging import comparison, metrics
+from bench.judging import metrics
+from bench.judging.intervals import auroc_interval
 from bench.results.store import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
@@ -76,7 +77,7 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]
         try:
             if len(runs) == len(group):
                 pairs = [(run["labels"], run["scores"]) for run in runs]
-                _, low, high = comparison.mean_interval(pairs, draws=1000)
+                _, low, high = auroc_interval(pairs)
         except ValueError as error:
             warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
         rows.append((*key, len(group), values.mean(), values.std(), low, high))

@@ -13,6 +13,7 @@ import models
 from bench.data.datasets import Dataset
 from bench.data.splits import PUBLISHED, SOUND, Labelled, Protocol, Task, make_split
 from bench.judging import metrics
+from bench.judging.intervals import auroc_interval
 from bench.judging.selection import improves
 from bench.training.run import Run, train
 
@@ -89,7 +90,7 @@ def audit(
                 objective = auroc if by_test else record["objective"]
                 chosen = best.get(member.change)
                 if improves(objective, chosen["objective"] if chosen else None, "val_auroc" if by_test else select_on):
-                    low, high = metrics.delong_interval(test.labels, scored[how])
+                    _, low, high = auroc_interval([(test.labels, scored[how])])
                     best[member.change] = {
                         "epoch": record["epoch"],
                         "auroc": auroc,

@@ -18,6 +18,7 @@ from bench.data.datasets import Decoding
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import Labelled, Protocol, Split, Task
 from bench.judging import metrics
+from bench.judging.intervals import auroc_interval
 from bench.judging.selection import improves, objective, visible
 from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
@@ -169,7 +170,7 @@ def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:
 def final_metrics(scores: pd.DataFrame) -> dict[str, float]:
     """A final run's test_* columns from its scores."""
     labels, values = scores["labels"].to_numpy(), scores["scores"].to_numpy()
-    low, high = metrics.delong_interval(labels, values)
+    _, low, high = auroc_interval([(labels, values)])
     found = metrics.evaluate(labels, values) | {"auroc_low": low, "auroc_high": high}
     counts = {"n_test_normal": int((labels == 0).sum()), "n_test_abnormal": int((labels == 1).sum())}
     return {f"test_{name}": value for name, value in found.items()} | counts
