@@ -8,25 +8,12 @@ import torch
 from torch import Tensor
 
 from bench.choices.errors import UserError, unknown
+from bench.choices.protocol import PUBLISHED, SOUND, Protocol
 from bench.choices.study import Study
 from bench.data.datasets import Dataset
 
 HELD_OUT = 0.1  # of the normal training images, for validation
 LEAVE_ONE_CLASS_OUT, ONE_CLASS = "leave-one-class-out", "one-class"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How figures are made. Each field is one departure of the released code from a sound protocol."""
-
-    scoring_mode: str = "evaluation"  # or training: batch normalisation sees the rest of the batch
-    test_order: str = "shuffled"  # or sorted: all normal images, then all abnormal ones
-    selection: str = "val"  # or test: epoch and configuration are those with the best test AUROC
-    test_pool: str = "official"  # or with_training: the abnormal class's training images are tested on too
-
-
-SOUND = Protocol()
-PUBLISHED = Protocol(scoring_mode="training", test_order="sorted", selection="test", test_pool="with_training")
 
 
 def protocol_of(study: Study) -> Protocol:
