@@ -1,6 +1,8 @@
 """The architecture as tests: which room imports which, and how long files are."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,11 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # The rooms of bench/ that a room may import, besides itself; what is below, never above.
 BELOW = {
-    "choices": set(),
+    "choices": {"judging"},  # the names of what can choose
     "judging": set(),
     "data": {"choices"},
     "results": {"choices", "judging", "watching"},
-    "watching": {"choices"},
+    "watching": {"choices", "judging"},
     "training": {"choices", "judging", "data", "results"},
     "tuning": {"choices", "judging", "data", "results", "watching", "training"},
     "reporting": {"choices", "judging", "results"},
@@ -64,3 +66,9 @@ def test_imports_go_down(path: Path) -> None:
 @each_file
 def test_no_file_is_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
+
+
+def test_the_names_of_signals_cost_the_command_line_no_numpy() -> None:
+    """bench/choices takes them from bench/judging, whose other files load NumPy."""
+    code = "import sys, bench.choices.study; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -33,27 +33,27 @@ def by_scikit_learn(labels, scores) -> dict[str, float]:
 @settings(deadline=None)
 def test_metrics_are_those_of_scikit_learn(pairs):
     labels, scores = map(np.array, zip(*pairs, strict=True))
-    found = metrics.evaluate(labels, scores)
+    figures = metrics.evaluate(labels, scores)
     expected = by_scikit_learn(labels, scores)
-    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
-    assert found["auroc"] == metrics.auroc(labels, scores)
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    assert figures["auroc"] == metrics.auroc(labels, scores)
 
 
 def test_metrics_of_many_images_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 5000)
     scores = (rng.normal(size=5000) + 0.7 * labels).round(2)
-    found = metrics.evaluate(labels, scores)
+    figures = metrics.evaluate(labels, scores)
     fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
     expected = by_scikit_learn(labels, scores)
     expected["eer"] = brentq(lambda x: 1 - x - np.interp(x, fpr, tpr), 0, 1)
-    assert found == pytest.approx(expected, abs=1e-9)
+    assert figures == pytest.approx(expected, abs=1e-9)
     assert np.allclose(metrics.roc(labels, scores), (fpr, tpr))
 
 
 def test_constant_scores_are_worth_nothing():
-    found = metrics.evaluate([0, 0, 0, 1], [7.0] * 4)
-    assert found == pytest.approx({"auroc": 0.5, "ap": 0.25, "fpr95": 1.0, "eer": 0.5, "f1": 0.4})
+    figures = metrics.evaluate([0, 0, 0, 1], [7.0] * 4)
+    assert figures == pytest.approx({"auroc": 0.5, "ap": 0.25, "fpr95": 1.0, "eer": 0.5, "f1": 0.4})
 
 
 def test_worse_than_chance_stays_under_one_half():

@@ -9,13 +9,12 @@ import pandas as pd
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands import resume
+from bench.judging.selection import by_column
 from bench.results.store import JOURNAL, RAY_LOG, Results, Store, read, read_rows
 from bench.training.prepare import default_name, prepare
 from bench.tuning import cost_estimate
 from bench.tuning.spaces import default_of, edges, space_of
 from bench.watching.progress import short
-
-TITLES = {"val_auroc": "validation AUROC", "val_loss": "validation loss", "test_auroc": "test AUROC"}
 
 
 def run_study(study: Study, there: Results | None, dry: bool, view: View) -> int:
@@ -68,10 +67,11 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
         shown = short({name[7:]: winner[name] for name in tuned if not pd.isna(winner[name])})  # NaN: another model's
         default = " (the model's default)" if winner["number"] == 0 else ""
         print(f"\n{model}, {cls}: configuration {winner['number']}{default} won{': ' if shown else ''}{shown}")
-        for column, title in TITLES.items():
+        for column, signal in by_column().items():
             if column in group and group[column].notna().any():
                 spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
-                print(f"  {title}: {group[column].mean():.3f}{spread} over {len(group)} seed(s)")
+                mean, seeds = group[column].mean(), len(group)
+                print(f"  {signal.title}: {mean:.3f}{spread} over {seeds} seed(s)")
     for _, row in failed.iterrows():
         print(f"failed: {row['trial']}: {row['error']}", file=sys.stderr)
     if len(failed):

@@ -19,7 +19,7 @@ from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneC
 from bench.choices.errors import UserError
 from bench.choices.monitoring import View
 from bench.choices.study import Study
-from bench.judging.selection import COLUMNS
+from bench.judging.selection import SIGNALS
 from bench.results import columns
 from bench.results.store import JOURNAL, RAY_LOG, Store, read_rows
 from bench.training.prepare import Prepared
@@ -185,7 +185,8 @@ def progress_of(study: Study, ready: Prepared, planner: Planner, done: list[dict
     by_test, both = ready.protocol.selection == "test", [(s.val, s.test) for s in ready.splits.values()]
     val, test = (sum(len(part.labels) for part in parts if part) for parts in zip(*both, strict=True))
     more = 1.0 if by_test or not val else 1 + test / val  # only a final run scores the test images as well
-    figures = {"test_auroc" if by_test else COLUMNS[signal] for signal in ready.select_on.values()}
+    names = ["test_auroc"] if by_test else ready.select_on.values()
+    figures = {SIGNALS[name].column for name in names}
     return Progress(
         Eta(planner.planned(), study.epochs, more),
         done,
