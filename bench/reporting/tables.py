@@ -67,9 +67,7 @@ def baselines_ahead(areas: pd.DataFrame) -> str:
     family = areas.drop_duplicates("column").set_index("column")["family"]
     means = shared(areas).mean().dropna().sort_values()
     baselines, gans = (means[family[means.index] == name] for name in ("baseline", "GAN"))
-    if family.isna().any() or baselines.empty or gans.empty:  # older rows do not name the family
-        return ""
-    if baselines.iloc[-1] <= gans.iloc[-1]:
+    if family.isna().any() or not baselines.max() > gans.max():  # older rows do not name the family
         return ""
     return (
         f"The baseline {baselines.index[-1]} ({baselines.iloc[-1]:.3f}) is above every GAN in the mean; "
@@ -140,8 +138,7 @@ def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
 def metrics_table(finals: pd.DataFrame) -> Table | None:
     """Mean ± standard deviation over seeds of the metrics beside AUROC."""
     known = {f"test_{name}": metric for name, metric in METRICS.items() if name != "auroc"}
-    filled = finals.dropna(axis=1, how="all")
-    known = {name: metric for name, metric in known.items() if name in filled}
+    known = {name: known[name] for name in known if name in finals.dropna(axis=1, how="all")}
     if not known:
         return None
     groups = finals.groupby(["row", "column"], sort=False)[list(known)]
