@@ -27,6 +27,7 @@ def make_study(folder: Path, *, models=MODELS, classes=CLASSES, seeds=(1, 2, 3),
         base = {"model": model, "dataset": "cifar10", "task": "leave-one-class-out", "class": name}
         base |= {"protocol": "sound", "status": "done", "error": None, "select_on": "val_auroc", "epoch": 2}
         base |= {"epochs": 3, "device": "cpu", "config_skip": True}
+        base |= {"family": "baseline" if model == "pca" else "GAN"}
         for number in range(3):
             row = {"trial": f"tune-{level}-{place}-{number}", "kind": "tuning", "number": number, "seed": 0}
             trials.append(base | row | {"objective": 0.5 + 0.1 * number, "config_lr": 0.001 * (number + 1)})

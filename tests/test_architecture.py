@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # The rooms of bench/ that a room may import, besides itself; what is below, never above.
 BELOW = {
-    "choices": set(),
+    "choices": {"judging"},  # the names of what can choose
     "judging": set(),
     "data": {"choices"},
     "results": {"choices", "judging", "watching"},
-    "watching": {"choices"},
+    "watching": {"choices", "judging"},
     "training": {"choices", "judging", "data", "results", "watching"},
     "tuning": {"choices", "judging", "data", "results", "watching", "training"},
     "reporting": {"choices", "judging", "results"},
@@ -74,3 +76,9 @@ def test_the_map_names_every_room_and_only_files_that_there_are() -> None:
     assert len(paths) > 10
     for path in paths:
         assert (ROOT / path).exists() or (ROOT / "bench" / path).exists(), path
+
+
+def test_the_names_of_signals_cost_the_command_line_no_numpy() -> None:
+    """bench/choices takes them from bench/judging, whose other files load NumPy."""
+    code = "import sys, bench.choices.study; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

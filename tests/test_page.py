@@ -23,11 +23,11 @@ SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None and not os.environ.get("CI"):
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None and not os.environ.get("CI"):
         pytest.skip("there is no Chromium here (apt-get install chromium)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
 
@@ -82,13 +82,14 @@ def test_a_click_sorts_a_table_and_the_mean_stays_last(page: Page) -> None:
 
 def test_the_slider_says_what_a_threshold_finds(page: Page, study: Path) -> None:
     page.locator("#model").select_option("pca")
-    assert "seed 1, AUROC 0." in page.locator("#about").inner_text()
+    assert "seed 1, AUROC 0." in page.locator("#seed").inner_text()
     frame = results.read(study).scores("final-1-0-1")
     low, high = np.quantile(frame["scores"], [0.002, 0.998])
     for bin in (0, 30, 80):
         page.locator("#slider").fill(str(bin))
-        found = frame[frame["scores"] >= low + (high - low) * bin / 100] if bin else frame
-        share = [100 * (found["labels"] == label).sum() / (frame["labels"] == label).sum() for label in (1, 0)]
+        above = frame[frame["scores"] >= low + (high - low) * bin / 100] if bin else frame
+        counts = [(part["labels"] == label).sum() for label in (1, 0) for part in (above, frame)]
+        share = [100 * counts[0] / counts[1], 100 * counts[2] / counts[3]]
         text = page.locator("#readout").inner_text()
         assert f"{share[0]:.1f} % of the abnormal images are found" in text
         assert f"{share[1]:.1f} % of the normal ones are false alarms" in text
@@ -117,7 +118,7 @@ def test_tables_and_figures_can_be_saved(page: Page, study: Path) -> None:
     assert saved.value.path().read_bytes() == (report / "roc.svg").read_bytes()
 
 
-def test_pictures_that_are_none_are_said_so(tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_warned_of(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
     (folder / "scores" / "final-0-0-1" / "gallery.png").write_bytes(b"no picture")
     done = subprocess.run([sys.executable, "report.py", str(folder)], cwd=ROOT, capture_output=True, text=True)

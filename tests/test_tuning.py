@@ -168,8 +168,9 @@ def test_each_class_has_its_own_signal_to_choose_by(study, uneven: Path, classes
         assert found.trials.objective[mine].tolist() == signal[mine].tolist()
     reporting.report({"study": found}, found.path / "report")
     names = {path.stem for path in (found.path / "report").glob("*.svg")}
-    assert {"learning", "learning_objective"} <= names
-    assert "val_auroc, val_loss" in (found.path / "report" / "settings.csv").read_text()
+    assert {"learning", "learning_val_loss"} <= names
+    settings = (found.path / "report" / "settings.csv").read_text()
+    assert "validation AUROC, validation loss" in settings
 
 
 @pytest.mark.slow

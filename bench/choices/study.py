@@ -9,12 +9,12 @@ from typing import Any
 
 from bench.choices.errors import UserError, unknown
 from bench.choices.names import legible
+from bench.judging.selection import SELECT_ON
 
 SEARCHERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
 RUN = "run.pt"  # in a folder of train.py: what an unfinished run goes on from
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
-SELECT_ON = ("val_auroc", "val_loss", "pseudo_auroc", "last_epoch")
 
 
 def option(

@@ -9,13 +9,12 @@ import pandas as pd
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands import resume
+from bench.judging.selection import by_column
 from bench.results.store import JOURNAL, RAY_LOG, Results, Store, read, read_rows
 from bench.training.prepare import Prepared, default_name, prepare
 from bench.tuning import cost_estimate
 from bench.tuning.spaces import spaces_of
 from bench.watching.progress import short
-
-TITLES = {"val_auroc": "validation AUROC", "val_loss": "validation loss", "test_auroc": "test AUROC"}
 
 
 def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> int:
@@ -96,7 +95,8 @@ def print_winners(trials: pd.DataFrame) -> None:
         default = " (the model's default)" if winner["number"] == 0 else ""
         colon = ": " if values else ""
         print(f"\n{model}, {cls}: configuration {winner['number']}{default} won{colon}{values}")
-        for column, title in TITLES.items():
+        for column, signal in by_column().items():
             if column in group and group[column].notna().any():
                 spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
-                print(f"  {title}: {group[column].mean():.3f}{spread} over {len(group)} seed(s)")
+                figure = f"{group[column].mean():.3f}{spread}"
+                print(f"  {signal.title}: {figure} over {len(group)} seed(s)")

@@ -1,86 +1,14 @@
-"""Confidence intervals over seeds and test images, and comparisons of models over classes."""
+"""Comparisons of models over classes."""
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 
-from bench.judging.metrics import auroc, checked, delong_interval
-
-FEWEST_CLASSES = 6  # with fewer, not even a model that wins every class gets a two-sided Wilcoxon p below 0.05
+# With fewer, not even a model that wins every class gets a two-sided Wilcoxon p below 0.05.
+FEWEST_CLASSES = 6
 ALPHA = 0.05
-
-
-def resampled_counts(rng: np.random.Generator, images: int, draws: int) -> NDArray[np.int32]:
-    """How often each image is in each bootstrap sample: (images, draws)."""
-    drawn = rng.integers(0, images, size=(images, draws)) * draws + np.arange(draws)
-    return np.bincount(drawn.ravel(), minlength=images * draws).reshape(images, draws).astype(np.int32)
-
-
-def bootstrap_aurocs(
-    runs: Sequence[tuple[ArrayLike, ArrayLike]], draws: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """AUROC of every run on bootstrap samples of the test images, which all runs share: (runs, draws).
-
-    Images are drawn within normal and abnormal ones apart. Nothing is sorted again: a sample is a count for each
-    image, and AUROC is a sum over abnormal images of the normal counts below them (half of those level with them).
-    """
-    truth = checked(*runs[0])[0]
-    abnormal, normal = int(truth.sum()), int((~truth).sum())
-    ordered = []
-    for labels, scores in runs:
-        these, values = checked(labels, scores)
-        if not np.array_equal(these, truth):
-            raise ValueError("the runs were not tested on the same images: their labels differ")
-        order = np.argsort(values[~truth])
-        below = np.searchsorted(values[~truth][order], values[truth])
-        not_above = np.searchsorted(values[~truth][order], values[truth], side="right")
-        ordered.append((order, below, not_above))
-    areas = np.empty((len(runs), draws))
-    step = max(1, 1_000_000 // len(truth))  # as many draws at once as stay in the processor's cache
-    for start in range(0, draws, step):
-        width = min(step, draws - start)
-        of_abnormal, of_normal = (resampled_counts(rng, images, width) for images in (abnormal, normal))
-        for area, (order, below, not_above) in zip(areas, ordered, strict=True):
-            counted = np.zeros((normal + 1, width), np.int32)
-            np.cumsum(of_normal[order], axis=0, out=counted[1:])
-            twice = np.einsum("id,id->d", of_abnormal, counted[below] + counted[not_above], dtype=np.int64)
-            area[start : start + width] = twice / (2 * abnormal * normal)
-    return areas
-
-
-def mean_interval(
-    runs: Sequence[tuple[ArrayLike, ArrayLike]], level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean AUROC of runs (labels, scores) of one task under several seeds, and its confidence interval (low, high).
-
-    A percentile bootstrap over both: each draw is the mean of all runs on drawn test images (within each label, the
-    same images for every run) plus how far drawn seeds' mean lies from that of all seeds. Drawing from K seeds
-    understates their spread: their variance by (K - 1) / K, and normal tails stand where Student's belong. The seeds'
-    part is widened by both factors (after the expanded percentile interval of Hesterberg 2015, The American
-    Statistician 69(4)). The noise of single images enters both parts: with few test images the interval errs on the
-    wide side. **With one run it takes in the test images alone**: where another seed would lie is then unknown.
-    Where drawing images says nothing (no two draws differ, or a class has one image) the interval is at least as wide
-    as the runs' own (`delong_interval`).
-    """
-    rng = np.random.default_rng(seed)
-    observed = np.array([auroc(*run) for run in runs])
-    mean, number, quantile = float(observed.mean()), len(runs), (1 + level) / 2
-    samples = by_images = bootstrap_aurocs(runs, draws, rng).mean(axis=0)
-    if number > 1:
-        from scipy.special import ndtri, stdtrit
-
-        widening = np.sqrt(number / (number - 1)) * stdtrit(number - 1, quantile) / ndtri(quantile)
-        drawn = observed[rng.integers(0, number, size=(draws, number))].mean(axis=1)
-        samples = samples + widening * (drawn - mean)
-    low, high = np.clip(np.quantile(samples, [1 - quantile, quantile]), 0, 1)
-    if np.ptp(by_images) == 0 or min(np.bincount(checked(*runs[0])[0])) == 1:
-        lows, highs = zip(*(delong_interval(*run, level=level) for run in runs), strict=True)
-        low, high = min(low, np.mean(lows)), max(high, np.mean(highs))
-    return mean, float(low), float(high)
 
 
 @dataclass(frozen=True)

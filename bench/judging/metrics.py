@@ -1,7 +1,12 @@
-"""How well scores tell abnormal images from normal ones. Labels: 1 is abnormal; a higher score is more anomalous."""
+"""How well scores tell abnormal images from normal ones; METRICS is the table of all metrics.
 
-import math
-from statistics import NormalDist
+Labels: 1 is abnormal; a higher score is more anomalous. This is own code, held to scikit-learn's in
+tests/test_metrics.py, since the import of scikit-learn's metrics takes 2 s, which every command
+would wait for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,56 +48,66 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(placements(labels, scores)[0].mean())
 
 
-def roc(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """False and true positive rates at every threshold, from (0, 0) to (1, 1)."""
+def positives(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
+    """True and false positives at every threshold, from (0, 0) to all images; the highest first."""
     truth, values = checked(labels, scores)
     order = np.argsort(-values, kind="stable")
     last_of_ties = np.append(np.diff(values[order]) != 0, True)
     hits = np.cumsum(truth[order])[last_of_ties]
-    alarms = np.flatnonzero(last_of_ties) + 1
-    fpr, tpr = (alarms - hits) / (~truth).sum(), hits / truth.sum()
-    return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], tpr])
+    alarms = np.flatnonzero(last_of_ties) + 1 - hits
+    return np.concatenate([[0.0], hits]), np.concatenate([[0.0], alarms])
+
+
+def roc(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
+    """False and true positive rates at every threshold, from (0, 0) to (1, 1)."""
+    hits, alarms = positives(labels, scores)
+    return alarms / alarms[-1], hits / hits[-1]
+
+
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+    """The precision at each threshold, weighted by the recall that it adds; not interpolated."""
+    hits, alarms = positives(labels, scores)
+    return float(np.sum(np.diff(hits / hits[-1]) * (hits[1:] / (hits + alarms)[1:])))
+
+
+def fpr95(labels: ArrayLike, scores: ArrayLike) -> float:
+    """The lowest false positive rate of any threshold with at least 95 % true positives."""
+    fpr, tpr = roc(labels, scores)
+    return float(fpr[tpr >= 0.95].min())
+
+
+def equal_error_rate(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Where false positives and false negatives are equally frequent, between thresholds too."""
+    fpr, tpr = roc(labels, scores)
+    excess = fpr - (1 - tpr)  # rises from -1 to 1
+    return float(np.interp(0.0, excess, fpr))
+
+
+def best_f1(labels: ArrayLike, scores: ArrayLike) -> float:
+    """The highest F1 of any threshold."""
+    hits, alarms = positives(labels, scores)
+    return float((2 * hits / (hits + alarms + hits[-1])).max())
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A function of labels and scores, and what the tables say of it."""
+
+    of: Callable[[ArrayLike, ArrayLike], float]
+    title: str
+    higher_is_better: bool = True
+    fits_threshold: bool = False  # on these very images: no promise for a threshold set beforehand
+
+
+METRICS = {
+    "auroc": Metric(auroc, "AUROC"),
+    "ap": Metric(average_precision, "AP"),
+    "fpr95": Metric(fpr95, "FPR at 95 % TPR", higher_is_better=False),
+    "eer": Metric(equal_error_rate, "EER", higher_is_better=False, fits_threshold=True),
+    "f1": Metric(best_f1, "best F1", fits_threshold=True),
+}
 
 
 def evaluate(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
-    """All metrics of one run.
-
-    auroc; ap: average precision, without interpolation (as scikit-learn's); fpr95: the lowest false positive rate of
-    any threshold with at least 95 % true positives; eer: where false positives and false negatives are equally
-    frequent, on the line between thresholds; f1: the best of any threshold. The last two choose their threshold on
-    these very images: they describe the scores, and promise nothing for a threshold set beforehand.
-    """
-    truth, _ = checked(labels, scores)
-    fpr, tpr = roc(labels, scores)
-    hits, false_alarms = tpr * truth.sum(), fpr * (~truth).sum()
-    precision = hits[1:] / (hits + false_alarms)[1:]
-    excess = fpr - (1 - tpr)  # rises from -1 to 1
-    return {
-        "auroc": auroc(labels, scores),
-        "ap": float(np.sum(np.diff(tpr) * precision)),
-        "fpr95": float(fpr[tpr >= 0.95].min()),
-        "eer": float(np.interp(0.0, excess, fpr)),
-        "f1": float((2 * hits / (hits + false_alarms + truth.sum())).max()),
-    }
-
-
-def delong_interval(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Confidence interval of one run's AUROC over test images: DeLong's variance, from ranks (Sun & Xu 2014).
-
-    Made on the logit scale: there the estimate is closer to normal and the interval stays within [0, 1]. Scores that
-    separate the classes without an error, or that are all alike, have no variance, which is no certainty. The bound on
-    the share of pairs that come out otherwise is then the exact binomial one (Clopper-Pearson) for as many images as
-    the smaller class has. One image of a class alone says nothing: (0, 1).
-    """
-    of_abnormal, of_normal = placements(labels, scores)
-    smaller, area = min(len(of_abnormal), len(of_normal)), float(of_abnormal.mean())
-    if smaller == 1:
-        return 0.0, 1.0
-    variance = of_abnormal.var(ddof=1) / len(of_abnormal) + of_normal.var(ddof=1) / len(of_normal)
-    if variance == 0:  # every pair came out alike: won, lost or level
-        share = ((1 - level) / 2) ** (1 / smaller)
-        return area * share, 1 - (1 - area) * share
-    logit = math.log(area / (1 - area))
-    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance) / (area * (1 - area))
-    low, high = ((1 + math.tanh(x / 2)) / 2 for x in (logit - half, logit + half))  # the logit's inverse
-    return low, high
+    """All metrics of one run, by their names in METRICS."""
+    return {name: metric.of(labels, scores) for name, metric in METRICS.items()}

@@ -1,14 +1,38 @@
-"""Which epoch and which configuration count. Reads validation columns only, unless the protocol says otherwise."""
+"""Which epoch and which configuration win; SIGNALS is the table of the figures that can choose.
+
+All but the last are of validation images. The test AUROC chooses where the protocol selects on the
+test images, as the published one does; no flag names it.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = {
-    "val_auroc": "val_auroc",
-    "val_loss": "val_loss",
-    "pseudo_auroc": "val_pseudo_auroc",
-    "last_epoch": "val_auroc",
+
+@dataclass(frozen=True)
+class Signal:
+    """A figure of an epoch by which epoch and configuration can be chosen."""
+
+    column: str  # of the epoch's record
+    title: str
+    sign: int = 1  # -1: lower is better
+    needs_abnormal: bool = False  # validation images
+    last: bool = False  # the last epoch counts, whatever its figure
+
+
+SIGNALS = {
+    "val_auroc": Signal("val_auroc", "validation AUROC", needs_abnormal=True),
+    "val_loss": Signal("val_loss", "validation loss", sign=-1),
+    "pseudo_auroc": Signal("val_pseudo_auroc", "AUROC against pseudo-anomalies"),
+    "last_epoch": Signal("val_auroc", "last epoch", needs_abnormal=True, last=True),
+    "test_auroc": Signal("test_auroc", "test AUROC"),
 }
+SELECT_ON = tuple(name for name in SIGNALS if name != "test_auroc")  # what a user may choose
+
+
+def by_column() -> dict[str, Signal]:
+    """The signals by the column that holds them."""
+    return {signal.column: signal for signal in SIGNALS.values() if not signal.last}
 
 
 def visible(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,16 +41,19 @@ def visible(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def objective(record: Mapping[str, Any], select_on: str) -> float:
-    """What searchers and schedulers maximise, from an epoch's record; ValueError if that has test columns."""
+    """What searchers and schedulers maximise, from an epoch's record.
+
+    Raises ValueError where the record has test columns.
+    """
     if seen := [name for name in record if name.startswith("test_")]:
         raise ValueError(f"selection was handed {', '.join(seen)}")
-    value = float(record[COLUMNS[select_on]])
-    return -value if select_on == "val_loss" else value
+    signal = SIGNALS[select_on]
+    return signal.sign * float(record[signal.column])
 
 
 def improves(new: float, best: float | None, select_on: str) -> bool:
     """Whether an epoch with this objective takes the best one's place; the first of equals stays."""
-    return best is None or select_on == "last_epoch" or new > best
+    return best is None or SIGNALS[select_on].last or new > best
 
 
 def best_number(objectives: Mapping[int, float | None]) -> int | None:

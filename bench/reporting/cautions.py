@@ -19,8 +19,12 @@ SAME_IMAGES = (
 )  # else results are not comparable
 
 
-def cautions(studies: Mapping[str, Results], trials: pd.DataFrame, found: pd.DataFrame) -> list[str]:
-    """Warnings, one line each. `found` holds the AUROC by study, model and class (frames.auroc), or nothing."""
+def cautions(
+    studies: Mapping[str, Results],
+    trials: pd.DataFrame,
+    areas: pd.DataFrame,
+) -> list[str]:
+    """Warnings, one line each; `areas`: the AUROC by study, model and class (frames.auroc)."""
     lines = [
         f"{name}: made from a tree with uncommitted changes (on commit {str(study.provenance.get('commit'))[:12]})"
         for name, study in studies.items()
@@ -28,13 +32,13 @@ def cautions(studies: Mapping[str, Results], trials: pd.DataFrame, found: pd.Dat
     ]
     lines += [*failures(trials), *mixed_rows(studies, trials), *different_images(studies)]
     lines += [f"{name}: no trial has finished yet" for name in studies if name not in set(trials["study"])]
-    if found.empty:
+    if areas.empty:
         return [*lines, "no final run has finished: there are validation figures only, and no test figure"]
-    for row in found[found["auroc"] < 0.5].to_dict("records"):
+    for row in areas[areas["auroc"] < 0.5].to_dict("records"):
         lines.append(f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than chance")
-    if single := (found["seeds"] == 1).sum():
-        lines.append(f"{single} of {len(found)} results rest on a single seed: their spread over seeds is unknown")
-    if found["seeds"].nunique() > 1:
+    if single := (areas["seeds"] == 1).sum():
+        lines.append(f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is unknown")
+    if areas["seeds"].nunique() > 1:
         lines.append("results rest on different numbers of seeds (see auroc.csv)")
     return lines
 
@@ -69,7 +73,7 @@ def failures(trials: pd.DataFrame) -> list[str]:
 
 
 def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
-    """A line a study whose rows are not of the same images or code: a mean over them is of two different things."""
+    """A line a study whose rows differ in images or code, so that no mean may join them."""
     lines = []
     for name, study in studies.items():
         rows, data = trials[trials["study"] == name], study.provenance.get("dataset") or {}
@@ -84,13 +88,13 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
 
 def different_images(studies: Mapping[str, Results]) -> list[str]:
     """A line where studies of one data set differ in images, so that their figures cannot be compared."""
-    made = pd.DataFrame(
+    origins = pd.DataFrame(
         {key: str(study.study[key]) for key in SAME_IMAGES if key in study.study}
         | (study.provenance.get("dataset") or {})
         for study in studies.values()
     ).reindex(columns=["name", "fingerprint", *SAME_IMAGES])
     lines = []
-    for name, group in made.groupby("name", sort=False):
-        if differing := [key for key in map(str, made) if group[key].nunique() > 1]:
+    for name, group in origins.groupby("name", sort=False):
+        if differing := [key for key in map(str, origins) if group[key].nunique() > 1]:
             lines.append(f"the studies of {name} are not of the same images ({', '.join(differing)} differ)")
     return lines

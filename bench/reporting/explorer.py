@@ -24,13 +24,14 @@ def explorer(
         study, trial = run["study"], run["trial"]
         frame = scores[study, trial]
         edges, normal, abnormal = binned(frame, BINS)
-        shown = {"model": run["column"], "class": run["row"], "seed": int(run["seed"]), "auroc": run["test_auroc"]}
-        shown |= {"low": edges[0], "high": edges[-1], "normal": normal.tolist(), "abnormal": abnormal.tolist()}
+        view = {"model": run["column"], "class": run["row"], "seed": int(run["seed"])}
+        view |= {"auroc": run["test_auroc"], "low": edges[0], "high": edges[-1]}
+        view |= {"normal": normal.tolist(), "abnormal": abnormal.tolist()}
         try:
-            shown["gallery"] = gallery(studies[study].gallery(trial), frame)
+            view["gallery"] = gallery(studies[study].gallery(trial), frame)
         except (OSError, ValueError) as error:
             warn.append(f"{study}: the images of trial {trial} cannot be shown ({error})")
-        yield shown
+        yield view
 
 
 def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.judging.comparison import ALPHA, Comparison
-from bench.judging.metrics import roc
+from bench.judging.metrics import positives, roc
 from bench.reporting.frames import Scores
 
 WIDTH = 3.5  # inches, a column of most two-column papers
@@ -137,11 +137,10 @@ def precision_recall_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Dr
 
 
 def precisions(frame: pd.DataFrame) -> np.ndarray:
-    """The precision at each recall of GRID: that of the highest threshold which finds so many."""
-    fpr, tpr = roc(frame["labels"], frame["scores"])
-    found, alarms = tpr * (frame["labels"] == 1).sum(), fpr * (frame["labels"] == 0).sum()
-    precision = (found / np.maximum(found + alarms, 1))[1:]
-    return precision[np.searchsorted(tpr[1:], GRID - 1e-12)]
+    """The precision at each recall of GRID: that of the highest threshold with so many."""
+    hits, alarms = positives(frame["labels"], frame["scores"])
+    precision = hits[1:] / (hits + alarms)[1:]
+    return precision[np.searchsorted(hits[1:] / hits[-1], GRID - 1e-12)]
 
 
 def curves(
@@ -156,22 +155,22 @@ def curves(
     **labels: Any,
 ) -> Iterator[Drawing]:
     """A curve a run over `x`; `chance`: the ends of the line that guessing gives, by the share of abnormal images."""
-    made: dict[tuple[str, str], list[np.ndarray]] = {}
+    by_panel: dict[tuple[str, str], list[np.ndarray]] = {}
     shares: dict[str, float] = {}
     for run in finals.to_dict("records"):
         if (frame := scores.get((run["study"], run["trial"]))) is not None:
-            made.setdefault((run["row"], run["column"]), []).append(curve(frame))
+            by_panel.setdefault((run["row"], run["column"]), []).append(curve(frame))
             shares[run["row"]] = frame["labels"].mean()
     looks = looks_of(finals)
 
     def panel(axes: Axes, row: str) -> None:
         axes.plot([0, 1], chance(shares[row]), color="0.7", linewidth=0.6)
         for column, look in looks.items():
-            if runs := made.get((row, column)):
+            if runs := by_panel.get((row, column)):
                 axes.plot(x, np.transpose(runs), color=look["color"], linewidth=0.4, alpha=0.6)
                 axes.plot(x, np.mean(runs, axis=0), **look, linewidth=1.4)
 
-    kept = finals[[key in made for key in zip(finals["row"], finals["column"], strict=True)]]
+    kept = finals[[key in by_panel for key in zip(finals["row"], finals["column"], strict=True)]]
     yield from panels(name, caption, kept, panel, looks, **labels)
 
 
@@ -227,8 +226,8 @@ def panels(
             margins = {"left": 0.16 if share else 0.08, "right": 0.98, "top": top, "bottom": bottom}
             spaces = {"wspace": 0.12, "hspace": 0.4 if share else 0.6}
             figure = Figure(figsize=(WIDTH, height))
-            shared: Any = {"sharex": share, "sharey": share}
-            grid = figure.subplots(down, across, squeeze=False, gridspec_kw=margins | spaces, **shared)
+            layout: Any = {"sharex": share, "sharey": share, "gridspec_kw": margins | spaces}
+            grid = figure.subplots(down, across, squeeze=False, **layout)
             for axes, row in zip(grid.flat, these, strict=False):
                 axes.set_title(row)
                 panel(axes, row)

@@ -9,20 +9,27 @@ import numpy as np
 import pandas as pd
 
 from bench.choices.errors import UserError
-from bench.judging import comparison, metrics
+from bench.judging import metrics
+from bench.judging.intervals import auroc_interval
+from bench.judging.selection import SIGNALS
 from bench.results.store import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]  # what seeds are averaged within
-EXPECTED = ["trial", "kind", "status", "error", "number", "seed", "objective", "test_auroc", "epochs", "train_seconds"]
+EXPECTED = [
+    *("trial", "kind", "status", "error", "family", "number", "seed", "protocol_selection"),
+    *("objective", "test_auroc", "epochs", "train_seconds"),
+]
 
 Scores = Mapping[tuple[str, str], pd.DataFrame]  # by study and trial: scores, labels (1: abnormal), part_*
 
 
 def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All studies' trials and epochs, each row with its study, and with `row` and `column`: its place in a table.
+    """All studies' trials and epochs, each row with its study, its place and what chose it.
 
-    A column names the model, and besides it only that in which two results of one row would differ.
+    `row` and `column` are its place in a table: a column names the model, and besides it only that
+    in which two results of one row would differ. `signal` is the column of the figure that chose:
+    the objective where an older row does not name it.
     """
     trials, epochs = (
         pd.concat([getattr(s, part).assign(study=name) for name, s in studies.items()], ignore_index=True)
@@ -31,6 +38,9 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *KEY, *EXPECTED])))
     epochs = epochs.reindex(columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"])))
     trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
+    columns = {name: signal.column for name, signal in SIGNALS.items()}
+    trials["signal"] = trials["select_on"].map(columns).fillna("objective")
+    trials.loc[trials["protocol_selection"] == "test", "signal"] = "test_auroc"
     trials["row"] = trials["class"]
     for name in ("task", "dataset"):
         if trials[name].nunique() > 1:
@@ -40,7 +50,8 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
         seen = trials[["row", "column", name]].drop_duplicates()
         if seen.duplicated(["row", "column"]).any():
             trials["column"] += " (" + trials[name] + ")"
-    return trials, epochs.merge(trials[["study", "trial", "row", "column"]], on=["study", "trial"])
+    places = trials[["study", "trial", "row", "column", "signal"]]
+    return trials, epochs.merge(places, on=["study", "trial"])
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +79,11 @@ def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[S
 
 
 def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
-    """One row a study, model and class: seeds, auroc (mean), sd, low, high (95 % interval), row, column; warnings."""
+    """One row a study, model and class, and warnings.
+
+    The columns: family, row, column, seeds, auroc (the mean over them), sd, and low and high, the
+    95 % interval.
+    """
     rows, warnings = [], []
     for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
         runs = [scores[k] for k in zip(group["study"], group["trial"], strict=True) if k in scores]
@@ -76,23 +91,27 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]
         try:
             if len(runs) == len(group):
                 pairs = [(run["labels"], run["scores"]) for run in runs]
-                _, low, high = comparison.mean_interval(pairs, draws=1000)
+                _, low, high = auroc_interval(pairs)
         except ValueError as error:
             warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
-        rows.append((*key, len(group), values.mean(), values.std(), low, high))
-    return pd.DataFrame(rows, columns=[*KEY, "row", "column", "seeds", "auroc", "sd", "low", "high"]), warnings
+        family = group["family"].iloc[0]
+        rows.append((*key, family, len(group), values.mean(), values.std(), low, high))
+    columns = [*KEY, "row", "column", "family", "seeds", "auroc", "sd", "low", "high"]
+    return pd.DataFrame(rows, columns=columns), warnings
 
 
-def published(found: pd.DataFrame) -> pd.DataFrame:
+def published(areas: pd.DataFrame) -> pd.DataFrame:
     """The published figures for the data, task and classes of an AUROC frame, each with its source and caveat."""
     frames = []
     for path in sorted(PUBLISHED.glob("*.csv")):
-        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        origin = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         # no digit after it: cifar100 is not cifar10
-        same_data = found["dataset"].str.contains(re.escape(about["dataset"]) + r"(?!\d)", case=False)
-        rows = found.loc[same_data & (found["task"] == about["task"]), ["dataset", "task", "class", "row"]]
+        pattern = re.escape(origin["dataset"]) + r"(?!\d)"
+        same_data = areas["dataset"].str.contains(pattern, case=False)
+        same_task = areas["task"] == origin["task"]
+        rows = areas.loc[same_data & same_task, ["dataset", "task", "class", "row"]]
         figures = pd.read_csv(path).rename(columns={"abnormal_class": "class"})
-        figures = figures.assign(source=about["source"], caveat=about["caveat"])
+        figures = figures.assign(source=origin["source"], caveat=origin["caveat"])
         frames.append(rows.drop_duplicates("row").merge(figures, on="class"))
     table = pd.concat(frames, ignore_index=True)
     return table.assign(column=table["model"] + ", published figure")
@@ -116,6 +135,6 @@ def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
     return {name.removeprefix("part_"): float(shares[name]) if adds_up else np.nan for name in names}
 
 
-def shared(found: pd.DataFrame) -> pd.DataFrame:
+def shared(areas: pd.DataFrame) -> pd.DataFrame:
     """AUROC of classes (rows) by model (columns), for the rows that every model has."""
-    return found.pivot(index="row", columns="column", values="auroc").dropna()
+    return areas.pivot(index="row", columns="column", values="auroc").dropna()

@@ -44,7 +44,7 @@ function choose() {
     const bar = (count, i) => `M${i} 100v${((-96 * count) / all / top).toFixed(2)}h1V100z`;
     $(kind).setAttribute("d", run[kind].map(bar).join(""));
   }
-  $("about").textContent = `seed ${run.seed}, AUROC ${run.auroc.toFixed(3)}`;
+  $("seed").textContent = `seed ${run.seed}, AUROC ${run.auroc.toFixed(3)}`;
   const alarms = (bin) => sum(run.normal.slice(bin)) / sum(run.normal);
   $("slider").value = run.normal.findIndex((_, bin) => alarms(bin) <= 0.05); // a common place to start from
   images();
@@ -54,19 +54,19 @@ function choose() {
 function move() {
   const bin = Number($("slider").value), at = run.low + ((run.high - run.low) * bin) / run.normal.length;
   const hits = sum(run.abnormal.slice(bin)), alarms = sum(run.normal.slice(bin));
-  const [found, false_alarms] = [hits / sum(run.abnormal), alarms / sum(run.normal)];
+  const [recall, false_alarms] = [hits / sum(run.abnormal), alarms / sum(run.normal)];
   $("threshold").setAttribute("transform", `translate(${bin})`);
-  $("readout").textContent = `From score ${at.toPrecision(3)} on: ${percent(found)} of the abnormal images are found ` +
+  $("readout").textContent = `From score ${at.toPrecision(3)} on: ${percent(recall)} of the abnormal images are found ` +
     `(${hits}), ${percent(false_alarms)} of the normal ones are false alarms (${alarms}); precision ` +
     `${hits + alarms ? percent(hits / (hits + alarms)) : "–"}.`;
 }
 
 function images() {
-  const box = $("gallery"), shown = run.gallery;
+  const box = $("gallery"), saved = run.gallery;
   box.replaceChildren();
-  $("no_images").hidden = Boolean(shown);
-  if (!shown) return;
-  const groups = Object.entries(shown.groups), count = sum(groups.map(([, scores]) => scores.length));
+  $("no_images").hidden = Boolean(saved);
+  if (!saved) return;
+  const groups = Object.entries(saved.groups), count = sum(groups.map(([, scores]) => scores.length));
   let place = 0;
   for (const [name, scores] of groups) {
     const head = document.createElement("h3"), group = document.createElement("div");
@@ -75,11 +75,11 @@ function images() {
     for (const score of scores) {
       const figure = document.createElement("figure"), tiles = document.createElement("div");
       const caption = document.createElement("figcaption");
-      const x = count > 1 ? (100 * place) / (count - 1) : 0, size = `${100 * count}% ${shown.rebuilt ? 200 : 100}%`;
-      const layers = shown.rebuilt ? [[0], [100], [0, 100]] : [[0]]; // image, reconstruction, their difference
+      const x = count > 1 ? (100 * place) / (count - 1) : 0, size = `${100 * count}% ${saved.rebuilt ? 200 : 100}%`;
+      const layers = saved.rebuilt ? [[0], [100], [0, 100]] : [[0]]; // image, reconstruction, their difference
       for (const rows of layers) {
         const tile = document.createElement("i");
-        tile.style.backgroundImage = rows.map(() => `url(${shown.sheet})`).join();
+        tile.style.backgroundImage = rows.map(() => `url(${saved.sheet})`).join();
         tile.style.backgroundPosition = rows.map((y) => `${x}% ${y}%`).join();
         tile.style.backgroundSize = size;
         tile.style.backgroundBlendMode = rows.length > 1 ? "difference" : "normal";

@@ -45,20 +45,21 @@ def encoded(data: str | bytes) -> str:
 
 def heat(cell: str) -> str:
     """The colour of an AUROC's cell: stronger the farther it is from chance; nothing for other texts."""
-    found = re.match(r"[01]\.\d+", cell)
-    if not found:
+    area = re.match(r"[01]\.\d+", cell)
+    if not area:
         return ""
-    away = float(found[0]) - 0.5
+    away = float(area[0]) - 0.5
     name = "good" if away > 0 else "bad"
     return f"color-mix(in srgb, var(--{name}) {min(100, 120 * abs(away)):.0f}%, transparent)"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested choices as one level of texts (`hardware cpu`); what was not chosen is left out."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name} ")
+            texts |= flat(value, f"{prefix}{name} ")
         elif value is not None and value != []:
-            found[prefix + name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return found
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            texts[prefix + name] = text
+    return texts

@@ -23,22 +23,22 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")
     finals = frames.tested(trials)
     scores, warnings = frames.read_scores(studies, finals)
-    found, more = frames.auroc(finals, scores)
-    warnings = [*cautions(studies, trials, found), *swamped(finals, scores), *warnings, *more]
+    areas, more = frames.auroc(finals, scores)
+    warnings = [*cautions(studies, trials, areas), *swamped(finals, scores), *warnings, *more]
     runs = list(explorer(studies, finals, scores, warnings))
 
     settings = tables.settings_table(studies, trials)
     tuned = [searches.tuning_table(trials), searches.saved_table(studies, trials)]
     drawn = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
     curves = searches.learning_curves(finals, epochs)
-    if len(found):
-        comparison = compare(frames.shared(found))
+    if len(areas):
+        comparison = compare(frames.shared(areas))
         sections = [
             section(
                 "results",
                 "How good is each model on each class?",
                 [
-                    tables.auroc_table(found, comparison),
+                    tables.auroc_table(areas, comparison),
                     *tables.comparison_tables(comparison),
                     tables.metrics_table(finals),
                 ],
@@ -64,10 +64,12 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
             section("measured", "How was it measured?", [settings]),
         ]
     sections = [part for part in sections if part.tables or part.drawings or (part.name == "images" and runs)]
-    shown = [table for part in sections for table in part.tables]
+    kept = [table for part in sections for table in part.tables]
     drawings = [drawing for part in sections for drawing in part.drawings]
 
-    files: dict[str, dict[str, Any]] = {t.name: {"md": t.markdown(), "csv": t.csv(), "tex": t.latex()} for t in shown}
+    files: dict[str, dict[str, Any]] = {}
+    for table in kept:
+        files[table.name] = {"md": table.markdown(), "csv": table.csv(), "tex": table.latex()}
     for name, drawing in zip(file_names([d.name for d in drawings]), drawings, strict=True):
         files[name] = {"pdf": drawing.pdf, "svg": drawing.svg}
     if scores:
@@ -80,8 +82,8 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     except OSError as error:
         raise UserError(f"--out: {out} cannot be written ({error.strerror})") from None
 
-    if shown:
-        print(shown[0].markdown())
+    if kept:
+        print(kept[0].markdown())
     for line in warnings:
         print(f"warning: {' '.join(line.split())}")
     print("\nwritten:")
@@ -98,7 +100,8 @@ def section(
 
 def joined(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:
     """All final runs' scores: one row an image and run."""
-    about = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
+    columns = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
     keys = [key for key in zip(finals["study"], finals["trial"], strict=True) if key in scores]
     runs = pd.concat([scores[key][["scores", "labels"]] for key in keys], keys=keys, names=["study", "trial"])
-    return runs.reset_index(["study", "trial"]).merge(finals[about])[["scores", "labels", *about]]
+    runs = runs.reset_index(["study", "trial"]).merge(finals[columns])
+    return runs[["scores", "labels", *columns]]

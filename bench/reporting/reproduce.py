@@ -4,20 +4,19 @@ import difflib
 import itertools
 import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 
 from bench.choices.errors import UserError
+from bench.choices.study import HYPERPARAMETERS, Study
 from bench.results.store import Results
 
-FROM_STUDY = (
-    *("model", "dataset", "dataroot", "abnormal_class", "normal_class", "untrained_classes"),
-    *("image_size", "channels", "resize", "limit_train"),
-    *("limit_test", "protocol", "scoring_mode", "test_order", "selection", "test_pool", "select_on"),
-    *("epochs", "seed", "precision", "deterministic", "device"),
-)
-FROM_ROW = ("model", "epochs", "seed", "precision", "device")  # the row knows these better than the study
+# The groups of train.py's flags that decide a row's figures; the group output names files only.
+GROUPS = ("task", "protocol", "training")
+# A row knows these better than its study.
+FROM_ROW = ("model", "epochs", "seed", "precision", "device")
 
 
 def find(studies: Mapping[str, Results], trial: str) -> str:
@@ -38,12 +37,13 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
 
 
 def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """`python train.py …` with the study's choices, the row's task and seed, and every hyperparameter of the row."""
-    values = {name: study.get(name) for name in FROM_STUDY}
+    """`python train.py …` with the study's choices, and the row's task, seed and hyperparameters."""
+    names = [field.name for field in fields(Study) if field.metadata["group"] in GROUPS]
+    values = {name: study.get(name) for name in names if name not in HYPERPARAMETERS}
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
-    own_split = study.get("split_seed")
-    values["split_seed"] = study.get("seed") if own_split is None else own_split  # the study's, whatever the row's seed
-    values["cpus_per_trial"] = study.get("cpus_per_trial") or 1  # sums depend on the threads, in the last bits
+    own_split = values.pop("split_seed")  # the study's, whatever the row's seed
+    values["split_seed"] = study.get("seed") if own_split is None else own_split
+    values["cpus_per_trial"] = values.pop("cpus_per_trial") or 1  # threads decide sums' last bits
     task = "normal_class" if row.get("task") == "one-class" else "abnormal_class"
     values |= {"abnormal_class": None, "normal_class": None, task: row["class"]}
     values |= {name.removeprefix("config_"): value for name, value in row.items() if name.startswith("config_")}

@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bench.judging.selection import by_column
 from bench.reporting.figures import COLOURS, STYLE, WIDTH, Drawing, drawn, looks_of, panels
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
@@ -24,24 +25,36 @@ MOST_WEIGHED = 2000  # configurations that importances are made from: Optuna cop
 
 
 def tuning_table(trials: pd.DataFrame) -> Table | None:
-    """The winner's validation objective beside that of the model's default configuration (number 0)."""
-    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error") & trials["objective"].notna()]
+    """The winner's figure beside that of the model's default configuration (number 0).
+
+    The figure is the signal that chose; the gain is above 0 where the winner is better.
+    """
+    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")]
     winners = trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
     rows = []
-    for key, group in tuning.groupby(KEY, sort=False):
+    for key, group in tuning.dropna(subset="objective").groupby(KEY, sort=False):
         tried = group.drop_duplicates("number").set_index("number")
         number: Any = winners.get(key) if winners.get(key) in tried.index else tried["objective"].idxmax()
         winner: Any = tried.loc[number]
         default: Any = tried.loc[0] if 0 in tried.index else pd.Series(index=tried.columns, dtype=object)
+        title, sign = title_and_sign(winner["signal"])
         gain = winner["objective"] - default["objective"]
-        figures = (len(tried), default["objective"], winner["objective"], gain)
-        rows.append((winner["row"], winner["column"], *figures, changes(winner, default)))
+        figures = (title, sign * default["objective"], sign * winner["objective"], gain)
+        place = (winner["row"], winner["column"], len(tried))
+        rows.append((*place, *figures, changes(winner, default)))
     note = (
-        "Validation objective (what was maximised). The winner is the best of many on this very signal, which flatters "
-        "it; the test figures are free of that."
+        "Default and winner: the signal that chose. The winner is the best of many on this very "
+        "signal, which flatters it; the test figures are free of that, unless the test AUROC chose."
     )
-    columns = ["class", "model", "configurations", "default", "winner", "gain", "changed"]
-    return Table("tuning", "What tuning gained", pd.DataFrame(rows, columns=columns), note) if rows else None
+    columns = ["class", "model", "configurations", "signal", "default", "winner", "gain", "changed"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return Table("tuning", "What tuning gained", frame, note) if rows else None
+
+
+def title_and_sign(column: str) -> tuple[str, int]:
+    """What a signal's column is called, and -1 where lower is better."""
+    signal = by_column().get(column)
+    return (signal.title, signal.sign) if signal else (column, 1)
 
 
 def changes(winner: pd.Series, default: pd.Series) -> str:
@@ -70,29 +83,39 @@ def saved_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table |
 
 
 def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Drawing]:
-    """One panel a class: the validation signal by epoch, mean over seeds with their range.
+    """One panel a class: the signal that chose by epoch, mean over seeds with their range.
 
-    The signal is the validation AUROC; of classes that have none, a figure of their own shows the objective.
+    Runs that different signals chose are in figures of their own.
     """
-    epochs, looks = epochs.merge(finals[["study", "trial"]]), looks_of(finals)
+    epochs = epochs.merge(finals[["study", "trial"]])
     if not epochs["epoch"].max() >= 2:
         return
-    has_auroc = set(epochs.loc[epochs["val_auroc"].notna(), "row"]) if "val_auroc" in epochs else set()
-    for signal, title in (("val_auroc", "validation AUROC"), ("objective", "validation objective")):
-        shown = finals[finals["row"].isin(has_auroc) == (signal == "val_auroc")]
-        shown = shown[shown["row"].isin(epochs.loc[epochs[signal].notna(), "row"])] if signal in epochs else shown[:0]
+    looks = looks_of(finals)
+    chosen_by = {
+        signal: epochs[(epochs["signal"] == signal) & epochs[signal].notna()]
+        for signal in (*by_column(), "objective")
+        if signal in epochs
+    }
+    name = ""
+    for signal, records in chosen_by.items():
+        if records.empty:
+            continue
+        runs = finals.merge(records[["study", "trial"]].drop_duplicates())
+        here = {column: looks[column] for column in runs["column"].unique()}
 
-        def panel(axes: Axes, row: str, signal: str = signal) -> None:
-            for column, look in looks.items():
-                here = epochs[(epochs["row"] == row) & (epochs["column"] == column)]
-                curve = here.groupby("epoch")[signal].agg(["mean", "min", "max"])
-                axes.fill_between(curve.index, curve["min"], curve["max"], color=look["color"], alpha=0.15, linewidth=0)
+        def panel(axes: Axes, row: str, signal: str = signal, records: Any = records) -> None:
+            for column, group in records[records["row"] == row].groupby("column", sort=False):
+                curve = group.groupby("epoch")[signal].agg(["mean", "min", "max"])
+                look = looks[str(column)]
+                band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
+                axes.fill_between(curve.index, curve["min"], curve["max"], **band)
                 axes.plot(curve.index, curve["mean"], **look, linewidth=1.2)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
-        name = "learning" if signal == "val_auroc" or not has_auroc else "learning_objective"
+        title = title_and_sign(signal)[0]
         caption = f"Learning curves of the final runs: {title}, mean over seeds and their range."
-        yield from panels(name, caption, shown, panel, looks, xlabel="epoch", ylabel=title)
+        name = f"learning_{signal}" if name else "learning"
+        yield from panels(name, caption, runs, panel, here, xlabel="epoch", ylabel=title)
 
 
 def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
@@ -151,8 +174,8 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
             axes.set_axis_off()
             axes.set_title(f"{column}: {len(gain)} configurations", pad=16)
             caption = (
-                f"{column}: the configurations tried. Right: validation objective above the mean of its class "
-                "(of runs stopped early, what they had reached)."
+                f"{column}: the configurations tried. Right: the objective above the mean of its "
+                "class (of runs stopped early, what they had reached)."
             )
             if len(gain) > MOST_LINES:
                 caption += f" The best {MOST_LINES} only."
@@ -161,16 +184,16 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
 
 def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
     """How much each hyperparameter decided whether a configuration was among the best, by Optuna's PED-ANOVA."""
-    found = {column: importance(varied, gain) for column, varied, gain in searched(trials)}
-    found = {column: shares for column, shares in found.items() if shares}
-    if not found:
+    weighed = {column: importance(varied, gain) for column, varied, gain in searched(trials)}
+    weighed = {column: shares for column, shares in weighed.items() if shares}
+    if not weighed:
         return
     with mpl.rc_context(STYLE):
-        height = sum(0.45 + 0.16 * len(values) for values in found.values()) + 0.4
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        ratios = [0.45 + 0.16 * len(values) for values in found.values()]
-        grid = figure.subplots(len(found), 1, squeeze=False, gridspec_kw={"height_ratios": ratios}, sharex=True)
-        for axes, (column, values) in zip(grid.flat, found.items(), strict=True):
+        heights = [0.45 + 0.16 * len(values) for values in weighed.values()]
+        figure = Figure(figsize=(WIDTH, sum(heights) + 0.4), layout="constrained")
+        ratios = {"height_ratios": heights}
+        grid = figure.subplots(len(heights), 1, squeeze=False, gridspec_kw=ratios, sharex=True)
+        for axes, (column, values) in zip(grid.flat, weighed.items(), strict=True):
             axes.barh(list(values)[::-1], list(values.values())[::-1], color=COLOURS[0], height=0.6)
             axes.set_title(column)
         grid[-1, 0].set_xlabel("importance")

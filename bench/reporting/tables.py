@@ -7,25 +7,24 @@ from typing import Any
 
 import pandas as pd
 
-from bench.judging import metrics
+from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.judging.comparison import FEWEST_CLASSES, Comparison
+from bench.judging.metrics import METRICS, auroc
+from bench.judging.selection import SIGNALS
 from bench.reporting.frames import Scores, published, shared, variance_shares
 from bench.reporting.writers import Table
 from bench.results.store import Results
 
-BASELINES = ("autoencoder", "pca", "knn", "isolation_forest", "one_class_svm")
-METRICS = {"test_ap": "AP", "test_fpr95": "FPR at 95 % TPR", "test_eer": "EER", "test_f1": "best F1"}
 
-
-def auroc_table(found: pd.DataFrame, comparison: Comparison) -> Table:
+def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
     """The main table: classes by models, published figures beside, the mean over the classes that all models have."""
-    known = published(found)
-    both = pd.concat([found, known], ignore_index=True)
+    known = published(areas)
+    both = pd.concat([areas, known], ignore_index=True)
     figures = both[["auroc", "sd", "low", "high"]].itertuples(index=False, name=None)
     both["text"] = list(itertools.starmap(spread, figures))
     frame = both.pivot(index="row", columns="column", values="text")
     frame = frame.reindex(both["row"].unique(), columns=both["column"].unique()).reset_index(names="class")
-    common = shared(found).index
+    common = shared(areas).index
     best = comparison.ranks.loc[comparison.ranks["best"], "model"].tolist()
     if len(common) > 1:
         columns = both[both["row"].isin(common)].groupby("column")["auroc"]
@@ -33,21 +32,21 @@ def auroc_table(found: pd.DataFrame, comparison: Comparison) -> Table:
         last = {name: f"{mean:.3f}{' *' if name in best else ''}" for name, mean in means.items()}
         last["class"] = "mean" if len(common) == len(frame) else f"mean of {len(common)} shared classes"
         frame = pd.concat([frame, pd.DataFrame([last])], ignore_index=True)
-    seeds = " to ".join(map(str, sorted({found["seeds"].min(), found["seeds"].max()})))
+    seeds = " to ".join(map(str, sorted({areas["seeds"].min(), areas["seeds"].max()})))
     notes = [f"Mean ± standard deviation over {seeds} seeds [95 % confidence interval over seeds and test images]."]
     if seeds == "1":
         notes = ["One seed [95 % confidence interval over test images only; where another seed would lie is unknown]."]
     if best:
         notes.append("* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05).")
-    elif found["column"].nunique() > 1:
+    elif areas["column"].nunique() > 1:
         reason = "the test does not support it." if comparison.tested else untested(comparison)
         notes.append(f"No model is marked as best: {reason}")
-    notes.append(baselines_ahead(found))
+    notes.append(baselines_ahead(areas))
     sources = (known["source"] + "; " + known["caveat"]).unique()
     notes += [f"Published figures: {source}." for source in sources]
-    data = both.assign(source=both["source"].fillna("measured"), seeds=both["seeds"].astype("Int64")).drop(
-        columns=["row", "column", "text", "caveat"]
-    )
+    source, seeds = both["source"].fillna("measured"), both["seeds"].astype("Int64")
+    data = both.assign(source=source, seeds=seeds)
+    data = data.drop(columns=["row", "column", "family", "text", "caveat"])
     note = " ".join(filter(None, notes))
     return Table("auroc", "AUROC by class and model", frame, note, data, footer=int(len(common) > 1), heat=True)
 
@@ -62,12 +61,12 @@ def untested(comparison: Comparison) -> str:
     return f"{comparison.classes} shared classes are too few to test ({FEWEST_CLASSES} are needed)."
 
 
-def baselines_ahead(found: pd.DataFrame) -> str:
+def baselines_ahead(areas: pd.DataFrame) -> str:
     """A sentence where a baseline has a higher mean than every GAN, over the classes that all have."""
-    kind = found.drop_duplicates("column").set_index("column")["model"].isin(BASELINES)
-    means = shared(found).mean().dropna().sort_values()
-    baselines, gans = means[kind[means.index]], means[~kind[means.index]]
-    if baselines.empty or gans.empty or baselines.iloc[-1] <= gans.iloc[-1]:
+    family = areas.drop_duplicates("column").set_index("column")["family"]
+    means = shared(areas).mean().dropna().sort_values()
+    baselines, gans = (means[family[means.index] == name] for name in ("baseline", "GAN"))
+    if family.isna().any() or not baselines.max() > gans.max():  # older rows do not name the family
         return ""
     return (
         f"The baseline {baselines.index[-1]} ({baselines.iloc[-1]:.3f}) is above every GAN in the mean; "
@@ -77,10 +76,10 @@ def baselines_ahead(found: pd.DataFrame) -> str:
 
 def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table:
     """What each study's figures rest on, in a few words each; the whole of it is in study.json."""
-    columns = {}
+    columns, titles = {}, {name: signal.title for name, signal in SIGNALS.items()}
     for name, results in studies.items():
-        study, made = results.study, results.provenance
-        rows, command = trials[trials["study"] == name], made.get("hardware") or {}
+        study, origin = results.study, results.provenance
+        rows, command = trials[trials["study"] == name], origin.get("hardware") or {}
         if rows.empty:  # no trial has finished yet
             continue
         finals = rows[rows["kind"] == "final"]
@@ -88,9 +87,8 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         ran = rows["hardware"].dropna().unique() if "hardware" in rows else []
         hardware = ", ".join(map(str, ran)) or command.get("gpu") or command.get("cpu")
         deterministic = ", deterministic" if study.get("deterministic") else ""
-        switched = [
-            f"{key} {study[key]}" for key in ("scoring_mode", "test_order", "selection", "test_pool") if study.get(key)
-        ]
+        names = PROTOCOL_FIELDS
+        switched = [f"{name} {study[name]}" for name in names if study.get(name)]
         tried = rows.loc[rows["kind"] == "tuning", ["model", "class", "number"]]
         searched = (
             f"{study.get('searcher')} + {study.get('scheduler')}, up to {tried['number'].max() + 1:.0f} configurations"
@@ -101,12 +99,12 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         columns[name] = {
             "data": f"{each(rows['dataset'])}, {each(rows['task'])}",
             "protocol": ", ".join([each(rows["protocol"]), *switched]),
-            "chosen by": each(rows["select_on"]),
+            "chosen by": each(rows["select_on"].replace(titles)),
             "search": searched,
             "final runs": f"{finals['seed'].nunique()} seed(s), {study.get('epochs')} epochs"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
-            "made": f"{str(made.get('created'))[:10]}, commit {str(made.get('commit'))[:12]}",
+            "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}",
         }
     frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
     return Table("settings", "What the figures rest on", frame)
@@ -138,16 +136,26 @@ def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
 
 def metrics_table(finals: pd.DataFrame) -> Table | None:
     """Mean ± standard deviation over seeds of the metrics beside AUROC."""
-    columns = [name for name in METRICS if name in finals and finals[name].notna().any()]
-    if not columns:
+    known = {f"test_{name}": metric for name, metric in METRICS.items() if name != "auroc"}
+    known = {name: known[name] for name in known if name in finals.dropna(axis=1, how="all")}
+    if not known:
         return None
-    groups = finals.groupby(["row", "column"], sort=False)[columns]
+    groups = finals.groupby(["row", "column"], sort=False)[list(known)]
     mean, sd = groups.mean(), groups.std()
     text = mean.astype(object)
-    for name in columns:
-        text[name] = [spread(m, s, math.nan, math.nan) or None for m, s in zip(mean[name], sd[name], strict=True)]
-    text, mean = (t.reset_index().rename(columns={"row": "class", "column": "model"} | METRICS) for t in (text, mean))
-    note = "Mean ± standard deviation over seeds. EER and best F1 take their threshold from the test images."
+    for name in known:
+        pairs = zip(mean[name], sd[name], strict=True)
+        text[name] = [spread(m, s, math.nan, math.nan) or None for m, s in pairs]
+    titles = {name: metric.title for name, metric in known.items()}
+    titles |= {"row": "class", "column": "model"}
+    text, mean = (frame.reset_index().rename(columns=titles) for frame in (text, mean))
+    lower = [metric.title for metric in known.values() if not metric.higher_is_better]
+    fitted = [metric.title for metric in known.values() if metric.fits_threshold]
+    note = "Mean ± standard deviation over seeds."
+    if lower:
+        note += f" Lower is better: {', '.join(lower)}."
+    if fitted:
+        note += f" With a threshold fitted to the test images: {', '.join(fitted)}."
     return Table("metrics", "Other metrics", text, note, mean)
 
 
@@ -158,7 +166,7 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
         row: dict[str, Any] = {"class": run["row"], "model": run["column"], "whole score": run["test_auroc"]}
         for name, share in variance_shares(frame).items():
-            row |= {name: metrics.auroc(frame["labels"], frame[f"part_{name}"]), f"{name}, share": share}
+            row |= {name: auroc(frame["labels"], frame[f"part_{name}"]), f"{name}, share": share}
         if len(row) > 3:
             rows.append(row)
     if not rows:
@@ -179,9 +187,10 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         return []
     verdicts = {True: "differ", False: "not told apart" if comparison.tested else "not tested"}
     pairs = comparison.pairs.assign(verdict=comparison.pairs["differ"].map(verdicts)).drop(columns="differ")
-    shown = pairs.rename(columns={"better": "higher mean", "worse": "lower mean", "p_holm": "p (Holm)"})
+    titles = {"better": "higher mean", "worse": "lower mean", "p_holm": "p (Holm)"}
+    text = pairs.rename(columns=titles)
     for name in ("p", "p (Holm)"):
-        shown[name] = ["<0.001" if p < 0.001 else p for p in shown[name]]
+        text[name] = ["<0.001" if p < 0.001 else p for p in text[name]]
     ranks = comparison.ranks.rename(columns={"mean": "mean AUROC", "average_rank": "average rank"}).drop(columns="best")
     over = f"Over {comparison.classes} classes."
     friedman = "" if math.isnan(comparison.friedman_p) else f" Friedman's test: p = {comparison.friedman_p:.2g}."
@@ -192,6 +201,10 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     return [
         Table("ranks", "Average ranks (1 is best)", ranks, over + friedman),
         Table(
-            "comparison", "Which differences hold", shown, note if comparison.tested else untested(comparison), pairs
+            "comparison",
+            "Which differences hold",
+            text,
+            note if comparison.tested else untested(comparison),
+            pairs,
         ),
     ]

@@ -14,6 +14,7 @@ from bench.choices.tasks import PUBLISHED, SOUND, Protocol, Task
 from bench.data.datasets import Dataset
 from bench.data.splits import Labelled, make_split
 from bench.judging import metrics
+from bench.judging.intervals import auroc_interval
 from bench.judging.selection import improves
 from bench.training.run import Run, train
 
@@ -90,7 +91,7 @@ def audit(
                 objective = auroc if by_test else record["objective"]
                 chosen = best.get(member.change)
                 if improves(objective, chosen["objective"] if chosen else None, "val_auroc" if by_test else select_on):
-                    low, high = metrics.delong_interval(test.labels, scored[how])
+                    _, low, high = auroc_interval([(test.labels, scored[how])])
                     best[member.change] = {
                         "epoch": record["epoch"],
                         "auroc": auroc,

@@ -19,7 +19,8 @@ from bench.data.datasets import Decoding
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import Labelled, Split
 from bench.judging import metrics
-from bench.judging.selection import improves, objective, visible
+from bench.judging.intervals import auroc_interval
+from bench.judging.selection import SIGNALS, improves, objective, visible
 from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
 from bench.training.model_files import packed, trained_state
@@ -170,10 +171,10 @@ def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:
 def final_metrics(scores: pd.DataFrame) -> dict[str, float]:
     """A final run's test_* columns from its scores."""
     labels, values = scores["labels"].to_numpy(), scores["scores"].to_numpy()
-    low, high = metrics.delong_interval(labels, values)
-    found = metrics.evaluate(labels, values) | {"auroc_low": low, "auroc_high": high}
+    _, low, high = auroc_interval([(labels, values)])
+    figures = metrics.evaluate(labels, values) | {"auroc_low": low, "auroc_high": high}
     counts = {"n_test_normal": int((labels == 0).sum()), "n_test_abnormal": int((labels == 1).sum())}
-    return {f"test_{name}": value for name, value in found.items()} | counts
+    return {f"test_{name}": value for name, value in figures.items()} | counts
 
 
 def check_batch(model: str, size: int, images: int) -> None:
@@ -217,7 +218,7 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
     anomalies = bool(split.val.labels.any())
     if study.select_on is None:
         return "val_auroc" if anomalies else "val_loss"
-    if study.select_on in ("val_auroc", "last_epoch") and not anomalies:
+    if SIGNALS[study.select_on].needs_abnormal and not anomalies:
         raise UserError(
             f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' on (give val_loss)"
         )

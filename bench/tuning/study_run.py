@@ -10,7 +10,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 
 from bench.choices.monitoring import View
 from bench.choices.study import Study
-from bench.judging.selection import COLUMNS
+from bench.judging.selection import SIGNALS
 from bench.results.store import JOURNAL, RAY_LOG, Store, read_rows
 from bench.training.prepare import Prepared
 from bench.training.recorder import Recorder
@@ -131,8 +131,8 @@ def progress_of(study: Study, ready: Prepared, planner: Planner, done: list[dict
     val, test = (sum(len(p.labels) for p in parts if p) for parts in zip(*both, strict=True))
     # Only a final run scores the test images as well.
     final_scoring = 1.0 if by_test or not val else 1 + test / val
-    signals = ready.select_on.values()
-    figures = {"test_auroc" if by_test else COLUMNS[signal] for signal in signals}
+    signals = ["test_auroc"] if by_test else ready.select_on.values()
+    figures = {SIGNALS[signal].column for signal in signals}
     return Progress(
         Eta(planner.planned(), study.epochs, final_scoring),
         done,

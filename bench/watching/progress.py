@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.judging.selection import by_column
 from bench.watching.machine_load import Machine
 from bench.watching.time_left import Eta, clock
 from models.base import AnomalyModel
@@ -24,8 +25,8 @@ REFRESHES = 2  # of the view, a second
 
 def describe(record: Mapping[str, Any]) -> str:
     """`val_auroc 0.612` and the like, for the figures that a record has."""
-    names = ("val_auroc", "val_pseudo_auroc", "val_loss", "test_auroc")
-    return "  ".join(f"{name} {record[name]:.3f}" for name in names if record.get(name) is not None)
+    known = [name for name in by_column() if record.get(name) is not None]
+    return "  ".join(f"{name} {record[name]:.3f}" for name in known)
 
 
 def short(values: Mapping[str, Any]) -> str:

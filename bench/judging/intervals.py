@@ -1,0 +1,57 @@
+"""Confidence intervals of AUROC: over the test images, and with several runs over seeds too."""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.judging.metrics import checked, placements
+
+Run = tuple[ArrayLike, ArrayLike]  # labels (1: abnormal) and scores of the same test images
+
+
+def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean AUROC of runs of one task under several seeds, and its confidence interval (low, high).
+
+    Two variances add up. That over test images, which all runs share, is DeLong's, from ranks (Sun
+    & Xu 2014, IEEE Signal Processing Letters 21(11)), of each image's placement averaged over the
+    runs. That over seeds is their sample variance, with Student's quantile. The noise of single
+    images is in both, so the interval errs on the wide side. It is built on the logit scale, where
+    the estimate is closer to normal and the interval stays within [0, 1]. **With one run it takes
+    in the test images alone**: where another seed would lie is then unknown.
+
+    Few errors, or scores all alike, have next to no variance, which is no certainty. So the
+    interval is at least as wide as the exact binomial one (Clopper-Pearson) of as many images as
+    the smaller class has, had they all come out alike. Near an AUROC of 1 it is then up to three
+    times as wide as DeLong's, which covers too little there (89 to 94 % in simulations, for 95 %).
+    One image of a class alone says nothing: (0, 1).
+
+    Raises ValueError where a run has no AUROC, or the runs were not tested on the same images.
+    """
+    truth = checked(*runs[0])[0]
+    if any(not np.array_equal(checked(*run)[0], truth) for run in runs):
+        raise ValueError("the runs were not tested on the same images: their labels differ")
+    by_run = [placements(*run) for run in runs]
+    of_abnormal, of_normal = (np.mean(part, axis=0) for part in zip(*by_run, strict=True))
+    area, smaller = float(of_abnormal.mean()), min(len(of_abnormal), len(of_normal))
+    if smaller == 1:
+        return area, 0.0, 1.0
+    variance = of_abnormal.var(ddof=1) / len(of_abnormal) + of_normal.var(ddof=1) / len(of_normal)
+    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
+    if len(runs) > 1:
+        from scipy.special import stdtrit  # a run alone does without SciPy
+
+        over_seeds = np.std([abnormal.mean() for abnormal, _ in by_run], ddof=1)
+        seeds = stdtrit(len(runs) - 1, (1 + level) / 2) * over_seeds / math.sqrt(len(runs))
+        half = math.hypot(half, seeds)
+    low, high = logit_interval(area, half) if 0 < area < 1 else (area, area)
+    alike = ((1 - level) / 2) ** (1 / smaller)
+    return area, min(low, area * alike), max(high, 1 - (1 - area) * alike)
+
+
+def logit_interval(area: float, half: float) -> tuple[float, float]:
+    """`area` less and plus `half`, taken on the logit scale (by the delta method)."""
+    logit, width = math.log(area / (1 - area)), half / (area * (1 - area))
+    return (1 + math.tanh((logit - width) / 2)) / 2, (1 + math.tanh((logit + width) / 2)) / 2

@@ -1,0 +1,69 @@
+"""Comparisons of models against SciPy and statsmodels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from bench.judging.comparison import compare
+
+
+def make_table(classes: int, *levels: float) -> pd.DataFrame:
+    rng = np.random.default_rng(9)
+    return pd.DataFrame({f"m{i}": level + 0.05 * rng.normal(size=classes) for i, level in enumerate(levels)})
+
+
+def test_comparison_is_that_of_scipy_and_statsmodels():
+    table = make_table(10, 0.6, 0.9, 0.62)
+    compared = compare(table)
+    pairs = [("m1", "m2"), ("m1", "m0"), ("m2", "m0")]
+    p = [stats.wilcoxon(table[a], table[b]).pvalue for a, b in pairs]
+    assert list(zip(compared.pairs["better"], compared.pairs["worse"], strict=True)) == pairs
+    assert compared.pairs["p"].tolist() == pytest.approx(p)
+    assert compared.pairs["p_holm"].tolist() == pytest.approx(multipletests(p, method="holm")[1])
+    assert compared.pairs["differ"].tolist() == [True, True, False]
+    assert compared.pairs["difference"].iloc[0] == pytest.approx(table["m1"].mean() - table["m2"].mean())
+    assert compared.friedman_p == pytest.approx(stats.friedmanchisquare(*table.T.to_numpy()).pvalue)
+    ranks = pd.Series(stats.rankdata(-table, axis=1).mean(axis=0), index=table.columns)
+    assert compared.ranks["average_rank"].tolist() == pytest.approx(ranks[compared.ranks["model"]].tolist())
+    assert compared.ranks[["model", "best"]].to_numpy().tolist() == [["m1", True], ["m2", False], ["m0", False]]
+
+
+def test_no_model_is_best_where_two_are_level():
+    compared = compare(make_table(10, 0.9, 0.5, 0.9))
+    assert not compared.ranks["best"].any()
+    assert compared.pairs["differ"].sum() == 2
+
+
+def test_too_few_classes_are_not_tested():
+    compared = compare(make_table(5, 0.2, 0.9, 0.5))
+    assert not compared.tested
+    assert compared.pairs[["p", "p_holm"]].isna().all(axis=None)
+    assert np.isnan(compared.friedman_p)
+    assert not compared.pairs["differ"].any()
+    assert not compared.ranks["best"].any()
+    assert compared.ranks["average_rank"].tolist() == [1, 2, 3]
+    # the reason for six: the least p that five classes can give
+    assert stats.wilcoxon([1, 2, 3, 4, 5]).pvalue > 0.05 > stats.wilcoxon([1, 2, 3, 4, 5, 6]).pvalue
+
+
+def test_classes_that_a_model_lacks_are_left_out():
+    table = make_table(8, 0.5, 0.9)
+    table.loc[2, "m1"] = np.nan
+    assert compare(table).classes == 7
+    assert compare(table).pairs["p"].item() == stats.wilcoxon(*table.drop(2).to_numpy().T).pvalue
+
+
+def test_equal_models_do_not_differ():
+    table = make_table(8, 0.5)
+    compared = compare(table.assign(twin=table["m0"]))
+    assert compared.pairs["p"].tolist() == [1.0]
+    assert compared.ranks["average_rank"].tolist() == [1.5, 1.5]
+
+
+@pytest.mark.parametrize("classes", [0, 1, 10])
+def test_one_model_is_compared_with_nothing(classes):
+    compared = compare(make_table(classes, 0.9))
+    assert compared.pairs.empty
+    assert compared.ranks["best"].tolist() == [False]

@@ -1,0 +1,149 @@
+"""One table for metrics, one for signals: an entry in it is all that a new one needs."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from studies import edit, load, make_study, write_rows
+
+import train
+from bench.choices.study import SELECT_ON, Study
+from bench.choices.tasks import PUBLISHED, SOUND
+from bench.judging import metrics, selection
+from bench.judging.comparison import compare
+from bench.judging.metrics import Metric
+from bench.judging.selection import Signal
+from bench.reporting import frames, reproduce, searches, tables
+from bench.training.run import final_metrics
+from bench.watching.progress import describe
+
+
+def test_a_metric_in_the_table_is_in_rows_and_in_the_report(tmp_path, monkeypatch):
+    def accuracy(labels, scores) -> float:
+        return float(np.mean((np.asarray(scores) > 0.5) == np.asarray(labels)))
+
+    def errors(labels, scores) -> float:
+        return 1 - accuracy(labels, scores)
+
+    monkeypatch.setitem(metrics.METRICS, "accuracy", Metric(accuracy, "accuracy at 0.5"))
+    monkeypatch.setitem(metrics.METRICS, "errors", Metric(errors, "errors", higher_is_better=False))
+    row = final_metrics(pd.DataFrame({"labels": [0, 0, 1, 1], "scores": [0.1, 0.6, 0.7, 0.9]}))
+    assert (row["test_accuracy"], row["test_errors"]) == (0.75, 0.25)
+    columns = {name: row[name] for name in ("test_accuracy", "test_errors")}
+    folder = edit(make_study(tmp_path / "s"), lambda trial: trial | columns)
+    table = tables.metrics_table(load(folder)[3])
+    assert table.frame["accuracy at 0.5"].unique().tolist() == ["0.750 ± 0.000"]
+    assert table.frame["errors"].unique().tolist() == ["0.250 ± 0.000"]
+    assert "Lower is better: errors." in table.note
+    assert "fitted to the test images: best F1." in table.note
+    assert "EER" not in table.note, "no run has it"
+
+
+def test_the_row_has_every_metric_of_the_table():
+    row = final_metrics(pd.DataFrame({"labels": [0, 0, 1, 1], "scores": [0.1, 0.6, 0.4, 0.9]}))
+    assert {f"test_{name}" for name in metrics.METRICS} <= set(row)
+    assert row["test_auroc_low"] < row["test_auroc"] < row["test_auroc_high"]
+
+
+def test_flags_take_the_signals_of_the_table():
+    field = next(field for field in dataclasses.fields(Study) if field.name == "select_on")
+    assert field.metadata["choices"] == SELECT_ON == selection.SELECT_ON
+    without_flag = set(selection.SIGNALS) - set(SELECT_ON)
+    assert without_flag == {"test_auroc"}, "the test images choose by protocol alone"
+
+
+def chosen_by(folder, name: str, value: float):
+    """A study whose rows and epochs were chosen by that signal, with this figure."""
+    signal = selection.SIGNALS[name]
+    edit(folder, lambda row: row | {"select_on": name, "objective": signal.sign * value})
+    epochs = [
+        {"trial": row["trial"], "epoch": epoch, signal.column: value}
+        for row in load(folder)[1].to_dict("records")
+        for epoch in (1, 2)
+    ]
+    write_rows(folder / "epochs.jsonl", epochs)
+    return folder
+
+
+@pytest.mark.parametrize("name", [*selection.SIGNALS, "margin"])
+def test_the_report_names_the_signal_that_chose(tmp_path, monkeypatch, name):
+    margin = Signal("val_margin", "validation margin", sign=-1)
+    monkeypatch.setitem(selection.SIGNALS, "margin", margin)
+    signal = selection.SIGNALS[name]
+    figure = selection.by_column()[signal.column].title
+    studies, trials, epochs, finals, *_ = load(chosen_by(make_study(tmp_path / "s"), name, 0.25))
+    tuning = searches.tuning_table(trials).frame[["signal", "default", "winner"]]
+    assert tuning.drop_duplicates().to_numpy().tolist() == [[figure, 0.25, 0.25]]
+    (drawing,) = searches.learning_curves(finals, epochs)
+    assert drawing.name == "learning"
+    assert figure in drawing.caption
+    settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
+    assert settings["chosen by"] == signal.title
+    assert f"{signal.column} 0.250" in describe({signal.column: 0.25})
+    if name != "test_auroc":
+        assert selection.objective({signal.column: 0.25}, name) == signal.sign * 0.25
+
+
+def test_a_lower_loss_is_a_gain(tmp_path):
+    folder = chosen_by(make_study(tmp_path / "s"), "val_loss", 0.25)
+    edit(folder, lambda row: row | {"objective": -0.5 if row["number"] == 0 else -0.2})
+    tuning = searches.tuning_table(load(folder)[1]).frame[["default", "winner", "gain"]]
+    assert tuning.drop_duplicates().to_numpy().tolist() == [[0.5, 0.2, 0.3]]
+
+
+def test_signals_that_differ_have_learning_curves_of_their_own(tmp_path):
+    folder = make_study(tmp_path / "s")
+    edit(folder, lambda row: row | ({"select_on": "val_loss"} if row["class"] == "cat" else {}))
+    *_, epochs, finals, _, _ = load(folder)
+    epochs["val_loss"] = 0.1
+    first, second = searches.learning_curves(finals, epochs)
+    assert (first.name, second.name) == ("learning", "learning_val_loss")
+    assert "validation AUROC" in first.caption
+    assert "validation loss" in second.caption
+
+
+def test_the_test_images_choose_where_the_protocol_says_so(tmp_path):
+    """Whatever --select_on says: the last epoch's figure is then its test AUROC."""
+    change = {"select_on": "last_epoch", "protocol_selection": "test"}
+    trials = load(edit(make_study(tmp_path / "s"), lambda row: row | change))[1]
+    assert set(searches.tuning_table(trials).frame["signal"]) == {"test AUROC"}
+
+
+def test_rows_that_do_not_name_their_signal_show_the_objective(tmp_path):
+    trials = load(edit(make_study(tmp_path / "s"), lambda row: row | {"select_on": None}))[1]
+    assert set(searches.tuning_table(trials).frame["signal"]) == {"objective"}
+
+
+def test_nothing_is_said_of_baselines_where_rows_do_not_name_the_family(tmp_path):
+    models = ("w_skipganomaly", "pca")
+    for number, family in enumerate((True, False)):
+        folder = make_study(tmp_path / str(number), models=models)
+        edit(folder, lambda row, kept=family: row if kept else row | {"family": None})
+        areas = load(folder)[-1]
+        note = tables.auroc_table(areas, compare(frames.shared(areas))).note
+        assert ("The baseline pca" in note) == family
+
+
+def test_switched_fields_of_the_protocol_are_in_the_settings_and_in_the_command(tmp_path):
+    switched = dataclasses.asdict(PUBLISHED)
+    assert not set(switched.items()) & set(dataclasses.asdict(SOUND).items())
+    studies, trials, *_ = load(make_study(tmp_path / "s", study=switched))
+    settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
+    command = reproduce.find(studies, "final-0-0-1")
+    for name, value in switched.items():
+        assert f"{name} {value}" in settings["protocol"]
+        assert f"--{name} {value}" in command
+
+
+def test_the_command_takes_flags_of_train_py_alone():
+    """Each field of a Study that train.py has a flag for, with a value that is not its default."""
+    study = {field.name: f"v_{field.name}" for field in dataclasses.fields(Study)}
+    row = {"model": "pca", "class": "3", "task": "one-class", "seed": 4}
+    flags = set(re.findall(r"--(\w+)", reproduce.command(study, row)))
+    groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Study)}
+    known = {name for name, group in groups.items() if group in ("task", "protocol", "training")}
+    # The row has its own: another task, and other hyperparameters.
+    assert flags == known - {"abnormal_class", "batch_size"}
+    assert flags <= {action.dest for action in train.parser("pca")._actions}
