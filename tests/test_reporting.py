@@ -19,7 +19,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.judging import metrics
 from bench.judging.comparison import compare
-from bench.reporting import cautions, figures, frames, reproduce, tables, tuning
+from bench.reporting import cautions, figures, frames, reproduce, searches, tables
 from bench.reporting.writers import Table, file_names
 
 ROOT = Path(__file__).parents[1]
@@ -144,14 +144,14 @@ def test_oracle_is_the_best_epoch_on_test(tmp_path):
 
 def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
     trials = load(make_study(tmp_path / "s"))[1]
-    row = tuning.tuning_table(trials).frame.iloc[0]
+    row = searches.tuning_table(trials).frame.iloc[0]
     assert row[["class", "model", "configurations", "changed"]].tolist() == ["bird", "w_skipganomaly", 3, "lr=0.003"]
     assert row[["default", "winner", "gain"]].tolist() == pytest.approx([0.5, 0.7, 0.2])
     # the winner is the one that was trained again, also where --tune_for mean chose it for other classes' sake
     trials.loc[trials["kind"] == "final", "number"] = 1
-    assert tuning.tuning_table(trials).frame["winner"].tolist() == pytest.approx([0.6] * 4)
+    assert searches.tuning_table(trials).frame["winner"].tolist() == pytest.approx([0.6] * 4)
     trials = trials[trials["number"] != 0]
-    assert tuning.tuning_table(trials).frame["gain"].isna().all()
+    assert searches.tuning_table(trials).frame["gain"].isna().all()
 
 
 def test_parts_say_which_one_carries_the_signal(tmp_path):
@@ -265,7 +265,7 @@ def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
         return [
             *figures.critical_differences(compare(frames.shared(found))),
             *figures.roc_curves(finals, scores),
-            *tuning.learning_curves(finals, epochs),
+            *searches.learning_curves(finals, epochs),
             *figures.histograms(finals[finals["class"] == "$x^2$ & 5%"], scores),
         ]
 
@@ -458,17 +458,17 @@ def test_what_tuning_did(tmp_path):
     many = [tried(row | {"trial": f"{row['trial']}-{i}"}) for row in tuning_rows for i in range(5)]
     write_rows(folder / "trials.jsonl", [row for row in rows if row["kind"] == "final"] + many)
     studies, trials, *_ = load(folder)
-    saved = tuning.saved_table(studies, trials).frame.set_index("model")
+    saved = searches.saved_table(studies, trials).frame.set_index("model")
     assert saved.loc["pca"].tolist() == [30, 30, 30, 90, "67 %"]
-    for _, varied, gain in tuning.searched(trials):
-        shares = tuning.importance(varied, gain)
+    for _, varied, gain in searches.searched(trials):
+        shares = searches.importance(varied, gain)
         assert set(shares) == {"lr", "w_con", "act"}
         assert max(shares, key=shares.get) == "lr"
         assert math.isclose(sum(shares.values()), 1)
-        assert tuning.importance(varied, gain * 0) == {}, "configurations that score alike tell nothing"
-    drawings = [*tuning.parallel_coordinates(trials), *tuning.importances(trials)]
+        assert searches.importance(varied, gain * 0) == {}, "configurations that score alike tell nothing"
+    drawings = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
     assert [d.name for d in drawings] == ["parallel_w_skipganomaly", "parallel_pca", "importances"]
-    assert drawings == [*tuning.parallel_coordinates(trials), *tuning.importances(trials)]
+    assert drawings == [*searches.parallel_coordinates(trials), *searches.importances(trials)]
 
 
 def test_precision_and_recall_are_those_of_the_thresholds(tmp_path):

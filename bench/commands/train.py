@@ -18,7 +18,8 @@ from bench.commands import resume
 from bench.commands.score import score_folder
 from bench.data.datasets import Decoding
 from bench.results import columns
-from bench.results.store import Results, Store, new_folder, read, write_whole
+from bench.results.reading import Results, read
+from bench.results.store import Store, new_folder, write_whole
 from bench.training.audit import audit, markdown
 from bench.training.model_files import trained_state
 from bench.training.prepare import Prepared, default_name, stamped

@@ -9,7 +9,8 @@ import pandas as pd
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands import resume
-from bench.results.store import JOURNAL, RAY_LOG, Results, Store, read, read_rows
+from bench.results.reading import Results, read, read_rows
+from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.prepare import default_name, prepare
 from bench.tuning import cost_estimate
 from bench.tuning.spaces import default_of, edges, space_of

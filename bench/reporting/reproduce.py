@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.choices.errors import UserError
-from bench.results.store import Results
+from bench.results.reading import Results
 
 FROM_STUDY = (
     *("model", "dataset", "dataroot", "abnormal_class", "normal_class", "untrained_classes"),

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from bench.reporting.figures import COLOURS, STYLE, WIDTH, Drawing, drawn, looks_of, panels
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
-from bench.results.store import Results
+from bench.results.reading import Results
 
 FEWEST = 10  # configurations under which nothing is said of what mattered
 MOST_LINES = 500

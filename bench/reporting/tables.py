@@ -11,7 +11,7 @@ from bench.judging import metrics
 from bench.judging.comparison import FEWEST_CLASSES, Comparison
 from bench.reporting.frames import Scores, published, shared, variance_shares
 from bench.reporting.writers import Table
-from bench.results.store import Results
+from bench.results.reading import Results
 
 BASELINES = ("autoencoder", "pca", "knn", "isolation_forest", "one_class_svm")
 METRICS = {"test_ap": "AP", "test_fpr95": "FPR at 95 % TPR", "test_eer": "EER", "test_f1": "best F1"}

@@ -21,7 +21,8 @@ from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.judging.selection import COLUMNS
 from bench.results import columns
-from bench.results.store import JOURNAL, RAY_LOG, Store, read_rows
+from bench.results.reading import read_rows
+from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.prepare import Prepared
 from bench.training.run import device_of, final_metrics
 from bench.tuning import ray_start
