@@ -95,6 +95,24 @@ def test_any_table_as_scores(tmp_path: Path, header: str, cells: list[list]) -> 
     assert isinstance(frame, pd.DataFrame)
 
 
+@FILES
+@given(data=st.data(), columns=st.sets(st.sampled_from(["trial", "scores", "labels", "part_x"])))
+def test_any_bytes_as_packed_scores(tmp_path: Path, data: st.DataObject, columns: set[str]) -> None:
+    """A Parquet file of any columns, with a few of its bytes changed."""
+    values = st.lists(CELLS, min_size=2, max_size=2).filter(lambda cells: len(set(map(type, cells))) == 1)
+    frame = pd.DataFrame({name: ["t", "u"] if name == "trial" else data.draw(values) for name in columns})
+    content = bytearray(frame.to_parquet())
+    for place, byte in data.draw(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3)):
+        content[place % len(content)] = byte
+    (tmp_path / "scores.parquet").write_bytes(content)
+    frame, error = outcome(lambda: results.Results(tmp_path, {}, {}).scores("t"))
+    if error:
+        assert "scores.parquet" in error or "histogram.csv" in error
+        return
+    assert frame["labels"].isin([0, 1]).all()
+    assert np.isfinite(frame.to_numpy(float)).all()
+
+
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6)
 
 
