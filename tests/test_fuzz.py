@@ -96,13 +96,18 @@ def test_any_table_as_scores(tmp_path: Path, header: str, cells: list[list]) -> 
 
 
 @FILES
-@given(data=st.data(), columns=st.sets(st.sampled_from(["trial", "scores", "labels", "part_x"])))
+@given(
+    data=st.data(),
+    columns=st.sets(st.sampled_from(["trial", "scores", "labels", "part_x", "same_part"])),
+)
 def test_any_bytes_as_packed_scores(tmp_path: Path, data: st.DataObject, columns: set[str]) -> None:
     """A Parquet file of any columns, with a few of its bytes changed."""
-    values = st.lists(CELLS, min_size=2, max_size=2).filter(lambda cells: len(set(map(type, cells))) == 1)
-    frame = pd.DataFrame({name: ["t", "u"] if name == "trial" else data.draw(values) for name in columns})
-    content = bytearray(frame.to_parquet())
-    for place, byte in data.draw(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3)):
+    kinds = [st.floats(), st.integers(0, 1), st.sampled_from(["", "x", "part_x"])]
+    pairs = st.one_of([st.lists(kind, min_size=2, max_size=2) for kind in kinds])
+    cells = {name: ["t", "u"] if name == "trial" else data.draw(pairs) for name in columns}
+    content = bytearray(pd.DataFrame(cells).to_parquet())
+    changes = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3)
+    for place, byte in data.draw(changes):
         content[place % len(content)] = byte
     (tmp_path / "scores.parquet").write_bytes(content)
     frame, error = outcome(lambda: results.Results(tmp_path, {}, {}).scores("t"))

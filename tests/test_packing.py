@@ -21,10 +21,14 @@ from bench.results.store import Store
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """Two models on two classes with two seeds; the second model's scores have one part only."""
+    """Two models on two classes with two seeds; the second model's score has one part only."""
     folder = make_study(tmp_path / "s", seeds=(1, 2))
     for path in folder.glob("scores/final-1-*/histogram.csv"):
-        pd.read_csv(path).drop(columns="part_latent").to_csv(path, index=False)
+        run = pd.read_csv(path).drop(columns="part_latent")
+        run.assign(scores=run["part_reconstruction"]).to_csv(path, index=False)
+    runs = every_run(folder)
+    areas = {trial: metrics.auroc(run["labels"], run["scores"]) for trial, run in runs.items()}
+    edit(folder, lambda row: row | {"test_auroc": areas.get(row["trial"])})
     return folder
 
 
@@ -38,7 +42,7 @@ def files(folder: Path) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-def test_scores_come_back_as_float32_and_each_run_has_its_own_parts(study: Path) -> None:
+def test_scores_come_back_to_float32_and_each_run_has_its_own_parts(study: Path) -> None:
     before = every_run(study)
     packing.pack(study)
     after = every_run(study)
@@ -46,8 +50,9 @@ def test_scores_come_back_as_float32_and_each_run_has_its_own_parts(study: Path)
     assert list(after) == list(before)
     for trial, run in before.items():
         assert list(after[trial]) == list(run)
-        expected = run.astype(np.float32).astype(np.float64)
-        pd.testing.assert_frame_equal(after[trial].astype(np.float64), expected, check_exact=True)
+        assert after[trial].dtypes.equals(run.dtypes)
+        rounded = (frame.astype(np.float32) for frame in (after[trial], run))
+        pd.testing.assert_frame_equal(*rounded, check_exact=True)
         for name in run.drop(columns="labels"):
             areas = [metrics.auroc(frame["labels"], frame[name]) for frame in (run, after[trial])]
             assert areas[0] == pytest.approx(areas[1], abs=1e-6)
@@ -64,13 +69,28 @@ def test_a_packed_study_gives_the_same_tables(study: Path, tmp_path: Path) -> No
         pd.testing.assert_frame_equal(one, other, rtol=1e-6)
 
 
+def test_float32_scores_come_back_as_the_csv_file_had_them(study: Path) -> None:
+    """A model's scores are float32, which a CSV file has in their fewest digits."""
+    for path in study.glob("scores/*/histogram.csv"):
+        run = pd.read_csv(path)
+        numbers = dict.fromkeys(run.drop(columns="labels"), np.float32)
+        run.astype(numbers).to_csv(path, index=False)
+    before = every_run(study)
+    packing.pack(study)
+    for trial, run in every_run(study).items():
+        pd.testing.assert_frame_equal(run, before[trial], check_exact=True)
+
+
 def test_the_file_is_smaller_and_readable_by_itself(study: Path) -> None:
     size = sum(path.stat().st_size for path in study.glob("scores/*/histogram.csv"))
     packing.pack(study)
     assert (study / PACKED).stat().st_size < size / 3
     frame = pd.read_parquet(study / PACKED)
-    assert {"trial", "scores", "labels", "part_reconstruction", "part_latent"} == set(frame)
+    parts = ["part_reconstruction", "part_latent"]
+    assert {"trial", "scores", "labels", *parts, "same_part"} == set(frame)
     assert frame.groupby("trial").size().tolist() == [90] * 8
+    assert frame["same_part"].dropna().tolist() == ["part_reconstruction"] * 360
+    assert frame[parts].count().tolist() == [360, 360], "a part is there twice"
     assert frame["scores"].dtype == np.float32
 
 

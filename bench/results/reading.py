@@ -15,6 +15,7 @@ from bench.choices.errors import UserError
 from bench.choices.names import legible, on_disk
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
+SAME_PART = "same_part"  # its column that names the part which is the score itself
 
 
 def read(path: str | Path) -> "Results":
@@ -145,22 +146,27 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def unpacked(content: bytes) -> dict[str, pd.DataFrame]:
-    """The runs in a scores.parquet by trial, numbers as float64; ValueError where it is none."""
+    """The runs in a scores.parquet by trial, numbers as float64; ValueError where it is none.
+
+    The file is described in bench.results.packing.packed.
+    """
     import pyarrow  # here: few studies are packed, and loading it takes a while
     import pyarrow.parquet
 
+    runs = {}
     try:
         frame = pyarrow.parquet.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
-        runs = frame.set_index("trial").astype({"labels": "int64"}, errors="ignore")
-        numbers = [name for name in runs if name != "labels"]
-        runs = runs.astype(dict.fromkeys(numbers, "float64"))
+        numbers = [name for name in frame if name not in ("trial", "labels", SAME_PART)]
+        # By way of text, as a CSV file gives float32 back: 0.1, not 0.10000000149011612.
+        frame[numbers] = frame[numbers].astype(str).astype("float64")
+        for trial, rows in frame.groupby("trial", sort=False):
+            run = rows.drop(columns="trial").dropna(axis="columns", how="all")
+            if SAME_PART in run:
+                run[run.pop(SAME_PART).iloc[0]] = run["scores"]
+            runs[str(trial)] = run.reset_index(drop=True)
     except (pyarrow.ArrowException, KeyError, TypeError) as error:
         raise ValueError(str(error)) from None
-    by_trial = {}
-    for trial, run in runs.groupby("trial", sort=False):
-        own = run.dropna(axis="columns", how="all")  # without the parts that other models have
-        by_trial[str(trial)] = own.reset_index(drop=True)
-    return by_trial
+    return runs
 
 
 def check_scores(frame: pd.DataFrame, source: object) -> None:
