@@ -258,6 +258,14 @@ def test_a_new_run_has_its_csv_beside_the_file_until_the_study_is_packed_again(s
     pd.testing.assert_frame_equal(after["new"], after["final-0-0-1"], check_exact=True)
 
 
+def test_rows_are_written_without_spaces_between_their_values(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append("epochs.jsonl", {"trial": "a b", "epoch": 1, "loss": float("nan")})
+    store.close()
+    line = '{"trial":"a b","epoch":1,"loss":null}\n'
+    assert (tmp_path / "epochs.jsonl").read_text() == line
+
+
 @pytest.mark.slow
 def test_a_packed_study_is_resumed(tmp_path: Path, ray_session: None) -> None:
     """Two final runs; the second one's row is taken away, as if the study had stopped before."""

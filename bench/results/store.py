@@ -19,6 +19,7 @@ from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.study import Study
 
 RAY_LOG = "ray.log"  # what Ray says while a study runs
+COMPACT = (",", ":")  # rows without spaces take a fifteenth less
 JOURNAL = "optuna.log"  # the searches as Optuna's dashboard reads them; each command writes it anew
 
 
@@ -107,7 +108,7 @@ class Store:
     def append(self, file_name: str, row: dict[str, Any]) -> None:
         """Adds a line to a .jsonl file, whole or not at all."""
         values = {name: json_value(value) for name, value in row.items()}
-        line = json.dumps(values, allow_nan=False, ensure_ascii=False) + "\n"
+        line = json.dumps(values, allow_nan=False, ensure_ascii=False, separators=COMPACT) + "\n"
         path = self.path / file_name
         try:
             with path.open("a", encoding="utf-8", errors=LEGIBLE) as file:
