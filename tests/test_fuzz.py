@@ -59,8 +59,16 @@ def test_rows_come_back_but_for_a_cut_one(tmp_path: Path, rows: list[dict], cut:
     store.append("trials.jsonl", {"trial": "next"})
     store.close()
     count = kept.count(b"\n")
-    found = [json.dumps(row) for row in results.read_rows(path / "trials.jsonl")]
-    assert found == [*(json.dumps(row) for row in rows[:count]), '{"trial": "next"}']
+    read = [json.dumps(row) for row in results.read_rows(path / "trials.jsonl")]
+    assert read == [*(json.dumps(row) for row in rows[:count]), '{"trial": "next"}']
+
+
+def test_rows_are_written_without_spaces_between_their_values(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append("epochs.jsonl", {"trial": "a b", "epoch": 1, "loss": float("nan")})
+    store.close()
+    line = '{"trial":"a b","epoch":1,"loss":null}\n'
+    assert (tmp_path / "epochs.jsonl").read_text() == line
 
 
 @FILES
@@ -129,11 +137,11 @@ def test_any_files_as_a_data_set(tmp_path_factory, names: list[str], content: by
     for name in names:
         if name + suffix not in (".", ".."):
             (folder / "train" / "a" / (name + suffix)).write_bytes(content)
-    found, error = outcome(lambda: datasets.load(str(folder), root=folder))
+    dataset, error = outcome(lambda: datasets.load(str(folder), root=folder))
     if error:
         assert "--dataset" in error
         return
-    assert len(found.train_images)
+    assert len(dataset.train_images)
 
 
 @settings(max_examples=300, deadline=None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from studies import edit, load, make_study
+from studies import edit, make_study
 
 import report
 import train_tune
@@ -113,6 +113,17 @@ def test_numbers_too_large_for_float32_stay_float64(study: Path) -> None:
     packing.pack(study)
     after = results.read(study).scores("final-0-0-1")
     pd.testing.assert_frame_equal(after, run, check_exact=True)
+
+
+def test_a_packed_run_with_unusable_scores_is_the_only_one_that_is_refused(study: Path) -> None:
+    packing.pack(study)
+    frame = pd.read_parquet(study / PACKED)
+    frame.loc[frame["trial"] == "final-0-0-1", "labels"] = 2
+    frame.to_parquet(study / PACKED)
+    packed = results.read(study)
+    with pytest.raises(UserError, match=r"scores\.parquet, trial final-0-0-1: labels must be 0"):
+        packed.scores("final-0-0-1")
+    assert len(packed.scores("final-0-0-2")) == 90
 
 
 def test_one_command_packs_several_studies_and_says_what_it_did(
@@ -258,14 +269,6 @@ def test_a_new_run_has_its_csv_beside_the_file_until_the_study_is_packed_again(s
     pd.testing.assert_frame_equal(after["new"], after["final-0-0-1"], check_exact=True)
 
 
-def test_rows_are_written_without_spaces_between_their_values(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.append("epochs.jsonl", {"trial": "a b", "epoch": 1, "loss": float("nan")})
-    store.close()
-    line = '{"trial":"a b","epoch":1,"loss":null}\n'
-    assert (tmp_path / "epochs.jsonl").read_text() == line
-
-
 @pytest.mark.slow
 def test_a_packed_study_is_resumed(tmp_path: Path, ray_session: None) -> None:
     """Two final runs; the second one's row is taken away, as if the study had stopped before."""
@@ -283,22 +286,3 @@ def test_a_packed_study_is_resumed(tmp_path: Path, ray_session: None) -> None:
     assert set(resumed) == {first, second}
     pd.testing.assert_frame_equal(resumed[second], whole[second], check_exact=True)
     assert packing.same(resumed[first], whole[first], np.float32)
-
-
-def test_a_study_without_scores_says_so_in_one_line(
-    study: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture,
-) -> None:
-    other = make_study(tmp_path / "t", seeds=(1, 2))
-    *_, found = load(study, other)
-    shutil.rmtree(study / "scores")
-    assert report.main([str(study), str(other), "--out", str(tmp_path / "out")]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "scores" in line]
-    assert [line for line in lines if line.startswith("warning")] == [
-        "warning: s: its scores were not kept: its figures are those of its rows, "
-        "without intervals, curves and histograms"
-    ]
-    table = pd.read_csv(tmp_path / "out" / "auroc.csv").query("source == 'measured'")
-    assert table["auroc"].tolist() == pytest.approx(found["auroc"].tolist())
-    assert table.groupby("study")["low"].count().to_dict() == {"s": 0, "t": 4}

@@ -1,12 +1,15 @@
 """The report's tables and warnings, on small studies written as plain files."""
 
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from studies import edit, load, make_study
 
+import report
 from bench.judging import metrics
 from bench.judging.comparison import compare
 from bench.reporting import cautions, frames, searches, tables
@@ -226,3 +229,21 @@ def test_texts_are_escaped():
 
 def test_file_names_are_safe_and_different():
     assert file_names(["a/b", "a|b", "A b", "0.normal", "é"]) == ["a_b", "a_b_2", "A_b_3", "0.normal", "é"]
+
+
+def test_a_study_without_scores_says_so_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    study, other = (make_study(tmp_path / name, seeds=(1, 2)) for name in "st")
+    *_, areas = load(study, other)
+    shutil.rmtree(study / "scores")
+    assert report.main([str(study), str(other), "--out", str(tmp_path / "out")]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "scores" in line]
+    assert [line for line in lines if line.startswith("warning")] == [
+        "warning: s: its scores were not kept: its figures are those of its rows, "
+        "without intervals, curves and histograms"
+    ]
+    table = pd.read_csv(tmp_path / "out" / "auroc.csv").query("source == 'measured'")
+    assert table["auroc"].tolist() == pytest.approx(areas["auroc"].tolist())
+    assert table.groupby("study")["low"].count().to_dict() == {"s": 0, "t": 4}

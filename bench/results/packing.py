@@ -32,7 +32,8 @@ def pack(path: Path) -> str:
         if not folder.exists() or not (csvs or study.packed_scores):
             return f"{path}: it has no score files to pack"
         check_nothing_else(folder)
-        runs = study.packed_scores | new_runs(study, csvs)
+        runs = {trial: study.scores(trial) for trial in study.packed_scores}
+        runs |= new_runs(study, csvs)
         narrow = all(map(keeps_aurocs, runs.values()))
         content = packed(runs, np.float32 if narrow else np.float64)
         before = [*csvs, *folder.glob("*/gallery.png")]

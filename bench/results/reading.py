@@ -95,6 +95,7 @@ class Results:
         """
         path = self.path / "scores" / trial / "histogram.csv"
         if not path.exists() and trial in self.packed_scores:
+            check_scores(self.packed_scores[trial], f"{self.path / PACKED}, trial {trial}")
             return self.packed_scores[trial]
         try:
             frame = pd.read_csv(path)
@@ -105,17 +106,14 @@ class Results:
 
     @cached_property
     def packed_scores(self) -> dict[str, pd.DataFrame]:
-        """The scores in scores.parquet by trial, as float64; none where there is no such file."""
+        """The runs in scores.parquet by trial, yet to be checked; none where it does not exist."""
         path = self.path / PACKED
         try:
-            runs = unpacked(path.read_bytes())
+            return unpacked(path.read_bytes())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise unreadable(path, error) from None
-        for trial, frame in runs.items():
-            check_scores(frame, f"{path}, trial {trial}")
-        return runs
 
     def gallery(self, trial: str) -> bytes | None:
         """A final run's most telling test images as a PNG (bench.results.gallery), if kept."""
