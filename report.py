@@ -9,6 +9,7 @@ EXAMPLES = """examples:
   python report.py results/digits                       tables, figures and results/digits/report/index.html
   python report.py results/sound results/published      two studies side by side, in the first one's report folder
   python report.py results/digits --reproduce TRIAL     the command that makes this trial's row again
+  python report.py results/digits results/sound --pack  one small file of scores in each, to keep
 
 What it writes: index.html, one page with all of it; every table as .md, .csv and .tex (auroc, ranks, comparison,
 metrics, settings, oracle, parts, tuning, saved); every figure as .pdf and .svg (critical_difference, roc, pr, learning,
@@ -21,12 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("studies", nargs="+", type=path_of, metavar="STUDY", help="folder of a study: results/<study>")
     parser.add_argument("--out", type=path_of, metavar="DIR", help="folder to write to (default: <first study>/report)")
     parser.add_argument("--reproduce", metavar="TRIAL", help="only print the command that makes this trial's row again")
+    packing = "only move each study's score files into one scores.parquet"
+    parser.add_argument("--pack", action="store_true", help=packing)
     args = parser.parse_args(arguments)
+    if args.pack and args.reproduce:
+        parser.error("--pack and --reproduce: give one of them")
 
     from rich.console import Console
 
     from bench import results
     from bench.choices.names import legible
+    from bench.results.packing import pack
 
     try:
         from bench.reporting import report, reproduce
@@ -37,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in dict.fromkeys(args.studies):
         study = results.read(path)
         read[legible(str(path)) if study.name in read else study.name] = study
+    if args.pack:
+        for study in read.values():
+            print(pack(study.path))
+        return 0
     if args.reproduce:
         print(reproduce.find(read, args.reproduce))
         return 0

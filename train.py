@@ -29,7 +29,7 @@ from bench.choices.study import HYPERPARAMETERS, RUN, Study
 from bench.commands import checks
 
 if TYPE_CHECKING:  # it loads pandas
-    from bench.results.store import Results
+    from bench.results.reading import Results
 
 AUDIT = "walk from the published protocol to the sound one, one field at a time, and show what each step costs"
 LOAD = "a trained model (results/<study>/models/*.safetensors): score new images with it, or train it further"

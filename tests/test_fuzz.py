@@ -59,8 +59,16 @@ def test_rows_come_back_but_for_a_cut_one(tmp_path: Path, rows: list[dict], cut:
     store.append("trials.jsonl", {"trial": "next"})
     store.close()
     count = kept.count(b"\n")
-    found = [json.dumps(row) for row in results.read_rows(path / "trials.jsonl")]
-    assert found == [*(json.dumps(row) for row in rows[:count]), '{"trial": "next"}']
+    read = [json.dumps(row) for row in results.read_rows(path / "trials.jsonl")]
+    assert read == [*(json.dumps(row) for row in rows[:count]), '{"trial": "next"}']
+
+
+def test_rows_are_written_without_spaces_between_their_values(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append("epochs.jsonl", {"trial": "a b", "epoch": 1, "loss": float("nan")})
+    store.close()
+    line = '{"trial":"a b","epoch":1,"loss":null}\n'
+    assert (tmp_path / "epochs.jsonl").read_text() == line
 
 
 @FILES
@@ -95,6 +103,29 @@ def test_any_table_as_scores(tmp_path: Path, header: str, cells: list[list]) -> 
     assert isinstance(frame, pd.DataFrame)
 
 
+@FILES
+@given(
+    data=st.data(),
+    columns=st.sets(st.sampled_from(["trial", "scores", "labels", "part_x", "same_part"])),
+)
+def test_any_bytes_as_packed_scores(tmp_path: Path, data: st.DataObject, columns: set[str]) -> None:
+    """A Parquet file of any columns, with a few of its bytes changed."""
+    kinds = [st.floats(), st.integers(0, 1), st.sampled_from(["", "x", "part_x"])]
+    pairs = st.one_of([st.lists(kind, min_size=2, max_size=2) for kind in kinds])
+    cells = {name: ["t", "u"] if name == "trial" else data.draw(pairs) for name in columns}
+    content = bytearray(pd.DataFrame(cells).to_parquet())
+    changes = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=3)
+    for place, byte in data.draw(changes):
+        content[place % len(content)] = byte
+    (tmp_path / "scores.parquet").write_bytes(content)
+    frame, error = outcome(lambda: results.Results(tmp_path, {}, {}).scores("t"))
+    if error:
+        assert "scores.parquet" in error or "histogram.csv" in error
+        return
+    assert frame["labels"].isin([0, 1]).all()
+    assert np.isfinite(frame.to_numpy(float)).all()
+
+
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=6)
 
 
@@ -106,11 +137,11 @@ def test_any_files_as_a_data_set(tmp_path_factory, names: list[str], content: by
     for name in names:
         if name + suffix not in (".", ".."):
             (folder / "train" / "a" / (name + suffix)).write_bytes(content)
-    found, error = outcome(lambda: datasets.load(str(folder), root=folder))
+    dataset, error = outcome(lambda: datasets.load(str(folder), root=folder))
     if error:
         assert "--dataset" in error
         return
-    assert len(found.train_images)
+    assert len(dataset.train_images)
 
 
 @settings(max_examples=300, deadline=None)

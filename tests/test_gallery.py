@@ -11,9 +11,9 @@ from bench.results.gallery import EACH, GROUPS, chosen, images_of, sheet
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([-1.0, 0.0, 0.5, 2.0])), min_size=1, max_size=40))
 def test_each_group_holds_the_extremes_of_its_label(rows: list[tuple[int, float]]) -> None:
     labels, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-    found = chosen(labels, scores)
+    groups = chosen(labels, scores)
     for name, (label, highest) in GROUPS.items():
-        index = found[name]
+        index = groups[name]
         mine = np.sort(scores[labels == label])
         assert (labels[index] == label).all()
         assert len(set(index)) == len(index) == min(EACH, len(mine))
@@ -23,11 +23,12 @@ def test_each_group_holds_the_extremes_of_its_label(rows: list[tuple[int, float]
 
 @given(st.integers(1, 5), st.sampled_from([1, 3]), st.integers(2, 9), st.booleans(), st.integers(0, 99))
 def test_a_sheet_gives_its_images_back(count: int, channels: int, size: int, rebuilt: bool, seed: int) -> None:
-    made = np.random.default_rng(seed).integers(0, 256, (2, count, channels, size, size), np.uint8)
-    images, again = images_of(sheet(made[0], made[1] if rebuilt else None), count)
-    np.testing.assert_array_equal(images, made[0])
+    shape = (2, count, channels, size, size)
+    pictures = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    images, again = images_of(sheet(pictures[0], pictures[1] if rebuilt else None), count)
+    np.testing.assert_array_equal(images, pictures[0])
     if rebuilt:
-        np.testing.assert_array_equal(again, made[1])
+        np.testing.assert_array_equal(again, pictures[1])
     else:
         assert again is None
 

@@ -10,7 +10,7 @@ from bench.choices.errors import UserError
 from bench.choices.flags import study_from
 from bench.choices.names import LEGIBLE
 from bench.choices.study import Study
-from bench.results.store import Results, read
+from bench.results.reading import Results, read
 
 # Choices that change no figure. Images are compared by content, so they may lie elsewhere now.
 FREE = (

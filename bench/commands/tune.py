@@ -10,7 +10,8 @@ from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands import resume
 from bench.judging.selection import by_column
-from bench.results.store import JOURNAL, RAY_LOG, Results, Store, read, read_rows
+from bench.results.reading import Results, read, read_rows
+from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.prepare import Prepared, default_name, prepare
 from bench.tuning import cost_estimate
 from bench.tuning.spaces import spaces_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.reporting.frames import Scores, variance_shares
-from bench.results.store import Results
+from bench.results.reading import Results
 
 SWAMPS = 0.95  # of the score's variance
 SAME_IMAGES = (

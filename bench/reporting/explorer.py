@@ -10,7 +10,7 @@ from PIL import Image
 from bench.reporting.figures import binned, first_seeds
 from bench.reporting.frames import Scores
 from bench.results.gallery import chosen, data_uri, images_of, sheet_array
-from bench.results.store import Results
+from bench.results.reading import Results
 
 BINS = 100  # thresholds of the slider
 LARGEST = 64  # pixels of an image on the page, which would else grow beyond what a browser likes

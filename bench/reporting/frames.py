@@ -12,7 +12,7 @@ from bench.choices.errors import UserError
 from bench.judging import metrics
 from bench.judging.intervals import auroc_interval
 from bench.judging.selection import SIGNALS
-from bench.results.store import Results
+from bench.results.reading import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]  # what seeds are averaged within
@@ -60,9 +60,19 @@ def tested(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[Scores, list[str]]:
-    """Every final run's scores, and a warning for each that cannot be used or does not give the AUROC in its row."""
-    scores, warnings = {}, []
-    for run in finals.to_dict("records"):
+    """Every final run's scores, and warnings.
+
+    A warning names a run whose scores cannot be used or do not give the AUROC in its row, or a
+    study that is kept without any scores.
+    """
+    without = [study for study in finals["study"].unique() if not studies[study].has_scores]
+    scores = {}
+    warnings = [
+        f"{study}: its scores were not kept: its figures are those of its rows, "
+        "without intervals, curves and histograms"
+        for study in without
+    ]
+    for run in finals[~finals["study"].isin(without)].to_dict("records"):
         study, trial = run["study"], run["trial"]
         try:
             frame = studies[study].scores(trial)

@@ -12,7 +12,7 @@ import jinja2
 
 from bench.reporting.figures import Drawing
 from bench.reporting.writers import Table, file_names
-from bench.results.store import Results
+from bench.results.reading import Results
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from bench.reporting import figures, frames, searches, tables
 from bench.reporting.cautions import cautions, swamped
 from bench.reporting.explorer import explorer
 from bench.reporting.page import Section, page
-from bench.reporting.writers import Table, file_names, write
-from bench.results.store import Results
+from bench.reporting.writers import Table, file_names
+from bench.results.reading import Results
+from bench.results.store import write_whole
 
 
 def report(studies: Mapping[str, Results], out: Path) -> None:
@@ -76,11 +77,12 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         files["histogram"] = {"csv": joined(finals, scores).to_csv(index=False)}
     files["index"] = {"html": page(studies, sections, runs, warnings)}
     try:
-        for name, kinds in files.items():
-            for kind, content in kinds.items():
-                write(out / f"{name}.{kind}", content)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out: {out} cannot be written ({error.strerror})") from None
+    for name, kinds in files.items():
+        for kind, content in kinds.items():
+            write_whole(out / f"{name}.{kind}", content)
 
     if kept:
         print(kept[0].markdown())

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.choices.errors import UserError
 from bench.choices.study import HYPERPARAMETERS, Study
-from bench.results.store import Results
+from bench.results.reading import Results
 
 # The groups of train.py's flags that decide a row's figures; the group output names files only.
 GROUPS = ("task", "protocol", "training")

@@ -17,7 +17,7 @@ from bench.judging.selection import by_column
 from bench.reporting.figures import COLOURS, STYLE, WIDTH, Drawing, drawn, looks_of, panels
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
-from bench.results.store import Results
+from bench.results.reading import Results
 
 FEWEST = 10  # configurations under which nothing is said of what mattered
 MOST_LINES = 500

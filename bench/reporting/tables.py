@@ -13,7 +13,7 @@ from bench.judging.metrics import METRICS, auroc
 from bench.judging.selection import SIGNALS
 from bench.reporting.frames import Scores, published, shared, variance_shares
 from bench.reporting.writers import Table
-from bench.results.store import Results
+from bench.results.reading import Results
 
 
 def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:

@@ -1,14 +1,10 @@
-"""Tables as Markdown, LaTeX and CSV; files that are whole or absent."""
+"""Tables as Markdown, LaTeX and CSV, and safe file names."""
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
-from bench.choices.names import LEGIBLE
 
 _MARKDOWN = {ord(c): f"\\{c}" for c in r"\`*<>|&#~$"}
 _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
@@ -80,12 +76,3 @@ def file_names(names: list[str]) -> list[str]:
             stem, number = f"{plain}_{number}", number + 1
         stems.append(stem)
     return stems
-
-
-def write(path: Path, content: str | bytes) -> Path:
-    """Writes a file that is whole or absent, and gives its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content.encode(errors=LEGIBLE) if isinstance(content, str) else content)
-    os.replace(temporary, path)
-    return path

@@ -1,5 +1,6 @@
-"""The folder of a study: its rows, scores and models, written and read here alone. Never loads torch."""
+"""The folder of a study, which is read and written here alone. Never loads torch."""
 
-from bench.results.store import Results, Store, model_file, read, read_rows, write_whole
+from bench.results.reading import Results, read, read_rows
+from bench.results.store import Store, model_file, write_whole
 
 __all__ = ["Results", "Store", "model_file", "read", "read_rows", "write_whole"]

@@ -1,4 +1,7 @@
-"""The test images that say most about a run: its surest calls and its worst, each beside its reconstruction."""
+"""The test images that say most about a run: its surest calls and its worst mistakes.
+
+Images are uint8. N is how many, C, H and W are channels, height and width in pixels.
+"""
 
 import base64
 import io
@@ -6,8 +9,8 @@ import io
 import numpy as np
 from PIL import Image
 
-EACH = 6  # images a group
-GROUPS = {  # label, and whether its highest scores are meant or its lowest
+EACH = 6  # images in a group
+GROUPS = {  # a group's label (1: abnormal), and whether it takes the highest scores or the lowest
     "abnormal, found: highest scores": (1, True),
     "abnormal, missed: lowest scores": (1, False),
     "normal, false alarms: highest scores": (0, True),
@@ -16,33 +19,42 @@ GROUPS = {  # label, and whether its highest scores are meant or its lowest
 
 
 def chosen(labels: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
-    """The indices of each group's images, most telling first. A function of a run's scores alone."""
-    found = {}
+    """The indices of each group's images, the most extreme score first.
+
+    `labels` and `scores` are (N,). The same scores always choose the same images.
+    """
+    groups = {}
     for name, (label, highest) in GROUPS.items():
         mine = np.flatnonzero(labels == label)
         order = np.argsort(-scores[mine] if highest else scores[mine], kind="stable")
-        found[name] = mine[order[:EACH]]
-    return found
+        groups[name] = mine[order[:EACH]]
+    return groups
 
 
 def sheet(images: np.ndarray, rebuilt: np.ndarray | None) -> bytes:
-    """uint8 (N, C, H, W) images in a row, their reconstructions in a second one, as a PNG."""
+    """A PNG of (N, C, H, W) images in a row and their reconstructions, if any, in a second one."""
     return encoded(sheet_array(images) if rebuilt is None else sheet_array(images, rebuilt), "PNG")
 
 
 def sheet_array(*rows: np.ndarray) -> np.ndarray:
-    """Rows of uint8 (N, C, H, W) images as one image (C, rows * H, N * W)."""
+    """Rows of (N, C, H, W) images as one image (C, rows * H, N * W)."""
     return np.concatenate([np.concatenate(list(row), axis=2) for row in rows], axis=1)
 
 
 def picture(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    """uint8 (N, C, H, W) images, their reconstructions and the absolute difference, a row each: (C, 3 H, N W)."""
+    """(N, C, H, W) images, their reconstructions and the absolute difference, a row each.
+
+    One image (C, 3 * H, N * W).
+    """
     difference = np.abs(images.astype(np.int16) - rebuilt).astype(np.uint8)
     return sheet_array(images, rebuilt, difference)
 
 
 def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """What `sheet` was made of; ValueError or OSError for a picture that is no such sheet."""
+    """The (N, C, H, W) images of a sheet and their reconstructions, if it has them.
+
+    `count` is N. ValueError or OSError for a picture that is no such sheet.
+    """
     with Image.open(io.BytesIO(sheet), formats=["PNG"]) as picture:
         array = np.asarray(picture)
     array = array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)
@@ -54,12 +66,12 @@ def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def encoded(image: np.ndarray, kind: str) -> bytes:
-    """A uint8 (C, H, W) image as a file: PNG, or WebP where size matters more than the last bit."""
+    """A (C, H, W) image as a file: PNG, or WebP where size matters more than the last bit."""
     buffer = io.BytesIO()
     Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(buffer, kind)
     return buffer.getvalue()
 
 
 def data_uri(image: np.ndarray, kind: str = "PNG") -> str:
-    """A uint8 (C, H, W) image inside a page."""
+    """A (C, H, W) image as a URI that holds all of it, for a page."""
     return f"data:image/{kind.lower()};base64," + base64.b64encode(encoded(image, kind)).decode()

@@ -11,7 +11,8 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.judging.selection import SIGNALS
-from bench.results.store import JOURNAL, RAY_LOG, Store, read_rows
+from bench.results.reading import read_rows
+from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.prepare import Prepared
 from bench.training.recorder import Recorder
 from bench.training.run import device_of

@@ -1,0 +1,182 @@
+"""Reads results/<study>/: its rows, its final runs' scores and their pictures."""
+
+import io
+import json
+import math
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.choices.errors import UserError
+from bench.choices.names import legible, on_disk
+
+PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
+SAME_PART = "same_part"  # its column that names the part which is the score itself
+
+
+def read(path: str | Path) -> "Results":
+    """A study's results; UserError where the folder holds none."""
+    path = on_disk(Path(path))
+    if not path.is_dir():
+        raise UserError(f"{path}: there is no such folder")
+    try:
+        content = json.loads((path / "study.json").read_bytes())
+        study, provenance, run = content["study"], content["provenance"], content.get("run", {})
+        if not all(isinstance(part, dict) for part in (study, provenance, run)):
+            raise TypeError("study, provenance and run must be objects")
+        old = "train.py" if "train.py" in str(provenance.get("command")) else "train_tune.py"
+        return Results(path, study, provenance, str(content.get("made_by", old)), run)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path / 'study.json'}: not readable ({error})") from None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's rows and scores as DataFrames, each file read when it is first asked for.
+
+    Attributes:
+        path: the study's folder.
+        study: every choice of the study, as in Study.
+        provenance: commit, command, versions, hardware and data set of the command that began it.
+        made_by: that command's script, train.py or train_tune.py.
+        run: what a run of train.py has beside the study's choices, such as its hyperparameters.
+    """
+
+    path: Path
+    study: dict[str, Any]
+    provenance: dict[str, Any]
+    made_by: str = "train_tune.py"
+    run: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return legible(self.path.resolve().name)
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial."""
+        return pd.DataFrame(read_rows(self.path / "trials.jsonl"))
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row a trial and epoch: of the attempt that the trial's row names, or else the last.
+
+        A run whose process died, or whose study was stopped, was started again and has rows of
+        each attempt. Within an attempt the last row of an epoch counts: PBT goes back to epochs
+        of other trials.
+        """
+        frame = pd.DataFrame(read_rows(self.path / "epochs.jsonl"))
+        if frame.empty:
+            return frame
+        attempts = frame["attempt"].fillna(1) if "attempt" in frame else pd.Series(1, frame.index)
+        counts = attempts.groupby(frame["trial"]).transform("max")
+        if "attempt" in self.trials:
+            named = dict(zip(self.trials["trial"], self.trials["attempt"], strict=True))
+            counts = frame["trial"].map(named).fillna(counts)
+        return frame[attempts == counts].drop_duplicates(["trial", "epoch"], keep="last")
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether the folder has a place for scores; a study may be kept for its rows alone."""
+        return (self.path / "scores").exists() or (self.path / PACKED).exists()
+
+    def scores(self, trial: str) -> pd.DataFrame:
+        """A final run's scores, one row a test image: scores, labels (1: abnormal), part_*.
+
+        They come from the run's CSV file, or else from scores.parquet: a run that has both was
+        run again after the study was packed. UserError where neither has them, or where they are
+        no finite numbers.
+        """
+        path = self.path / "scores" / trial / "histogram.csv"
+        if not path.exists() and trial in self.packed_scores:
+            check_scores(self.packed_scores[trial], f"{self.path / PACKED}, trial {trial}")
+            return self.packed_scores[trial]
+        try:
+            frame = pd.read_csv(path)
+        except (OSError, ValueError) as error:  # pandas' parser raises kinds of ValueError
+            raise unreadable(path, error) from None
+        check_scores(frame, path)
+        return frame
+
+    @cached_property
+    def packed_scores(self) -> dict[str, pd.DataFrame]:
+        """The runs in scores.parquet by trial, yet to be checked; none where it does not exist."""
+        path = self.path / PACKED
+        try:
+            return unpacked(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise unreadable(path, error) from None
+
+    def gallery(self, trial: str) -> bytes | None:
+        """A final run's most telling test images as a PNG (bench.results.gallery), if kept."""
+        path = self.path / "scores" / trial / "gallery.png"
+        return path.read_bytes() if path.is_file() else None
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; UserError where a line is no trial's row.
+
+    A last line that a crash cut in half is left out, and stderr says so.
+    """
+    if not path.exists():
+        return []
+    *lines, last = path.read_bytes().split(b"\n")
+    if last:
+        print(f"note: {path}: the last line was cut off; it is left out", file=sys.stderr)
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}: line {number} is no JSON ({error})") from None
+        if not isinstance(row, dict) or not isinstance(row.get("trial"), str):
+            raise UserError(f"{path}: line {number} is no row of a trial")
+        rows.append(row)
+    return rows
+
+
+def unpacked(content: bytes) -> dict[str, pd.DataFrame]:
+    """The runs in a scores.parquet by trial, numbers as float64; ValueError where it is none.
+
+    The file is described in bench.results.packing.packed.
+    """
+    import pyarrow  # here: few studies are packed, and loading it takes a while
+    import pyarrow.parquet
+
+    runs = {}
+    try:
+        frame = pyarrow.parquet.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
+        numbers = [name for name in frame if name not in ("trial", "labels", SAME_PART)]
+        # By way of text, as a CSV file gives float32 back: 0.1, not 0.10000000149011612.
+        frame[numbers] = frame[numbers].astype(str).astype("float64")
+        for trial, rows in frame.groupby("trial", sort=False):
+            run = rows.drop(columns="trial").dropna(axis="columns", how="all")
+            if SAME_PART in run:
+                run[run.pop(SAME_PART).iloc[0]] = run["scores"]
+            runs[str(trial)] = run.reset_index(drop=True)
+    except (pyarrow.ArrowException, KeyError, TypeError) as error:
+        raise ValueError(str(error)) from None
+    return runs
+
+
+def check_scores(frame: pd.DataFrame, source: object) -> None:
+    """Raises UserError unless the frame holds scores and labels, all of them usable numbers."""
+    if not {"scores", "labels"} <= set(frame.columns):
+        raise UserError(f"{source}: the columns scores and labels are missing")
+    finite = frame.map(lambda value: isinstance(value, int | float) and math.isfinite(value))
+    if not finite.all(axis=None):
+        raise UserError(f"{source}: not all values are finite numbers")
+    if not frame["labels"].isin([0, 1]).all():
+        raise UserError(f"{source}: labels must be 0 (normal) or 1 (abnormal)")
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not readable ({' '.join(str(error).split())})")

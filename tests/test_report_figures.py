@@ -1,0 +1,76 @@
+"""The report's figures, and what they are drawn from."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from studies import CLASSES, load, make_study, write_rows
+
+from bench.judging.comparison import compare
+from bench.reporting import figures, frames, searches
+
+HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
+
+
+def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
+    _, _, epochs, finals, scores, found = load(make_study(tmp_path / "s", classes=HOSTILE, seeds=(1, 2)))
+
+    def draw() -> list[figures.Drawing]:
+        return [
+            *figures.critical_differences(compare(frames.shared(found))),
+            *figures.roc_curves(finals, scores),
+            *searches.learning_curves(finals, epochs),
+            *figures.histograms(finals[finals["class"] == "$x^2$ & 5%"], scores),
+        ]
+
+    drawings = draw()
+    assert [d.name for d in drawings[:3]] == ["critical_difference", "roc", "learning"]
+    assert len(drawings) == 3 + 2
+    assert all(b'width="252pt"' in d.svg for d in drawings)  # 3.5 inches
+    assert all(re.search(rb"/MediaBox \[ ?0 0 252 ", d.pdf) and b"/Type3" not in d.pdf for d in drawings)
+    assert drawings == draw()
+
+
+def test_many_classes_make_several_figures(tmp_path):
+    *_, finals, scores, _ = load(make_study(tmp_path / "s", models=("pca",), classes="abcdefghijkl", seeds=(1,)))
+    assert [d.name for d in figures.roc_curves(finals, scores)] == ["roc", "roc_2"]
+
+
+def test_precision_and_recall_are_those_of_the_thresholds(tmp_path):
+    *_, scores, _ = load(make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,)))
+    frame = next(iter(scores.values()))
+    precision, recall, _ = sklearn.metrics.precision_recall_curve(frame["labels"], frame["scores"])
+    for value, level in zip(figures.precisions(frame), figures.GRID, strict=True):
+        assert value == pytest.approx(precision[:-1][recall[:-1] >= level - 1e-9][-1])
+
+
+def test_what_tuning_did(tmp_path):
+    """Early stopping's saving, and which hyperparameter mattered, of a study where one alone decides."""
+    rng = np.random.default_rng(0)
+
+    def tried(row):
+        lr = float(10 ** rng.uniform(-5, -2))
+        row |= {"config_lr": lr, "config_w_con": float(rng.uniform(1, 100)), "config_act": str(rng.choice(["a", "b"]))}
+        row |= {"objective": -abs(math.log10(lr) + 3.5), "status": "stopped", "epochs": 1}
+        return row
+
+    folder = make_study(tmp_path / "s", classes=CLASSES)
+    rows = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    tuning_rows = [row for row in rows if row["kind"] == "tuning"]
+    many = [tried(row | {"trial": f"{row['trial']}-{i}"}) for row in tuning_rows for i in range(5)]
+    write_rows(folder / "trials.jsonl", [row for row in rows if row["kind"] == "final"] + many)
+    studies, trials, *_ = load(folder)
+    saved = searches.saved_table(studies, trials).frame.set_index("model")
+    assert saved.loc["pca"].tolist() == [30, 30, 30, 90, "67 %"]
+    for _, varied, gain in searches.searched(trials):
+        shares = searches.importance(varied, gain)
+        assert set(shares) == {"lr", "w_con", "act"}
+        assert max(shares, key=shares.get) == "lr"
+        assert math.isclose(sum(shares.values()), 1)
+        assert searches.importance(varied, gain * 0) == {}, "configurations that score alike tell nothing"
+    drawings = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
+    assert [d.name for d in drawings] == ["parallel_w_skipganomaly", "parallel_pca", "importances"]
+    assert drawings == [*searches.parallel_coordinates(trials), *searches.importances(trials)]

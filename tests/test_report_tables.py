@@ -1,0 +1,249 @@
+"""The report's tables and warnings, on small studies written as plain files."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from studies import edit, load, make_study
+
+import report
+from bench.judging import metrics
+from bench.judging.comparison import compare
+from bench.reporting import cautions, frames, searches, tables
+from bench.reporting.writers import Table, file_names
+
+
+def auroc_table(found: pd.DataFrame) -> Table:
+    return tables.auroc_table(found, compare(frames.shared(found)))
+
+
+def test_auroc_table_has_mean_spread_interval_and_published_figures(tmp_path):
+    *_, finals, _, found = load(make_study(tmp_path / "s"))
+    frame = auroc_table(found).frame.set_index("class")
+    runs = finals.query("model == 'pca' and `class` == 'bird'")["test_auroc"]
+    assert frame.loc["bird", "pca"].startswith(f"{runs.mean():.3f} ± {runs.std():.3f} [0.")
+    assert frame.loc[
+        "bird", ["w_skipganomaly, published figure", "w_skipganomaly_noskip, published figure"]
+    ].tolist() == ["0.660", "0.466"]
+    mean = finals.query("model == 'pca'")["test_auroc"].mean()
+    assert frame.loc["mean", "pca"] == f"{mean:.3f}"
+    assert frame.loc["mean", "w_skipganomaly, published figure"] == "0.684"  # of 0.660 and 0.709
+    row = found.query("model == 'pca' and `class` == 'bird'").iloc[0]
+    assert row["low"] < row["auroc"] < row["high"]
+    assert row["seeds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"dataset": "data/cifar10_jpeg"}, True),
+        ({"dataset": "CIFAR10"}, True),
+        ({"dataset": "cifar100"}, False),
+        ({"dataset": "digits"}, False),
+        ({"task": "one-class"}, False),
+    ],
+)
+def test_published_figures_are_shown_for_their_own_data_and_task_only(tmp_path, row, shown):
+    folder = edit(make_study(tmp_path / "s", seeds=(1,)), lambda trial: trial | row)
+    table = auroc_table(load(folder)[-1])
+    assert ("w_skipganomaly, published figure" in table.frame) == shown
+    assert ("Published figures: README" in table.note) == shown
+    assert (table.data["source"] != "measured").sum() == (4 if shown else 0)
+
+
+def test_published_figures_are_those_of_the_reference():
+    figures = pd.read_csv(frames.PUBLISHED / "skip_wganomaly_cifar10.csv")
+    assert figures.groupby("model")["auroc"].mean().round(4).to_dict() == {
+        "w_skipganomaly": 0.8384,
+        "w_skipganomaly_noskip": 0.7355,
+    }
+
+
+def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
+    few, many = make_study(tmp_path / "few", classes="abcde"), make_study(tmp_path / "many", classes="abcdefgh")
+    without, marked = (auroc_table(load(folder)[-1]) for folder in (few, many))
+    assert "5 shared classes are too few to test (6 are needed)" in without.note
+    assert "*" not in "".join(map(str, without.frame.iloc[-1]))
+    assert marked.frame.set_index("class").loc["mean", "pca"].endswith(" *")
+    assert "* above every other model" in marked.note
+
+
+def test_a_baseline_above_every_gan_is_said_so(tmp_path):
+    models = ("w_skipganomaly", "skipganomaly", "pca")
+    *_, found = load(make_study(tmp_path / "s", models=models))
+    assert "The baseline pca (0.9" in (note := auroc_table(found).note)
+    assert "the best of them is skipganomaly" in note
+    *_, found = load(make_study(tmp_path / "t", models=("pca", "skipganomaly")))
+    assert "above every GAN" not in auroc_table(found).note
+
+
+def test_mean_is_over_the_classes_that_all_models_have(tmp_path):
+    folder = make_study(tmp_path / "s", classes=("bird", "cat", "dog"))
+    edit(folder, lambda row: None if (row["model"], row["class"]) == ("pca", "dog") else row)
+    *_, finals, _, found = load(folder)
+    last = auroc_table(found).frame.iloc[-1]
+    assert last["class"] == "mean of 2 shared classes"
+    expected = finals.query("model == 'w_skipganomaly' and `class` != 'dog'")["test_auroc"].mean()
+    assert last["w_skipganomaly"] == f"{expected:.3f}"
+
+
+def test_a_class_called_mean_is_not_overwritten(tmp_path):
+    *_, found = load(make_study(tmp_path / "s", classes=("mean", "cat")))
+    assert auroc_table(found).frame["class"].tolist() == ["mean", "cat", "mean"]
+
+
+def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
+    studies, trials, *_, found = load(make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,)))
+    table = auroc_table(found)
+    assert "test images only" in table.note
+    assert "±" not in table.frame["pca"].item()
+    assert "[0." in table.frame["pca"].item()
+    assert any("1 of 1 results rest on a single seed" in line for line in cautions.cautions(studies, trials, found))
+
+
+def test_studies_are_joined_and_columns_name_what_differs(tmp_path):
+    sound, published = make_study(tmp_path / "one"), make_study(tmp_path / "two")
+    edit(published, lambda row: row | {"protocol": "published"})
+    *_, found = load(sound, published)
+    assert found["study"].unique().tolist() == ["one", "two"]
+    assert found["column"].unique().tolist() == [
+        "w_skipganomaly (sound)", "pca (sound)", "w_skipganomaly (published)", "pca (published)"
+    ]  # fmt: skip
+    edit(published, lambda row: row | {"protocol": "sound"})
+    assert load(sound, published)[-1]["column"].unique().tolist()[::2] == [
+        "w_skipganomaly (one)",
+        "w_skipganomaly (two)",
+    ]
+
+
+def test_oracle_is_the_best_epoch_on_test(tmp_path):
+    _, _, epochs, finals, *_ = load(make_study(tmp_path / "s"))
+    table = tables.oracle_table(finals, epochs)
+    assert table.frame["gap"].tolist() == pytest.approx([0.01] * 4)
+    assert "upper bound" in table.frame.columns[3]
+    assert tables.oracle_table(finals, epochs.drop(columns="test_auroc")) is None
+
+
+def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
+    trials = load(make_study(tmp_path / "s"))[1]
+    row = searches.tuning_table(trials).frame.iloc[0]
+    assert row[["class", "model", "configurations", "changed"]].tolist() == ["bird", "w_skipganomaly", 3, "lr=0.003"]
+    assert row[["default", "winner", "gain"]].tolist() == pytest.approx([0.5, 0.7, 0.2])
+    # the winner is the one that was trained again, also where --tune_for mean chose it for other classes' sake
+    trials.loc[trials["kind"] == "final", "number"] = 1
+    assert searches.tuning_table(trials).frame["winner"].tolist() == pytest.approx([0.6] * 4)
+    trials = trials[trials["number"] != 0]
+    assert searches.tuning_table(trials).frame["gain"].isna().all()
+
+
+def test_parts_say_which_one_carries_the_signal(tmp_path):
+    *_, finals, scores, _ = load(make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,)))
+    row = tables.parts_table(finals, scores).frame.iloc[0]
+    frame = scores["s", "final-0-0-1"]
+    assert row["reconstruction"] == metrics.auroc(frame["labels"], frame["part_reconstruction"]) > row["latent"]
+    assert row["strongest part"] == "reconstruction"
+    assert row["reconstruction, share"] + row["latent, share"] == pytest.approx(1)
+    assert row["reconstruction, share"] > 0.95  # a weight of 1, the other's is 0.1
+
+
+def test_metrics_and_comparison_tables(tmp_path):
+    *_, finals, _, found = load(make_study(tmp_path / "s", classes="abcdef"))
+    table = tables.metrics_table(finals)
+    assert table.frame.columns.tolist() == ["class", "model", "AP", "best F1"]  # what no run has is left out
+    assert table.frame["AP"].unique().tolist() == ["0.500 ± 0.000"]
+    ranks, pairs = tables.comparison_tables(compare(frames.shared(found)))
+    assert ranks.frame["model"].tolist() == ["pca", "w_skipganomaly"]
+    assert pairs.frame["verdict"].tolist() == ["differ"]
+    assert pairs.frame["p"].item() == pytest.approx(0.03125)  # the least that six classes can give
+    assert "share training images" in pairs.note
+
+
+def test_warnings(tmp_path):
+    folder = make_study(tmp_path / "s", models=("skipganomaly",), provenance={"dirty": True})
+    other = make_study(tmp_path / "t", models=("pca",), study={"limit_test": 100})
+
+    def change(row):
+        if row["trial"] == "tune-0-0-1":
+            return row | {"status": "error", "error": "Traceback …\nloss_generator is nan"}
+        return row | {"test_auroc": 0.25} if row["trial"].startswith("final-0-1") else row
+
+    edit(folder, change)
+    (folder / "scores" / "final-0-0-2" / "histogram.csv").write_text("scores,labels\n1,0\n")
+    studies, trials, _, finals, _, found = load(folder, other)
+    lines = "\n".join(cautions.cautions(studies, trials, found))
+    assert "s: made from a tree with uncommitted changes (on commit abc)" in lines
+    assert "s: 1 of 12 trials failed: loss_generator is nan (skipganomaly, bird, trial tune-0-0-1)" in lines
+    assert "skipganomaly, cat: AUROC 0.250 is under 0.5" in lines
+    assert "the studies of cifar10 are not of the same images (limit_test differ)" in lines
+    _, unread = frames.read_scores(studies, finals)
+    assert "the scores of trial final-0-0-2 cannot be used (both classes are needed" in unread[0]
+    assert re.search(r"^s: trial final-0-1-1: its scores give AUROC 0\.[5-9]\d*, its row 0\.2500$", unread[1])
+    assert len(unread) == 4
+
+
+@pytest.mark.parametrize(("column", "first"), [("fingerprint", "f"), ("commit", "abc")])
+def test_rows_of_different_images_or_code_are_named(tmp_path, column, first):
+    folder = edit(make_study(tmp_path / "s"), lambda row: row | {column: first})
+    studies, trials, *_, found = load(folder)
+    assert not [line for line in cautions.cautions(studies, trials, found) if column in line]
+    edit(folder, lambda row: row | ({column: "other"} if row["trial"] == "final-0-1-2" else {}))
+    studies, trials, *_, found = load(folder)
+    (line,) = (line for line in cautions.cautions(studies, trials, found) if column in line)
+    assert line.startswith("s: not all of its rows are of the same")
+    assert f"({column}s {', '.join(sorted([first, 'other']))})" in line
+
+
+def test_settings_name_every_value_that_rows_have(tmp_path):
+    def change(row):
+        sizes = {"w_skipganomaly": 64, "pca": None}
+        return row | {"config_batch_size": sizes[row["model"]], "select_on": f"by {row['class']}"}
+
+    studies, trials, *_ = load(edit(make_study(tmp_path / "s"), change))
+    settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
+    assert settings["chosen by"] == "by bird, by cat"
+    assert settings["final runs"] == "3 seed(s), 3 epochs, batches of 64"
+
+
+def test_texts_are_escaped():
+    frame = pd.DataFrame({"class": ["<b>x", "a_b|c", r"50% \ {x}", "[y]\nz"], "model": [0.5, np.nan, None, 3]})
+    table = Table("t", "A & B", frame, "p < 0.05")
+    rows = table.markdown().splitlines()
+    assert [row.replace(" ", "") for row in rows[4:8]] == [
+        r"|\<b\>x|0.500|", r"|a_b\|c|–|", r"|50%\\{x}|–|", r"|[y]z|3.000|"
+    ]  # fmt: skip
+    assert all(row.replace(r"\|", "").count("|") == 3 for row in rows[2:8])
+    tex = table.latex()
+    for text in (
+        r"\textless{}b\textgreater{}x",
+        r"a\_b\textbar{}c",
+        r"50\% \textbackslash{} \{x\}",
+        "{[}y] z",
+        r"A \& B",
+    ):
+        assert text in tex
+    assert "<" not in tex
+
+
+def test_file_names_are_safe_and_different():
+    assert file_names(["a/b", "a|b", "A b", "0.normal", "é"]) == ["a_b", "a_b_2", "A_b_3", "0.normal", "é"]
+
+
+def test_a_study_without_scores_says_so_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    study, other = (make_study(tmp_path / name, seeds=(1, 2)) for name in "st")
+    *_, areas = load(study, other)
+    shutil.rmtree(study / "scores")
+    assert report.main([str(study), str(other), "--out", str(tmp_path / "out")]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "scores" in line]
+    assert [line for line in lines if line.startswith("warning")] == [
+        "warning: s: its scores were not kept: its figures are those of its rows, "
+        "without intervals, curves and histograms"
+    ]
+    table = pd.read_csv(tmp_path / "out" / "auroc.csv").query("source == 'measured'")
+    assert table["auroc"].tolist() == pytest.approx(areas["auroc"].tolist())
+    assert table.groupby("study")["low"].count().to_dict() == {"s": 0, "t": 4}
