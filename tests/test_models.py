@@ -3,6 +3,10 @@
 import dataclasses
 import functools
 import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +14,15 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
-from small_models import FITTED, NETWORKS, assert_same_to_the_bit, make, pictures, stored, train
+from small_models import (
+    FITTED,
+    NETWORKS,
+    assert_same_to_the_bit,
+    make,
+    pictures,
+    stored,
+    train,
+)
 from torch import Tensor
 
 import models
@@ -267,3 +279,17 @@ def test_the_folder_is_the_registry():
     with pytest.raises(KeyError, match="no model 'nothing'"):
         models.get("nothing")
     assert {"w_skipganomaly", "skipganomaly"} <= set(models.NAMES)
+
+
+def test_a_file_that_defines_model_is_a_model_and_torch_is_not_loaded_to_tell(tmp_path):
+    folder = tmp_path / "models"
+    shutil.copytree(Path(models.__file__).parent, folder)
+    source = (folder / "w_skipganomaly.py").read_text().replace("lr_critic", "lr_of_mine")
+    (folder / "mine.py").write_text(source)
+    (folder / "shared_by_mine.py").write_text('"""Has no model."""\nclass ModelParts:\n    pass\n')
+    (folder / ".#mine.py").symlink_to("an editor's lock, which is no file")
+    code = "import sys, models; print(*models.NAMES, *models.hyperparameters('mine')); "
+    code += "assert 'torch' not in sys.modules"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    fields = [name.replace("lr_critic", "lr_of_mine") for name in models.hyperparameters("w_skipganomaly")]
+    assert ran.stdout.split() == [*sorted([*models.NAMES, "mine"]), *fields]
