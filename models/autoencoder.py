@@ -22,6 +22,7 @@ class Config(base.Config):
 
 class Model(base.AnomalyModel):
     Config = Config
+    FAMILY = "baseline"
     ANY_SIZE = True
 
     def build(self) -> None:

@@ -54,11 +54,12 @@ class AnomalyModel(ABC):
     """
 
     Config: ClassVar[type[Config]]
-    PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters under which the released code's behaviour comes back
+    FAMILY: ClassVar[str] = "GAN"  # or "baseline": what a report compares the GANs with
+    PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
-    BATCHES: ClassVar[bool] = True  # whether it trains on batches, so that `batch_size` images are needed
-    USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU also where a study has GPUs
-    LOSS: ClassVar[str] = "reconstruction"  # the part whose mean over held-out normal images is `val_loss`
+    BATCHES: ClassVar[bool] = True  # whether it trains on batches: then it needs `batch_size` images
+    USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
+    LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
 
     progress: Callable[[int, int], None] | None = None  # told while scoring how many images are done, and of how many
     scored, to_score = 0, 0

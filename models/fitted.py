@@ -20,6 +20,7 @@ class FittedModel(AnomalyModel):
     differently (neighbours, gamma) are not to be told apart by it.
     """
 
+    FAMILY = "baseline"
     ANY_SIZE = True
     BATCHES = False
     USES_GPU = False

@@ -20,12 +20,17 @@ from small_models import (
     assert_same_to_the_bit,
     make,
     pictures,
+    small,
     stored,
     train,
 )
 from torch import Tensor
 
 import models
+from bench.data import datasets
+from bench.data.splits import LEAVE_ONE_CLASS_OUT, SOUND, Task, make_split
+from bench.results import columns
+from bench.training.run import Run
 from models import base
 
 torch.set_num_threads(1)  # the networks are tiny
@@ -293,3 +298,18 @@ def test_a_file_that_defines_model_is_a_model_and_torch_is_not_loaded_to_tell(tm
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     fields = [name.replace("lr_critic", "lr_of_mine") for name in models.hyperparameters("w_skipganomaly")]
     assert ran.stdout.split() == [*sorted([*models.NAMES, "mine"]), *fields]
+
+
+@pytest.mark.parametrize("name", ["pca", "w_skipganomaly"])
+def test_a_runs_row_holds_the_models_family(name):
+    digits = datasets.load("digits", root=Path("unused")).limit(60, 30)
+    split = make_split(digits, Task(LEAVE_ONE_CLASS_OUT, "3"), SOUND, seed=0)
+    run = Run(name, split, SOUND, hyperparameters=small(name), seed=0, select_on="val_auroc")
+    run.step()
+    assert columns.outcome(run.best, epochs=1)["family"] == models.get(name).FAMILY
+
+
+def test_the_fitted_models_and_the_autoencoder_are_baselines_and_the_others_gans():
+    families = {name: models.get(name).FAMILY for name in models.NAMES}
+    baselines = {*FITTED, "autoencoder"}
+    assert families == {name: "baseline" if name in baselines else "GAN" for name in families}

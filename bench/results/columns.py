@@ -21,6 +21,6 @@ def start(
 
 def outcome(best: dict[str, Any], epochs: int) -> dict[str, Any]:
     """The chosen epoch's columns, from its record: figures, and where it ran."""
-    ran = ("device", "hardware", "precision")
+    ran = ("family", "device", "hardware", "precision")
     seen = {name: value for name, value in best.items() if name.startswith("val_") or name in ran}
     return seen | {"epoch": best["epoch"], "epochs": epochs, "objective": best["objective"]}
