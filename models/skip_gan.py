@@ -21,13 +21,13 @@ class Config(base.Config):
     beta1: float = 0.5  # Adam's first moment, both networks (arXiv:1901.08954, section 4.2)
     beta2: float = 0.999  # Adam's second moment, both networks (arXiv:1901.08954, section 4.2)
     w_adv: float = 1.0  # weight of the adversarial term (arXiv:1901.08954, eq. 4)
-    w_con: float = 50.0  # weight of |x - G(x)|_1 (released code; 40 in arXiv:1901.08954)
-    w_lat: float = 1.0  # weight of |f(x) - f(G(x))|_2^2 (arXiv:1901.08954, eq. 3)
+    w_con: float = 50.0  # weight of the contextual term |x - G(x)|_1 (released code; paper: 40)
+    w_lat: float = 1.0  # weight of the latent term |f(x) - f(G(x))|_2^2 (arXiv:1901.08954, eq. 3)
     ngf: int = 64  # generator's channels at the outermost level (released code)
     ndf: int = 64  # discriminator's or critic's channels at the outermost level (released code)
     nz: int = 100  # discriminator's or critic's features f(x) (released code)
-    skip: bool = True  # the generator's decoder also gets the input of each encoder level
-    score_lat: float = 0.1  # weight of the latent part of the score (1 - lambda in eq. 5)
+    skip: bool = True  # skip connections from the generator's encoder to its decoder
+    score_lat: float = 0.1  # the latent's weight in the score (1 - lambda, arXiv:1901.08954, eq. 5)
     adversarial_gradient: bool = True  # the adversarial term reaches the generator
     latent_gradient: bool = True  # the latent term reaches the generator
 
@@ -54,7 +54,7 @@ class SkipGAN(base.AnomalyModel):
         """The generator's adversarial loss, a scalar, from the verdict on its images."""
 
     def generator_step(self, x: Tensor, fake: Tensor, opponent: nn.Module) -> dict[str, Tensor]:
-        """Updates the generator that made `fake` from x (eq. 4); gives its three losses.
+        """Updates the generator that made `fake` from x (eq. 4); returns its three losses.
 
         `opponent` is the discriminator or critic; its weights get no gradient here.
         """

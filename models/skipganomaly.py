@@ -1,7 +1,7 @@
 """Skip-GANomaly (Akcay, Atapour-Abarghouei and Breckon 2019, arXiv:1901.08954).
 
-As in the released code, one forward pass of the generator serves both steps, and its own step comes
-before the discriminator's.
+As in the released code (github.com/samet-akcay/skip-ganomaly), one forward pass of the generator
+serves both steps, and its own step comes before the discriminator's.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,10 @@ class Config(skip_gan.Config):
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, S, S) to a logit (B,), computed from features (B, K), and these features."""
+    """Judges images (B, C, S, S).
+
+    Returns a logit (B,), high for real, and the features (B, K) that it is computed from.
+    """
 
     def __init__(self, channels: int, size: int, width: int, features: int):
         super().__init__()
@@ -48,7 +51,8 @@ class Model(skip_gan.SkipGAN):
         c, (channels, size, _) = self.config, self.image_shape
         self.discriminator = Discriminator(channels, size, c.ndf, c.nz).to(self.device)
         self.networks["discriminator"] = self.discriminator
-        self.optimizers["discriminator"] = Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2)
+        optimizer = Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2)
+        self.optimizers["discriminator"] = optimizer
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.discriminator(x)
