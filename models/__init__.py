@@ -1,30 +1,34 @@
-"""Anomaly detectors. The folder is the registry: a file that defines `Model` is a model of that name."""
+"""Anomaly detectors. The folder is the registry: a file that defines `class Model` is a model.
+
+Everything else in the folder is what models share. A new file appears in `NAMES` by itself.
+"""
 
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.fields import Hyperparameter, read
+from models import fields
+from models.fields import Hyperparameter
 
-if TYPE_CHECKING:  # names alone are had without loading torch
+if TYPE_CHECKING:  # at run time, names and hyperparameters need no torch
     from models.base import AnomalyModel
 
-_SHARED = {"__init__", "base", "fields", "networks", "losses", "optimizers", "fitted", "wgan"}
-NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in _SHARED)
+NAMES: list[str] = fields.names(Path(__file__).parent)
 
 
 def get(name: str) -> "type[AnomalyModel]":
-    """The model class of that name; KeyError where there is none."""
-    if name not in NAMES:
-        raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
+    """The model class of that name. Imports torch; raises KeyError where there is no such model."""
+    check(name)
     return importlib.import_module(f"models.{name}").Model
 
 
 def hyperparameters(name: str) -> dict[str, Hyperparameter]:
-    """The model's hyperparameters by name, without loading torch; KeyError where there is no such model."""
-    if name not in NAMES:
-        raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
-    return read(name)
+    """The model's hyperparameters by name, without importing torch.
+
+    Raises KeyError where there is no such model.
+    """
+    check(name)
+    return fields.read(name)
 
 
 def create(
@@ -35,12 +39,20 @@ def create(
     precision: str = "float32",
     **hyperparameters: Any,
 ) -> "AnomalyModel":
-    """A new, untrained model for images of shape (C, H, W); its weights come from torch's global random state.
+    """A new, untrained model for images of shape (C, H, W).
 
-    Raises KeyError for an unknown model, ValueError for a hyperparameter or an image shape that does not fit.
+    Its initial weights come from torch's global random state. Raises KeyError for an unknown model,
+    ValueError for a hyperparameter or an image shape that does not fit.
     """
     model = get(name)
-    return model(image_shape, model.Config.make(hyperparameters), device=device, precision=precision)
+    config = model.Config.make(hyperparameters)
+    return model(image_shape, config, device=device, precision=precision)
+
+
+def check(name: str) -> None:
+    """KeyError where there is no model of that name."""
+    if name not in NAMES:
+        raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
 
 
 __all__ = ["NAMES", "create", "get", "hyperparameters"]

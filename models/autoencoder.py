@@ -17,19 +17,22 @@ class Config(base.Config):
     beta1: float = 0.9  # Adam's first moment (arXiv:1412.6980, algorithm 1)
     beta2: float = 0.999  # Adam's second moment (arXiv:1412.6980, algorithm 1)
     width: int = 32  # channels at the outermost level
-    nz: int = 64  # size of the latent: fewer reconstruct less of what is normal, more also what is not
+    nz: int = 64  # size of the latent: a larger one reconstructs anomalies too
 
 
 class Model(base.AnomalyModel):
+    """Encoder, latent (B, nz) and decoder; the score is the mean squared error of an image."""
+
     Config = Config
+    FAMILY = "baseline"
     ANY_SIZE = True
 
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         pyramid = Pyramid(channels, size, c.width, nn.BatchNorm2d)
-        self.autoencoder = nn.Sequential(
-            pyramid, nn.Linear(pyramid.features, c.nz), Generator(channels, size, c.width, c.nz, nn.BatchNorm2d)
-        ).to(self.device)
+        encoder = nn.Linear(pyramid.features, c.nz)
+        decoder = Generator(channels, size, c.width, c.nz, nn.BatchNorm2d)
+        self.autoencoder = nn.Sequential(pyramid, encoder, decoder).to(self.device)
         self.networks = nn.ModuleDict({"autoencoder": self.autoencoder})
         self.optimizers = {"autoencoder": Adam(self.autoencoder, c.lr, c.beta1, c.beta2)}
 

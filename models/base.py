@@ -1,4 +1,4 @@
-"""What every anomaly detector is: trained on normal images an epoch at a time, then asked for scores."""
+"""The contract of every anomaly detector: it trains on normal images, then scores any image."""
 
 import dataclasses
 import inspect
@@ -21,9 +21,9 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 
 @dataclass(frozen=True)
 class Config:
-    """A model's hyperparameters. The comment behind each one is its help text and gives its source."""
+    """A model's hyperparameters. The comment behind each is its help text and names its source."""
 
-    batch_size: int = 64  # images a training step
+    batch_size: int = 64  # images in a training step
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -31,7 +31,7 @@ class Config:
 
     @classmethod
     def hyperparameters(cls) -> dict[str, Hyperparameter]:
-        """Name -> type, default and help (the comment behind the field, in whichever base class defines it)."""
+        """Type, default and help of each hyperparameter by name, inherited ones first."""
         known: dict[str, Hyperparameter] = {}
         for base in reversed(cls.__mro__[:-1]):
             known |= parse(inspect.getsource(base))
@@ -39,7 +39,10 @@ class Config:
 
     @classmethod
     def make(cls, values: dict[str, Any]) -> Self:
-        """A Config with these values, cast to the fields' types; ValueError for one that is unknown or does not fit."""
+        """A Config with these values, cast to the fields' types.
+
+        Raises ValueError for an unknown name or a value that does not fit.
+        """
         known = cls.hyperparameters()
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"no hyperparameter '{unknown[0]}' (there are: {', '.join(known)})")
@@ -49,21 +52,28 @@ class Config:
 class AnomalyModel(ABC):
     """An anomaly detector trained on normal images only. Images: uint8 (N, C, H, W) in [0, 255].
 
-    A subclass called `Model` in a file of its own defines `Config`, builds `self.networks` and `self.optimizers` in
-    `build`, and implements `train_step`, `parts` and `combine`.
+    A subclass called `Model`, in a file of its own, defines `Config`, creates `self.networks` and
+    `self.optimizers` in `build`, and implements `train_step`, `parts` and `combine`.
     """
 
     Config: ClassVar[type[Config]]
-    PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters under which the released code's behaviour comes back
+    FAMILY: ClassVar[str] = "GAN"  # or "baseline": what a report compares the GANs with
+    PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
-    BATCHES: ClassVar[bool] = True  # whether it trains on batches, so that `batch_size` images are needed
-    USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU also where a study has GPUs
-    LOSS: ClassVar[str] = "reconstruction"  # the part whose mean over held-out normal images is `val_loss`
+    BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
+    USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
+    LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
 
-    progress: Callable[[int, int], None] | None = None  # told while scoring how many images are done, and of how many
+    progress: Callable[[int, int], None] | None = None  # called with (images scored, images in all)
     scored, to_score = 0, 0
 
-    def __init__(self, image_shape: tuple[int, int, int], config: Any, device: str = "cpu", precision: str = "float32"):
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        config: Any,
+        device: str = "cpu",
+        precision: str = "float32",
+    ):
         self.check_shape(image_shape)
         self.image_shape, self.config = image_shape, config
         self.device, self.precision = torch.device(device), precision
@@ -74,7 +84,10 @@ class AnomalyModel(ABC):
 
     @classmethod
     def check_shape(cls, image_shape: tuple[int, int, int]) -> None:
-        """ValueError unless the model takes images (C, H, W): square, 16 to 256 a side, with 1 or 3 channels."""
+        """ValueError unless images (C, H, W) are square, 16 to 256 a side, with 1 or 3 channels.
+
+        Without ANY_SIZE, the side must also be a power of two.
+        """
         channels, height, width = image_shape
         if height != width or not 16 <= height <= 256 or not (cls.ANY_SIZE or height.bit_count() == 1):
             kind = "" if cls.ANY_SIZE else "a power of two "
@@ -84,25 +97,26 @@ class AnomalyModel(ABC):
 
     @abstractmethod
     def build(self) -> None:
-        """Makes the networks (on `self.device`) and optimisers."""
+        """Creates the networks (on `self.device`) and their optimisers."""
 
     @abstractmethod
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """One step on a float batch in [-1, 1]; gives its losses, still on the device."""
+        """One step on a float batch (B, C, H, W) in [-1, 1]; returns its losses, on the device."""
 
     @abstractmethod
     def parts(self, x: Tensor) -> dict[str, Tensor]:
-        """The terms of the anomaly score of a float batch in [-1, 1], and the part called LOSS, each float32 (B,).
+        """The parts of the anomaly score of a float batch (B, C, H, W) in [-1, 1], each (B,).
 
-        LOSS must fall as the model learns what normal images look like: it chooses where no anomaly is known.
+        The part named by LOSS is among them. It must fall as the model learns what normal images
+        look like: it chooses the best epoch and trial where no validation image is abnormal.
         """
 
     @abstractmethod
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        """The anomaly score float32 (B,) from its parts: higher is more anomalous."""
+        """The anomaly score (B,), computed from its parts (B,): higher is more anomalous."""
 
     def reconstruct(self, x: Tensor) -> Tensor | None:
-        """The model's own version of a float batch in [-1, 1]; None if it makes none."""
+        """The reconstruction of a float batch (B, C, H, W) in [-1, 1]; None if there is none."""
         return None
 
     def reconstructions(self, images: Tensor) -> Tensor | None:
@@ -120,7 +134,8 @@ class AnomalyModel(ABC):
     def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
         """One pass over the images in the generator's order; gives the mean of each loss.
 
-        A last batch smaller than the others is left out. Raises FloatingPointError when a loss is not finite.
+        It leaves out a last batch smaller than the others. Raises FloatingPointError for a loss
+        that is not finite.
         """
         self.check(images)
         rng = self.device_generator(generator)
@@ -131,7 +146,8 @@ class AnomalyModel(ABC):
             with self.arithmetic(weights_change=True):
                 losses = self.train_step(x, rng)
             self.steps += 1
-            for name, loss in losses.items():  # summed on the device: nothing waits for it inside an epoch
+            # The sums stay on the device: reading one would make each step wait for a GPU.
+            for name, loss in losses.items():
                 sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()
                 counts[name] = counts.get(name, 0) + 1
         means = {name: float(total / counts[name]) for name, total in sums.items()}
@@ -141,16 +157,18 @@ class AnomalyModel(ABC):
         return means
 
     def arithmetic(self, weights_change: bool = False) -> torch.autocast:
-        """The context in which the model's precision holds.
+        """The context in which torch computes at the model's precision.
 
-        In bfloat16, weights are rounded anew at each use where they change: torch would go on with copies that it made
-        before the optimiser's step. A GPU has two switches for tf32, one of which torch turns on by default.
+        In bfloat16, torch rounds each weight once and caches the copy. Where weights change, that
+        cache is off: an optimiser's step would leave old copies in it. A GPU has two switches for
+        tf32, and torch turns one of them on by default, so both are set here.
         """
         kind = "tf32" if self.precision == "tf32" else "ieee"
         torch.backends.cuda.matmul.fp32_precision = kind
         torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
         rounded = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=rounded, cache_enabled=not weights_change)
+        cached = not weights_change
+        return torch.autocast(self.device.type, torch.bfloat16, rounded, cache_enabled=cached)
 
     def batches(self, images: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
         """Float batches in [-1, 1] on the device, in the generator's order."""
@@ -186,11 +204,12 @@ class AnomalyModel(ABC):
         return parts
 
     def say_scored(self, of_this_batch: int = 0) -> None:
+        """Tells `progress` how many images are scored, these of the current batch included."""
         if self.progress:
             self.progress(self.scored + of_this_batch, self.to_score)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 [0, 255] -> float32 [-1, 1] on the device."""
+        """Images uint8 (B, C, H, W) in [0, 255] to float32 in [-1, 1], on the device."""
         return images.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
 
     def check(self, images: Tensor) -> None:
@@ -202,7 +221,7 @@ class AnomalyModel(ABC):
             )
 
     def device_generator(self, generator: torch.Generator) -> torch.Generator:
-        """A generator on the model's device that continues the given one's stream."""
+        """A generator on the model's device: the given one, or one seeded from it."""
         if generator.device.type == self.device.type:
             return generator
         seed = int(torch.randint(2**62, (), generator=generator))
@@ -210,7 +229,7 @@ class AnomalyModel(ABC):
 
     @contextmanager
     def frozen(self, training: bool) -> Iterator[None]:
-        """Networks in training or evaluation mode for a while; running statistics stay as they are in both."""
+        """Networks in training or evaluation mode, with running statistics that do not change."""
         norms = [m for m in self.networks.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
         tracked = [norm.track_running_stats for norm in norms]
         self.networks.train(training)
@@ -224,11 +243,12 @@ class AnomalyModel(ABC):
             self.networks.train()
 
     def checkpoint(self) -> dict[str, Any]:
-        """Everything that training changes, as tensors and plain values; `restore` takes it back, to the bit."""
+        """All that training changes, as tensors and plain values, for `restore`."""
         optimizers = {name: optimizer.state for name, optimizer in self.optimizers.items()}
         return {"networks": self.networks.state_dict(), "optimizers": optimizers, "steps": self.steps}
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Takes over the state in a checkpoint, to the bit."""
         self.networks.load_state_dict(checkpoint["networks"])
         for name, state in checkpoint["optimizers"].items():
             self.optimizers[name].restore(state)

@@ -1,8 +1,10 @@
-"""Efficient GAN-based anomaly detection (Zenati et al. 2018, arXiv:1802.06222): a bidirectional GAN (arXiv:1605.09782).
+"""Efficient GAN-based anomaly detection, EGBAD (Zenati et al. 2018, arXiv:1802.06222).
 
-The generator maps latents to images, the encoder images to latents, and the discriminator judges the two together.
-Left out of the original: its dropout in the discriminator and the moving average of its weights. Distances are means
-where it has sums, so that the score's weights hold for any image size; PUBLISHED has the released code's step size.
+A bidirectional GAN (arXiv:1605.09782): the generator maps latents to images, the encoder maps
+images to latents, and the discriminator sees an image together with its latent. The original's
+dropout in the discriminator and its moving average of the weights are left out. Distances are means
+where the original has sums, so that the score's weights suit any image size. PUBLISHED has the
+step sizes of the released code, github.com/houssamzenati/Efficient-GAN-Anomaly-Detection.
 """
 
 from dataclasses import dataclass
@@ -18,26 +20,31 @@ from models.optimizers import Adam
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    lr: float = 2e-4  # Adam's step size, generator and encoder (arXiv:1511.06434, section 4; released code: 1e-5)
-    lr_discriminator: float = 2e-4  # Adam's step size, discriminator (likewise)
+    lr: float = 2e-4  # Adam's step size, generator and encoder (arXiv:1511.06434; released: 1e-5)
+    lr_discriminator: float = 2e-4  # Adam's step size, discriminator (as lr; released code: 1e-5)
     beta1: float = 0.5  # Adam's first moment, all networks (released code)
     beta2: float = 0.999  # Adam's second moment, all networks (released code)
     ngf: int = 32  # channels at the outermost level, generator and encoder (released code, encoder)
     ndf: int = 64  # channels at the outermost level, discriminator (released code)
     nz: int = 200  # size of the latent (released code, MNIST)
     joint: int = 1024  # the discriminator's features f(x, z) (released code, MNIST)
-    alpha: float = 0.9  # the reconstruction's share of the anomaly score, the rest is the discriminator's (section 3)
-    feature_matching: bool = True  # its part is |f(x, E(x)) - f(G(E(x)), E(x))|_1, not a cross-entropy (section 3)
+    alpha: float = 0.9  # the reconstruction's weight in the score, the rest is L_D's (section 3)
+    feature_matching: bool = True  # L_D compares features; False: cross-entropy (section 3)
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, S, S) and latents (B, Z) to a logit (B,) and the features (B, `joint`) it is read from."""
+    """Judges images (B, C, S, S) with latents (B, Z).
+
+    Returns a logit (B,), high for an image with its encoding, and the features (B, `joint`) before
+    the last layer.
+    """
 
     def __init__(self, channels: int, size: int, width: int, latent: int, joint: int):
         super().__init__()
         self.image = Pyramid(channels, size, width, nn.BatchNorm2d)
         self.latent = nn.Sequential(nn.Linear(latent, joint // 2), nn.LeakyReLU(0.1))
-        self.features = nn.Sequential(nn.Linear(self.image.features + joint // 2, joint), nn.LeakyReLU(0.1))
+        both = nn.Linear(self.image.features + joint // 2, joint)
+        self.features = nn.Sequential(both, nn.LeakyReLU(0.1))
         self.classifier = nn.Linear(joint, 1)
         init_weights(self)
 
@@ -47,7 +54,10 @@ class Discriminator(nn.Module):
 
 
 class Model(base.AnomalyModel):
-    """Letters: B images a batch, Z = nz latents."""
+    """Letters: a batch is (B, C, S, S); latents are (B, Z), Z = nz.
+
+    The paper's L_G is the score's part `reconstruction`, its L_D the part `discriminator`.
+    """
 
     Config = Config
     ANY_SIZE = True
@@ -61,7 +71,12 @@ class Model(base.AnomalyModel):
         self.discriminator = Discriminator(channels, size, c.ndf, c.nz, c.joint).to(self.device)
         generators = nn.ModuleDict({"encoder": self.encoder, "generator": self.generator})
         init_weights(generators)
-        self.networks = nn.ModuleDict({"generators": generators, "discriminator": self.discriminator})
+        self.networks = nn.ModuleDict(
+            {
+                "generators": generators,
+                "discriminator": self.discriminator,
+            }
+        )
         self.optimizers = {
             "generators": Adam(generators, c.lr, c.beta1, c.beta2),
             "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
@@ -79,7 +94,7 @@ class Model(base.AnomalyModel):
         discriminator_loss.backward()
         self.optimizers["discriminator"].step()
 
-        # Both players swap the labels: the encoder wants to be taken for the generator and the other way round.
+        # Swapped labels: the encoder's pairs are to look like the generator's, and the reverse.
         self.discriminator.requires_grad_(False)
         encoder_loss = cross_entropy(self.discriminator(x, encoded)[0], 0).mean()
         generator_loss = cross_entropy(self.discriminator(fake, z)[0], 1).mean()
@@ -87,17 +102,22 @@ class Model(base.AnomalyModel):
         (encoder_loss + generator_loss).backward()
         self.optimizers["generators"].step()
         self.discriminator.requires_grad_(True)
-        return {"discriminator": discriminator_loss, "encoder": encoder_loss, "generator": generator_loss}
+        return {
+            "discriminator": discriminator_loss,
+            "encoder": encoder_loss,
+            "generator": generator_loss,
+        }
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         z = self.encoder(x)
-        made = self.generator(z)
+        fake = self.generator(z)
         logit, features = self.discriminator(x, z)
-        if self.config.feature_matching:
-            judged = per_image((features - self.discriminator(made, z)[1]).abs())
+        if self.config.feature_matching:  # |f(x, E(x)) - f(G(E(x)), E(x))|_1
+            discriminator = per_image((features - self.discriminator(fake, z)[1]).abs())
         else:
-            judged = cross_entropy(logit, 1)
-        return {"reconstruction": per_image((x - made.float()).abs()), "discriminator": judged}
+            discriminator = cross_entropy(logit, 1)
+        reconstruction = per_image((x - fake.float()).abs())
+        return {"reconstruction": reconstruction, "discriminator": discriminator}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
         share = self.config.alpha

@@ -1,9 +1,12 @@
-"""f-AnoGAN (Schlegl et al. 2019, Medical Image Analysis 54:30-44): an encoder in place of AnoGAN's search.
+"""f-AnoGAN (Schlegl et al. 2019, Medical Image Analysis 54:30-44).
 
-The original trains the GAN, freezes it, then trains the encoder. Here every step trains both, the encoder on the GAN as
-it stands and without a gradient into it, so that each epoch ends with a model that can score; after `gan_steps` steps
-the GAN is frozen and the encoder goes on alone, as in the original. The encoder is trained as `izi_f`. Networks are
-AnoGAN's, so that the two differ in how they find the latent alone (the original: residual networks for 64 x 64).
+An encoder takes the place of AnoGAN's search for a latent. The original trains the GAN, freezes it,
+then trains the encoder. Here every step trains both, so that each epoch ends with a model that can
+score; the encoder's loss sends no gradient into the GAN. After `gan_steps` steps the GAN is frozen
+and only the encoder trains, as in the original. The encoder's loss is the paper's `izi_f`.
+Generator and critic are AnoGAN's, so that the two models differ only in how they find a latent (the
+original has residual networks for 64 x 64 images). "Released code" below is
+github.com/tSchlegl/f-AnoGAN.
 """
 
 from dataclasses import dataclass
@@ -25,16 +28,16 @@ class Config(base.Config):
     beta1: float = 0.0  # Adam's first moment, generator and critic (released code)
     beta2: float = 0.9  # Adam's second moment, generator and critic (released code)
     w_gp: float = 10.0  # weight of the gradient penalty (arXiv:1704.00028, algorithm 1)
-    n_critic: int = 5  # critic steps a generator step (arXiv:1704.00028, algorithm 1)
-    gan_steps: int = 100_000  # steps after which the GAN is frozen and only the encoder trains on
+    n_critic: int = 5  # critic steps for each generator step (arXiv:1704.00028, algorithm 1)
+    gan_steps: int = 100_000  # steps after which only the encoder trains
     ngf: int = 64  # channels at the outermost level, generator and encoder (released code)
     ndf: int = 64  # channels at the outermost level, critic (released code)
     nz: int = 128  # size of the latent (released code)
-    kappa: float = 1.0  # weight of the features' distance, in the encoder's loss and in the score (released code)
+    kappa: float = 1.0  # weight of the features' distance, in loss and score (released code)
 
 
 class Model(WGAN):
-    """Letters: B images a batch."""
+    """A WGAN-GP with an encoder E: images (B, C, H, W) to latents (B, nz)."""
 
     Config = Config
 
@@ -51,16 +54,16 @@ class Model(WGAN):
         reconstruction, feature = self.distances(x)
         encoder_loss = (reconstruction + self.config.kappa * feature).mean()
         self.optimizers["encoder"].zero_grad()
-        # Only into the encoder: the generator and the critic are passed through, not changed.
+        # The gradient passes through the generator and the critic, but only the encoder keeps one.
         encoder_loss.backward(inputs=list(self.encoder.parameters()))
         self.optimizers["encoder"].step()
         return losses | {"encoder": encoder_loss}
 
     def distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean squared distances (B,) between x and G(E(x)): of the pixels, of the critic's features (izi_f)."""
-        made = self.reconstruct(x)
-        features = self.features(x).float() - self.features(made).float()
-        return per_image((x - made).square()), per_image(features.square())
+        """Mean squared distances (B,) of x and G(E(x)): in pixels, in the critic's features."""
+        fake = self.reconstruct(x)
+        features = self.features(x).float() - self.features(fake).float()
+        return per_image((x - fake).square()), per_image(features.square())
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         reconstruction, feature = self.distances(x)

@@ -1,6 +1,9 @@
-"""Hyperparameters, read from the text of the models' files: importing a model loads torch, which takes seconds.
+"""Hyperparameters and model names, read from the text of the models' files.
 
-A field of a model's `Config` is a line `name: type = default  # help`, with the type bool, float or int.
+Importing a model loads torch, which takes seconds; --help and --list need only names and defaults.
+A file is a model if it defines `class Model`. A hyperparameter is a line of its `class Config`,
+`name: type = default  # help`, with the type bool, float or int. `class Config(skip_gan.Config)`
+also has the hyperparameters in skip_gan.py.
 """
 
 import ast
@@ -9,6 +12,9 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+MODEL = re.compile(r"^class Model\b", re.MULTILINE)
+# The class's text, up to the next line that is not indented, and the file that its base class is in
+CONFIG = re.compile(r"^class Config\b(?:\((\w+)\.Config\))?.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^    (\w+): (bool|float|int) = (\S+)  # (.+)$", re.MULTILINE)
 TYPES = {"bool": bool, "float": float, "int": int}
 
@@ -19,20 +25,29 @@ class Hyperparameter(NamedTuple):
     help: str
 
 
+def names(folder: Path) -> list[str]:
+    """The names of the files in the folder that define `Model`, sorted."""
+    files = folder.glob("[!._]*.py")  # editors keep hidden files beside the one they edit
+    return sorted(file.stem for file in files if MODEL.search(file.read_text(encoding="utf-8")))
+
+
 def parse(source: str) -> dict[str, Hyperparameter]:
-    """The fields in the text of a `Config`, by name."""
-    fields = FIELD.findall(source)
-    return {name: Hyperparameter(TYPES[kind], ast.literal_eval(value), text) for name, kind, value, text in fields}
+    """The hyperparameters in the text of a `Config`, by name."""
+    return {
+        name: Hyperparameter(TYPES[kind], ast.literal_eval(default), text)
+        for name, kind, default, text in FIELD.findall(source)
+    }
 
 
-def read(model: str) -> dict[str, Hyperparameter]:
-    """A model's hyperparameters by name, those that all models have first. Nothing is imported."""
-    found: dict[str, Hyperparameter] = {}
-    for file in ("base", model):
-        source = Path(__file__).with_name(f"{file}.py").read_text(encoding="utf-8")
-        config = re.search(r"^class Config\b.*?(?=^\S|\Z)", source, re.MULTILINE | re.DOTALL)
-        found |= parse(config[0]) if config else {}
-    return found
+def read(file: str) -> dict[str, Hyperparameter]:
+    """The hyperparameters of the `Config` in models/<file>.py by name, inherited ones first."""
+    source = Path(__file__).with_name(f"{file}.py").read_text(encoding="utf-8")
+    config = CONFIG.search(source)
+    own = parse(config[0]) if config else {}
+    if file == "base":
+        return own
+    parent = config[1] if config else None
+    return read(parent or "base") | own
 
 
 def check(name: str, kind: type, value: Any) -> None:

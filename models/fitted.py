@@ -1,4 +1,4 @@
-"""Detectors fitted in one piece: the classical baselines."""
+"""What the classical baselines share: they are fitted at once, not trained in steps."""
 
 from abc import abstractmethod
 from typing import Any
@@ -11,15 +11,17 @@ from models.base import AnomalyModel
 
 
 class FittedModel(AnomalyModel):
-    """A detector fitted in one piece: by the first epoch, to a sample of its images; later epochs change nothing.
+    """A detector that its first epoch fits to a sample of the images; later epochs change nothing.
 
-    Its state is that sample and a seed, so that a checkpoint holds no estimator: restoring fits it again. It takes no
-    training steps, so `batch_size` does nothing. A subclass implements `fit` and `measure`; D = C * H * W below.
+    Its state is that sample and a seed. A checkpoint holds no estimator: `restore` fits it again.
+    There are no training steps, so `batch_size` has no effect. A subclass implements `fit` and
+    `measure`; D = C * H * W below.
 
-    Its loss on held-out normal images is their score: how far they lie from the sample. Configurations that measure
-    differently (neighbours, gamma) are not to be told apart by it.
+    Its LOSS is the score of held-out normal images: how far they lie from the sample. It cannot
+    compare configurations that measure distance differently (neighbours, gamma).
     """
 
+    FAMILY = "baseline"
     ANY_SIZE = True
     BATCHES = False
     USES_GPU = False
@@ -29,17 +31,17 @@ class FittedModel(AnomalyModel):
 
     @abstractmethod
     def fit(self, x: np.ndarray, seed: int) -> None:
-        """Fits to float images (M, D) in [-1, 1]."""
+        """Fits the estimator to float images (M, D) in [-1, 1]; it draws from the seed alone."""
 
     @abstractmethod
     def measure(self, x: np.ndarray) -> np.ndarray:
-        """The anomaly score (N,) of float images (N, D) in [-1, 1]."""
+        """The anomaly scores (B,) of float images (B, D) in [-1, 1]."""
 
     def build(self) -> None:
         pass
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        raise NotImplementedError("fitted in one piece")
+        raise NotImplementedError("this model is fitted at once, without steps")
 
     def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
         self.check(images)
@@ -58,6 +60,7 @@ class FittedModel(AnomalyModel):
         return parts["distance"]
 
     def flat(self, x: Tensor) -> np.ndarray:
+        """Images (B, C, H, W) as vectors (B, D)."""
         return x.flatten(1).cpu().numpy()
 
     def checkpoint(self) -> dict[str, Any]:

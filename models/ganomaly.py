@@ -1,8 +1,11 @@
-"""GANomaly (Akcay, Atapour-Abarghouei and Breckon 2018, arXiv:1805.06725): encoder, decoder, encoder.
+"""GANomaly (Akcay, Atapour-Abarghouei and Breckon 2018, arXiv:1805.06725).
 
-The paper and the released code differ: the paper's adversarial term matches features and its score is an L1 distance,
-the code has a cross-entropy and a squared distance, and draws the discriminator's weights anew when it wins. Each is a
-field here; the defaults are the paper's, PUBLISHED turns to the code's.
+An autoencoder reconstructs an image, and a second encoder maps the reconstruction to a latent.
+
+The paper and the released code (github.com/samet-akcay/ganomaly) differ. The paper's adversarial
+term matches features and its score is an L1 distance; the code has a cross-entropy and a squared
+distance, and draws the discriminator's weights anew when its loss is near zero. Each difference is
+a field of `Config`: the defaults are the paper's, PUBLISHED holds the code's.
 """
 
 from dataclasses import dataclass
@@ -18,8 +21,8 @@ from models.optimizers import Adam
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    lr: float = 2e-4  # Adam's step size, generator (released code; 2e-3 in the paper)
-    lr_discriminator: float = 2e-4  # Adam's step size, discriminator (released code; 2e-3 in the paper)
+    lr: float = 2e-4  # Adam's step size, generator (released code; paper: 2e-3)
+    lr_discriminator: float = 2e-4  # Adam's step size, discriminator (released code; paper: 2e-3)
     beta1: float = 0.5  # Adam's first moment, both networks (section 4)
     beta2: float = 0.999  # Adam's second moment, both networks (section 4)
     w_adv: float = 1.0  # weight of the adversarial term (eq. 4)
@@ -28,13 +31,16 @@ class Config(base.Config):
     ngf: int = 64  # generator's channels at the outermost level (released code)
     ndf: int = 64  # discriminator's channels at the outermost level (released code)
     nz: int = 100  # size of the latent (section 5)
-    feature_matching: bool = True  # the adversarial term is |f(x) - f(G(x))|_2^2 (eq. 1; released code: cross-entropy)
-    restart_discriminator: bool = False  # draw its weights anew when its loss falls under 1e-5 (released code: yes)
-    score_squared: bool = False  # score by the latents' squared distance, not L1 (eq. 5; released code: yes)
+    feature_matching: bool = True  # adversarial term (eq. 1); False: cross-entropy (released code)
+    restart_discriminator: bool = False  # new weights at a loss under 1e-5 (released code: yes)
+    score_squared: bool = False  # squared latent distance, not L1 (eq. 5; released code: yes)
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, S, S) to a logit (B,) and the features (B, 2 * S * width) it is read from."""
+    """Judges images (B, C, S, S).
+
+    Returns a logit (B,), high for real, and the features (B, 2 * S * width) before the last layer.
+    """
 
     def __init__(self, channels: int, size: int, width: int):
         super().__init__()
@@ -47,7 +53,7 @@ class Discriminator(nn.Module):
 
 
 class Model(base.AnomalyModel):
-    """Letters: B images a batch, Z = nz latents."""
+    """Letters: a batch is (B, C, S, S); latents are (B, Z), Z = nz."""
 
     Config = Config
     PUBLISHED = {"feature_matching": False, "restart_discriminator": True, "score_squared": True}
@@ -58,7 +64,13 @@ class Model(base.AnomalyModel):
         self.decoder = Decoder(channels, size, c.ngf, c.nz).to(self.device)
         self.encoder2 = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
         self.discriminator = Discriminator(channels, size, c.ndf).to(self.device)
-        generator = nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder, "encoder2": self.encoder2})
+        generator = nn.ModuleDict(
+            {
+                "encoder": self.encoder,
+                "decoder": self.decoder,
+                "encoder2": self.encoder2,
+            }
+        )
         self.networks = nn.ModuleDict({"generator": generator, "discriminator": self.discriminator})
         self.optimizers = {
             "generator": Adam(generator, c.lr, c.beta1, c.beta2),
@@ -84,7 +96,7 @@ class Model(base.AnomalyModel):
 
         self.discriminator.requires_grad_(False)
         logit, features = self.discriminator(fake)
-        if c.feature_matching:
+        if c.feature_matching:  # |f(x) - f(G(x))|_2^2
             adversarial = (features - self.discriminator(x)[1]).square().mean()
         else:
             adversarial = cross_entropy(logit, 1).mean()
@@ -107,8 +119,8 @@ class Model(base.AnomalyModel):
         fake, latent_in, latent_out = self.generate(x)
         error = latent_in - latent_out
         latent = per_image(error.square() if self.config.score_squared else error.abs())
-        # The reconstruction is not in the score: it is the loss on held-out normal images. The latents' distance is no
-        # such loss: it rises while the encoders learn to tell images apart.
+        # The reconstruction is not part of the score; it is here as the LOSS on held-out normal
+        # images. The latents' distance cannot be that: it rises as the encoders learn.
         return {"latent": latent, "reconstruction": per_image((x - fake).abs())}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:

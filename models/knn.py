@@ -1,4 +1,4 @@
-"""k nearest neighbours: the mean distance to the nearest training images (Angiulli and Pizzuti 2002, PKDD)."""
+"""k nearest neighbours (Angiulli and Pizzuti 2002, PKDD) on pixels."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,19 @@ from models.fitted import FittedModel
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    samples: int = 5000  # training images kept, drawn at random: the cost of a score grows with them
-    neighbours: int = 5  # neighbours whose Euclidean distances are averaged (scikit-learn's default)
+    samples: int = 5000  # training images kept, drawn at random; more make scoring slower
+    neighbours: int = 5  # nearest images that the score averages over (scikit-learn's default)
 
 
 class Model(FittedModel):
+    """Scores by the mean Euclidean distance to the nearest training images."""
+
     Config = Config
 
     def fit(self, x: np.ndarray, seed: int) -> None:
-        # Brute force: trees do not help with hundreds of pixels.
-        self.neighbours = NearestNeighbors(n_neighbors=min(self.config.neighbours, len(x)), algorithm="brute").fit(x)
+        neighbours = min(self.config.neighbours, len(x))
+        # Brute force: search trees are no faster with hundreds of pixels.
+        self.neighbours = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(x)
 
     def measure(self, x: np.ndarray) -> np.ndarray:
         return self.neighbours.kneighbors(x)[0].mean(axis=1)

@@ -7,11 +7,17 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
-    """(|grad D(x^)| - 1)^2 of each image, (B,): the term whose mean is the penalty (arXiv:1704.00028, eq. 3).
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    rng: torch.Generator,
+) -> Tensor:
+    """(|grad D(x^)|_2 - 1)^2 of each image, (B,); WGAN-GP adds its mean (arXiv:1704.00028, eq. 3).
 
-    x^ lies uniformly between real and fake images (B, C, H, W). `critic` gives one score an image; what it gives is
-    summed, which leaves each image its own gradient.
+    x^ is drawn uniformly on the line from a real to a fake image, both (B, C, H, W). `critic` maps
+    images to scores (B,). The gradient of the scores' sum holds each image's own gradient, since
+    no image changes another's score.
     """
     epsilon = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device)
     between = torch.lerp(fake, real, epsilon).requires_grad_()
@@ -20,10 +26,11 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 
 def cross_entropy(logits: Tensor, label: float) -> Tensor:
-    """Binary cross-entropy (B,) of logits (B,) of images that all have this label."""
-    return binary_cross_entropy_with_logits(logits, torch.full_like(logits, label), reduction="none")
+    """Binary cross-entropy (B,) of logits (B,) where every image has this label, 0 or 1."""
+    labels = torch.full_like(logits, label)
+    return binary_cross_entropy_with_logits(logits, labels, reduction="none")
 
 
 def per_image(errors: Tensor) -> Tensor:
-    """The mean of each image's errors: (B, ...) -> (B,)."""
+    """The mean of each image's errors: (B, ...) to (B,)."""
     return errors.flatten(1).mean(dim=1)

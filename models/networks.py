@@ -1,8 +1,9 @@
 """Networks that several models share.
 
-UNet, Encoder and Decoder have 4 x 4 convolutions and want powers of two, as in DCGAN (arXiv:1511.06434); Pyramid and
-Generator have 5 x 5 ones and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any size. These
-two start from torch's own initial weights; DCGAN's are too small for layers without normalisation.
+UNet, Encoder and Decoder have 4 x 4 convolutions and take images whose side is a power of two, as
+in DCGAN (arXiv:1511.06434). Pyramid and Generator have 5 x 5 convolutions and fully connected ends,
+as in WGAN-GP's code for 28 x 28 digits, and take any side from 16. They keep torch's initial
+weights: DCGAN's are too small for layers without normalisation. Letters: images are (B, C, S, S).
 """
 
 from collections.abc import Iterator
@@ -14,17 +15,20 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def init_weights(network: nn.Module, when: Tensor | None = None) -> None:
-    """DCGAN's start: convolutions from N(0, 0.02), batch normalisation's weights from N(1, 0.02).
+    """DCGAN's initial weights (arXiv:1511.06434, section 4), drawn anew.
 
-    `when`: a truth value on the network's device; where it is False, the weights stay. Nothing reads it, so nothing
-    waits for a GPU; and weights are drawn either way, so that what is drawn later does not depend on it.
+    Convolutions and linear layers get N(0, 0.02), batch normalisation N(1, 0.02), biases 0.
+
+    `when` is a truth value on the network's device: if it is False, the weights stay as they are.
+    Python never reads it, so nothing waits for a GPU. Random numbers are drawn either way, so that
+    later draws do not depend on it.
     """
     for parameter, fresh in drawn_weights(network):
         parameter.copy_(fresh if when is None else torch.where(when, fresh, parameter))
 
 
 def drawn_weights(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each parameter with a value to start from."""
+    """Each parameter with a newly drawn initial value."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.BatchNorm2d):
             mean = 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0
@@ -34,42 +38,47 @@ def drawn_weights(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 class Conv(nn.Conv2d):
-    """A 4 x 4 convolution, taken as one matrix product where its output is a single pixel.
+    """A 4 x 4 convolution that computes a 1 x 1 output as one matrix product on a CPU.
 
-    oneDNN, the CPU's library, is slow on such layers: it multiplies the padding too, and reorders all weights at each
-    call. Other devices take torch's way.
+    torch's CPU library, oneDNN, is slow on such layers: it also multiplies the padding and reorders
+    all weights at each call. Other devices and sizes use torch's own convolution.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, S, S)
         side = x.shape[-1]
         if x.device.type != "cpu" or side + 2 * int(self.padding[0]) > 4 or self.bias is not None:
             return super().forward(x)
-        # Of a padded 2 x 2 image only the kernel's middle meets pixels; an unpadded 4 x 4 image meets all of it.
+        # A padded 2 x 2 image meets only the kernel's middle, an unpadded 4 x 4 image all of it.
         kernel = self.weight[:, :, 1:3, 1:3] if side == 2 else self.weight
         return nn.functional.linear(x.flatten(1), kernel.flatten(1))[:, :, None, None]
 
 
 class ConvTranspose(nn.ConvTranspose2d):
-    """A 4 x 4 transposed convolution, taken as one matrix product where its input is 1 x 1 or 2 x 2; see Conv."""
+    """A 4 x 4 transposed convolution that computes a 1 x 1 or 2 x 2 input as one matrix product.
+
+    Only on a CPU, for the reason given at Conv.
+    """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # (B, C, S, S)
         side, padding, stride = x.shape[-1], int(self.padding[0]), int(self.stride[0])
         if x.device.type != "cpu" or side > 2 or self.bias is not None:
             return super().forward(x, output_size)
-        if side == 1:  # all that a padding of 1 leaves is the kernel's middle
+        if side == 1:  # padding cuts the kernel's border off
             kernel = self.weight[:, :, padding : 4 - padding, padding : 4 - padding]
             return (x.flatten(1) @ kernel.flatten(1)).view(len(x), *kernel.shape[1:])
-        # One product for all images: torch would copy the weights for each of them in bfloat16.
+        # One product for the whole batch: in bfloat16 torch would copy the weights for each image.
         pixels = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])  # (B * 4, C)
-        columns = (pixels @ self.weight.flatten(1)).view(len(x), 4, -1).transpose(1, 2)  # (B, outputs * 16, 4)
-        return nn.functional.fold(columns, (side - 1) * stride + 4 - 2 * padding, 4, padding=padding, stride=stride)
+        patches = (pixels @ self.weight.flatten(1)).view(len(x), 4, -1)  # (B, 4, outputs * 16)
+        size = (side - 1) * stride + 4 - 2 * padding
+        return nn.functional.fold(patches.transpose(1, 2), size, 4, padding=padding, stride=stride)
 
 
 class UNet(nn.Module):
-    """Skip-GANomaly's generator (arXiv:1901.08954, section 3.1): images (B, C, S, S) in [-1, 1] to the same.
+    """Skip-GANomaly's generator (arXiv:1901.08954, section 3.1): images to images, in [-1, 1].
 
-    Halves the image down to 1 x 1 and doubles it back; with `skip`, each level's input is handed across. `width` is
-    the channels of the outermost level; they double inwards up to 8 * width.
+    Levels halve the image down to 1 x 1 and double it back. With `skip`, the decoder also gets the
+    encoder's output at each level (skip connections). `width` is the outermost level's number of
+    channels; it doubles inwards, up to 8 * width.
     """
 
     def __init__(self, channels: int, size: int, width: int, skip: bool):
@@ -97,31 +106,33 @@ class UNet(nn.Module):
             levels.append(x)
         for level in reversed(range(len(self.up))):
             if self.skip and level < len(self.up) - 1:
-                # The released code rectifies in place what it hands across (LeakyReLU(0.2, True)); so do we.
+                # As in the released code, whose LeakyReLU(0.2, True) changes its input in place
                 x = torch.cat([nn.functional.leaky_relu(levels[level], 0.2), x], dim=1)
             x = self.up[level](x)
         return x
 
 
 class Encoder(nn.Sequential):
-    """A pyramid of convolutions: images (B, C, S, S) to features (B, `features`, 1, 1); S a power of two from 16.
+    """DCGAN's convolutions: images (B, C, S, S) to features (B, `features`, 1, 1); S = 16, 32, ...
 
-    Channels start at `width` and double at each halving down to 4 x 4. `norm` makes the normalisation of the inner
-    levels: nn.BatchNorm2d for a discriminator, nn.InstanceNorm2d for a critic under gradient penalty.
+    Channels start at `width` and double at each halving, down to 4 x 4. `norm` is the normalisation
+    of the inner levels: nn.BatchNorm2d for a discriminator, nn.InstanceNorm2d for a critic with
+    gradient penalty, which looks at each image alone (arXiv:1704.00028, section 4).
     """
 
     def __init__(self, channels: int, size: int, width: int, features: int, norm: type[nn.Module]):
         layers: list[nn.Module] = [Conv(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
         size //= 2
         while size > 4:
-            layers += [Conv(width, width * 2, 4, 2, 1, bias=False), norm(width * 2), nn.LeakyReLU(0.2)]
+            layers += [Conv(width, width * 2, 4, 2, 1, bias=False)]
+            layers += [norm(width * 2), nn.LeakyReLU(0.2)]
             width, size = width * 2, size // 2
         super().__init__(*layers, Conv(width, features, 4, 1, 0, bias=False))
         init_weights(self)
 
 
 class Decoder(nn.Sequential):
-    """The mirror image of Encoder: latents (B, `latent`, 1, 1) to images (B, C, S, S) in [-1, 1]."""
+    """Encoder in reverse: latents (B, `latent`, 1, 1) to images (B, C, S, S) in [-1, 1]."""
 
     def __init__(self, channels: int, size: int, width: int, latent: int):
         width, side = width * size // 8, 4
@@ -143,17 +154,17 @@ class Decoder(nn.Sequential):
 
 def sides(size: int) -> list[int]:
     """An image's side, halved and rounded up until it is 4 or less: 28 -> [28, 14, 7, 4]."""
-    found = [size]
-    while found[-1] > 4:
-        found.append((found[-1] + 1) // 2)
-    return found
+    halved = [size]
+    while halved[-1] > 4:
+        halved.append((halved[-1] + 1) // 2)
+    return halved
 
 
 class Pyramid(nn.Sequential):
-    """Images (B, C, S, S) to features (B, `features`), halving down to 4 x 4; S from 16.
+    """Images (B, C, S, S) to features (B, `features`), halving down to 4 x 4 or less; S from 16.
 
-    Channels start at `width` and double at each halving, up to 8 * width. `norm` makes the normalisation of the inner
-    levels; None for none, as in WGAN-GP's code for digits.
+    Channels start at `width` and double at each halving, up to 8 * width. `norm` is the inner
+    levels' normalisation; None for none, as in WGAN-GP's code for digits.
     """
 
     def __init__(self, channels: int, size: int, width: int, norm: type[nn.Module] | None = None):
@@ -169,9 +180,16 @@ class Pyramid(nn.Sequential):
 
 
 class Generator(nn.Sequential):
-    """The mirror image of Pyramid: latents (B, `latent`) to images (B, C, S, S) in [-1, 1]."""
+    """Pyramid in reverse: latents (B, `latent`) to images (B, C, S, S) in [-1, 1]."""
 
-    def __init__(self, channels: int, size: int, width: int, latent: int, norm: type[nn.Module] | None = None):
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        width: int,
+        latent: int,
+        norm: type[nn.Module] | None = None,
+    ):
         up = sides(size)[::-1]
         widths = [width * min(2**level, 8) for level in reversed(range(len(up) - 1))] + [channels]
         layers: list[nn.Module] = [
@@ -180,6 +198,8 @@ class Generator(nn.Sequential):
         ]
         for level in range(len(up) - 1):
             layers += [norm(widths[level])] if norm else []
-            odd = 2 * up[level] - up[level + 1]  # 4 -> 7: a doubling less one
-            layers += [nn.ReLU(), nn.ConvTranspose2d(widths[level], widths[level + 1], 5, 2, 2, output_padding=1 - odd)]
+            odd = 2 * up[level] - up[level + 1]  # 1 where the next side is odd, as in 4 -> 7
+            outer = widths[level + 1]
+            layers += [nn.ReLU()]
+            layers += [nn.ConvTranspose2d(widths[level], outer, 5, 2, 2, output_padding=1 - odd)]
         super().__init__(*layers, nn.Tanh())

@@ -1,4 +1,7 @@
-"""One-class support vector machine (Schölkopf et al. 2001, Neural Computation 13:1443-1471) on pixels, RBF kernel."""
+"""One-class support vector machine on pixels, with an RBF kernel.
+
+Schölkopf et al. 2001, Neural Computation 13:1443-1471.
+"""
 
 from dataclasses import dataclass
 
@@ -11,18 +14,22 @@ from models.fitted import FittedModel
 
 @dataclass(frozen=True)
 class Config(base.Config):
-    samples: int = 2000  # training images kept, drawn at random: fitting takes the square of them
+    samples: int = 2000  # training images kept, drawn at random; fitting is quadratic in them
     nu: float = 0.1  # bound on the share of training images outside (eq. 4), above 0 and at most 1
-    gamma: float = 1.0  # the kernel exp(-gamma |x - y|^2)'s gamma, in units of 1 / (pixels * their variance)
+    gamma: float = 1.0  # gamma in exp(-gamma |x - y|^2), times pixels and their variance
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.nu <= 1 or self.gamma == 0:
-            raise ValueError(f"nu must be above 0 and at most 1, gamma above 0, not {self.nu} and {self.gamma}")
+            limits = "nu must be above 0 and at most 1, gamma above 0"
+            raise ValueError(f"{limits}, not {self.nu} and {self.gamma}")
 
 
 class Model(FittedModel):
-    """Scores by the weighted mean of the kernel over the support vectors: their number and nu do not set its scale."""
+    """Scores by minus the weighted mean of the kernel over the support vectors.
+
+    A mean, unlike scikit-learn's sum, has the same scale whatever nu and the vectors' number are.
+    """
 
     Config = Config
 

@@ -1,4 +1,4 @@
-"""Principal component analysis of pixels: what the first components cannot reconstruct is anomalous."""
+"""Principal component analysis of pixels (scikit-learn's PCA)."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Config(base.Config):
 
 
 class Model(FittedModel):
-    """Reconstructs, and scores by the mean squared error, as the autoencoder does."""
+    """Scores by the mean squared error of the reconstruction, as the autoencoder does."""
 
     Config = Config
 
@@ -29,5 +29,5 @@ class Model(FittedModel):
         return np.square(x - self.pca.inverse_transform(self.pca.transform(x))).mean(axis=1)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        made = self.pca.inverse_transform(self.pca.transform(self.flat(x)))
-        return torch.from_numpy(made).float().to(x).view_as(x)
+        reconstruction = self.pca.inverse_transform(self.pca.transform(self.flat(x)))
+        return torch.from_numpy(reconstruction).float().to(x).view_as(x)

@@ -1,6 +1,7 @@
 """Skip-GANomaly (Akcay, Atapour-Abarghouei and Breckon 2019, arXiv:1901.08954).
 
-The released code takes the generator's step before the discriminator's, on one forward pass; so do we.
+As in the released code (github.com/samet-akcay/skip-ganomaly), one forward pass of the generator
+serves both steps, and its own step comes before the discriminator's.
 """
 
 from dataclasses import dataclass
@@ -8,33 +9,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models import base
-from models.losses import cross_entropy, per_image
-from models.networks import Encoder, UNet, init_weights
+from models import skip_gan
+from models.losses import cross_entropy
+from models.networks import Encoder, init_weights
 from models.optimizers import Adam
 
 
 @dataclass(frozen=True)
-class Config(base.Config):
-    lr: float = 2e-4  # Adam's step size, generator (released code; 2e-3 in the paper)
-    lr_discriminator: float = 2e-4  # Adam's step size, discriminator (released code; 2e-3 in the paper)
-    beta1: float = 0.5  # Adam's first moment, both networks (4.2)
-    beta2: float = 0.999  # Adam's second moment, both networks (4.2)
-    w_adv: float = 1.0  # weight of the adversarial term (eq. 4)
-    w_con: float = 50.0  # weight of the contextual term |x - G(x)|_1 (released code; 40 in the paper)
-    w_lat: float = 1.0  # weight of the latent term |f(x) - f(G(x))|_2^2 (eq. 3)
-    ngf: int = 64  # generator's channels at the outermost level (released code)
-    ndf: int = 64  # discriminator's channels at the outermost level (released code)
-    nz: int = 100  # the discriminator's features (released code)
-    skip: bool = True  # hand each level's input across the generator
-    score_lat: float = 0.1  # the latent part's share of the anomaly score (1 - lambda in eq. 5)
-    adversarial_gradient: bool = True  # the adversarial term reaches the generator
-    latent_gradient: bool = True  # the latent term reaches the generator
-    restart_discriminator: bool = False  # draw its weights anew when its loss falls under 1e-5 (released code: yes)
+class Config(skip_gan.Config):
+    lr_discriminator: float = 2e-4  # Adam's step size, discriminator (released code; paper: 2e-3)
+    restart_discriminator: bool = False  # new weights at a loss under 1e-5 (released code: yes)
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, S, S) to a logit (B,) and the features (B, K) it is read from."""
+    """Judges images (B, C, S, S).
+
+    Returns a logit (B,), high for real, and the features (B, K) that it is computed from.
+    """
 
     def __init__(self, channels: int, size: int, width: int, features: int):
         super().__init__()
@@ -48,37 +39,30 @@ class Discriminator(nn.Module):
         return self.classifier(features).float().flatten(), features.float().flatten(1)
 
 
-class Model(base.AnomalyModel):
-    """Letters: B images a batch, K = nz features."""
+class Model(skip_gan.SkipGAN):
+    """Skip-GANomaly: the verdict on an image is the discriminator's logit, high for real."""
 
     Config = Config
     # The released code lets both terms reach the generator: only the restart differs.
     PUBLISHED = {"restart_discriminator": True}
 
     def build(self) -> None:
+        super().build()
         c, (channels, size, _) = self.config, self.image_shape
-        self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
         self.discriminator = Discriminator(channels, size, c.ndf, c.nz).to(self.device)
-        self.networks = nn.ModuleDict({"generator": self.generator, "discriminator": self.discriminator})
-        self.optimizers = {
-            "generator": Adam(self.generator, c.lr, c.beta1, c.beta2),
-            "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
-        }
+        self.networks["discriminator"] = self.discriminator
+        optimizer = Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2)
+        self.optimizers["discriminator"] = optimizer
+
+    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.discriminator(x)
+
+    def adversarial(self, verdict: Tensor) -> Tensor:
+        return cross_entropy(verdict, 1).mean()
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        c = self.config
-        fake = self.generator(x).float()
-
-        self.discriminator.requires_grad_(False)
-        _, real_features = self.discriminator(x)
-        logit, features = self.discriminator(fake)
-        adversarial = cross_entropy(logit if c.adversarial_gradient else logit.detach(), 1).mean()
-        latent = ((features if c.latent_gradient else features.detach()) - real_features).square().mean()
-        contextual = (fake - x).abs().mean()
-        self.optimizers["generator"].zero_grad()
-        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
-        self.optimizers["generator"].step()
-        self.discriminator.requires_grad_(True)
+        fake = self.reconstruct(x)
+        generator_losses = self.generator_step(x, fake, self.discriminator)
 
         real_loss = cross_entropy(self.discriminator(x)[0], 1).mean()
         fake_loss = cross_entropy(self.discriminator(fake.detach())[0], 0).mean()
@@ -86,25 +70,6 @@ class Model(base.AnomalyModel):
         self.optimizers["discriminator"].zero_grad()
         discriminator_loss.backward()
         self.optimizers["discriminator"].step()
-        if c.restart_discriminator:
+        if self.config.restart_discriminator:
             init_weights(self.discriminator, discriminator_loss < 1e-5)
-        return {
-            "discriminator": discriminator_loss,
-            "adversarial": adversarial,
-            "contextual": contextual,
-            "latent": latent,
-        }
-
-    def parts(self, x: Tensor) -> dict[str, Tensor]:
-        fake = self.generator(x).float()
-        return {
-            "reconstruction": per_image((x - fake).square()),
-            "latent": per_image((self.discriminator(x)[1] - self.discriminator(fake)[1]).square()),
-        }
-
-    def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        share = self.config.score_lat
-        return (1 - share) * parts["reconstruction"] + share * parts["latent"]
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        return self.generator(x).float()
+        return {"discriminator": discriminator_loss} | generator_losses

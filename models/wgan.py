@@ -1,4 +1,7 @@
-"""A Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028), which other models build on."""
+"""Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028).
+
+AnoGAN and f-AnoGAN extend it.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +13,11 @@ from models.optimizers import Adam
 
 
 class WGAN(base.AnomalyModel):
-    """Letters: B images a batch, Z = nz latents. `Config` has lr, beta1, beta2, w_gp, n_critic, ngf, ndf and nz."""
+    """A generator of images from latents, against a critic; a subclass adds the anomaly score.
+
+    Its `Config` needs lr, beta1, beta2, w_gp, n_critic, ngf, ndf and nz. Letters: a batch is
+    (B, C, H, W); latents are (B, Z), Z = nz.
+    """
 
     ANY_SIZE = True
 
@@ -18,7 +25,8 @@ class WGAN(base.AnomalyModel):
         c, (channels, size, _) = self.config, self.image_shape
         self.generator = Generator(channels, size, c.ngf, c.nz).to(self.device)
         self.features = Pyramid(channels, size, c.ndf).to(self.device)
-        self.critic = nn.Sequential(self.features, nn.Linear(self.features.features, 1)).to(self.device)
+        score = nn.Linear(self.features.features, 1)
+        self.critic = nn.Sequential(self.features, score).to(self.device)
         self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic})
         self.optimizers = {
             "generator": Adam(self.generator, c.lr, c.beta1, c.beta2),
@@ -26,7 +34,10 @@ class WGAN(base.AnomalyModel):
         }
 
     def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """A critic's step, and every `n_critic` steps one of the generator (algorithm 1); gives the losses."""
+        """A critic's step, and every `n_critic` steps one of the generator (algorithm 1).
+
+        Returns their losses.
+        """
         c = self.config
         generator_steps = self.steps % c.n_critic == 0
         z = torch.randn(len(x), c.nz, generator=rng, device=rng.device)

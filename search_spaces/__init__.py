@@ -1,11 +1,15 @@
-"""Search spaces. The folder is the registry: `<model>.py` holds SPACE, hyperparameter -> Optuna distribution."""
+"""Search spaces. The folder is the registry: `<model>.py` holds that model's space.
+
+SPACE maps the names of the hyperparameters that a study tunes to Optuna distributions. Others keep
+the model's defaults.
+"""
 
 import importlib
 from pathlib import Path
 
 from optuna.distributions import BaseDistribution
 
-NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem != "__init__")
+NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("[!._]*.py"))
 
 
 def get(model: str) -> dict[str, BaseDistribution]:

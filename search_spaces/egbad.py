@@ -1,4 +1,4 @@
-"""Efficient GAN-based anomaly detection."""
+"""EGBAD (efficient GAN-based anomaly detection)."""
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 

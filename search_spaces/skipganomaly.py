@@ -1,4 +1,4 @@
-"""Skip-GANomaly. The weights cover the grid published for Skip-WGANomaly."""
+"""Skip-GANomaly. The losses' weights cover the grid published for Skip-WGANomaly."""
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 

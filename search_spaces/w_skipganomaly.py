@@ -1,4 +1,7 @@
-"""Skip-WGANomaly. The weights cover the published grid: w_con 25, 50, 75; w_lat and w_adv 0.5, 1, 2."""
+"""Skip-WGANomaly.
+
+The losses' weights cover the published grid: w_con 25, 50, 75; w_lat and w_adv 0.5, 1, 2.
+"""
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 

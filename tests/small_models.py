@@ -1,4 +1,4 @@
-"""Small models of every kind, images for them, and what tests compare."""
+"""Small models of every kind, images to train them on, and comparisons of their states."""
 
 import io
 from typing import Any
@@ -9,22 +9,28 @@ from torch import Tensor
 import models
 from models import base
 
-# Values that make a model small; those that are not its hyperparameters are left out.
+# Hyperparameters that make models small; each model takes those that it has.
 SMALL: dict[str, Any] = {
     "batch_size": 4, "ngf": 4, "ndf": 4, "nz": 8, "joint": 16, "gan_steps": 5, "n_critic": 2,
     "starts": 16, "restarts": 2, "search_steps": 20, "search_patience": 2,
     "components": 5, "samples": 20, "width": 4, "neighbours": 3, "trees": 10, "tree_samples": 8,
 }  # fmt: skip
-FITTED = ["isolation_forest", "knn", "one_class_svm", "pca"]  # in one piece: they take no steps, so no batches either
+FITTED = ["isolation_forest", "knn", "one_class_svm", "pca"]  # fitted at once: no steps, no batches
 NETWORKS = [name for name in models.NAMES if name not in FITTED]
 
 
 def small(name: str, **values: Any) -> dict[str, Any]:
-    """Hyperparameters that make the model small, with these in their place."""
+    """Hyperparameters that make the model small; `values` replace or add to them."""
     return {k: v for k, v in SMALL.items() if k in models.hyperparameters(name)} | values
 
 
-def make(name: str, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0, **values: Any) -> base.AnomalyModel:
+def make(
+    name: str,
+    shape: tuple[int, int, int] = (1, 16, 16),
+    seed: int = 0,
+    **values: Any,
+) -> base.AnomalyModel:
+    """A small model with weights drawn from this seed, for images of shape (C, H, W)."""
     torch.manual_seed(seed)
     return models.create(name, shape, **small(name, **values))
 
@@ -35,13 +41,19 @@ def pictures(n: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -
     return torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear").mul(255).byte()
 
 
-def train(model: base.AnomalyModel, images: Tensor, epochs: int = 1, seed: int = 0) -> dict[str, float]:
+def train(
+    model: base.AnomalyModel,
+    images: Tensor,
+    epochs: int = 1,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Trains on images uint8 (N, C, H, W); returns the last epoch's losses."""
     generator = torch.Generator().manual_seed(seed)
     return [model.train_epoch(images, generator) for _ in range(epochs)][-1]
 
 
 def stored(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What comes back from a file, loaded without running any code."""
+    """The checkpoint, saved and loaded again (weights_only: a file that needs code is refused)."""
     file = io.BytesIO()
     torch.save(checkpoint, file)
     file.seek(0)
@@ -49,17 +61,19 @@ def stored(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def leaves(tree: Any, path: str = "") -> dict[str, Any]:
-    """Path -> tensor or plain value of a nested checkpoint."""
+    """The tensors and plain values of a nested checkpoint, by their paths."""
     if isinstance(tree, dict):
-        return {k: v for key, value in tree.items() for k, v in leaves(value, f"{path}/{key}").items()}
+        branches = (leaves(value, f"{path}/{key}") for key, value in tree.items())
+        return {name: leaf for branch in branches for name, leaf in branch.items()}
     if isinstance(tree, list | tuple):
         return leaves(dict(enumerate(tree)), path)
     return {path: tree}
 
 
 def assert_same_to_the_bit(a: Any, b: Any) -> None:
+    """Fails with the path of the first tensor or value in which two checkpoints differ."""
     left, right = leaves(a), leaves(b)
     assert left.keys() == right.keys()
     for path, value in left.items():
-        same = torch.equal(value, right[path]) if isinstance(value, Tensor) else value == right[path]
-        assert same, path
+        other = right[path]
+        assert torch.equal(value, other) if isinstance(value, Tensor) else value == other, path

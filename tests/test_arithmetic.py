@@ -1,4 +1,6 @@
-"""What the models compute on other devices and in other precisions, as far as a CPU can tell."""
+"""The models on other devices and in other precisions, as far as a CPU can test them."""
+
+import functools
 
 import pytest
 import torch
@@ -9,8 +11,9 @@ import models
 from bench.training.run import be_deterministic
 from models.networks import Conv, ConvTranspose, init_weights
 
-SETTINGS = [(name, values) for name in NETWORKS for values in [{}, *filter(None, [models.get(name).PUBLISHED])]]
-SEARCHES = ["anogan"]  # its search ends when all its images' are done, and looks at that now and then
+PUBLISHED = [(name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)]
+SETTINGS = [*((name, {}) for name in NETWORKS), *PUBLISHED]
+SEARCHES = ["anogan"]  # scoring must read from the device whether all searches have ended
 
 
 class Meta(torch.Generator):
@@ -20,45 +23,63 @@ class Meta(torch.Generator):
 
 
 @pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
-def test_a_step_waits_for_no_value_and_stays_on_its_device(name, settings):
-    """The meta device has shapes and no values: it fails on a tensor from elsewhere, and on a look at one."""
+def test_a_step_reads_no_value_and_stays_on_its_device(name, settings):
+    """The meta device has shapes but no values.
+
+    It fails on a tensor of another device, and where Python reads a value; on a GPU, that would
+    make the step wait.
+    """
     values = small(name, **settings)
-    model, x = models.create(name, (3, 16, 16), device="meta", **values), torch.empty((4, 3, 16, 16), device="meta")
+    model = models.create(name, (3, 16, 16), device="meta", **values)
+    x = torch.empty((4, 3, 16, 16), device="meta")
     for _ in range(values.get("n_critic", 1) + 1):
         losses = model.train_step(x, Meta())
         model.steps += 1
         assert all(loss.device.type == "meta" for loss in losses.values())
     if name not in SEARCHES:
-        assert all(part.shape == (4,) and part.device.type == "meta" for part in model.parts(x).values())
+        parts = model.parts(x).values()
+        assert all(part.shape == (4,) and part.device.type == "meta" for part in parts)
 
 
 @pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
-def test_bfloat16_trains_against_the_weights_as_they_are(name, settings):
-    """Half a step sees what the other half changed, as without torch's cache of rounded weights."""
+def test_bfloat16_trains_with_current_weights(name, settings):
+    """One network's step sees the other's latest weights, as it does without torch's cache.
+
+    That cache holds weights rounded to bfloat16, and an optimiser's step leaves it out of date.
+    """
     fields = models.get(name).Config.hyperparameters()
     values = settings | {field: 1e-2 for field in fields if field.startswith("lr")}
-    ours, plain = (make(name, precision="bfloat16", **values) for _ in range(2))
-    plain.arithmetic = lambda **_: torch.autocast("cpu", torch.bfloat16, cache_enabled=False)  # type: ignore[method-assign]
+    ours, uncached = (make(name, precision="bfloat16", **values) for _ in range(2))
+    autocast = functools.partial(torch.autocast, "cpu", torch.bfloat16, cache_enabled=False)
+    uncached.arithmetic = lambda **_: autocast()  # type: ignore[method-assign]
     losses = []
-    for model in (ours, plain):
+    for model in (ours, uncached):
         torch.manual_seed(0)  # restarts draw from it
         losses.append(train(model, pictures(4 * values.get("n_critic", 2))))
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-    assert_same_to_the_bit(ours.checkpoint(), plain.checkpoint())
+    assert_same_to_the_bit(ours.checkpoint(), uncached.checkpoint())
 
 
-@pytest.mark.parametrize(("precision", "kind"), [("float32", "ieee"), ("tf32", "tf32"), ("bfloat16", "ieee")])
-def test_both_of_a_gpus_switches_are_set(precision, kind):
-    """torch's own defaults mix the two: convolutions in tf32, matrix products in float32."""
+@pytest.mark.parametrize(
+    ("precision", "kind"),
+    [
+        ("float32", "ieee"),
+        ("tf32", "tf32"),
+        ("bfloat16", "ieee"),
+    ],
+)
+def test_both_of_a_gpus_tf32_switches_are_set(precision, kind):
+    """torch's defaults differ: convolutions in tf32, matrix products in float32."""
     model = make("autoencoder", precision=precision)
     for work in (lambda: train(model, pictures(4)), lambda: model.score(pictures(4))):
-        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "none"
+        torch.backends.cuda.matmul.fp32_precision = "none"
+        torch.backends.cudnn.conv.fp32_precision = "none"
         work()
         assert torch.backends.cuda.matmul.fp32_precision == kind
         assert torch.backends.cudnn.conv.fp32_precision == kind
 
 
-def test_what_is_slow_on_a_cpu_only_is_replaced_there_only(monkeypatch):
+def test_only_a_cpu_takes_the_matrix_product_in_place_of_a_convolution(monkeypatch):
     for layer, shortcut in (
         (Conv(8, 4, 4, 2, 1, bias=False), "linear"),
         (ConvTranspose(8, 4, 4, 2, 1, bias=False), "fold"),
@@ -70,7 +91,7 @@ def test_what_is_slow_on_a_cpu_only_is_replaced_there_only(monkeypatch):
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_a_restart_draws_whether_or_not_it_happens(happens):
+def test_a_restart_draws_random_numbers_whether_or_not_it_happens(happens):
     def network():
         torch.manual_seed(0)
         return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(5, 2))
@@ -95,7 +116,7 @@ def test_a_restart_draws_whether_or_not_it_happens(happens):
     ],
 )
 def test_a_restart_that_never_comes_changes_nothing(name, field):
-    """So that the audit's step from one to the other is the restart's own worth, and no other random numbers'."""
+    """Then --audit measures what restarts do, and not the effect of other random numbers."""
     runs = []
     for on in (False, True):
         model = make(name, **{field: on}, **({"w_gp": 1000.0} if name == "w_skipganomaly" else {}))
@@ -106,7 +127,7 @@ def test_a_restart_that_never_comes_changes_nothing(name, field):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_determinism_is_had_anyway_on_a_cpu(name, monkeypatch):
+def test_be_deterministic_changes_no_result_on_a_cpu(name, monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     results = []

@@ -1,4 +1,4 @@
-"""On a GPU, where there is one: what the other tests can only tell from the code."""
+"""Tests that need a GPU: same bits again, and steps that do not wait for it."""
 
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from bench.data.splits import Split, make_split
 from bench.training.run import Run, be_deterministic, train
 from models.base import PRECISIONS
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")]
+NO_GPU = not torch.cuda.is_available()
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(NO_GPU, reason="there is no CUDA device here")]
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +26,28 @@ def split() -> Split:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", models.NAMES)
-def test_a_run_comes_to_the_same_bits_also_from_a_checkpoint(name, precision, split):
+def test_a_run_from_a_checkpoint_ends_in_the_same_bits(name, precision, split):
     values = small(name, **models.get(name).PUBLISHED)
 
     def new() -> Run:
-        settings = {"hyperparameters": values, "seed": 1, "select_on": "val_auroc", "precision": precision}
-        return Run(name, split, SOUND, device="cuda", final=True, **settings)
+        return Run(
+            name,
+            split,
+            SOUND,
+            hyperparameters=values,
+            seed=1,
+            select_on="val_auroc",
+            device="cuda",
+            precision=precision,
+            final=True,
+        )
 
     be_deterministic(True)
     try:
         list(train(whole := new(), 4))
         list(train(half := new(), 2))
-        checkpoint = stored(half.checkpoint())  # a run is alone in its process, whose random numbers it draws
+        # Before the next run: all runs of a process draw from its one random state.
+        checkpoint = stored(half.checkpoint())
         rest = new()
         rest.restore(checkpoint)
         list(train(rest, 4))
@@ -52,7 +63,7 @@ def test_a_run_comes_to_the_same_bits_also_from_a_checkpoint(name, precision, sp
 def test_a_step_does_not_wait_for_the_gpu(name):
     model = make(name, device="cuda", **models.get(name).PUBLISHED)
     x, rng = model.normalise(pictures(4)), torch.Generator("cuda").manual_seed(0)
-    model.train_step(x, rng)  # which sets up the libraries
+    model.train_step(x, rng)  # the first step sets up the libraries, and waits
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(3):

@@ -2,7 +2,12 @@
 
 import dataclasses
 import functools
+import json
 import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,21 +15,30 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
-from small_models import FITTED, NETWORKS, assert_same_to_the_bit, make, pictures, stored, train
+from small_models import (
+    FITTED,
+    NETWORKS,
+    assert_same_to_the_bit,
+    make,
+    pictures,
+    stored,
+    train,
+)
 from torch import Tensor
 
 import models
 from models import base
+from train import main
 
 torch.set_num_threads(1)  # the networks are tiny
 
 # Hyperparameters that matter only with another one at a certain value.
 NEEDS = {
-    # a restart comes when the loss falls under 1e-5
+    # the restart comes when the loss falls under 1e-5
     ("w_skipganomaly", "restart_critic"): {"w_gp": 0.0},
     ("skipganomaly", "restart_discriminator"): {"lr_discriminator": 1.0},
     ("ganomaly", "restart_discriminator"): {"lr_discriminator": 1.0},
-    # a search gets somewhere only where the generator makes more than grey
+    # the search makes progress only where the generator draws more than grey
     ("anogan", "restarts"): {"lr": 0.01, "ngf": 16},
     ("anogan", "search_gain"): {"lr": 0.01, "ngf": 16},
     ("anogan", "search_steps"): {"lr": 0.01, "ngf": 16, "search_steps": 4},
@@ -32,10 +46,11 @@ NEEDS = {
 
 
 def differ(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    """Whether two sets of tensors differ by more than rounding."""
+    """Whether two sets of named tensors differ by more than rounding."""
     if a.keys() != b.keys() or any(a[key].shape != b[key].shape for key in a):
         return True
-    return any(not torch.allclose(a[key].float(), b[key].float(), rtol=1e-4, atol=1e-7) for key in a)
+    close = (torch.allclose(a[key].float(), b[key].float(), rtol=1e-4, atol=1e-7) for key in a)
+    return not all(close)
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 16, 16), (3, 32, 32)], ids=str)
@@ -51,8 +66,11 @@ def test_training_and_scoring_give_finite_numbers_of_the_promised_types(name, sh
         assert score.device.type == "cpu"
         assert score.isfinite().all()
     assert torch.equal(scores, model.combine(parts))
-    made = model.reconstruct(model.normalise(images))
-    assert made is None or (made.shape == images.shape and made.dtype == torch.float32 and made.abs().max() <= 1.5)
+    reconstruction = model.reconstruct(model.normalise(images))
+    if reconstruction is not None:
+        assert reconstruction.shape == images.shape
+        assert reconstruction.dtype == torch.float32
+        assert reconstruction.abs().max() <= 1.5
 
 
 @pytest.mark.parametrize("name", ["anogan", "autoencoder", "egbad", "f_anogan", *FITTED])
@@ -71,8 +89,7 @@ def test_image_shapes_that_do_not_fit_are_refused(name, shape):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_scores_do_not_depend_on_the_batch(name, monkeypatch):
-    """Nor on its size, the order or the neighbours."""
+def test_scores_do_not_depend_on_the_size_order_or_rest_of_the_batch(name, monkeypatch):
     model, images = make(name), pictures(20)
     train(model, images)
     together = model.score_parts(images)
@@ -84,7 +101,8 @@ def test_scores_do_not_depend_on_the_batch(name, monkeypatch):
     for key, part in together.items():
         torch.testing.assert_close(shuffled[key], part[order], rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(in_sevens[key], part, rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(torch.cat([one[key] for one in alone]), part[:3], rtol=1e-4, atol=1e-6)
+        first = torch.cat([one[key] for one in alone])
+        torch.testing.assert_close(first, part[:3], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", [None, 5])
@@ -113,7 +131,7 @@ def test_training_continues_to_the_bit_from_a_checkpoint(name):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_a_seed_decides_everything(name):
+def test_a_seed_decides_weights_and_scores_to_the_bit(name):
     images = pictures(24)
     runs = [make(name, seed=seed) for seed in (0, 0, 1)]
     for model, seed in zip(runs, (0, 0, 1), strict=True):
@@ -124,6 +142,7 @@ def test_a_seed_decides_everything(name):
 
 
 def changed(kind: type, value: Any) -> Any:
+    """Another value of the hyperparameter, which is valid too."""
     if kind is bool:
         return not value
     return value * 2 if kind is int else value / 2 if value else 0.5
@@ -131,7 +150,7 @@ def changed(kind: type, value: Any) -> Any:
 
 @functools.cache
 def outcome(name: str, values: tuple[tuple[str, Any], ...]) -> dict[str, Tensor]:
-    """The weights and scores after two epochs of six steps."""
+    """The weights and scores of a small model after two epochs of six steps."""
     model, images = make(name, **dict(values)), pictures(24)
     train(model, images, epochs=2)
     scores = model.score(pictures(24, seed=1))
@@ -147,7 +166,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
-def test_every_hyperparameter_matters(name, field):
+def test_every_hyperparameter_changes_weights_or_scores(name, field):
     config = make(name, **NEEDS.get((name, field), {})).config
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     other = values | {field: changed(type(values[field]), values[field])}
@@ -155,7 +174,7 @@ def test_every_hyperparameter_matters(name, field):
 
 
 @pytest.mark.parametrize("field", ["w_adv", "w_lat"])
-def test_the_published_skip_wganomaly_has_weights_that_do_nothing(field):
+def test_two_weights_of_the_published_skip_wganomaly_have_no_effect(field):
     published = models.get("w_skipganomaly").PUBLISHED
     settings = [tuple((published | {field: weight}).items()) for weight in (1.0, 100.0)]
     once, hundredfold = (outcome("w_skipganomaly", values) for values in settings)
@@ -176,8 +195,12 @@ def test_hyperparameters_have_help_and_bad_values_are_refused(name):
         config.make({"width_of_nothing": 1})
     for field, (kind, default, _) in known.items():
         assert config.make({field: str(default) if kind is not bool else default}) == config()
-        bad: list[Any] = {bool: [], int: [0, -1, "many"], float: [-1.0, math.nan, math.inf, "much"]}[kind]
-        for value in bad + ([1.0] if field.startswith("beta") else []):
+        invalid: dict[type, list[Any]] = {
+            bool: [],
+            int: [0, -1, "many"],
+            float: [-1.0, math.nan, math.inf, "much"],
+        }
+        for value in invalid[kind] + ([1.0] if field.startswith("beta") else []):
             with pytest.raises(ValueError):  # noqa: PT011 (int("many") has its own message)
                 config.make({field: value})
 
@@ -186,8 +209,8 @@ def test_hyperparameters_have_help_and_bad_values_are_refused(name):
 def test_images_of_a_wrong_type_or_shape_are_refused(name):
     model = make(name)
     train(model, pictures(8))
-    nan = torch.full((8, 1, 16, 16), math.nan)
-    for images in (nan, pictures(8).float(), pictures(8)[:0], pictures(8)[0], pictures(8, (3, 16, 16))):
+    nan, grey, colour = torch.full((8, 1, 16, 16), math.nan), pictures(8), pictures(8, (3, 16, 16))
+    for images in (nan, grey.float(), grey[:0], grey[0], colour):
         with pytest.raises(ValueError, match="images must"):
             model.score(images)
         with pytest.raises(ValueError, match="images must"):
@@ -195,7 +218,7 @@ def test_images_of_a_wrong_type_or_shape_are_refused(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_model_that_broke_down_is_reported(name):
+def test_scores_and_losses_that_are_not_finite_raise_an_error(name):
     model = make(name)
     for parameter in model.networks.parameters():
         parameter.data.fill_(math.nan)
@@ -205,12 +228,20 @@ def test_a_model_that_broke_down_is_reported(name):
         train(model, pictures(8))
 
 
-# Small networks and long steps, for 90 images.
+# Small networks and large step sizes: there are only 90 images to train on.
 LEARNS: dict[str, dict[str, Any]] = {
     "w_skipganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},
     "skipganomaly": {"lr": 1e-3, "lr_discriminator": 1e-3, "ngf": 16, "ndf": 16},
     "ganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},
-    "anogan": {"lr": 2e-3, "n_critic": 2, "ngf": 16, "ndf": 16, "nz": 16, "starts": 64, "search_steps": 20},
+    "anogan": {
+        "lr": 2e-3,
+        "n_critic": 2,
+        "ngf": 16,
+        "ndf": 16,
+        "nz": 16,
+        "starts": 64,
+        "search_steps": 20,
+    },
     "f_anogan": {"lr": 2e-3, "lr_encoder": 1e-3, "n_critic": 2, "ngf": 16, "ndf": 16, "nz": 16},
     "egbad": {"lr": 1e-3, "ngf": 16, "ndf": 16, "nz": 32, "joint": 128},
     "autoencoder": {"width": 8, "nz": 16},
@@ -220,10 +251,11 @@ LEARNS: dict[str, dict[str, Any]] = {
 
 @functools.cache
 def digits() -> tuple[Tensor, Tensor]:
-    """uint8 (1797, 1, 16, 16), and which are zeros."""
+    """scikit-learn's digits: images uint8 (1797, 1, 16, 16), and which are zeros (1797,)."""
     loaded = load_digits()
     images = torch.from_numpy(np.clip(loaded.images * 16, 0, 255)).byte()[:, None]
-    return images.repeat_interleave(2, 2).repeat_interleave(2, 3), torch.from_numpy(loaded.target == 0)
+    enlarged = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return enlarged, torch.from_numpy(loaded.target == 0)
 
 
 def learner(name: str, seed: int = 0) -> base.AnomalyModel:
@@ -233,7 +265,7 @@ def learner(name: str, seed: int = 0) -> base.AnomalyModel:
 
 @functools.cache
 def learned(name: str) -> base.AnomalyModel:
-    """Trained for 30 epochs on zeros alone, of the first 900 digits."""
+    """The model after 30 epochs on the zeros among the first 900 digits."""
     images, zero = digits()
     model = learner(name)
     train(model, images[:900][zero[:900]], epochs=30)
@@ -241,15 +273,15 @@ def learned(name: str) -> base.AnomalyModel:
 
 
 @pytest.mark.parametrize("name", models.NAMES)
-def test_digits_are_told_apart(name):
-    """One class normal: AUROC of 0 against 1 to 9, every image by itself."""
+def test_a_model_trained_on_zeros_scores_other_digits_higher(name):
+    """AUROC above 0.8 on digits that were not in training."""
     images, zero = digits()
     assert roc_auc_score(~zero[900:1100], learned(name).score(images[900:1100])) > 0.8
 
 
 @pytest.mark.parametrize("name", models.NAMES)
 def test_the_loss_on_held_out_normal_images_falls_with_training(name):
-    """It may choose where no anomaly is known, so a network that has learnt nothing never has the lower one."""
+    """It chooses where no anomaly is known: an untrained network must never have the lower loss."""
     images, zero = digits()
     held_out = images[900:1100][zero[900:1100]]
 
@@ -258,12 +290,42 @@ def test_the_loss_on_held_out_normal_images_falls_with_training(name):
 
     for seed in range(3):
         other = learner(name, seed)
-        if name in FITTED:  # there is no such model before it is fitted: this one has never met a zero
+        if name in FITTED:  # it cannot score before it is fitted, so fit it to everything but zeros
             train(other, images[:900][~zero[:900]], seed=seed)
         assert loss(learned(name)) < loss(other)
 
 
-def test_the_folder_is_the_registry():
+def test_a_name_without_a_file_is_refused():
     with pytest.raises(KeyError, match="no model 'nothing'"):
         models.get("nothing")
     assert {"w_skipganomaly", "skipganomaly"} <= set(models.NAMES)
+
+
+def test_a_file_that_defines_model_is_a_model_and_torch_is_not_loaded_to_tell(tmp_path):
+    folder = tmp_path / "models"
+    shutil.copytree(Path(models.__file__).parent, folder)
+    source = (folder / "w_skipganomaly.py").read_text().replace("lr_critic", "lr_of_mine")
+    (folder / "mine.py").write_text(source)
+    (folder / "shared_by_mine.py").write_text('"""Has no model."""\nclass ModelParts:\n    pass\n')
+    (folder / ".#mine.py").symlink_to("an editor's lock, which is no file")
+    code = "import sys, models; print(*models.NAMES, *models.hyperparameters('mine')); "
+    code += "assert 'torch' not in sys.modules"
+    output = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
+    fields = " ".join(models.hyperparameters("w_skipganomaly")).replace("lr_critic", "lr_of_mine")
+    assert output.split() == [*sorted([*models.NAMES, "mine"]), *fields.split()]
+
+
+@pytest.mark.parametrize(("name", "family"), [("pca", "baseline"), ("ganomaly", "GAN")])
+def test_a_runs_row_holds_its_models_family(name, family, tmp_path):
+    data = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "60"]
+    flags = [*data, "--model", name, "--epochs", "1", "--batch_size", "16", "--device", "cpu"]
+    flags += ["--quiet", "--keep_models", "none", "--results_dir", str(tmp_path), "--name", "one"]
+    assert main(flags) == 0
+    (row,) = map(json.loads, (tmp_path / "one" / "trials.jsonl").read_text().splitlines())
+    assert row["family"] == family
+
+
+def test_the_fitted_models_and_the_autoencoder_are_baselines_and_the_others_gans():
+    families = {name: models.get(name).FAMILY for name in models.NAMES}
+    baselines = {*FITTED, "autoencoder"}
+    assert families == {name: "baseline" if name in baselines else "GAN" for name in families}

@@ -1,4 +1,4 @@
-"""Our optimisers take torch's own steps, and load no compiler."""
+"""Our optimisers take the same steps as torch's, and do not import torch's compiler."""
 
 import subprocess
 import sys
@@ -11,14 +11,15 @@ from torch import nn
 from models.optimizers import Adam, RMSprop
 
 
-def gradients(network: nn.Module, seed: int) -> None:
+def set_gradients(network: nn.Module, seed: int) -> None:
+    """Random gradients; for odd seeds, the second parameter has none."""
     torch.manual_seed(seed)
     for number, parameter in enumerate(network.parameters()):
-        parameter.grad = None if number == 1 and seed % 2 else torch.randn_like(parameter)  # now and then none
+        parameter.grad = None if number == 1 and seed % 2 else torch.randn_like(parameter)
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop"])
-def test_steps_are_those_of_torch(name: str) -> None:
+def test_steps_are_torchs_to_the_bit(name: str) -> None:
     networks = []
     for _ in range(3):
         torch.manual_seed(0)
@@ -31,11 +32,11 @@ def test_steps_are_those_of_torch(name: str) -> None:
         steppers = [RMSprop(network, 1e-2, alpha=0.9) for network in (ours, restored)]
         stepper = torch.optim.RMSprop(theirs.parameters(), lr=1e-2, alpha=0.9)
     for seed in range(6):
-        if seed == 3:  # the third goes on from the first one's state
+        if seed == 3:  # the third network continues from the first one's state
             restored.load_state_dict(ours.state_dict())
             steppers[1].restore(steppers[0].state)
         for network in networks:
-            gradients(network, seed)
+            set_gradients(network, seed)
         for each in [*steppers, stepper]:
             each.step()
     for a, b, c in zip(ours.parameters(), theirs.parameters(), restored.parameters(), strict=True):
@@ -46,13 +47,16 @@ def test_steps_are_those_of_torch(name: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["w_skipganomaly", "f_anogan"])
-def test_training_loads_no_compiler(model: str) -> None:
-    """Nor torchvision, which loads it, nor Ray and Optuna: seconds in every process."""
+def test_training_does_not_import_torchs_compiler(model: str) -> None:
+    """Nor torchvision, which imports it, nor Ray and Optuna: seconds in every process."""
     lines = [
-        "import sys, torch, train, models; from bench.training.run import be_deterministic; be_deterministic(True)",
+        "import sys, torch, train, models",
+        "from bench.training.run import be_deterministic",
+        "be_deterministic(True)",
         f"model = models.create('{model}', (1, 16, 16), ngf=4, ndf=4, nz=4, batch_size=4)",
         "images = torch.zeros((8, 1, 16, 16), dtype=torch.uint8)",
         "model.train_epoch(images, torch.Generator()), model.score(images)",
         "assert not {'torch._dynamo', 'torchvision', 'ray', 'optuna'} & sys.modules.keys()",
     ]
-    subprocess.run([sys.executable, "-c", "; ".join(lines)], check=True, cwd=Path(__file__).parents[1])
+    command = [sys.executable, "-c", "; ".join(lines)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[1])

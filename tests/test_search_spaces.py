@@ -25,13 +25,14 @@ def test_a_space_holds_the_models_hyperparameters_and_their_defaults(name):
     space = search_spaces.get(name)
     assert space
     for key, distribution in space.items():
-        assert isinstance(distribution, {int: IntDistribution, float: FloatDistribution}[known[key].type])
+        kind = {int: IntDistribution, float: FloatDistribution}[known[key].type]
+        assert isinstance(distribution, kind)
         assert contains(distribution, known[key].default), key
         assert not distribution.single()
 
 
 @pytest.mark.parametrize("name", search_spaces.NAMES)
-def test_whatever_is_drawn_from_a_space_is_a_valid_configuration(name):
+def test_every_draw_from_a_space_is_a_valid_configuration(name):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     space = search_spaces.get(name)
     for _ in range(20):
@@ -39,7 +40,8 @@ def test_whatever_is_drawn_from_a_space_is_a_valid_configuration(name):
         config = models.get(name).Config.make(drawn)
         assert {key: getattr(config, key) for key in space} == drawn
     for end in ("low", "high"):
-        models.get(name).Config.make({key: getattr(distribution, end) for key, distribution in space.items()})
+        corner = {key: getattr(distribution, end) for key, distribution in space.items()}
+        assert models.get(name).Config.make(corner)
 
 
 @pytest.mark.parametrize("name", ["w_skipganomaly", "skipganomaly"])

@@ -16,6 +16,7 @@ COLUMNS = {
     "trial": "the run's name, unique in its study",
     "kind": "tuning (part of a search) or final (the winner again, under a fresh seed)",
     "model": "the model's name",
+    "family": "the model's family: GAN or baseline",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class)",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
     "number": "number of the configuration within its search; 0 is the model's default",
@@ -53,7 +54,7 @@ COLUMNS = {
     # of an epoch alone
     "loss_*": "the mean of each training loss",
 }
-OF_THE_CHOSEN_EPOCH = ("epoch", "objective", "device", "hardware", "precision")
+OF_THE_CHOSEN_EPOCH = ("epoch", "objective", "family", "device", "hardware", "precision")
 
 
 def of_task(

@@ -52,7 +52,12 @@ class Run:
         if not models.get(model).USES_GPU:
             precision = "float32"  # it knows no other
         hardware = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-        self.ran = {"device": device, "hardware": hardware, "precision": precision}
+        self.ran = {
+            "family": models.get(model).FAMILY,
+            "device": device,
+            "hardware": hardware,
+            "precision": precision,
+        }
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
         self.model = models.create(model, shape, device=device, precision=precision, **hyperparameters)  # type: ignore[arg-type]

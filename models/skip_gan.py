@@ -1,0 +1,90 @@
+"""What Skip-GANomaly and its Wasserstein variant share: generator, generator's loss and score.
+
+The generator is a U-Net that reconstructs its input (arXiv:1901.08954, section 3.1). The two models
+differ in the network that judges its images: a discriminator in one, a critic in the other.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from models import base
+from models.losses import per_image
+from models.networks import UNet
+from models.optimizers import Adam
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    lr: float = 2e-4  # Adam's step size, generator (released code; 2e-3 in arXiv:1901.08954)
+    beta1: float = 0.5  # Adam's first moment, both networks (arXiv:1901.08954, section 4.2)
+    beta2: float = 0.999  # Adam's second moment, both networks (arXiv:1901.08954, section 4.2)
+    w_adv: float = 1.0  # weight of the adversarial term (arXiv:1901.08954, eq. 4)
+    w_con: float = 50.0  # weight of the contextual term |x - G(x)|_1 (released code; paper: 40)
+    w_lat: float = 1.0  # weight of the latent term |f(x) - f(G(x))|_2^2 (arXiv:1901.08954, eq. 3)
+    ngf: int = 64  # generator's channels at the outermost level (released code)
+    ndf: int = 64  # discriminator's or critic's channels at the outermost level (released code)
+    nz: int = 100  # discriminator's or critic's features f(x) (released code)
+    skip: bool = True  # skip connections from the generator's encoder to its decoder
+    score_lat: float = 0.1  # the latent's weight in the score (1 - lambda, arXiv:1901.08954, eq. 5)
+    adversarial_gradient: bool = True  # the adversarial term reaches the generator
+    latent_gradient: bool = True  # the latent term reaches the generator
+
+
+class SkipGAN(base.AnomalyModel):
+    """A U-Net that reconstructs normal images, trained against a discriminator or critic.
+
+    A subclass adds this opponent in `build` and implements `judge`, `adversarial` and `train_step`.
+    Letters: a batch is (B, C, S, S); K = nz features.
+    """
+
+    def build(self) -> None:
+        c, (channels, size, _) = self.config, self.image_shape
+        self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
+        self.networks = nn.ModuleDict({"generator": self.generator})
+        self.optimizers = {"generator": Adam(self.generator, c.lr, c.beta1, c.beta2)}
+
+    @abstractmethod
+    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The opponent's verdict on images, as `adversarial` takes it, and f(x) (B, K)."""
+
+    @abstractmethod
+    def adversarial(self, verdict: Tensor) -> Tensor:
+        """The generator's adversarial loss, a scalar, from the verdict on its images."""
+
+    def generator_step(self, x: Tensor, fake: Tensor, opponent: nn.Module) -> dict[str, Tensor]:
+        """Updates the generator that made `fake` from x (eq. 4); returns its three losses.
+
+        `opponent` is the discriminator or critic; its weights get no gradient here.
+        """
+        c = self.config
+        opponent.requires_grad_(False)
+        _, real_features = self.judge(x)
+        verdict, features = self.judge(fake)
+        if not c.adversarial_gradient:
+            verdict = verdict.detach()
+        if not c.latent_gradient:
+            features = features.detach()
+        adversarial = self.adversarial(verdict)
+        latent = (features - real_features).square().mean()
+        contextual = (fake - x).abs().mean()
+        self.optimizers["generator"].zero_grad()
+        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
+        self.optimizers["generator"].step()
+        opponent.requires_grad_(True)
+        return {"adversarial": adversarial, "contextual": contextual, "latent": latent}
+
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        fake = self.reconstruct(x)
+        return {
+            "reconstruction": per_image((x - fake).square()),
+            "latent": per_image((self.judge(x)[1] - self.judge(fake)[1]).square()),
+        }
+
+    def combine(self, parts: dict[str, Tensor]) -> Tensor:
+        share = self.config.score_lat
+        return (1 - share) * parts["reconstruction"] + share * parts["latent"]
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.generator(x).float()
