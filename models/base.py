@@ -4,10 +4,10 @@ import dataclasses
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,20 @@ from models.optimizers import Optimizer
 
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
 PRECISIONS = ("float32", "tf32", "bfloat16")
+
+
+class Images(Protocol):
+    """uint8 (N, C, H, W): a Tensor, or what copies its images from a larger one batch by batch."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def device(self) -> torch.device: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Tensor: ...
+    def split(self, size: int, /) -> Iterable[Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -131,7 +145,7 @@ class AnomalyModel(ABC):
                 made.append(((again + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
         return torch.cat(made)
 
-    def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
+    def train_epoch(self, images: Images, generator: torch.Generator) -> dict[str, float]:
         """One pass over the images in the generator's order; gives the mean of each loss.
 
         It leaves out a last batch smaller than the others. Raises FloatingPointError for a loss
@@ -170,18 +184,18 @@ class AnomalyModel(ABC):
         cached = not weights_change
         return torch.autocast(self.device.type, torch.bfloat16, rounded, cache_enabled=cached)
 
-    def batches(self, images: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    def batches(self, images: Images, generator: torch.Generator) -> Iterator[Tensor]:
         """Float batches in [-1, 1] on the device, in the generator's order."""
         size = min(self.config.batch_size, len(images))
         order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)
         for start in range(0, len(images) - size + 1, size):
             yield self.normalise(images[order[start : start + size]])
 
-    def score(self, images: Tensor) -> Tensor:
+    def score(self, images: Images) -> Tensor:
         """float32 (N,) on the CPU: higher is more anomalous. Independent of what else is in the batch."""
         return self.combine(self.score_parts(images))
 
-    def score_parts(self, images: Tensor, training_mode_batch: int | None = None) -> dict[str, Tensor]:
+    def score_parts(self, images: Images, training_mode_batch: int | None = None) -> dict[str, Tensor]:
         """The parts of the score, each float32 (N,) on the CPU. Raises FloatingPointError when one is not finite.
 
         `training_mode_batch` scores as released code of the field does: networks in training mode, so many images at
@@ -212,10 +226,10 @@ class AnomalyModel(ABC):
         """Images uint8 (B, C, H, W) in [0, 255] to float32 in [-1, 1], on the device."""
         return images.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
 
-    def check(self, images: Tensor) -> None:
+    def check(self, images: Images) -> None:
         if images.dtype != torch.uint8:
             raise ValueError(f"images must be uint8, not {images.dtype}")
-        if images.ndim != 4 or tuple(images.shape[1:]) != tuple(self.image_shape) or not len(images):
+        if len(images.shape) != 4 or tuple(images.shape[1:]) != tuple(self.image_shape) or not len(images):
             raise ValueError(
                 f"images must have shape (N, {', '.join(map(str, self.image_shape))}), not {tuple(images.shape)}"
             )

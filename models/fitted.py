@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.base import AnomalyModel
+from models.base import AnomalyModel, Images
 
 
 class FittedModel(AnomalyModel):
@@ -43,7 +43,7 @@ class FittedModel(AnomalyModel):
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         raise NotImplementedError("this model is fitted at once, without steps")
 
-    def train_epoch(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
+    def train_epoch(self, images: Images, generator: torch.Generator) -> dict[str, float]:
         self.check(images)
         if self.samples is None:
             order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)

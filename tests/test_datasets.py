@@ -252,6 +252,15 @@ def test_limit(labels, data, seed):
     assert len(part.train_labels) == 1
 
 
+def test_training_and_test_images_are_views_of_one_array(tmp_path):
+    digits = load("digits", root=tmp_path)
+    for dataset in (digits, digits.limit(20, 10), digits.limit(20, None)):
+        joined = np.concatenate([dataset.train_images, dataset.test_images])
+        np.testing.assert_array_equal(dataset.images, joined)
+        assert dataset.train_images.base is dataset.test_images.base is dataset.images
+    assert digits.limit(None, None) is digits, "not even for a moment is there a second copy"
+
+
 def test_limit_seeds_and_errors(tmp_path):
     digits = load("digits", root=tmp_path)
     some = digits.limit(20, 10)

@@ -1,5 +1,6 @@
 """What a run takes of a machine, and what a process that runs several holds at a time."""
 
+import pickle
 import weakref
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+import models
 import train
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, PlannedRun, Task
 from bench.data import datasets
+from bench.data.images import ImageArray, IndexedImages
 from bench.data.splits import Labelled, Split, make_split
 from bench.results import provenance
 from bench.training.run import Run
@@ -65,10 +70,8 @@ def config(model: str = "w_skipganomaly", cls: str = "3", **values: Any) -> dict
 
 
 @pytest.fixture
-def process(splits, monkeypatch: pytest.MonkeyPatch):
+def process(splits):
     """A trial's process, without Ray around it: its first run, and what the study shares."""
-    fetched: list[Split] = []
-    monkeypatch.setattr(trainable.ray, "get", lambda split: fetched.append(split) or split)
 
     def start(first: dict[str, Any], **changes: Any) -> EpochTrainable:
         signals = dict.fromkeys(splits, "val_auroc")
@@ -81,10 +84,9 @@ def process(splits, monkeypatch: pytest.MonkeyPatch):
             "display": False,
             "keep_models": False,
         }
-        made = EpochTrainable.__new__(EpochTrainable)
-        made.setup(first, shared=shared | changes)
-        made.fetched = fetched
-        return made
+        worker = EpochTrainable.__new__(EpochTrainable)
+        worker.setup(first, shared=shared | changes)
+        return worker
 
     return start
 
@@ -109,25 +111,73 @@ def test_the_last_jobs_model_goes_before_the_next_one_comes(process, monkeypatch
     assert len(alive) == 4
 
 
-def test_images_are_sent_once_a_class(process):
+def parts(split: Split) -> list[IndexedImages]:
+    return [split.train, split.val.images, split.test.images]
+
+
+def test_all_runs_of_a_process_index_the_same_images(process, splits):
     worker = process(config())
-    first = worker.split
-    worker.reset_config(config(lr=1e-3))
-    assert worker.split is first
-    worker.reset_config(config("pca", cls="5"))
-    assert worker.split is not first
-    worker.reset_config(config(cls="5"))
-    assert len(worker.fetched) == 2
+    used = parts(worker.run.split)
+    for following in (config(lr=1e-3), config("pca", cls="5"), config(cls="5")):
+        worker.reset_config(following)
+        used += parts(worker.run.split)
+    assert len({part.source.on("cpu").data_ptr() for part in used}) == 1
+
+
+def test_images_go_to_a_device_once_for_all_tasks(splits):
+    moved = [part for split in splits.values() for part in parts(split.to("meta"))]
+    (images,) = {part.source.on("meta") for part in moved}
+    assert images.device.type == "meta"
+    assert len(images) == 260, "training and test images"
+
+
+def test_the_splits_of_all_classes_are_sent_with_one_copy_of_the_images(splits):
+    """As Ray pickles them: arrays as buffers beside the pickle."""
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(splits, protocol=5, buffer_callback=buffers.append)
+    images = [buffer for buffer in buffers if buffer.raw().nbytes >= 260 * 16 * 16]
+    assert len(images) == 1
+    assert len(pickled) < 4096
+    received = pickle.loads(pickled, buffers=[buffer.raw().toreadonly() for buffer in buffers])
+    for cls, split in splits.items():
+        for part, other in zip(parts(split), parts(received[cls]), strict=True):
+            assert torch.equal(part[:], other[:])
+        np.testing.assert_array_equal(split.test.labels, received[cls].test.labels)
+
+
+indices = st.lists(st.integers(0, 11), min_size=1, max_size=30)
+
+
+@given(index=indices, size=st.integers(1, 40), seed=st.integers(0, 9))
+def test_indexed_images_are_used_as_their_copy_would_be(index: list[int], size: int, seed: int):
+    every = np.random.default_rng(seed).integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
+    images = IndexedImages(ImageArray(every), np.array(index))
+    copy = torch.from_numpy(every[index])
+    assert (len(images), images.shape, images.dtype) == (len(copy), copy.shape, copy.dtype)
+    assert images.device == copy.device
+    for key in (slice(None), slice(2, 9), torch.randperm(len(index)), copy.flatten(1).amax(1) > 250, 0):
+        assert torch.equal(images[key], copy[key])
+    for ours, theirs in zip(images.split(size), copy.split(size), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("model", ["w_skipganomaly", "pca"])
+def test_training_and_scores_are_those_of_copied_images_to_the_bit(splits, model: str):
+    scores = []
+    for copied in (False, True):
+        torch.manual_seed(0)
+        detector = models.create(model, (1, 16, 16), **(TINY if model == "w_skipganomaly" else {}))
+        train, test = parts(splits[task("3")])[::2]
+        detector.train_epoch(train[:] if copied else train, torch.Generator().manual_seed(0))
+        scores.append(detector.score(test[:] if copied else test))
+    assert torch.equal(*scores)
 
 
 def test_validation_and_test_images_stay_on_the_device(splits, monkeypatch: pytest.MonkeyPatch):
-    """Each epoch scores the very tensors that the run put there."""
+    """Each epoch scores the very images that the run put there."""
     moved = splits[task("3")].to("meta")
-    parts = (moved.train, moved.val.images, moved.test.images)
-    assert all(part.device.type == "meta" for part in parts)
-    assert all(
-        a is b for a, b in zip(parts, (moved.to("meta").train, moved.val.to("meta").images, parts[2]), strict=True)
-    )
+    assert all(part.device.type == "meta" for part in parts(moved))
+    assert all(a is b for a, b in zip(parts(moved), parts(moved.to("meta")), strict=True))
     run = Run(
         "w_skipganomaly", splits[task("3")], SOUND, hyperparameters=TINY, seed=1, select_on="pseudo_auroc", final=True
     )

@@ -272,18 +272,19 @@ def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
 
 
 def test_trials_map_the_images_uncopied(ray_session) -> None:
-    """The object store holds a split once; every trial on the machine reads the same memory."""
+    """The object store holds the images once; every trial on the machine reads the same memory."""
     import ray
 
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (400, 3, 32, 32), dtype=np.uint8), np.repeat([0, 1], 200)
     made = Dataset("made", ("a", "b"), images, labels, images[::2].copy() // 2, labels[::2])
-    split = make_split(made, Task("one-class", "a"), SOUND, seed=0)
-    stored = ray.put(split)
-    one, other = ray.get(stored), ray.get(stored)
-    assert one.train.data_ptr() == other.train.data_ptr() != split.train.data_ptr()
-    assert one.val.images.data_ptr() == other.val.images.data_ptr()
-    assert torch.equal(one.train, split.train)
+    splits = {cls: make_split(made, Task("one-class", cls), SOUND, seed=0) for cls in "ab"}
+    stored = ray.put(splits)
+    parts = [part for got in (ray.get(stored), ray.get(stored)) for split in got.values()
+             for part in (split.train, split.val.images, split.test.images)]  # fmt: skip
+    (address,) = {part.source.on("cpu").data_ptr() for part in parts}
+    assert address != made.images.ctypes.data
+    assert torch.equal(ray.get(stored)["a"].train[:], splits["a"].train[:])
 
 
 def test_study_json_says_how_it_was_made(study) -> None:

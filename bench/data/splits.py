@@ -1,6 +1,5 @@
 """Splits: which images train, choose and test for a task."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,53 +10,36 @@ from bench.choices.errors import UserError, unknown
 from bench.choices.study import Study
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task
 from bench.data.datasets import Dataset
+from bench.data.images import IndexedImages
 
 HELD_OUT = 0.1  # of the normal training images, for validation
 
 
 @dataclass(frozen=True)
 class Labelled:
-    images: Tensor  # uint8 (N, C, H, W)
+    images: IndexedImages | Tensor  # uint8 (N, C, H, W)
     labels: np.ndarray  # int64 (N,), 1: abnormal
 
     def normal(self) -> Tensor:
+        """uint8 (N normal, C, H, W): a copy of the normal images."""
         return self.images[torch.from_numpy(self.labels == 0)]
 
     def to(self, device: str) -> "Labelled":
         return Labelled(self.images.to(device), self.labels)
 
-    def __reduce__(self) -> tuple:
-        return _labelled, (self.images.numpy(), self.labels)
-
 
 @dataclass(frozen=True)
 class Split:
-    train: Tensor  # uint8 (N, C, H, W), normal only
+    """Parts of a data set's images. All splits of a data set share one ImageArray."""
+
+    train: IndexedImages  # uint8 (N, C, H, W), normal only
     val: Labelled | None  # chooses; None where the protocol chooses on the test images
     test: Labelled | None  # is only reported; None where no test image has a label
 
     def to(self, device: str) -> "Split":
-        """The split with its images on a device; those that are there already are not copied."""
+        """The split on a device, to which only the first split of a data set copies its images."""
         val, test = (part.to(device) if part else None for part in (self.val, self.test))
         return Split(self.train.to(device), val, test)
-
-    def __reduce__(self) -> tuple:
-        """Pickled as NumPy arrays, which Ray's object store hands to all trials uncopied; tensors it would copy."""
-        return _split, (self.train.numpy(), self.val, self.test)
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    with warnings.catch_warnings():  # the store's memory is read-only, and so are images here
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(array)
-
-
-def _labelled(images: np.ndarray, labels: np.ndarray) -> Labelled:
-    return Labelled(_tensor(images), labels)
-
-
-def _split(train: np.ndarray, val: Labelled | None, test: Labelled | None) -> Split:
-    return Split(_tensor(train), val, test)
 
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
@@ -140,29 +122,33 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
             why = f" (all are of this class: did you mean --normal_class {task.cls}?)"
         raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
 
+    def images(indices: np.ndarray) -> IndexedImages:
+        return IndexedImages(dataset.image_array, indices)
+
     val = None
     if protocol.selection == "val":
         held_out = max(1, round(len(normal) * HELD_OUT))
         chosen, normal = normal[:held_out], normal[held_out:]
         indices = np.concatenate([chosen, anomalies[:held_out]])
         labels = np.repeat([0, 1], [len(chosen), len(indices) - len(chosen)])
-        val = Labelled(torch.from_numpy(dataset.train_images[indices]), labels)
+        val = Labelled(images(indices), labels)
 
-    train = torch.from_numpy(dataset.train_images[np.sort(normal)])
+    train = images(np.sort(normal))
     known = np.flatnonzero(dataset.test_labels >= 0)
     if not len(known) and protocol.selection == "val":
         return Split(train, val, None)
     others = [k for k in untrained(dataset, protocol) if task.leaves_out(dataset.classes[k])]
     known = known[~np.isin(dataset.test_labels[known], others)]
-    images, labels = dataset.test_images[known], abnormal(dataset.test_labels[known]).astype(np.int64)
+    # In image_array, the test images follow the training images.
+    indices = len(dataset.train_images) + known
+    labels = abnormal(dataset.test_labels[known]).astype(np.int64)
     if protocol.test_pool == "with_training":
         extra = np.flatnonzero(abnormal(dataset.train_labels))
-        images = np.concatenate([images, dataset.train_images[extra]])
+        indices = np.concatenate([indices, extra])
         labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
     if len(set(labels.tolist())) < 2:
         names = ", ".join(dataset.classes[k] for k in others)
         hint = f" (no training images of {names}: --untrained_classes normal counts them as normal)" if names else ""
         raise UserError(f"{leaves} no {f'normal test images{hint}' if labels.all() else 'abnormal test images'}")
     order = np.argsort(labels, kind="stable") if protocol.test_order == "sorted" else rng.permutation(len(labels))
-    test = Labelled(torch.from_numpy(images[order]), labels[order])
-    return Split(train, val, test)
+    return Split(train, val, Labelled(images(indices[order]), labels[order]))

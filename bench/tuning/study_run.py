@@ -102,7 +102,7 @@ def run(
 def shared_by_trials(study: Study, ready: Prepared, store: Store, view: View) -> dict[str, Any]:
     """What every trial's process is given, beside its own configuration."""
     return {
-        "splits": {task: ray.put(split) for task, split in ready.splits.items()},
+        "splits": ready.splits,  # one object for Ray's store: all splits index the same images
         "protocol": ready.protocol,
         "select_on": ready.select_on,
         "epochs": study.epochs,

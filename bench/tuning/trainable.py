@@ -9,8 +9,7 @@ import torch
 from ray import tune
 
 from bench.choices.errors import UserError
-from bench.choices.tasks import PlannedRun, Task
-from bench.data.splits import Split
+from bench.choices.tasks import PlannedRun
 from bench.results.store import model_file, write_whole
 from bench.training.run import Run, be_deterministic, device_of
 
@@ -26,14 +25,12 @@ class EpochTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any], shared: dict[str, Any] | None = None) -> None:
         assert shared is not None
         self.shared = shared
-        self.task: Task | None = None  # whose images `split` has on the device
-        self.split: Split | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Takes up another run in the same process: a new one would import torch for each trial.
 
-        The last run, and another task's images, leave the device before more is put there.
+        The last run leaves the device before more is put there; the images stay, for any task.
         """
         planned: PlannedRun = new_config[PLANNED]
         self.planned = planned
@@ -46,14 +43,9 @@ class EpochTrainable(tune.Trainable):
             device = device_of(planned.model, self.shared["device"])
             if device == "cuda" and self.shared["gpus"] < 1:
                 torch.cuda.set_per_process_memory_fraction(self.shared["gpus"])
-            if planned.task != self.task:
-                self.task, self.split = None, None
-                self.split = ray.get(self.shared["splits"][planned.task]).to(device)
-                self.task = planned.task
-            assert self.split is not None
             self.run = Run(
                 planned.model,
-                self.split,
+                self.shared["splits"][planned.task],
                 self.shared["protocol"],
                 hyperparameters=self.hyperparameters,
                 seed=planned.seed,

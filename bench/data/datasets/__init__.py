@@ -11,13 +11,16 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.choices.errors import UserError, unknown
 from bench.choices.names import on_disk
 from bench.data.datasets._decoding import Decoding
+
+if TYPE_CHECKING:
+    from bench.data.images import ImageArray
 
 NAMES = sorted(
     file.stem for file in Path(__file__).parent.glob("*.py") if file.stem != "folder" and not file.stem.startswith("_")
@@ -27,7 +30,10 @@ SIZES = (16, 32, 64, 128, 256)  # that every model takes
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A labelled image data set with its official train/test split, in memory."""
+    """A labelled image data set with its official train/test split, in memory.
+
+    `train_images` and `test_images` become views of one array, `images`, which splits index.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -37,6 +43,19 @@ class Dataset:
     test_labels: np.ndarray  # int64 (M,): index into classes; -1: no label known
     decoding: Decoding = field(default_factory=Decoding)  # of image files, also of new ones that its models score
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
+    images: np.ndarray = field(init=False)  # uint8 (N + M, C, H, W): training images, then test images
+
+    def __post_init__(self) -> None:
+        images, n = np.concatenate([self.train_images, self.test_images]), len(self.train_images)
+        for name, array in (("images", images), ("train_images", images[:n]), ("test_images", images[n:])):
+            object.__setattr__(self, name, array)  # the one way where a dataclass is frozen
+
+    @cached_property
+    def image_array(self) -> "ImageArray":
+        """`images` as all splits of this data set share them."""
+        from bench.data.images import ImageArray  # needs torch, which takes seconds to import
+
+        return ImageArray(self.images)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -49,7 +68,7 @@ class Dataset:
         digest = hashlib.sha256(repr(self.classes).encode())
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(repr((array.dtype.str, array.shape)).encode())
-            digest.update(array.tobytes())
+            digest.update(np.ascontiguousarray(array).data)  # tobytes() would copy all images
         return digest.hexdigest()[:16]
 
     def description(self, notes: Sequence[str]) -> dict[str, Any]:
@@ -80,6 +99,8 @@ class Dataset:
         A class that is too small for its share is kept whole and the others fill up; images without a label count as
         a class of their own. Raises UserError if there are fewer images than classes.
         """
+        if train is None and test is None:
+            return self
         trains = _balanced(self.train_labels, train, seed, "--limit_train")
         tests = _balanced(self.test_labels, test, seed, "--limit_test")
         return replace(
@@ -142,9 +163,8 @@ def load(
 
     dataset: Dataset = import_module(f"{__name__}.{name_or_folder}").load(root)
     size = image_size or smallest_size(max(dataset.image_shape[1:]))
-    for convert in (lambda images: _resize(images, size), lambda images: _recolour(images, channels)):
-        dataset = replace(dataset, train_images=convert(dataset.train_images), test_images=convert(dataset.test_images))
-    return replace(dataset, decoding=Decoding(resize))
+    train, test = (_recolour(_resize(images, size), channels) for images in (dataset.train_images, dataset.test_images))
+    return replace(dataset, train_images=train, test_images=test, decoding=Decoding(resize))
 
 
 def digests(images: np.ndarray) -> np.ndarray:
