@@ -127,8 +127,8 @@ def start(
 
     from bench.commands import train
     from bench.training import model_files
+    from bench.training.devices import be_deterministic, choose_device
     from bench.training.prepare import prepare
-    from bench.training.run import be_deterministic, choose_device
 
     study = replace(study, cpus_per_trial=study.cpus_per_trial or os.cpu_count() or 1)
     torch.set_num_threads(study.cpus_per_trial or 1)

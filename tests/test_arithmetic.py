@@ -8,7 +8,7 @@ from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small
 from torch import nn
 
 import models
-from bench.training.run import be_deterministic
+from bench.training.devices import be_deterministic
 from models.networks import Conv, ConvTranspose, init_weights
 
 PUBLISHED = [(name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)]

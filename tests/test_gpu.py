@@ -11,7 +11,8 @@ import models
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, Task
 from bench.data import datasets
 from bench.data.splits import Split, make_split
-from bench.training.run import Run, be_deterministic, train
+from bench.training.devices import be_deterministic
+from bench.training.run import Run, train
 from models.base import PRECISIONS
 
 NO_GPU = not torch.cuda.is_available()

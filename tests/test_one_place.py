@@ -16,7 +16,7 @@ from bench.judging.comparison import compare
 from bench.judging.metrics import Metric
 from bench.judging.selection import Signal
 from bench.reporting import frames, reproduce, searches, tables
-from bench.training.run import final_metrics
+from bench.results import columns
 from bench.watching.progress import describe
 
 
@@ -29,10 +29,10 @@ def test_a_metric_in_the_table_is_in_rows_and_in_the_report(tmp_path, monkeypatc
 
     monkeypatch.setitem(metrics.METRICS, "accuracy", Metric(accuracy, "accuracy at 0.5"))
     monkeypatch.setitem(metrics.METRICS, "errors", Metric(errors, "errors", higher_is_better=False))
-    row = final_metrics(pd.DataFrame({"labels": [0, 0, 1, 1], "scores": [0.1, 0.6, 0.7, 0.9]}))
+    row = columns.of_scores(pd.DataFrame({"labels": [0, 0, 1, 1], "scores": [0.1, 0.6, 0.7, 0.9]}))
     assert (row["test_accuracy"], row["test_errors"]) == (0.75, 0.25)
-    columns = {name: row[name] for name in ("test_accuracy", "test_errors")}
-    folder = edit(make_study(tmp_path / "s"), lambda trial: trial | columns)
+    figures = {name: row[name] for name in ("test_accuracy", "test_errors")}
+    folder = edit(make_study(tmp_path / "s"), lambda trial: trial | figures)
     table = tables.metrics_table(load(folder)[3])
     assert table.frame["accuracy at 0.5"].unique().tolist() == ["0.750 ± 0.000"]
     assert table.frame["errors"].unique().tolist() == ["0.250 ± 0.000"]
@@ -42,7 +42,7 @@ def test_a_metric_in_the_table_is_in_rows_and_in_the_report(tmp_path, monkeypatc
 
 
 def test_the_row_has_every_metric_of_the_table():
-    row = final_metrics(pd.DataFrame({"labels": [0, 0, 1, 1], "scores": [0.1, 0.6, 0.4, 0.9]}))
+    row = columns.of_scores(pd.DataFrame({"labels": [0, 0, 1, 1], "scores": [0.1, 0.6, 0.4, 0.9]}))
     assert {f"test_{name}" for name in metrics.METRICS} <= set(row)
     assert row["test_auroc_low"] < row["test_auroc"] < row["test_auroc_high"]
 

@@ -14,8 +14,9 @@ from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol,
 from bench.data import datasets
 from bench.data.splits import Split, make_split
 from bench.judging import metrics
+from bench.results import columns
 from bench.training.audit import audit, steps
-from bench.training.run import Run, final_metrics, train
+from bench.training.run import Run, train
 
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
 TINY: dict[str, Any] = {"ngf": 4, "ndf": 4, "nz": 8}
@@ -51,7 +52,7 @@ def test_the_chosen_epoch_is_the_best_by_the_signal(split: Split, select_on: str
     expected = 4 if select_on == "last_epoch" else 1 + int(np.argmax(objectives))
     assert run.best["epoch"] == expected
     scores = run.test_scores()
-    assert final_metrics(scores)["test_auroc"] == pytest.approx(records[expected - 1]["test_auroc"])
+    assert columns.of_scores(scores)["test_auroc"] == pytest.approx(records[expected - 1]["test_auroc"])
 
 
 def test_a_tuning_run_never_scores_the_test_images(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:

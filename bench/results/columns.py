@@ -8,8 +8,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun, Protocol, Task
+from bench.judging import metrics
+from bench.judging.intervals import auroc_interval
 
 COLUMNS = {
     # of a planned run, so of its epochs too
@@ -102,3 +106,13 @@ def of_stop(scheduler: str, reason: str) -> dict[str, Any]:
 def of_failure(reason: str) -> dict[str, Any]:
     """The columns of a run that failed."""
     return {"status": "error", "error": reason, "objective": None}
+
+
+def of_scores(scores: pd.DataFrame) -> dict[str, float]:
+    """The columns of a final run's test images, from their scores and labels."""
+    labels, values = scores["labels"].to_numpy(), scores["scores"].to_numpy()
+    _, low, high = auroc_interval([(labels, values)])
+    figures = metrics.evaluate(labels, values) | {"auroc_low": low, "auroc_high": high}
+    normal, abnormal = (int((labels == label).sum()) for label in (0, 1))
+    counts = {"n_test_normal": normal, "n_test_abnormal": abnormal}
+    return {f"test_{name}": value for name, value in figures.items()} | counts

@@ -33,11 +33,12 @@ from bench.choices.errors import Parser, UserError, run_main
 from bench.choices.flags import path_of, study_from
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
+from bench.results import columns
 from bench.results.provenance import machine
 from bench.speed import harness, plain_loops
 from bench.training import model_files
 from bench.training.prepare import prepare
-from bench.training.run import Run, final_metrics, train
+from bench.training.run import Run, train
 from models.base import AnomalyModel
 
 BATCH = 64  # images a step in released code
@@ -110,7 +111,7 @@ def table(name: str, epochs: int, **given: Any) -> dict[str, Any]:
         )  # fmt: skip
         for record in train(run, epochs):
             print(f"{task.cls}, epoch {record['epoch']}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
-        aurocs.append(final_metrics(run.test_scores())["test_auroc"])
+        aurocs.append(columns.of_scores(run.test_scores())["test_auroc"])
         del run  # a GPU then holds one model at a time
     seconds = time.perf_counter() - start
     about = {"what": "a table", "dataset": name, "classes": len(ready.splits), "epochs": epochs}

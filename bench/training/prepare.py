@@ -1,4 +1,4 @@
-"""From a Study to what its runs need: data, tasks, splits, device. Everything that can be wrong is found here."""
+"""Prepares what a study's runs need: data, tasks, splits, device. Refuses choices that do not fit."""
 
 import datetime
 import re
@@ -14,12 +14,16 @@ from bench.choices.tasks import Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
 from bench.data.splits import Split, left_out, make_split, tasks_of
+from bench.judging.selection import SIGNALS
 from bench.results.provenance import machine
-from bench.training.run import check_batch, choose_device, choose_select_on
+from bench.training.devices import choose_device
+from bench.training.run import check_batch
 
 
 @dataclass(frozen=True)
 class Prepared:
+    """What a study's runs need."""
+
     dataset: Dataset
     protocol: Protocol
     tasks: list[Task]
@@ -38,7 +42,10 @@ class Prepared:
 
 
 def prepare(study: Study) -> Prepared:
-    """Loads the data and makes the splits, and says what was left out; UserError for any choice that does not fit."""
+    """Loads the data, makes the splits and says what is left out.
+
+    UserError for a choice that does not fit the data or the models.
+    """
     device = choose_device(study)
     dataset = datasets.load(
         study.dataset,
@@ -70,12 +77,30 @@ def prepare(study: Study) -> Prepared:
     return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
 
 
+def choose_select_on(study: Study, task: Task, split: Split) -> str:
+    """The signal that chooses epoch and configuration.
+
+    Unless the study names one: val_auroc where there are abnormal validation images, else val_loss.
+    """
+    if split.val is None:
+        return "last_epoch" if study.select_on == "last_epoch" else "test_auroc"
+    anomalies = bool(split.val.labels.any())
+    if study.select_on is None:
+        return "val_auroc" if anomalies else "val_loss"
+    if SIGNALS[study.select_on].needs_abnormal and not anomalies:
+        raise UserError(
+            f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' on (give val_loss)"
+        )
+    return study.select_on
+
+
 def default_name(study: Study, tasks: list[Task]) -> str:
-    """`w_skipganomaly-cifar10-bird-20260131-235959`."""
+    """A study's name where none is given: `w_skipganomaly-cifar10-bird-20260131-235959`."""
     classes = tasks[0].cls if len(tasks) == 1 else f"{len(tasks)}classes"
     return stamped("+".join(study.model), Path(study.dataset).resolve().name, classes)
 
 
 def stamped(*parts: str) -> str:
     """The parts and the time, as a folder name."""
-    return re.sub(r"[^\w.+-]", "_", "-".join([*map(legible, parts), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]))
+    name = "-".join([*map(legible, parts), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"])
+    return re.sub(r"[^\w.+-]", "_", name)

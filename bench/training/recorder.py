@@ -9,7 +9,6 @@ from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun
 from bench.results import Store, columns, read_rows
 from bench.training.prepare import Prepared
-from bench.training.run import final_metrics
 from bench.watching.live_curves import Board
 
 
@@ -87,7 +86,7 @@ class Recorder:
         seconds = self.seconds.pop(run.trial, (None, None))
         row |= dict(zip(("train_seconds", "score_seconds"), seconds, strict=True))
         if scores is not None:
-            row |= final_metrics(scores)
+            row |= columns.of_scores(scores)
         self.store.add_trial(row, scores, gallery, packed)
         if self.board:
             self.board.close(run.trial)

@@ -1,6 +1,5 @@
 """Training and evaluating one model under one protocol, an epoch at a time."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -13,23 +12,25 @@ from torch import Tensor
 
 import models
 from bench.choices.errors import UserError
-from bench.choices.study import Study
-from bench.choices.tasks import Protocol, Task
+from bench.choices.tasks import Protocol
 from bench.data.datasets import Decoding
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import Labelled, Split
 from bench.judging import metrics
-from bench.judging.intervals import auroc_interval
-from bench.judging.selection import SIGNALS, improves, objective, visible
+from bench.judging.selection import improves, objective, visible
 from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
+from bench.training.devices import device_of
 from bench.training.model_files import packed, trained_state
 
-SHOWN = 4  # normal and abnormal validation images each that --display shows
+SHOWN = 4  # normal and as many abnormal validation images that --display shows
 
 
 class Run:
-    """One training run. Its state can be taken out and put back between epochs, to the bit (on a CPU)."""
+    """One training run: a model, trained and evaluated epoch by epoch.
+
+    Between epochs, `checkpoint` and `restore` take its state out and put it back, to the bit on a CPU.
+    """
 
     def __init__(
         self,
@@ -44,9 +45,9 @@ class Run:
         precision: str = "float32",
         final: bool = False,
     ):
-        """A `final` run is tested and keeps its chosen weights; others never see a sound protocol's test images.
+        """A `final` run is tested and keeps the chosen epoch's weights.
 
-        Its images go to the device; those of a split that is there already (Split.to) are taken as they are.
+        Under a sound protocol, other runs never see the test images.
         """
         device = device_of(model, device)
         if not models.get(model).USES_GPU:
@@ -60,14 +61,21 @@ class Run:
         }
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
-        self.model = models.create(model, shape, device=device, precision=precision, **hyperparameters)  # type: ignore[arg-type]
+        self.model = models.create(
+            model,
+            shape,  # type: ignore[arg-type]
+            device=device,
+            precision=precision,
+            **hyperparameters,
+        )
         check_batch(model, self.model.config.batch_size, len(split.train))
         self.split, self.protocol, self.select_on = split.to(device), protocol, select_on
         self.pseudo = None
         if select_on == "pseudo_auroc" and split.val is not None:
             normal = split.val.normal().cpu()
             labels = np.repeat([0, 1], len(normal))
-            self.pseudo = Labelled(torch.cat([normal, pseudo_anomalies(normal, seed=0)]), labels).to(device)
+            images = torch.cat([normal, pseudo_anomalies(normal, seed=0)])
+            self.pseudo = Labelled(images, labels).to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
         self.final, self.epoch = final, 0
@@ -115,7 +123,7 @@ class Run:
         return figures
 
     def test_scores(self) -> pd.DataFrame:
-        """The chosen epoch's test images, one a row: scores, labels, part_*."""
+        """One row per test image, as the chosen epoch scores it: scores, labels, part_*."""
         if self.split.test is None:
             raise ValueError("there are no labelled test images")
         columns: dict[str, np.ndarray] = {
@@ -125,7 +133,10 @@ class Run:
         return pd.DataFrame(columns | {f"part_{name}": part.numpy() for name, part in self.best_parts.items()})
 
     def gallery(self, scores: pd.DataFrame) -> bytes:
-        """The chosen epoch's most telling test images, reconstructed; it leaves that epoch's weights in the model."""
+        """The chosen epoch's most telling test images, reconstructed.
+
+        Leaves that epoch's weights in the model.
+        """
         assert self.split.test is not None
         self.model.restore(self.best_state)
         index = np.concatenate(list(chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy()).values()))
@@ -134,24 +145,28 @@ class Run:
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
 
     def shown(self) -> dict[str, np.ndarray]:
-        """For --display, after an epoch: validation scores, and a picture of a few images (see `picture`)."""
+        """What --display shows after an epoch: validation scores, and a picture of a few images."""
         if (val := self.split.val) is None:
             return {}
-        found = {name: self.val_scores[val.labels == label] for label, name in enumerate(("normal", "abnormal"))}
+        names = enumerate(("normal", "abnormal"))
+        curves = {name: self.val_scores[val.labels == label] for label, name in names}
         index = np.concatenate([np.flatnonzero(val.labels == label)[:SHOWN] for label in (0, 1)])
         images = val.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)
         if rebuilt is not None:
-            found["picture"] = picture(images.numpy(), rebuilt.numpy())
-        return {name: array for name, array in found.items() if len(array)}
+            curves["picture"] = picture(images.numpy(), rebuilt.numpy())
+        return {name: array for name, array in curves.items() if len(array)}
 
     def packed(self, model: str, trial: str, classes: tuple[str, ...], decoding: Decoding) -> bytes:
         """The chosen epoch's model as a file's content."""
-        about = {"trial": trial, "classes": classes, "decoding": asdict(decoding)}
-        return packed(model, self.model, self.best_state, about)
+        extras = {"trial": trial, "classes": classes, "decoding": asdict(decoding)}
+        return packed(model, self.model, self.best_state, extras)
 
     def checkpoint(self) -> dict[str, Any]:
-        state = {"generator": self.generator.get_state(), "torch": torch.get_rng_state(), "epoch": self.epoch}
+        """All that `restore` needs, as tensors and plain values."""
+        state: dict[str, Any] = {"generator": self.generator.get_state()}
+        state["torch"] = torch.get_rng_state()
+        state["epoch"] = self.epoch
         if self.ran["device"] == "cuda":  # what restarts draw weights from
             state["cuda"] = torch.cuda.get_rng_state()
         best = {name: getattr(self, name) for name in ("best", "best_parts", "best_state")}
@@ -173,58 +188,9 @@ def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:
         yield run.step()
 
 
-def final_metrics(scores: pd.DataFrame) -> dict[str, float]:
-    """A final run's test_* columns from its scores."""
-    labels, values = scores["labels"].to_numpy(), scores["scores"].to_numpy()
-    _, low, high = auroc_interval([(labels, values)])
-    figures = metrics.evaluate(labels, values) | {"auroc_low": low, "auroc_high": high}
-    counts = {"n_test_normal": int((labels == 0).sum()), "n_test_abnormal": int((labels == 1).sum())}
-    return {f"test_{name}": value for name, value in figures.items()} | counts
-
-
 def check_batch(model: str, size: int, images: int) -> None:
-    """UserError where a training step of the model would need more images than there are."""
+    """UserError where a batch of the model would need more training images than there are."""
     if models.get(model).BATCHES and size > images:
         raise UserError(
             f"--batch_size: {size} ({model}) is more than the {images} training images (give {images} or less)"
         )
-
-
-def choose_device(study: Study) -> str:
-    """cpu or cuda for `auto`; UserError for a GPU that is not there, unless training runs on other machines."""
-    device, elsewhere = study.device, study.address is not None
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not elsewhere and not torch.cuda.is_available():
-        raise UserError("--device cuda: there is no CUDA device (give --device cpu)")
-    if study.precision == "tf32" and device == "cpu":
-        raise UserError("--precision tf32: only a GPU has it, and this runs on a CPU (give float32)")
-    return device
-
-
-def device_of(model: str, device: str) -> str:
-    """Where that model runs in a study on `device`."""
-    return device if models.get(model).USES_GPU else "cpu"
-
-
-def be_deterministic(on: bool) -> None:
-    """Whether this process's GPU comes to the same bits each time; it then fails where torch knows no such way."""
-    if on:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first matrix product
-    # As torch.use_deterministic_algorithms, which imports torch's compiler besides.
-    torch.set_deterministic_debug_mode("error" if on else "default")
-    torch.backends.cudnn.benchmark = False
-
-
-def choose_select_on(study: Study, task: Task, split: Split) -> str:
-    """The signal that chooses; unless it is given, val_auroc where there are abnormal validation images."""
-    if split.val is None:
-        return "last_epoch" if study.select_on == "last_epoch" else "test_auroc"
-    anomalies = bool(split.val.labels.any())
-    if study.select_on is None:
-        return "val_auroc" if anomalies else "val_loss"
-    if SIGNALS[study.select_on].needs_abnormal and not anomalies:
-        raise UserError(
-            f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' on (give val_loss)"
-        )
-    return study.select_on

@@ -14,8 +14,8 @@ import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.data.splits import Split
+from bench.training.devices import device_of
 from bench.training.prepare import Prepared
-from bench.training.run import device_of
 from bench.tuning.searchers import Search
 from bench.tuning.spaces import SearchSpace
 from bench.watching.time_left import clock

@@ -13,9 +13,9 @@ from bench.choices.study import Study
 from bench.judging.selection import SIGNALS
 from bench.results.reading import read_rows
 from bench.results.store import JOURNAL, RAY_LOG, Store
+from bench.training.devices import device_of
 from bench.training.prepare import Prepared
 from bench.training.recorder import Recorder
-from bench.training.run import device_of
 from bench.tuning import ray_start
 from bench.tuning.callback import StudyCallback
 from bench.tuning.cluster import connected, interruptible, logged

@@ -11,7 +11,8 @@ from ray import tune
 from bench.choices.errors import UserError
 from bench.choices.tasks import PlannedRun
 from bench.results.store import model_file, write_whole
-from bench.training.run import Run, be_deterministic, device_of
+from bench.training.devices import be_deterministic, device_of
+from bench.training.run import Run
 
 PLANNED = "planned_run"  # in a trial's config, beside the hyperparameters
 

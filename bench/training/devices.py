@@ -1,0 +1,41 @@
+"""Where networks run: which device, and whether it repeats its results to the bit."""
+
+import os
+
+import torch
+
+import models
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+
+
+def choose_device(study: Study) -> str:
+    """The study's device, cpu or cuda.
+
+    UserError for a GPU that this machine lacks, unless training runs on a cluster.
+    """
+    device, elsewhere = study.device, study.address is not None
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not elsewhere and not torch.cuda.is_available():
+        raise UserError("--device cuda: there is no CUDA device (give --device cpu)")
+    if study.precision == "tf32" and device == "cpu":
+        raise UserError("--precision tf32: only a GPU has it, and this runs on a CPU (give float32)")
+    return device
+
+
+def device_of(model: str, device: str) -> str:
+    """Where a model runs in a study on `device`: some models use no GPU."""
+    return device if models.get(model).USES_GPU else "cpu"
+
+
+def be_deterministic(on: bool) -> None:
+    """Makes this process's GPU repeat its results to the bit, or no longer.
+
+    torch then raises an error where it has no deterministic algorithm.
+    """
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first matrix product
+    # Does what torch.use_deterministic_algorithms does, which also imports torch's compiler.
+    torch.set_deterministic_debug_mode("error" if on else "default")
+    torch.backends.cudnn.benchmark = False
