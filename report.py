@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.pack and args.reproduce:
         parser.error("--pack and --reproduce: give one of them")
+    if args.out and (args.pack or args.reproduce):
+        parser.error("--out: no report is written; leave it out")
 
     from rich.console import Console
 

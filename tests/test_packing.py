@@ -147,6 +147,8 @@ def test_no_study_is_packed_where_one_of_them_is_none(study: Path, tmp_path: Pat
         report.main([str(study), str(tmp_path / "nowhere"), "--pack"])
     with pytest.raises(UserError, match="--pack and --reproduce"):
         report.main([str(study), "--pack", "--reproduce", "final-0-0-1"])
+    with pytest.raises(UserError, match="--out: no report is written"):
+        report.main([str(study), "--pack", "--out", "elsewhere"])
     assert files(study) == before
 
 
