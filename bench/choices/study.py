@@ -40,7 +40,7 @@ class Study:
     dataroot: str = option(
         "data",
         "task",
-        "folder for downloaded data sets, and for decoded images of other folders",
+        "folder for downloaded data sets and for the decoded images of a --dataset folder",
         path=True,
     )
     abnormal_class: tuple[str, ...] = option(
@@ -82,9 +82,9 @@ class Study:
         choices=("squash", "crop", "pad"),
     )
     limit_train: int | None = option(
-        None, "task", "train on at most this many images: a fixed, class-balanced, seeded subset"
+        None, "task", "keep this many training images: a fixed, class-balanced, seeded subset"
     )
-    limit_test: int | None = option(None, "task", "test on at most this many images, likewise")
+    limit_test: int | None = option(None, "task", "keep this many test images, likewise")
     split_seed: int | None = option(
         None,
         "task",
@@ -189,7 +189,9 @@ class Study:
     )
     time_budget: str | None = option(None, "tuning", "start no trial after this: 90s, 30m, 2h, 1d")
     gpus_per_trial: float | None = option(
-        None, "tuning", "GPUs per trial; 0.25: four share one, each a quarter of its memory (default: 1)"
+        None,
+        "tuning",
+        "GPUs per trial; 0.25: four share one, each a quarter of its memory (default: 1)",
     )
 
     address: str | None = option(
