@@ -1,15 +1,16 @@
-"""Tune a model on a task, or sweep the leave-one-class-out grid; then train the winners again and test them.
+"""Tune models on a task or on each class of a data set, then train the winners again and test them.
 
 examples:
   python train_tune.py --model w_skipganomaly --abnormal_class bird
   python train_tune.py --model w_skipganomaly skipganomaly --abnormal_class all --seeds 5
-  python train_tune.py --dataset digits --normal_class 0 --searcher random --scheduler fifo --trials 20
-  python train_tune.py --dataset path/to/images --abnormal_class scratch --space w_con=25,50,75 lr=1e-5..1e-3:log
-  python train_tune.py --model egbad f_anogan --abnormal_class all --trials 30 --dry_run     # how long would it take?
+  python train_tune.py --dataset digits --normal_class 0 --searcher random --scheduler fifo
+  python train_tune.py --dataset path/to/images --space w_con=25,50,75 lr=1e-5..1e-3:log
+  python train_tune.py --model egbad --abnormal_class all --trials 30 --dry_run  # how long?
   python train_tune.py --name my_study --resume
 
-Each task's configurations are compared with one another only; the best one, by a signal of the validation images, is
-trained again under fresh seeds and tested. Rows and scores go to results/<study>/; report.py makes tables of them.
+Configurations are compared within a task only. The best one, by a signal of the validation images,
+is trained again under fresh seeds and tested. Rows and scores go to results/<study>/; report.py
+makes tables of them.
 """
 
 import os
@@ -25,20 +26,18 @@ from bench.choices.study import SCHEDULERS, SEARCHERS
 from bench.commands import checks
 from bench.tuning import ray_start
 
-DRY_RUN = "only say how many runs and epochs there would be and about how long they take, from one timed epoch a model"
+LIST = "name the models, data sets, search spaces, schedulers and searchers"
+RESUME = "go on with the study --name; other flags may be left out"
+DRY_RUN = "only estimate: the runs, their epochs and about how long, from one timed epoch per model"
 
 
 def parser() -> Parser:
     summary, _, details = (__doc__ or "").partition("\n\n")
-    made = Parser(prog="train_tune.py", description=summary, epilog=details)
-    made.add_argument(
-        "--list",
-        action="store_true",
-        help="name the models, data sets, search spaces, schedulers and searchers there are",
-    )
-    made.add_argument("--resume", action="store_true", help="go on with the study --name; other flags may be left out")
-    made.add_argument("--dry_run", action="store_true", help=DRY_RUN)
-    made.add_argument(
+    flags = Parser(prog="train_tune.py", description=summary, epilog=details)
+    flags.add_argument("--list", action="store_true", help=LIST)
+    flags.add_argument("--resume", action="store_true", help=RESUME)
+    flags.add_argument("--dry_run", action="store_true", help=DRY_RUN)
+    flags.add_argument(
         "--tune",
         type=truth,
         nargs="?",
@@ -47,9 +46,9 @@ def parser() -> Parser:
         metavar="True|False",
         help="False: no search, the default configuration only",
     )
-    add_study_flags(made, ("task", "protocol", "training", "tuning", "output"))
-    add_view_flags(made, study=True)
-    return made
+    add_study_flags(flags, ("task", "protocol", "training", "tuning", "output"))
+    add_view_flags(flags, study=True)
+    return flags
 
 
 def show_list() -> None:
@@ -64,32 +63,34 @@ def show_list() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    if arguments is None and any(map(UNDECODED.search, sys.argv)):  # Ray takes a command line of UTF-8 alone
+    if arguments is None and any(map(UNDECODED.search, sys.argv)):
+        # Ray cannot start from a command line that is not UTF-8.
         os.execv(sys.executable, [legible(word) for word in sys.orig_argv])
     given = vars(parser().parse_args(arguments))
-    resumes, tune, dry, view = given.pop("resume"), given.pop("tune"), given.pop("dry_run"), take_view(given)
+    view = take_view(given)
     if given.pop("list"):
         show_list()
         return 0
-    if not tune:
+    resumes, dry_run = given.pop("resume"), given.pop("dry_run")
+    if not given.pop("tune"):
         given["trials"] = 0
-    there = None
+    earlier = None
     if resumes:
-        from bench.commands import resume  # it loads pandas
+        from bench.commands import resume  # loads pandas
 
-        there = resume.earlier_results(given, "train_tune.py")
-        study = resume.study_of(there, given)
+        earlier = resume.earlier_results(given, "train_tune.py")
+        study = resume.study_of(earlier, given)
     else:
         study = study_from(given)
-        if not dry:
+        if not dry_run:
             checks.check_new(study)
     checks.check_data(study)
     checks.check_search(study)
-    if not dry and study.address is None and arguments is None:
+    if not dry_run and study.address is None and arguments is None:
         ray_start.start(view.verbose)
-    from bench.commands import tune  # meanwhile: this takes seconds too
+    from bench.commands import tune  # takes seconds, in which Ray starts in a thread of its own
 
-    return tune.run_study(study, there, dry, view)
+    return tune.run_study(study, earlier, dry_run, view)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def watched(**more: Any) -> Progress:
     progress.console = Console(file=io.StringIO())
     progress.trial(row(0, 0.6, lr=2e-4, w_con=50))
     progress.trial(row(1, 0.71234, lr=0.000345678, w_con=50))
-    progress.now(["gan-3-002", "gan-3-003"])
+    progress.set_running(["gan-3-002", "gan-3-003"])
     for epoch in (1, 2, 3):
         progress.epoch(about("gan-3-002") | record(epoch, 0.55))
     progress.machine.lines = ["cpu 93 % of 2 cores, memory 5.1 of 8 GB"]
@@ -77,7 +77,7 @@ def test_a_view_is_no_taller_than_the_terminal() -> None:
     progress.eta.planned = {("gan", "tuning"): 100}
     for cls in range(30):
         progress.trial(row(0, 0.5, cls=f"class{cls}"))
-    progress.now([f"gan-3-{n:03d}" for n in range(64)])
+    progress.set_running([f"gan-3-{n:03d}" for n in range(64)])
     for height in (10, 24, 50):
         lines = rendered(progress, 80, height)
         assert len(lines) < height
@@ -89,7 +89,7 @@ def test_a_view_is_no_taller_than_the_terminal() -> None:
 
 def test_failures_and_unknowns_in_the_view() -> None:
     progress = Progress(eta(), [], "val_auroc")
-    progress.now(["gan-3-000"])
+    progress.set_running(["gan-3-000"])
     assert "time left unknown" in "\n".join(rendered(progress, 80, 24))
     progress.trial(row(0, None))
     assert "gan 3: none came through" in "\n".join(rendered(progress, 80, 24))
@@ -142,7 +142,7 @@ def test_off_a_terminal_a_line_a_run(capsys: pytest.CaptureFixture, monkeypatch:
 def test_quiet_prints_nothing(terminal: bool) -> None:
     out = io.StringIO()
     with Progress(eta(), [], "val_auroc", quiet=True, console=Console(file=out, force_terminal=terminal)) as progress:
-        progress.now(["gan-3-000"])
+        progress.set_running(["gan-3-000"])
         progress.epoch(about("gan-3-000") | record(1))
         progress.trial(row(0, 0.6))
     assert out.getvalue() == ""
@@ -153,7 +153,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, highlight=False)
     with Progress(eta(), [], "val_auroc", console=console) as progress:
-        progress.now(["gan-3-000"])
+        progress.set_running(["gan-3-000"])
         progress.trial(row(0, 0.6))
     assert "running" in out.getvalue()
     assert "[1/6] gan-3-000" in out.getvalue()

@@ -14,33 +14,44 @@ from bench.choices.names import LEGIBLE
 
 
 class UserError(Exception):
-    """A mistake in the user's input: the command line prints it as one line and exits with status 2."""
+    """A mistake in the user's input; `run_main` prints it as one line and exits with status 2."""
 
 
 def unknown(what: str, given: object, valid: Iterable[object]) -> UserError:
-    """A UserError that names the valid choices and suggests the nearest: `--model: no 'wgan'; did you mean …`."""
+    """A UserError that lists the valid choices and suggests the most similar one.
+
+    For example `--model: there is no 'ganomoly'; did you mean 'ganomaly'? (valid: …)`, where
+    `what` is "--model".
+    """
     names = [str(name) for name in valid]
-    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    similar = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{similar[0]}'?" if similar else ""
     return UserError(f"{what}: there is no '{given}'{hint} (valid: {', '.join(names)})")
 
 
 def note(text: str) -> None:
-    """Says what was left out, changed or guessed: one line on stderr, also with --quiet."""
+    """Tells the user what was left out, changed or guessed: one line on stderr, even with --quiet.
+
+    A user who does not know of it could misread the results.
+    """
     print(f"note: {' '.join(text.split())}", file=sys.stderr)
 
 
 def taken(path: Path) -> UserError:
-    """A UserError for a new folder where there is something already."""
+    """The UserError for a new study whose folder exists already."""
     resume = "go on with it: --resume; or " if (path / "study.json").exists() else ""
     return UserError(f"--name: {path} exists already ({resume}give another name)")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its errors as UserErrors and the docstring's examples as they are written."""
+    """An argparse parser that raises UserError and prints the help's examples line by line."""
 
     def __init__(self, **kwargs: Any):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs)
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **kwargs,
+        )
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
@@ -51,10 +62,13 @@ def interrupt() -> NoReturn:
 
 
 def run_main(main: Callable[[], int]) -> NoReturn:
-    """Runs a script's main; a user's mistake is one line on stderr and exit status 2, a signal to end is status 130."""
+    """Runs a script's `main` and exits with the status that it returns.
+
+    A UserError becomes one line on stderr and status 2; a signal to end becomes status 130.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=LEGIBLE)  # no character that a terminal lacks may end a run
+            stream.reconfigure(errors=LEGIBLE)  # a character unknown to the terminal ends no run
     try:
         with signals.handled(interrupt):
             status = main()
@@ -65,7 +79,7 @@ def run_main(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # the reader of our output went away, as in `… | head`
+    except BrokenPipeError:  # whoever read the output has stopped, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 130 if signals.received else 0
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""The command line: flags from Study's fields and from the models' hyperparameters."""
+"""Command-line flags, one for each field of Study and each hyperparameter of a model."""
 
 import argparse
 import dataclasses
@@ -15,18 +15,19 @@ from bench.choices.study import HYPERPARAMETERS, Study
 
 
 def base_type(hint: Any) -> Callable[[str], Any]:
-    """int for `int | None`, str for `tuple[str, ...]`, and so on."""
+    """The type of one value of a flag: int for `int | None`, str for `tuple[str, ...]`."""
     if isinstance(hint, types.UnionType):
         hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
     return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
 
 
 def path_of(text: str) -> Path:
-    """A path as it is meant: no shell expands the ~ in `--flag=~/x`."""
+    """The path with ~ expanded, which no shell does in `--flag=~/x`."""
     return Path(os.path.expanduser(text))
 
 
 def truth(text: str) -> bool:
+    """A flag's True or False; argparse's error for any other word."""
     if text.lower() in ("true", "1", "yes", "on"):
         return True
     if text.lower() in ("false", "0", "no", "off"):
@@ -34,17 +35,20 @@ def truth(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"'{text}' is neither True nor False")
 
 
-def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, Any] | None = None) -> None:
-    """One flag for each of Study's fields in these groups."""
+def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
+    """Adds a flag for each field of Study in these groups.
+
+    A flag that is not given is absent from the parsed arguments, so that `--resume` knows which
+    ones the user repeated.
+    """
     sections = {name: parser.add_argument_group(name) for name in groups}
     for field in dataclasses.fields(Study):
         meta = field.metadata
         if meta["group"] not in sections:
             continue
-        default = (defaults or {}).get(field.name, field.default)
-        shown = " ".join(default) if isinstance(default, tuple) else default
-        text = meta["help"] + (f" (default: {shown})" if shown not in (None, "") else "")
-        parts = [f"--{name}" for name in (field.name, *meta["aliases"])]
+        default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
+        text = meta["help"] + (f" (default: {default})" if default not in (None, "") else "")
+        spellings = [f"--{name}" for name in (field.name, *meta["aliases"])]
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
         kind: Any = os.path.expanduser if meta["path"] else base_type(field.type)
         if meta["choices"]:
@@ -54,9 +58,9 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
         elif kind is bool:
             kind, kwargs = truth, {"nargs": "?", "const": True, "metavar": "True|False"}
         else:
-            kwargs["metavar"] = kind.__name__.upper().replace("STR", "NAME").replace("INT", "N").replace("FLOAT", "X")
+            kwargs["metavar"] = {str: "NAME", int: "N", float: "X"}[kind]
         sections[meta["group"]].add_argument(
-            *parts,
+            *spellings,
             dest=field.name,
             type=kind,
             default=argparse.SUPPRESS,
@@ -66,10 +70,10 @@ def add_study_flags(parser: Parser, groups: Sequence[str], defaults: dict[str, A
 
 
 def add_model_flags(parser: Parser, name: str) -> None:
-    """One flag for each of the model's own hyperparameters."""
+    """Adds a flag for each hyperparameter of the model that has no flag in Study."""
     group = parser.add_argument_group(f"hyperparameters of {name}")
     for key, (kind, default, text) in models.hyperparameters(name).items():
-        if key not in HYPERPARAMETERS:  # these have a flag for every model
+        if key not in HYPERPARAMETERS:
             group.add_argument(
                 f"--{key}",
                 type=truth if kind is bool else kind,
@@ -80,16 +84,22 @@ def add_model_flags(parser: Parser, name: str) -> None:
 
 
 def check_models(names: Sequence[str]) -> None:
+    """UserError for a model that does not exist."""
     for name in names:
         if name not in models.NAMES:
             raise unknown("--model", name, models.NAMES)
 
 
 def study_from(values: dict[str, Any]) -> Study:
-    """A Study from parsed flags; what is no field of it is ignored."""
+    """A Study from parsed flags; flags that are no field of Study are ignored.
+
+    A value that is listed twice counts once. UserError for a value that Study does not accept.
+    """
     fields = {field.name for field in dataclasses.fields(Study)}
     given = {name: value for name, value in values.items() if name in fields}
-    chosen: dict[str, Any] = {k: tuple(dict.fromkeys(v)) if isinstance(v, list) else v for k, v in given.items()}
-    study = Study(**chosen)
+    for name, value in given.items():
+        if isinstance(value, list):
+            given[name] = tuple(dict.fromkeys(value))
+    study = Study(**given)
     check_models(study.model)
     return study

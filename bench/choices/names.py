@@ -1,4 +1,8 @@
-"""Names from other systems: bytes that are no UTF-8 (archives from Windows), letters in two parts (from macOS)."""
+"""File names from other systems, as a person reads them.
+
+Archives from Windows hold names whose bytes are not UTF-8; macOS writes "ä" as two characters, a
+letter and its dots.
+"""
 
 import codecs
 import contextlib
@@ -7,17 +11,25 @@ import re
 import unicodedata
 from pathlib import Path
 
-UNDECODED = re.compile("[\udc80-\udcff]+")  # how Python holds bytes of file names that it cannot decode
-LEGIBLE = "legible"  # `errors` of a stream or of str.encode: such bytes come out as `legible` shows them
+UNDECODED = re.compile("[\udc80-\udcff]+")  # Python's stand-ins for bytes that it cannot decode
+LEGIBLE = "legible"  # the encoding error handler that writes them as `legible` does
 
 
 def legible(name: str) -> str:
-    """The name as a person reads it: undecodable bytes as Windows' Western letters, each letter as one character."""
+    """The name as a person reads it.
+
+    Bytes that are not UTF-8 are read as Windows' Western letters (cp1252), and a letter with its
+    accent becomes one character.
+    """
     return unicodedata.normalize("NFC", UNDECODED.sub(lambda part: _decode(part[0]), name))
 
 
 def on_disk(path: Path) -> Path:
-    """The path; where there is none, one that is shown alike, so that what was printed or saved can be opened."""
+    """The path if it exists, else an existing path whose legible form is the same.
+
+    So a path that was printed or saved in its legible form can be opened. A path of which nothing
+    exists is returned as it is.
+    """
     if path == path.parent or os.path.exists(path):
         return path
     parent = on_disk(path.parent)
@@ -30,17 +42,18 @@ def on_disk(path: Path) -> Path:
 
 def _decode(undecoded: str) -> str:
     data = undecoded.encode("ascii", "surrogateescape")
-    for encoding in ("utf-8", "cp1252"):  # UTF-8: where the locale is C
+    for encoding in ("utf-8", "cp1252"):  # UTF-8 stays undecoded where the locale is C
         with contextlib.suppress(UnicodeDecodeError):
             return data.decode(encoding)
     return data.decode("latin-1")
 
 
 def _encode(error: UnicodeError) -> tuple[bytes, int]:
-    """What is written for characters that an encoding lacks."""
+    """The LEGIBLE error handler: the replacement for characters that an encoding lacks."""
     assert isinstance(error, UnicodeEncodeError)
     text = legible(error.object[error.start : error.end])
-    encoding = "ascii" if error.encoding == "charmap" else error.encoding  # so all code pages call themselves
+    # Every Windows code page calls itself "charmap", which says nothing of its characters.
+    encoding = "ascii" if error.encoding == "charmap" else error.encoding
     return text.encode(encoding, "backslashreplace"), error.end
 
 

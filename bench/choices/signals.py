@@ -1,4 +1,7 @@
-"""Ctrl-C, a termination signal and a closed terminal end a command alike: the first in order, a second one at once."""
+"""Signals that end a command: Ctrl-C, SIGTERM, and SIGHUP from a closed terminal.
+
+All three do the same: the first lets the command finish in order, the second ends it at once.
+"""
 
 import contextlib
 import os
@@ -10,52 +13,59 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STOP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-received: list[int] = []  # by this process
+received: list[int] = []  # the signals that this process got so far
 
 
 @contextmanager
 def handled(end: Callable[[], None]) -> Iterator[None]:
-    """Calls `end` at the first of these signals and leaves the process at a second; in the main thread only."""
+    """Calls `end` at the first of these signals and exits with status 130 at the second.
+
+    Does nothing outside the main thread, where Python cannot handle signals. Restores the previous
+    handlers.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOP}
-    if before[signal.SIGHUP] is signal.SIG_IGN:  # under nohup
-        del before[signal.SIGHUP]
-    earlier = len(received)
+    previous = {number: signal.getsignal(number) for number in STOP}
+    if previous[signal.SIGHUP] is signal.SIG_IGN:  # under nohup: a closed terminal ends nothing
+        del previous[signal.SIGHUP]
+    received_before = len(received)
 
     def handle(number: int, frame: object) -> None:
         received.append(number)
-        if len(received) > earlier + 1:
+        if len(received) > received_before + 1:
             os._exit(130)
         if number == signal.SIGHUP:
             mute()
         end()
 
-    for number in before:
+    for number in previous:
         signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def say(line: str) -> None:
-    """Prints a line from a handler: what it interrupts may be a `print`, which cannot be entered twice."""
+    """Prints a line from within a signal handler.
+
+    `print` would raise an error if the signal had interrupted another `print`.
+    """
     with contextlib.suppress(OSError):
         os.write(1, f"{line}\n".encode())
 
 
 def unread() -> bool:
-    """Whether nobody reads what this process prints any more: Ctrl-C ends a `| tee` as well."""
+    """Whether the reader of this process's stdout has gone: Ctrl-C ends a `| tee` as well."""
     output = select.poll()
     output.register(1, 0)
     return any(state & select.POLLERR for _, state in output.poll(0))
 
 
 def mute() -> None:
-    """Nothing more to a terminal: writing to a closed one is an error."""
+    """Discards all further output to a terminal, because writing to a closed one is an error."""
     for output in (1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISCHR(os.fstat(output).st_mode):

@@ -1,4 +1,4 @@
-"""What is normal, how figures are made, what is trained: tasks, protocols and planned runs."""
+"""Tasks (which classes are normal), protocols (how scores are made) and planned runs."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -10,23 +10,26 @@ LEAVE_ONE_CLASS_OUT, ONE_CLASS = "leave-one-class-out", "one-class"
 
 @dataclass(frozen=True)
 class Task:
-    """One normal/abnormal division of a data set's classes."""
+    """One division of a data set's classes into normal and abnormal ones."""
 
     kind: str  # LEAVE_ONE_CLASS_OUT or ONE_CLASS
     cls: str  # the abnormal class of the former, the normal class of the latter
-    # What leave-one-class-out does with test images of classes that have no training images:
-    # left_out (of the test), or normal (they count as normal).
+    # Leave-one-class-out only: whether the test images of a class without training images are
+    # left_out of the test, or count as normal.
     untrained: str = "left_out"
 
     def leaves_out(self, cls: str) -> bool:
-        """Whether the test leaves out the images of a class that has no training images."""
+        """Whether the test leaves out the images of `cls`, a class without training images."""
         left_out = self.kind == LEAVE_ONE_CLASS_OUT and self.untrained == "left_out"
         return left_out and cls != self.cls
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How figures are made. Each field is one departure of released code from a sound protocol."""
+    """How images are scored and what chooses.
+
+    Each field is one departure of the released codes from a sound protocol.
+    """
 
     scoring_mode: str = "evaluation"  # or training: batch normalisation sees the rest of the batch
     test_order: str = "shuffled"  # or sorted: all normal images, then all abnormal ones
@@ -35,12 +38,17 @@ class Protocol:
 
 
 SOUND = Protocol()
-PUBLISHED = Protocol(scoring_mode="training", test_order="sorted", selection="test", test_pool="with_training")
+PUBLISHED = Protocol(
+    scoring_mode="training",
+    test_order="sorted",
+    selection="test",
+    test_pool="with_training",
+)
 PROTOCOL_FIELDS = tuple(field.name for field in fields(Protocol))
 
 
 def protocol_of(study: Study) -> Protocol:
-    """The study's protocol, with the fields that flags of their own change."""
+    """The study's protocol: the one that `--protocol` names, changed by the more specific flags."""
     base = PUBLISHED if study.protocol == "published" else SOUND
     chosen = {name: getattr(study, name) for name in PROTOCOL_FIELDS}
     return replace(base, **{name: value for name, value in chosen.items() if value is not None})
@@ -48,17 +56,17 @@ def protocol_of(study: Study) -> Protocol:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training run of a study: a model's configuration on a task, under a seed."""
+    """One training run of a study: a configuration of a model on a task, under a seed."""
 
-    kind: str  # tuning (part of a search), or final (the winner again, under a fresh seed)
+    kind: str  # tuning (part of a search), or final (the winner, trained under a fresh seed)
     model: str
     task: Task
-    number: int  # of the configuration within its search; 0 is the model's default
+    number: int  # the configuration's number within its search; 0 is the model's default
     seed: int
     config: dict[str, Any]  # every hyperparameter
 
     @property
     def trial(self) -> str:
-        """The run's name, unique in its study."""
+        """The run's name, unique within its study."""
         last = f"seed{self.seed}" if self.kind == "final" else f"{self.number:03d}"
         return f"{self.model}-{self.task.cls}-{last}"

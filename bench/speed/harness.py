@@ -1,4 +1,4 @@
-"""What the harness itself costs: studies run as a user runs them, and timed from outside."""
+"""What the harness itself costs: runs studies as a user does, and times them from outside."""
 
 import json
 import os
@@ -14,18 +14,23 @@ import psutil
 
 from bench import results
 
-TASK = ["--model", "w_skipganomaly", "--dataset", "digits", "--abnormal_class", "3", "--keep_models", "none"]
+TASK = ["--model", "w_skipganomaly", "--dataset", "digits", "--abnormal_class", "3"]
 GRID = ["w_con=25,50,75", "w_lat=0.5,1,2", "w_adv=0.5,1,2"]  # Skip-WGANomaly's
-NEAR = 0.005  # less than this below the grid's best is as good: seeds differ by more
-RANGES = ["w_con=25..75", "w_lat=0.5..2:log", "w_adv=0.5..2:log"]
+RANGES = ["w_con=25..75", "w_lat=0.5..2:log", "w_adv=0.5..2:log"]  # those of GRID's values
+NEAR = 0.005  # an AUROC this close to the grid's best counts as equal: seeds differ by more
+
+Sample = tuple[float, int, int]  # seconds since the start, finished trials, the command's bytes
 
 
-def run_study(folder: Path, name: str, *flags: str) -> tuple[float, list[tuple[float, int, int]]]:
-    """Runs train_tune.py; gives the seconds until its first epoch was written, and a line now and then: seconds since
-    the start, finished trials, bytes of the command's own process."""
-    command = [sys.executable, "train_tune.py", *TASK, *flags, "--results_dir", str(folder), "--name", name]
+def run_study(folder: Path, name: str, *flags: str) -> tuple[float, list[Sample]]:
+    """Runs train_tune.py in a process of its own, and samples it every second.
+
+    Returns the seconds until its first epoch was written, and the samples.
+    """
+    command = [sys.executable, "train_tune.py", *TASK, *flags]
+    command += ["--results_dir", str(folder), "--name", name, "--keep_models", "none"]
     start, first = time.monotonic(), 0.0
-    seen: list[tuple[float, int, int]] = []
+    samples: list[Sample] = []
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         driver = psutil.Process(process.pid)
         while process.poll() is None:
@@ -33,30 +38,38 @@ def run_study(folder: Path, name: str, *flags: str) -> tuple[float, list[tuple[f
             now, rows = time.monotonic() - start, folder / name / "epochs.jsonl"
             if not first and rows.exists() and rows.stat().st_size:
                 first = now
-            if not seen or now - seen[-1][0] > 1:
+            if not samples or now - samples[-1][0] > 1:
                 trials = folder / name / "trials.jsonl"
                 done = trials.read_bytes().count(b"\n") if trials.exists() else 0
                 try:
-                    seen.append((now, done, driver.memory_info().rss))
+                    samples.append((now, done, driver.memory_info().rss))
                 except psutil.NoSuchProcess:
                     break
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    return first, seen
+    return first, samples
 
 
-def study(trials: int, limit: int, epochs: int) -> dict[str, Any]:
-    """A study's wall time against its training time over the cores, from the first trial's start to the last row."""
+def time_study(trials: int, limit: int, epochs: int) -> dict[str, Any]:
+    """A random search's wall time over the least that its training could take on all cores.
+
+    The wall time is that from the first trial's start to the last trial's row, on `limit` training
+    images. Adds the seconds before and after that, and the command's memory.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        flags = ["--searcher", "random", "--scheduler", "fifo", "--trials", str(trials), "--seeds", "1"]
-        flags += ["--epochs", str(epochs), "--limit_train", str(limit), "--set", "ngf=32", "ndf=32"]
-        first, seen = run_study(Path(folder), "study", *flags)
-        found = results.read(Path(folder) / "study")
-        begun = first - found.epochs.iloc[0][["train_seconds", "score_seconds"]].sum()
-        ended = next(now for now, done, _ in seen if done >= trials)  # the final run has one core for itself
-        tuning = found.epochs[found.epochs["kind"] == "tuning"]
-        busy = tuning[["train_seconds", "score_seconds"]].to_numpy().sum() / (os.cpu_count() or 1)
-        memory = {share: next(size for _, done, size in seen if done >= share * trials) for share in (0.1, 0.5, 1)}
+        flags = ["--searcher", "random", "--scheduler", "fifo", "--seeds", "1"]
+        flags += ["--trials", str(trials), "--epochs", str(epochs), "--limit_train", str(limit)]
+        first, samples = run_study(Path(folder), "study", *flags, "--set", "ngf=32", "ndf=32")
+        epoch_rows = results.read(Path(folder) / "study").epochs
+        times = ["train_seconds", "score_seconds"]
+        begun = first - epoch_rows.iloc[0][times].sum()
+        # The final run is left out: it has a core to itself and leaves the others idle.
+        ended = next(now for now, done, _ in samples if done >= trials)
+        tuning = epoch_rows[epoch_rows["kind"] == "tuning"]
+        busy = tuning[times].to_numpy().sum() / (os.cpu_count() or 1)
+        memory = {}
+        for share in (0.1, 0.5, 1):
+            memory[share] = next(size for _, done, size in samples if done >= share * trials)
     return {
         "what": "a study",
         "trials": trials,
@@ -64,57 +77,69 @@ def study(trials: int, limit: int, epochs: int) -> dict[str, Any]:
         "epoch_seconds": tuning["train_seconds"].mean() + tuning["score_seconds"].mean(),
         "start_seconds": begun,
         "wall_over_training": (ended - begun) / busy,
-        "end_seconds": seen[-1][0] - ended,
+        "end_seconds": samples[-1][0] - ended,
         **{f"driver_mb_at_{share:.0%}": size / 2**20 for share, size in memory.items()},
     }
 
 
-def search(seed: int, epochs: int = 3) -> list[dict[str, Any]]:
-    """The epochs that TPE with ASHA takes to reach the validation AUROC of a whole grid's best: among the ranges of the
-    grid's three weights, and in the model's own space, which has the learning rates and more."""
-    shared = ["--epochs", str(epochs), "--seeds", "1", "--seed", str(seed), "--set", "ngf=8", "ndf=8"]
+def compare_searches(seed: int, epochs: int = 3) -> list[dict[str, Any]]:
+    """The epochs that TPE with ASHA trains until it is as good as the best trial of a whole grid.
+
+    Good by validation AUROC. It searches the ranges of the grid's three loss weights, and then the
+    model's own space, which has the learning rates and more. One row per space.
+    """
+    common = ["--epochs", str(epochs), "--seeds", "1", "--seed", str(seed)]
+    common += ["--set", "ngf=8", "ndf=8"]
     spaces = {"the same weights": ["--space", *RANGES], "the whole space": []}
     with tempfile.TemporaryDirectory() as folder:
 
         def epochs_of(name: str, *flags: str) -> pd.DataFrame:
-            run_study(Path(folder), name, *flags, *shared)
+            run_study(Path(folder), name, *flags, *common)
             return results.read(Path(folder) / name).epochs.query("kind == 'tuning'")
 
-        whole = epochs_of("grid", "--searcher", "grid", "--scheduler", "fifo", "--space", *GRID)
-        best = whole["objective"].max()
+        grid = epochs_of("grid", "--searcher", "grid", "--scheduler", "fifo", "--space", *GRID)
+        best = grid["objective"].max()
         rows: list[dict[str, Any]] = []
         for space, flags in spaces.items():
-            found = epochs_of(space, "--searcher", "tpe", "--scheduler", "asha", "--trials", "27", *flags)
-            about: dict[str, Any] = {
+            searcher = ["--searcher", "tpe", "--scheduler", "asha", "--trials", "27"]
+            objective = epochs_of(space, *searcher, *flags)["objective"]
+            row: dict[str, Any] = {
                 "what": "a search",
                 "seed": seed,
                 "space": space,
                 "grid_best": best,
-                "grid_epochs": len(whole),
+                "grid_epochs": len(grid),
+                "best": objective.max(),
+                "epochs_in_all": len(objective),
             }
-            about |= {"best": found["objective"].max(), "epochs_in_all": len(found)}
             for name, least in (("epochs", best), ("epochs_near", best - NEAR)):
-                reached = (found["objective"] >= least).to_numpy()  # rows come in the order of time
-                about[name] = int(reached.argmax()) + 1 if reached.any() else None
-            rows.append(about)
+                reached = (objective >= least).to_numpy()  # in the order in which the epochs ended
+                row[name] = int(reached.argmax()) + 1 if reached.any() else None
+            rows.append(row)
     return rows
 
 
-def report(trials: int) -> dict[str, Any]:
-    """The seconds that report.py takes for a study of so many trials."""
+def time_report(trials: int) -> dict[str, Any]:
+    """The seconds that report.py takes for a study of about so many trials.
+
+    The study has three real trials, whose rows are copied.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "study"
-        run_study(Path(folder), "study", "--trials", "3", "--seeds", "2", "--epochs", "2", "--limit_train", "300")
-        made = results.read(path)
-        for name, frame in (("trials", made.trials), ("epochs", made.epochs)):
+        flags = ["--trials", "3", "--seeds", "2", "--epochs", "2", "--limit_train", "300"]
+        run_study(Path(folder), "study", *flags)
+        original = results.read(path)
+        for name, frame in (("trials", original.trials), ("epochs", original.epochs)):
             tuning, rest = frame[frame["kind"] == "tuning"], frame[frame["kind"] != "tuning"]
             times = -(-trials // 3)
             copies = [tuning.assign(trial=tuning["trial"] + f"-{i}") for i in range(times)]
             if name == "trials":
-                copies = [copy.assign(number=copy["number"] + 3 * i) for i, copy in enumerate(copies)]
+                for i, copy in enumerate(copies):
+                    copy["number"] += 3 * i
             rows = pd.concat([*copies, rest]).to_dict("records")
-            lines = (json.dumps({k: v for k, v in row.items() if not pd.isna(v)}) + "\n" for row in rows)
-            (path / f"{name}.jsonl").write_text("".join(lines))
+            known = ({k: v for k, v in row.items() if not pd.isna(v)} for row in rows)
+            (path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in known))
         start = time.monotonic()
-        subprocess.run([sys.executable, "report.py", str(path)], check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "report.py", str(path)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return {"what": "a report", "trials": trials, "seconds": time.monotonic() - start}

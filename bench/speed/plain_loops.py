@@ -1,4 +1,7 @@
-"""Plain loops in the form of released code: what `bench.speed` measures against. Mathematically the models' own."""
+"""Training and scoring loops as released code writes them, for `bench.speed` to compare with.
+
+Their mathematics is that of this project's models.
+"""
 
 import numpy as np
 import torch
@@ -13,22 +16,32 @@ NORMALISE = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5,
 
 
 def plain_layers(model: AnomalyModel) -> AnomalyModel:
-    """The model itself, with torch's own convolutions in place of ours."""
+    """Replaces this project's convolutions by torch's own, in place; returns the same model."""
     for module in model.networks.modules():
-        if isinstance(module, Conv | ConvTranspose):
-            module.__class__ = nn.Conv2d if isinstance(module, Conv) else nn.ConvTranspose2d  # type: ignore[assignment]
+        if isinstance(module, Conv):
+            module.__class__ = nn.Conv2d  # type: ignore[assignment]
+        elif isinstance(module, ConvTranspose):
+            module.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
     return model
 
 
 def load(images: np.ndarray) -> Tensor:
-    """uint8 (B, C, H, W) -> float32 in [-1, 1], each image through PIL."""
-    return torch.stack([NORMALISE(Image.fromarray(image.transpose(1, 2, 0).squeeze())) for image in images])
+    """Loads images one by one through PIL: uint8 (B, C, H, W) -> float32 in [-1, 1]."""
+    pictures = (Image.fromarray(image.transpose(1, 2, 0).squeeze()) for image in images)
+    return torch.stack([NORMALISE(picture) for picture in pictures])
 
 
-def wgan_step(model: AnomalyModel, optimizers: dict, images: np.ndarray, step: int, rng: torch.Generator) -> None:
-    """A training step of w_skipganomaly as Skip-WGANomaly's code takes it, with the networks of `model`.
+def wgan_step(
+    model: AnomalyModel,
+    optimizers: dict,
+    images: np.ndarray,
+    step: int,
+    rng: torch.Generator,
+) -> None:
+    """A training step of w_skipganomaly as in Skip-WGANomaly's code, on `images` (B, C, H, W).
 
-    The critic's loss is propagated back through the generator too, whose gradients are then thrown away.
+    Like that code, it propagates the critic's loss back through the generator too, and then
+    discards the generator's gradients.
     """
     c, generator, critic = model.config, model.networks["generator"], model.networks["critic"]
     x = load(images)
@@ -36,7 +49,8 @@ def wgan_step(model: AnomalyModel, optimizers: dict, images: np.ndarray, step: i
     real_features, fake_features = critic(x).flatten(1), critic(fake).flatten(1)
     epsilon = torch.rand((len(x), 1, 1, 1), generator=rng)
     between = epsilon * x + (1 - epsilon) * fake
-    (gradient,) = torch.autograd.grad(critic(between).flatten(1).mean(1).sum(), between, create_graph=True)
+    output = critic(between).flatten(1).mean(1).sum()
+    (gradient,) = torch.autograd.grad(output, between, create_graph=True)
     penalty = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
     loss = fake_features.mean() - real_features.mean() + c.w_gp * penalty
     optimizers["critic"].zero_grad()
@@ -53,17 +67,17 @@ def wgan_step(model: AnomalyModel, optimizers: dict, images: np.ndarray, step: i
 
 
 def adams(model: AnomalyModel) -> dict[str, torch.optim.Optimizer]:
-    """Plain Adam for the generator and the critic of w_skipganomaly."""
-    c = model.config
-    rates = {"generator": c.lr, "critic": c.lr_critic}
+    """A plain Adam each for the generator and the critic of w_skipganomaly."""
+    c, networks = model.config, model.networks
+    rates, betas = {"generator": c.lr, "critic": c.lr_critic}, (c.beta1, c.beta2)
     return {
-        name: torch.optim.Adam(model.networks[name].parameters(), lr=lr, betas=(c.beta1, c.beta2), foreach=False)
+        name: torch.optim.Adam(networks[name].parameters(), lr=lr, betas=betas, foreach=False)
         for name, lr in rates.items()
     }
 
 
 def wgan_scores(model: AnomalyModel, images: np.ndarray, batch: int) -> Tensor:
-    """w_skipganomaly's scores (N,), a batch at a time."""
+    """w_skipganomaly's scores (N,) of `images` (N, C, H, W), `batch` images at a time."""
     generator, critic = model.networks["generator"].eval(), model.networks["critic"].eval()
     scores, share = [], model.config.score_lat
     with torch.no_grad():
@@ -76,8 +90,17 @@ def wgan_scores(model: AnomalyModel, images: np.ndarray, batch: int) -> Tensor:
     return torch.cat(scores)
 
 
-def search_latent(generator: nn.Module, x: Tensor, latent: int, steps: int, lr: float = 1e-4) -> float:
-    """The residual of one image (1, C, H, W) after AnoGAN's search in wgan-gp-anomaly's form: Adam from one start."""
+def search_latent(
+    generator: nn.Module,
+    x: Tensor,
+    latent: int,
+    steps: int,
+    lr: float = 1e-4,
+) -> float:
+    """The residual of one image (1, C, H, W) after AnoGAN's search for its latent vector.
+
+    As in wgan-gp-anomaly's code: Adam from a single random vector of `latent` numbers.
+    """
     z = torch.randn(1, latent, requires_grad=True)
     optimizer = torch.optim.Adam([z], lr=lr, betas=(0.5, 0.9))
     for _ in range(steps):

@@ -1,1 +1,1 @@
-"""What a user sees while runs go on: progress, time left, machine load, TensorBoard."""
+"""What a user sees while runs train: progress, time left, machine load, TensorBoard."""

@@ -9,29 +9,39 @@ import numpy as np
 from bench.choices.errors import UserError
 from bench.choices.names import UNDECODED
 
-PICTURE = "images/input_reconstruction_difference"  # of normal validation images, then of abnormal ones
+PICTURE = "images/input_reconstruction_difference"  # validation images, normal ones first
 
 
 class Board:
-    """TensorBoard on this machine's loopback while the command runs; the curves stay in the study's folder."""
+    """A TensorBoard server for this machine alone, and the writer of what it shows.
+
+    The server ends with the command; its files stay in <study>/tensorboard/.
+    """
 
     def __init__(self, study: Path):
-        from tensorboard import program  # it takes a second, and few commands need it
+        """Starts the server and prints its address. UserError for a folder it cannot write to."""
+        from tensorboard import program  # takes a second, and few commands need it
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = study / "tensorboard"
         if UNDECODED.search(str(self.folder)):
-            raise UserError(f"--display: TensorBoard cannot write to {study}, whose name is no UTF-8 (--results_dir)")
+            reason = "its name is not UTF-8 (give another --results_dir)"
+            raise UserError(f"--display: TensorBoard cannot write to {study}: {reason}")
         self.writer_type = SummaryWriter
-        self.writers: dict[str, Any] = {}
+        self.writers: dict[str, Any] = {}  # trial -> its open SummaryWriter
         server = program.TensorBoard()
-        quiet = ["--load_fast", "false"]  # TensorBoard announces its faster loader in five lines
-        server.configure(argv=[None, "--logdir", str(self.folder), "--host", "127.0.0.1", "--port", "0", *quiet])
-        later = shlex.join(["tensorboard", "--logdir", str(self.folder)])
+        logdir = ["--logdir", str(self.folder)]
+        local = ["--host", "127.0.0.1", "--port", "0"]  # 0: any free port
+        quiet = ["--load_fast", "false"]  # the faster loader announces itself in five lines
+        server.configure(argv=[None, *logdir, *local, *quiet])
+        later = shlex.join(["tensorboard", *logdir])
         print(f"TensorBoard: {server.launch()} (later: {later})")
 
-    def add(self, trial: str, record: dict[str, Any], shown: dict[str, np.ndarray]) -> None:
-        """One epoch of one trial: its figures, and what `Run.shown` gives."""
+    def add(self, trial: str, record: dict[str, Any], curves: dict[str, np.ndarray]) -> None:
+        """Writes an epoch of a trial: its figures, score histograms and picture.
+
+        `curves`: what `Run.shown` returns: 1-d scores, and `picture` as uint8 (C, H, W).
+        """
         if trial not in self.writers:
             self.writers[trial] = self.writer_type(str(self.folder / trial))
         writer, epoch = self.writers[trial], record["epoch"]
@@ -39,7 +49,7 @@ class Board:
             if name != "epoch" and value is not None:
                 group, _, rest = name.partition("_")
                 writer.add_scalar(f"{group}/{rest or group}", value, epoch)
-        for name, array in shown.items():
+        for name, array in curves.items():
             if name == "picture":
                 writer.add_image(PICTURE, array, epoch)
             else:
@@ -47,6 +57,6 @@ class Board:
         writer.flush()
 
     def close(self, trial: str) -> None:
-        """A trial's end: its file and thread are given up, of which a long study would have too many."""
+        """Closes a finished trial's file and thread: a long study has too many to keep open."""
         if trial in self.writers:
             self.writers.pop(trial).close()

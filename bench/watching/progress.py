@@ -1,4 +1,7 @@
-"""Progress on the screen: a live view on a terminal, a line a finished run elsewhere, nothing if told so."""
+"""Progress on the screen.
+
+On a terminal a live view, elsewhere one line per finished run, and nothing with --quiet.
+"""
 
 import sys
 import time
@@ -19,8 +22,8 @@ from bench.watching.machine_load import Machine
 from bench.watching.time_left import Eta, clock
 from models.base import AnomalyModel
 
-QUIET_SECONDS = 10.0  # off a terminal, at most one line on running epochs in this time
-REFRESHES = 2  # of the view, a second
+QUIET_SECONDS = 10.0  # off a terminal, the least time between a line and the next epoch's line
+REFRESHES = 2  # of the live view per second
 
 
 def describe(record: Mapping[str, Any]) -> str:
@@ -30,18 +33,28 @@ def describe(record: Mapping[str, Any]) -> str:
 
 
 def short(values: Mapping[str, Any]) -> str:
-    """`lr 0.0003, w_con 25`."""
-    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+    """Hyperparameters as `lr 0.0003, w_con 25`."""
+    texts = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in values.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
 @contextmanager
 def scoring(model: AnomalyModel, quiet: bool = False) -> Iterator[None]:
-    """A bar on a terminal while the model scores images, which takes AnoGAN's search minutes."""
+    """Shows a bar on a terminal while the model scores images: AnoGAN's search takes minutes."""
     console = Console(highlight=False)
-    columns = (TextColumn("scoring images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+    label, remaining = TextColumn("scoring images"), TimeRemainingColumn()
+    with Bars(
+        *(label, BarColumn(), MofNCompleteColumn(), remaining),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    ) as bars:
         bar = bars.add_task("", visible=False)
-        model.progress = lambda done, total: bars.update(bar, completed=done, total=total, visible=done < total)
+
+        def update(done: int, total: int) -> None:
+            bars.update(bar, completed=done, total=total, visible=done < total)
+
+        model.progress = update
         try:
             yield
         finally:
@@ -49,7 +62,10 @@ def scoring(model: AnomalyModel, quiet: bool = False) -> Iterator[None]:
 
 
 class Progress:
-    """Told of every epoch and run of a study; a row is a line of trials.jsonl."""
+    """Shows a study's progress; the study reports every epoch and every finished run to it.
+
+    A row is a line of epochs.jsonl or trials.jsonl. A search is a (model, class).
+    """
 
     def __init__(
         self,
@@ -62,20 +78,26 @@ class Progress:
         quiet: bool = False,
         console: Console | None = None,
     ):
-        """`rows`: what an earlier command finished; `figure`: the column that chooses; `at_a_time()`: runs that fit."""
+        """Counts the runs that an earlier command finished.
+
+        `rows`: those runs' rows. `figure`: the column that chooses the best trial. `at_a_time()`:
+        how many runs go on side by side. `stops_early`: the scheduler may stop trials, so that the
+        time left is an upper bound.
+        """
         self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self.eta, self.figure, self.at_a_time, self.stops_early, self.quiet = eta, figure, at_a_time, stops_early, quiet
+        self.eta, self.figure, self.at_a_time = eta, figure, at_a_time
+        self.stops_early, self.quiet = stops_early, quiet
         self.runs, self.done, self.slots = sum(eta.planned.values()), 0, 1
-        self.began = self.last = time.monotonic()
+        self.started = self.last_line = time.monotonic()
         self.running: list[str] = []
-        self.begun: dict[str, dict[str, Any]] = {}  # the last epoch's record of each run that is not finished
-        self.defaults: dict[tuple[str, str], dict[str, Any]] = {}  # (model, class) -> the row of its default
-        self.best: dict[tuple[str, str], dict[str, Any]] = {}
-        self.tried: dict[tuple[str, str], int] = {}
+        self.latest: dict[str, dict[str, Any]] = {}  # unfinished run -> the row of its last epoch
+        self.defaults: dict[tuple[str, str], dict[str, Any]] = {}  # search -> its default's row
+        self.best: dict[tuple[str, str], dict[str, Any]] = {}  # search -> its best trial's row
+        self.tried: dict[tuple[str, str], int] = {}  # search -> its finished trials
         self.machine = Machine()
         self.stack = ExitStack()
         for row in rows:
-            self.take(row, timed=True)
+            self.count(row, timed=True)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal and not self.quiet:
@@ -93,59 +115,63 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self.stack.close()
 
-    def now(self, trials: list[str]) -> None:
-        """The runs that are under way."""
+    def set_running(self, trials: list[str]) -> None:
+        """Replaces the list of the runs that are under way."""
         self.running = trials
 
     def epoch(self, row: dict[str, Any]) -> None:
-        """An epoch of a run: a row of epochs.jsonl."""
+        """Reports an epoch of a run; `row` is its row of epochs.jsonl."""
         trial = row["trial"]
         self.slots = self.at_a_time()
-        self.begun[trial] = row
+        self.latest[trial] = row
         self.eta.add((row["model"], row["kind"]), row["train_seconds"], row["score_seconds"])
-        if not self.console.is_terminal and time.monotonic() - self.last >= QUIET_SECONDS:
-            self.say(f"          {trial}  epoch {row['epoch']}/{self.eta.epochs}  {describe(row)}")
+        if not self.console.is_terminal and time.monotonic() - self.last_line >= QUIET_SECONDS:
+            epoch = f"epoch {row['epoch']}/{self.eta.epochs}"
+            self.say(f"          {trial}  {epoch}  {describe(row)}")
 
     def dropped(self, trial: str) -> None:
-        """A run whose process died; it starts again."""
-        self.begun.pop(trial, None)
+        """Forgets the epochs of a run whose process died: it starts again."""
+        self.latest.pop(trial, None)
 
     def trial(self, row: dict[str, Any]) -> None:
-        self.take(row, timed=False)
-        about = row["error"] if row["status"] == "error" else f"epoch {row['epoch']}  {describe(row)}"
-        self.say(f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {about}")
+        """Reports a finished run; `row` is its row of trials.jsonl."""
+        self.count(row, timed=False)
+        failed = row["status"] == "error"
+        outcome = row["error"] if failed else f"epoch {row['epoch']}  {describe(row)}"
+        self.say(f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {outcome}")
 
-    def take(self, row: dict[str, Any], timed: bool) -> None:
+    def count(self, row: dict[str, Any], timed: bool) -> None:
+        """Counts a finished run; `timed`: adds its epochs' times too (see Eta.add_row)."""
         self.done += 1
         self.eta.add_row(row, timed)
-        self.begun.pop(row["trial"], None)
+        self.latest.pop(row["trial"], None)
         if row["kind"] != "tuning":
             return
         search = (row["model"], row["class"])
         self.tried[search] = self.tried.get(search, 0) + 1
         if row["number"] == 0:
             self.defaults[search] = row
-        if row["objective"] is not None and (
-            search not in self.best or row["objective"] > self.best[search]["objective"]
-        ):
+        best, objective = self.best.get(search), row["objective"]
+        if objective is not None and (best is None or objective > best["objective"]):
             self.best[search] = row
 
     def say(self, line: str) -> None:
-        self.last = time.monotonic()
+        """Prints a line above the live view, or by itself; nothing with --quiet."""
+        self.last_line = time.monotonic()
         if not self.quiet:
             self.console.print(line, markup=False)
 
     # The live view
 
     def view(self) -> Group:
-        """What the terminal shows, as tall as it is at most."""
+        """The live view, no taller than the terminal."""
         height = self.console.size.height
         parts: list[Any] = [self.bar(), *(self.line(text) for text in self.machine.lines)]
-        left = self.time_left()[1]
-        if left:
-            parts.append(self.line(f"time left without {', '.join(left)}: not timed yet"))
+        untimed = self.time_left()[1]
+        if untimed:
+            parts.append(self.line(f"time left without {', '.join(untimed)}: not timed yet"))
         tables = 2 if self.tried else 1
-        rows = max(2, height - 1 - len(parts) - 2 * tables)  # a blank line and a heading each
+        rows = max(2, height - 1 - len(parts) - 2 * tables)  # 2: a table's blank line and heading
         running = min(len(self.running), max(1, rows - min(len(self.tried), rows // 2)))
         parts += ["", self.running_table(running)]
         if self.tried:
@@ -153,27 +179,38 @@ class Progress:
         return Group(*parts)
 
     def line(self, text: str) -> Text:
+        """A grey line that is cut off at the terminal's right edge."""
         return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
     def time_left(self) -> tuple[str, list[str]]:
-        begun = [((record["model"], record["kind"]), record["epoch"]) for record in list(self.begun.values())]
-        seconds, untimed = self.eta.left(begun, self.slots)
+        """The time left as text, and the models that it leaves out (see Eta.left)."""
+        rows = list(self.latest.values())  # a copy: the main thread changes it during drawing
+        running = [((row["model"], row["kind"]), row["epoch"]) for row in rows]
+        seconds, untimed = self.eta.left(running, self.slots)
         if seconds is None:
             return "time left unknown", []
         return f"{'at most ' if self.stops_early else 'about '}{clock(seconds)} left", untimed
 
     def bar(self) -> Table:
+        """One line: finished runs as a bar and as a number, the time passed and the time left."""
         table = Table.grid(padding=(0, 1), expand=True)
         for ratio in (None, 1, None, None):
             table.add_column(ratio=ratio, no_wrap=True)
-        elapsed = clock(time.monotonic() - self.began)
-        shown = ProgressBar(total=self.runs, completed=self.done)
-        table.add_row("runs", shown, f"{self.done}/{self.runs}", f"{elapsed}, {self.time_left()[0]}")
+        bar = ProgressBar(total=self.runs, completed=self.done)
+        elapsed = clock(time.monotonic() - self.started)
+        times = f"{elapsed}, {self.time_left()[0]}"
+        table.add_row("runs", bar, f"{self.done}/{self.runs}", times)
         return table
 
     def table(self, *columns: str) -> Table:
-        """The first column takes what the others leave."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True, pad_edge=False)
+        """A table without rows, whose first column is as wide as the others allow."""
+        table = Table(
+            box=None,
+            padding=(0, 2, 0, 0),
+            header_style="bold",
+            expand=True,
+            pad_edge=False,
+        )
         for index, name in enumerate(columns):
             table.add_column(
                 name,
@@ -184,27 +221,31 @@ class Progress:
             )
         return table
 
-    def running_table(self, most: int) -> Table:
-        more = len(self.running) - most
-        table = self.table(f"running (and {more} more)" if more > 0 else "running", "epoch", self.figure, "s/epoch")
-        for trial in self.running[:most]:
-            record = self.begun.get(trial, {"epoch": 0})
-            seconds = record["train_seconds"] + record["score_seconds"] if "train_seconds" in record else None
+    def running_table(self, limit: int) -> Table:
+        """The runs that are under way, `limit` of them at most."""
+        more = len(self.running) - limit
+        title = f"running (and {more} more)" if more > 0 else "running"
+        table = self.table(title, "epoch", self.figure, "s/epoch")
+        for trial in self.running[:limit]:
+            row = self.latest.get(trial)
+            epoch = row["epoch"] if row else 0
+            value = row.get(self.figure) if row else None
             table.add_row(
                 trial,
-                f"{record['epoch']}/{self.eta.epochs}",
-                "" if record.get(self.figure) is None else f"{record[self.figure]:.3f}",
-                "" if seconds is None else f"{seconds:.1f}",
+                f"{epoch}/{self.eta.epochs}",
+                "" if value is None else f"{value:.3f}",
+                f"{row['train_seconds'] + row['score_seconds']:.1f}" if row else "",
             )
         if not self.running:
             table.add_row("starting" if self.done < self.runs else "all done", "", "", "")
         return table
 
-    def best_table(self, most: int) -> Table:
-        more = len(self.tried) - most
+    def best_table(self, limit: int) -> Table:
+        """The best trial of each search, of the latest `limit` searches."""
+        more = len(self.tried) - limit
         title = f"best so far (and {more} earlier)" if more > 0 else "best so far"
         table = self.table(title, "tried", self.figure)
-        for search in list(self.tried)[-most:]:
+        for search in list(self.tried)[-limit:]:
             row = self.best.get(search)
             name = f"{search[0]} {search[1]}"
             if row is None:
@@ -216,7 +257,10 @@ class Progress:
                 for key, new in row.items()
                 if key.startswith("config_") and new != self.defaults.get(search, row).get(key)
             }
-            about = "default" if row["number"] == 0 else short(changed)
-            shown = row["objective"] if value is None else value
-            table.add_row(f"{name}: {row['number']} ({about})", str(self.tried[search]), f"{shown:.3f}")
+            config = "default" if row["number"] == 0 else short(changed)
+            table.add_row(
+                f"{name}: {row['number']} ({config})",
+                str(self.tried[search]),
+                f"{row['objective'] if value is None else value:.3f}",
+            )
         return table

@@ -1,15 +1,15 @@
-"""How long a study will still take, from the epochs that were measured."""
+"""Estimates how long a study still takes from the epochs that it has measured."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Kind = tuple[str, str]  # model, and tuning or final
+RunKind = tuple[str, str]  # (model, tuning or final)
 
 
 def clock(seconds: float) -> str:
-    """`1:02:03`, `4:05`."""
+    """Seconds as `1:02:03` or `4:05`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -17,49 +17,71 @@ def clock(seconds: float) -> str:
 
 @dataclass
 class Eta:
-    """The work left, in epochs of each model that cost what its epochs have cost so far."""
+    """Estimates the time left: each epoch to come costs the mean of its model's epochs so far."""
 
-    planned: Mapping[Kind, int]  # runs in all
-    epochs: int  # a run
-    final_scoring: float = 1.0  # a final run's scoring of an epoch, in that of a tuning run: it scores the test images
-    finished: Counter[Kind] = field(default_factory=Counter)
-    training: dict[Kind, float] = field(default_factory=lambda: defaultdict(float))  # seconds
-    scoring: dict[Kind, float] = field(default_factory=lambda: defaultdict(float))
-    measured: Counter[Kind] = field(default_factory=Counter)  # epochs
+    planned: Mapping[RunKind, int]  # runs of the whole study
+    epochs: int  # per run
+    # A final run scores the test images too: its scoring time per epoch over a tuning run's.
+    final_scoring: float = 1.0
+    finished: Counter[RunKind] = field(default_factory=Counter)  # runs
+    training: dict[RunKind, float] = field(default_factory=lambda: defaultdict(float))  # seconds
+    scoring: dict[RunKind, float] = field(default_factory=lambda: defaultdict(float))  # seconds
+    measured: Counter[RunKind] = field(default_factory=Counter)  # epochs
 
-    def add(self, kind: Kind, train_seconds: float, score_seconds: float, epochs: int = 1) -> None:
+    def add(
+        self,
+        kind: RunKind,
+        train_seconds: float,
+        score_seconds: float,
+        epochs: int = 1,
+    ) -> None:
+        """Adds the times that `epochs` epochs took."""
         self.training[kind] += train_seconds
         self.scoring[kind] += score_seconds
         self.measured[kind] += epochs
 
     def add_row(self, row: Mapping[str, Any], timed: bool) -> None:
-        """A finished run; `timed`: its epochs are to be counted too, because nobody saw them."""
+        """Counts a finished run.
+
+        `timed`: adds its epochs' times too. False for a run whose epochs were added one by one.
+        """
         kind = (row["model"], row["kind"])
         self.finished[kind] += 1
         if timed and row.get("train_seconds") is not None and row.get("epochs"):
             self.add(kind, row["train_seconds"], row["score_seconds"], row["epochs"])
 
-    def epoch_seconds(self, kind: Kind) -> float | None:
-        """The mean of the measured epochs; of a model's final runs, before there is one, from its tuning runs."""
+    def epoch_seconds(self, kind: RunKind) -> float | None:
+        """The mean time of an epoch; None if none was measured.
+
+        For a model's final runs, estimated from its tuning runs until one of their epochs is
+        measured.
+        """
         if self.measured[kind]:
             return (self.training[kind] + self.scoring[kind]) / self.measured[kind]
-        other = (kind[0], "tuning")
-        if kind[1] == "final" and self.measured[other]:
-            return (self.training[other] + self.scoring[other] * self.final_scoring) / self.measured[other]
+        tuning = (kind[0], "tuning")
+        if kind[1] == "final" and self.measured[tuning]:
+            scoring = self.scoring[tuning] * self.final_scoring
+            return (self.training[tuning] + scoring) / self.measured[tuning]
         return None
 
-    def left(self, begun: Iterable[tuple[Kind, int]], at_a_time: int) -> tuple[float | None, list[str]]:
-        """Seconds until all is done, None before the first epoch, and the models it leaves out: no epoch was measured.
+    def left(
+        self,
+        running: Iterable[tuple[RunKind, int]],
+        at_a_time: int,
+    ) -> tuple[float | None, list[str]]:
+        """The seconds until all runs are finished, and the models that the sum leaves out.
 
-        `begun`: kind and epochs of each run that is under way.
+        It leaves out models of which no epoch was measured yet; the seconds are None if no model
+        has one. `running`: kind and finished epochs of each run that is under way. `at_a_time`:
+        how many runs go on side by side.
         """
-        epochs: Counter[Kind] = Counter({k: (n - self.finished[k]) * self.epochs for k, n in self.planned.items()})
-        for kind, done in begun:
+        runs = {kind: count - self.finished[kind] for kind, count in self.planned.items()}
+        epochs = Counter({kind: count * self.epochs for kind, count in runs.items()})
+        for kind, done in running:
             epochs[kind] -= done
         seconds = {kind: self.epoch_seconds(kind) for kind, count in epochs.items() if count > 0}
         known = [value * epochs[kind] for kind, value in seconds.items() if value is not None]
         untimed = sorted({kind[0] for kind, value in seconds.items() if value is None})
-        runs = sum(n - self.finished[k] for k, n in self.planned.items())
         if not known and untimed:
             return None, untimed
-        return sum(known) / max(1, min(at_a_time, runs)), untimed
+        return sum(known) / max(1, min(at_a_time, sum(runs.values()))), untimed

@@ -1,0 +1,45 @@
+"""The fields of Study, each with what the command line needs to make a flag of it."""
+
+from dataclasses import field
+from typing import Any
+
+from bench.choices.errors import UserError, unknown
+
+
+def option(
+    default: Any,
+    group: str,
+    help: str,
+    *,
+    aliases: tuple[str, ...] = (),
+    choices: tuple | None = None,
+    many: bool = False,
+    path: bool = False,
+) -> Any:
+    """A field of Study, with what `flags.add_study_flags` needs to make a flag of it.
+
+    `many`: the flag takes several values. `path`: ~ is the home folder.
+    """
+    metadata = {
+        "group": group,
+        "help": help,
+        "aliases": aliases,
+        "choices": choices,
+        "many": many,
+        "path": path,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def check(name: str, value: Any, choices: tuple | None) -> None:
+    """UserError for a value that is not among the choices, or a number that is out of range."""
+    if choices and value is not None and value not in choices:
+        raise unknown(f"--{name}", value, choices)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if name == "gpus_per_trial":
+        if not (0 < value <= 1 or (value > 0 and float(value).is_integer())):
+            reason = f"must be a share of a GPU above 0 or a whole number, not {value}"
+            raise UserError(f"--{name} {reason}")
+    elif value < (least := 0 if name in ("seed", "split_seed", "trials") else 1):
+        raise UserError(f"--{name} must be {least} or more, not {value}")
