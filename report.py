@@ -19,9 +19,24 @@ importances, and a histogram and parallel_* for each model); histogram.csv, all 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="report.py", description=__doc__, epilog=EXAMPLES)
-    parser.add_argument("studies", nargs="+", type=path_of, metavar="STUDY", help="folder of a study: results/<study>")
-    parser.add_argument("--out", type=path_of, metavar="DIR", help="folder to write to (default: <first study>/report)")
-    parser.add_argument("--reproduce", metavar="TRIAL", help="only print the command that makes this trial's row again")
+    parser.add_argument(
+        "studies",
+        nargs="+",
+        type=path_of,
+        metavar="STUDY",
+        help="folder of a study: results/<study>",
+    )
+    parser.add_argument(
+        "--out",
+        type=path_of,
+        metavar="DIR",
+        help="folder to write to (default: <first study>/report)",
+    )
+    parser.add_argument(
+        "--reproduce",
+        metavar="TRIAL",
+        help="only print the command that makes this trial's row again",
+    )
     packing = "only move each study's score files into one scores.parquet"
     parser.add_argument("--pack", action="store_true", help=packing)
     args = parser.parse_args(arguments)

@@ -103,7 +103,11 @@ class AnomalyModel(ABC):
         Without ANY_SIZE, the side must also be a power of two.
         """
         channels, height, width = image_shape
-        if height != width or not 16 <= height <= 256 or not (cls.ANY_SIZE or height.bit_count() == 1):
+        if (
+            height != width
+            or not 16 <= height <= 256
+            or not (cls.ANY_SIZE or height.bit_count() == 1)
+        ):
             kind = "" if cls.ANY_SIZE else "a power of two "
             raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
         if channels not in (1, 3):
@@ -187,7 +191,9 @@ class AnomalyModel(ABC):
     def batches(self, images: Images, generator: torch.Generator) -> Iterator[Tensor]:
         """Float batches in [-1, 1] on the device, in the generator's order."""
         size = min(self.config.batch_size, len(images))
-        order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)
+        order = torch.randperm(len(images), generator=generator, device=generator.device).to(
+            images.device
+        )
         for start in range(0, len(images) - size + 1, size):
             yield self.normalise(images[order[start : start + size]])
 
@@ -195,7 +201,9 @@ class AnomalyModel(ABC):
         """float32 (N,) on the CPU: higher is more anomalous. Independent of what else is in the batch."""
         return self.combine(self.score_parts(images))
 
-    def score_parts(self, images: Images, training_mode_batch: int | None = None) -> dict[str, Tensor]:
+    def score_parts(
+        self, images: Images, training_mode_batch: int | None = None
+    ) -> dict[str, Tensor]:
         """The parts of the score, each float32 (N,) on the CPU. Raises FloatingPointError when one is not finite.
 
         `training_mode_batch` scores as released code of the field does: networks in training mode, so many images at
@@ -206,7 +214,9 @@ class AnomalyModel(ABC):
         with self.frozen(training=training_mode_batch is not None), torch.no_grad():
             for x in images.split(training_mode_batch or SCORING_BATCH):
                 with self.arithmetic():
-                    chunks.append({name: part.float() for name, part in self.parts(self.normalise(x)).items()})
+                    chunks.append(
+                        {name: part.float() for name, part in self.parts(self.normalise(x)).items()}
+                    )
                 self.scored += len(x)
                 self.say_scored()
         parts = {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}
@@ -229,7 +239,11 @@ class AnomalyModel(ABC):
     def check(self, images: Images) -> None:
         if images.dtype != torch.uint8:
             raise ValueError(f"images must be uint8, not {images.dtype}")
-        if len(images.shape) != 4 or tuple(images.shape[1:]) != tuple(self.image_shape) or not len(images):
+        if (
+            len(images.shape) != 4
+            or tuple(images.shape[1:]) != tuple(self.image_shape)
+            or not len(images)
+        ):
             raise ValueError(
                 f"images must have shape (N, {', '.join(map(str, self.image_shape))}), not {tuple(images.shape)}"
             )
@@ -244,7 +258,9 @@ class AnomalyModel(ABC):
     @contextmanager
     def frozen(self, training: bool) -> Iterator[None]:
         """Networks in training or evaluation mode, with running statistics that do not change."""
-        norms = [m for m in self.networks.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+        norms = [
+            m for m in self.networks.modules() if isinstance(m, nn.modules.batchnorm._NormBase)
+        ]
         tracked = [norm.track_running_stats for norm in norms]
         self.networks.train(training)
         for norm in norms:
@@ -259,7 +275,11 @@ class AnomalyModel(ABC):
     def checkpoint(self) -> dict[str, Any]:
         """All that training changes, as tensors and plain values, for `restore`."""
         optimizers = {name: optimizer.state for name, optimizer in self.optimizers.items()}
-        return {"networks": self.networks.state_dict(), "optimizers": optimizers, "steps": self.steps}
+        return {
+            "networks": self.networks.state_dict(),
+            "optimizers": optimizers,
+            "steps": self.steps,
+        }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the state in a checkpoint, to the bit."""

@@ -46,7 +46,9 @@ class FittedModel(AnomalyModel):
     def train_epoch(self, images: Images, generator: torch.Generator) -> dict[str, float]:
         self.check(images)
         if self.samples is None:
-            order = torch.randperm(len(images), generator=generator, device=generator.device).to(images.device)
+            order = torch.randperm(len(images), generator=generator, device=generator.device).to(
+                images.device
+            )
             self.samples = images[order[: self.config.samples]].cpu()
             self.seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
             self.fit(self.flat(self.normalise(self.samples)), self.seed)

@@ -15,7 +15,9 @@ if __name__ == "__main__":
     study, out = map(Path, sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         report.main([str(study), "--out", folder])
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         page = browser.new_page(viewport={"width": 1100, "height": 1000})
         page.goto((Path(folder) / "index.html").as_uri())
         page.locator("#model").select_option("skipganomaly")
@@ -26,7 +28,12 @@ if __name__ == "__main__":
             ("#images h2", "#gallery div.group >> nth=1"),
         ):
             first, last = page.locator(top).bounding_box(), page.locator(bottom).bounding_box()
-            clip = {"x": 0, "y": first["y"] - 8, "width": 1100, "height": last["y"] + last["height"] - first["y"] + 24}
+            clip = {
+                "x": 0,
+                "y": first["y"] - 8,
+                "width": 1100,
+                "height": last["y"] + last["height"] - first["y"] + 24,
+            }
             parts.append(Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True))))
         browser.close()
     whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), "white")

@@ -15,38 +15,83 @@ from bench.results.gallery import sheet
 MODELS, CLASSES = ("w_skipganomaly", "pca"), ("bird", "cat")
 
 
-def make_study(folder: Path, *, models=MODELS, classes=CLASSES, seeds=(1, 2, 3), study=None, provenance=None) -> Path:
+def make_study(
+    folder: Path, *, models=MODELS, classes=CLASSES, seeds=(1, 2, 3), study=None, provenance=None
+) -> Path:
     """A finished study as files: the first model's scores are the worst, the last one's the best."""
     rng, labels = np.random.default_rng(0), np.repeat([0, 1], [60, 30])
-    choices = {"model": list(models), "dataset": "cifar10", "dataroot": "my data", "abnormal_class": list(classes)}
+    choices = {
+        "model": list(models),
+        "dataset": "cifar10",
+        "dataroot": "my data",
+        "abnormal_class": list(classes),
+    }
     choices |= {"protocol": "sound", "selection": None, "epochs": 3, "limit_test": 200, "seed": 0}
     choices |= {"precision": "float32", "device": "auto", "select_on": "val_auroc"} | (study or {})
-    made = {"commit": "abc", "dirty": False, "dataset": {"name": "cifar10", "fingerprint": "f"}} | (provenance or {})
+    made = {"commit": "abc", "dirty": False, "dataset": {"name": "cifar10", "fingerprint": "f"}} | (
+        provenance or {}
+    )
     trials, epochs = [], []
     for (level, model), (place, name) in itertools.product(enumerate(models), enumerate(classes)):
         base = {"model": model, "dataset": "cifar10", "task": "leave-one-class-out", "class": name}
-        base |= {"protocol": "sound", "status": "done", "error": None, "select_on": "val_auroc", "epoch": 2}
+        base |= {
+            "protocol": "sound",
+            "status": "done",
+            "error": None,
+            "select_on": "val_auroc",
+            "epoch": 2,
+        }
         base |= {"epochs": 3, "device": "cpu", "config_skip": True}
         base |= {"family": "baseline" if model == "pca" else "GAN"}
         for number in range(3):
-            row = {"trial": f"tune-{level}-{place}-{number}", "kind": "tuning", "number": number, "seed": 0}
-            trials.append(base | row | {"objective": 0.5 + 0.1 * number, "config_lr": 0.001 * (number + 1)})
+            row = {
+                "trial": f"tune-{level}-{place}-{number}",
+                "kind": "tuning",
+                "number": number,
+                "seed": 0,
+            }
+            trials.append(
+                base | row | {"objective": 0.5 + 0.1 * number, "config_lr": 0.001 * (number + 1)}
+            )
         for seed in seeds:
             strong, weak = rng.normal(size=90) + (1 + level) * labels, rng.normal(size=90)
             scores = strong + 0.1 * weak
             trial, area = f"final-{level}-{place}-{seed}", metrics.auroc(labels, scores)
-            row = {"trial": trial, "kind": "final", "number": 2, "seed": seed, "config_lr": 0.003, "objective": 0.7}
-            row |= {"test_auroc": area, "test_ap": 0.5, "test_f1": 0.25, "config_nz": 100 if level else None}
+            row = {
+                "trial": trial,
+                "kind": "final",
+                "number": 2,
+                "seed": seed,
+                "config_lr": 0.003,
+                "objective": 0.7,
+            }
+            row |= {
+                "test_auroc": area,
+                "test_ap": 0.5,
+                "test_f1": 0.25,
+                "config_nz": 100 if level else None,
+            }
             trials.append(base | row)
             path = folder / "scores" / trial / "histogram.csv"
             path.parent.mkdir(parents=True)
-            columns = {"scores": scores, "labels": labels, "part_reconstruction": strong, "part_latent": weak}
+            columns = {
+                "scores": scores,
+                "labels": labels,
+                "part_reconstruction": strong,
+                "part_latent": weak,
+            }
             pd.DataFrame(columns).to_csv(path, index=False)
             images = rng.integers(0, 256, (2, 24, 3, 8, 8), np.uint8)
-            path.with_name("gallery.png").write_bytes(sheet(images[0], images[1] if level else None))
+            path.with_name("gallery.png").write_bytes(
+                sheet(images[0], images[1] if level else None)
+            )
             row = {"trial": trial, "kind": "final", "model": model, "class": name}
             for epoch in (1, 2, 3):
-                by_epoch = {"epoch": epoch, "val_auroc": 0.6 + 0.05 * epoch, "test_auroc": area + 0.01 * (epoch - 2)}
+                by_epoch = {
+                    "epoch": epoch,
+                    "val_auroc": 0.6 + 0.05 * epoch,
+                    "test_auroc": area + 0.01 * (epoch - 2),
+                }
                 epochs.append(row | by_epoch)
     write_rows(folder / "trials.jsonl", trials)
     write_rows(folder / "epochs.jsonl", epochs)

@@ -19,14 +19,29 @@ BELOW = {
     "training": {"choices", "judging", "data", "results", "watching"},
     "tuning": {"choices", "judging", "data", "results", "watching", "training"},
     "reporting": {"choices", "judging", "results"},
-    "commands": {"choices", "judging", "data", "results", "watching", "training", "tuning", "reporting"},
+    "commands": {
+        "choices",
+        "judging",
+        "data",
+        "results",
+        "watching",
+        "training",
+        "tuning",
+        "reporting",
+    },
     "speed": {"choices", "data", "results", "training"},
 }
 WITHOUT_TORCH = {"choices", "judging", "results", "reporting"}
 WITHOUT_MODELS = {"judging", "results", "reporting"}
-FILES = [path for name in ("bench", "models", "search_spaces") for path in sorted((ROOT / name).rglob("*.py"))]
+FILES = [
+    path
+    for name in ("bench", "models", "search_spaces")
+    for path in sorted((ROOT / name).rglob("*.py"))
+]
 SCRIPTS = [ROOT / name for name in ("train.py", "train_tune.py", "report.py")]
-each_file = pytest.mark.parametrize("path", FILES + SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+each_file = pytest.mark.parametrize(
+    "path", FILES + SCRIPTS, ids=lambda path: str(path.relative_to(ROOT))
+)
 
 
 def imports(path: Path) -> set[str]:

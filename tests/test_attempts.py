@@ -24,7 +24,9 @@ from bench.watching.time_left import Eta
 
 def epochs(trial: str, count: int, attempt: int | None = None, offset: float = 0.0) -> list[dict]:
     about = {"trial": trial} | ({} if attempt is None else {"attempt": attempt})
-    return [about | {"epoch": epoch, "val_auroc": offset + epoch / 10} for epoch in range(1, count + 1)]
+    return [
+        about | {"epoch": epoch, "val_auroc": offset + epoch / 10} for epoch in range(1, count + 1)
+    ]
 
 
 def read(folder: Path, trials: list[dict], rows: list[dict]) -> pd.DataFrame:
@@ -37,16 +39,27 @@ def test_only_the_epochs_of_the_attempt_that_counts(tmp_path: Path) -> None:
     rows = [*epochs("stopped sooner", 5, 1), *epochs("stopped sooner", 2, 2, offset=1)]
     rows += epochs("died at once", 3, 1)
     rows += [*epochs("running", 4, 1), *epochs("running", 1, 2)]
-    trials = [{"trial": "stopped sooner", "attempt": 2}, {"trial": "died at once", "attempt": 2, "status": "error"}]
+    trials = [
+        {"trial": "stopped sooner", "attempt": 2},
+        {"trial": "died at once", "attempt": 2, "status": "error"},
+    ]
     found = read(tmp_path, trials, rows)
     assert found.groupby("trial").size().to_dict() == {"stopped sooner": 2, "running": 1}
     assert found[found.trial == "stopped sooner"].val_auroc.tolist() == [1.1, 1.2]
 
 
 def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> None:
-    rows = [*epochs("old", 3), *epochs("old", 3, offset=1), *epochs("resumed", 3), *epochs("resumed", 1, 2)]
+    rows = [
+        *epochs("old", 3),
+        *epochs("old", 3, offset=1),
+        *epochs("resumed", 3),
+        *epochs("resumed", 1, 2),
+    ]
     found = read(tmp_path, [{"trial": "old"}, {"trial": "resumed", "attempt": 2}], rows)
-    assert found.groupby("trial").val_auroc.apply(list).to_dict() == {"old": [1.1, 1.2, 1.3], "resumed": [0.1]}
+    assert found.groupby("trial").val_auroc.apply(list).to_dict() == {
+        "old": [1.1, 1.2, 1.3],
+        "resumed": [0.1],
+    }
     assert len(read(tmp_path, [{"trial": "old"}], epochs("old", 3))) == 3
     assert read(tmp_path, [], []).empty
 
@@ -63,7 +76,9 @@ def callback_of(store: Store, study: Study) -> StudyCallback:
 
 @pytest.mark.parametrize("where", ["a dead process", "a killed command"])
 def test_a_run_that_is_started_again_counts_its_attempts(tmp_path: Path, where: str) -> None:
-    study = Study(model=("pca",), dataset="digits", abnormal_class=("3",), results_dir=str(tmp_path), epochs=5)
+    study = Study(
+        model=("pca",), dataset="digits", abnormal_class=("3",), results_dir=str(tmp_path), epochs=5
+    )
     store = Store.create(study, {}, "study")
     callback = callback_of(store, study)
     run = callback.planner.next_run()

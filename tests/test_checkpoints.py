@@ -19,7 +19,9 @@ from bench.data.datasets import Decoding
 from bench.training import model_files
 from bench.training.model_files import flatten, trained_state, unflatten
 
-IMAGES = torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(
+    0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
 
 
 @pytest.mark.parametrize("name", models.NAMES)
@@ -36,7 +38,12 @@ def test_a_saved_model_scores_the_same(name: str, tmp_path: Path) -> None:
 
 
 def test_flatten_and_unflatten_are_inverse() -> None:
-    state = {"a": {"0": torch.arange(3), 0: {"deep": torch.ones(2)}}, "n": 3, "empty": {}, "list": [1, {"b": 2}]}
+    state = {
+        "a": {"0": torch.arange(3), 0: {"deep": torch.ones(2)}},
+        "n": 3,
+        "empty": {},
+        "list": [1, {"b": 2}],
+    }
     tensors, plain = flatten(state)
     again = unflatten(tensors, json.loads(json.dumps(plain)))
     assert again["n"] == 3
@@ -69,7 +76,9 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         model_files.load(path)
 
 
-def test_train_then_score_a_folder_then_train_on(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_train_then_score_a_folder_then_train_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     folder = tmp_path / "<new>"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -88,7 +97,10 @@ def test_train_then_score_a_folder_then_train_on(tmp_path: Path, capsys: pytest.
     assert page.count("data:image/png") == 24
 
     path = tmp_path / "one" / "models" / "w_skipganomaly-3-seed0.safetensors"
-    assert train.main(["--load", str(path), "--score_folder", str(folder), "--name", "again", *common]) == 0
+    assert (
+        train.main(["--load", str(path), "--score_folder", str(folder), "--name", "again", *common])
+        == 0
+    )
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again" / "scores.csv"), first)
 
     assert train.main(["--load", str(path), *data, "--name", "further", *common]) == 0

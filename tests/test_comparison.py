@@ -11,7 +11,9 @@ from bench.judging.comparison import compare
 
 def make_table(classes: int, *levels: float) -> pd.DataFrame:
     rng = np.random.default_rng(9)
-    return pd.DataFrame({f"m{i}": level + 0.05 * rng.normal(size=classes) for i, level in enumerate(levels)})
+    return pd.DataFrame(
+        {f"m{i}": level + 0.05 * rng.normal(size=classes) for i, level in enumerate(levels)}
+    )
 
 
 def test_comparison_is_that_of_scipy_and_statsmodels():
@@ -23,11 +25,19 @@ def test_comparison_is_that_of_scipy_and_statsmodels():
     assert compared.pairs["p"].tolist() == pytest.approx(p)
     assert compared.pairs["p_holm"].tolist() == pytest.approx(multipletests(p, method="holm")[1])
     assert compared.pairs["differ"].tolist() == [True, True, False]
-    assert compared.pairs["difference"].iloc[0] == pytest.approx(table["m1"].mean() - table["m2"].mean())
+    assert compared.pairs["difference"].iloc[0] == pytest.approx(
+        table["m1"].mean() - table["m2"].mean()
+    )
     assert compared.friedman_p == pytest.approx(stats.friedmanchisquare(*table.T.to_numpy()).pvalue)
     ranks = pd.Series(stats.rankdata(-table, axis=1).mean(axis=0), index=table.columns)
-    assert compared.ranks["average_rank"].tolist() == pytest.approx(ranks[compared.ranks["model"]].tolist())
-    assert compared.ranks[["model", "best"]].to_numpy().tolist() == [["m1", True], ["m2", False], ["m0", False]]
+    assert compared.ranks["average_rank"].tolist() == pytest.approx(
+        ranks[compared.ranks["model"]].tolist()
+    )
+    assert compared.ranks[["model", "best"]].to_numpy().tolist() == [
+        ["m1", True],
+        ["m2", False],
+        ["m0", False],
+    ]
 
 
 def test_no_model_is_best_where_two_are_level():

@@ -51,7 +51,10 @@ def test_contract(named):
     assert channels in (1, 3)
     assert height == width
     assert height in SIZES
-    for images, labels in ((named.train_images, named.train_labels), (named.test_images, named.test_labels)):
+    for images, labels in (
+        (named.train_images, named.train_labels),
+        (named.test_images, named.test_labels),
+    ):
         assert images.dtype == np.uint8
         assert labels.dtype == np.int64
         assert images.shape == (len(labels), channels, height, width)
@@ -209,7 +212,9 @@ def test_resizing_is_antialiased_bilinear(tmp_path, monkeypatch, asked):
     cifar10_stand_in(tmp_path, monkeypatch)
     native, small = load("cifar10", root=tmp_path), load("cifar10", root=tmp_path, image_size=16)
     assert native.image_shape == (3, 32, 32)
-    pil = Image.fromarray(native.train_images[0].transpose(1, 2, 0)).resize((16, 16), Image.Resampling.BILINEAR)
+    pil = Image.fromarray(native.train_images[0].transpose(1, 2, 0)).resize(
+        (16, 16), Image.Resampling.BILINEAR
+    )
     np.testing.assert_allclose(small.train_images[0].transpose(1, 2, 0), np.asarray(pil), atol=1)
 
 
@@ -220,7 +225,9 @@ def test_channels(tmp_path, monkeypatch, asked):
     np.testing.assert_allclose(grey.train_images[3, 0], np.asarray(pil), atol=1)
     assert grey.fingerprint != colour.fingerprint
     repeated = load("digits", root=tmp_path, channels=3).train_images
-    np.testing.assert_array_equal(repeated, np.repeat(load("digits", root=tmp_path).train_images, 3, axis=1))
+    np.testing.assert_array_equal(
+        repeated, np.repeat(load("digits", root=tmp_path).train_images, 3, axis=1)
+    )
 
 
 # --- Subsets ---------------------------------------------------------------------------------------------------------
@@ -234,7 +241,11 @@ def tagged(labels: list[int]) -> Dataset:
     return Dataset("tagged", tuple("abcd"), *one, images, np.array(labels, np.int64))
 
 
-@given(labels=st.lists(st.integers(-1, 3), min_size=1, max_size=60), data=st.data(), seed=st.integers(0, 9))
+@given(
+    labels=st.lists(st.integers(-1, 3), min_size=1, max_size=60),
+    data=st.data(),
+    seed=st.integers(0, 9),
+)
 def test_limit(labels, data, seed):
     whole = tagged(labels)
     groups = len(set(labels))
@@ -266,8 +277,16 @@ def test_limit_seeds_and_errors(tmp_path):
     some = digits.limit(20, 10)
     assert list(np.bincount(some.train_labels)) == [2] * 10
     assert list(np.bincount(some.test_labels)) == [1] * 10
-    assert some.fingerprint == digits.limit(20, 10).fingerprint != digits.limit(20, 10, seed=1).fingerprint
-    assert digits.limit(None, None).fingerprint == digits.limit(10**6, 10**6).fingerprint == digits.fingerprint
+    assert (
+        some.fingerprint
+        == digits.limit(20, 10).fingerprint
+        != digits.limit(20, 10, seed=1).fingerprint
+    )
+    assert (
+        digits.limit(None, None).fingerprint
+        == digits.limit(10**6, 10**6).fingerprint
+        == digits.fingerprint
+    )
     with pytest.raises(UserError, match="--limit_train: 9"):
         digits.limit(9, None)
     with pytest.raises(UserError, match="--limit_test: 0"):
@@ -278,5 +297,10 @@ def test_fingerprint_sees_everything(tmp_path):
     base = tagged([0, 1, 2])
     assert base.fingerprint == tagged([0, 1, 2]).fingerprint
     other_classes = replace(base, classes=tuple("abce"))
-    prints = {base.fingerprint, tagged([0, 2, 1]).fingerprint, tagged([0, 1]).fingerprint, other_classes.fingerprint}
+    prints = {
+        base.fingerprint,
+        tagged([0, 2, 1]).fingerprint,
+        tagged([0, 1]).fingerprint,
+        other_classes.fingerprint,
+    }
     assert len(prints) == 4

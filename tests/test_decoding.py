@@ -28,7 +28,9 @@ def test_folder_sizes(tmp_path):
 
 @given(width=st.integers(5, 90), height=st.integers(5, 90), size=st.sampled_from([16, 32, 64]))
 def test_folder_resizes_and_crops_as_torchvision_does(width, height, size):
-    pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(width * height).integers(
+        0, 256, (height, width, 3), dtype=np.uint8
+    )
     with tempfile.TemporaryDirectory() as scratch:
         Image.fromarray(pixels).save(file := Path(scratch) / "a.png")
         pixels_read, _ = decode(file, size, 3, Decoding("crop"))
@@ -36,7 +38,9 @@ def test_folder_resizes_and_crops_as_torchvision_does(width, height, size):
     assert np.array_equal(pixels_read, np.asarray(expected).transpose(2, 0, 1))
 
 
-def pixel_of(tmp_path: Path, image: Image.Image, channels: int | None, name: str = "a.png", **options) -> list[int]:
+def pixel_of(
+    tmp_path: Path, image: Image.Image, channels: int | None, name: str = "a.png", **options
+) -> list[int]:
     """The first pixel of the image, saved in a folder of its own and loaded again."""
     (tmp_path / "train").mkdir()
     image.save(tmp_path / "train" / name, **options)
@@ -61,14 +65,18 @@ def test_modes(tmp_path, image, channels, expected):
     assert pixel_of(tmp_path, image, channels) == expected
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "JPEG", "bmp", "webp", "tif", "tiff", "gif", "pgm", "ppm"])
+@pytest.mark.parametrize(
+    "suffix", ["png", "jpg", "JPEG", "bmp", "webp", "tif", "tiff", "gif", "pgm", "ppm"]
+)
 def test_formats(tmp_path, suffix):
     image = Image.new("L" if suffix == "pgm" else "RGB", (16, 16), "gray")
     assert pixel_of(tmp_path, image, 1, f"a.{suffix}") == pytest.approx([128], abs=2)
 
 
 def test_cmyk(tmp_path):
-    red, green, blue = pixel_of(tmp_path, Image.new("CMYK", (16, 16), (0, 255, 255, 0)), None, "a.jpg")
+    red, green, blue = pixel_of(
+        tmp_path, Image.new("CMYK", (16, 16), (0, 255, 255, 0)), None, "a.jpg"
+    )
     assert red > 200
     assert max(green, blue) < 50
 
@@ -120,7 +128,9 @@ def transparent(colour: int, kind: str, alpha: np.ndarray) -> Image.Image:
         return image
     if kind == "RGBA":
         return image.convert("RGBA")
-    marked = Image.fromarray((alpha > 0).astype(np.uint8))  # palette, or one colour that means nothing
+    marked = Image.fromarray(
+        (alpha > 0).astype(np.uint8)
+    )  # palette, or one colour that means nothing
     marked.putpalette([1, 2, 3] + [colour] * 3)
     marked.info["transparency"] = 0
     return marked if kind == "P" else marked.convert("RGB")
@@ -138,7 +148,9 @@ def test_a_picture_in_the_alpha_channel_is_seen(tmp_path, kind, colour, behind):
     assert dataset.train_images[0, 0, 0].tolist() == [behind] * 8 + [colour] * 8
     assert dataset.decoding.background == behind
     (line,) = dataset.notes
-    assert line == f"1 image(s) with transparent parts are laid over {'white' if behind else 'black'}"
+    assert (
+        line == f"1 image(s) with transparent parts are laid over {'white' if behind else 'black'}"
+    )
 
 
 def test_the_training_images_alone_decide_what_lies_behind(tmp_path):
@@ -164,7 +176,9 @@ def test_an_alpha_channel_that_shows_nothing_is_left_out(tmp_path):
     assert set(dataset.train_images.ravel()) == {77}
     assert dataset.decoding.background is None
     (line,) = dataset.notes
-    assert line.startswith("2 image(s) with transparent parts are shown without their alpha channel")
+    assert line.startswith(
+        "2 image(s) with transparent parts are shown without their alpha channel"
+    )
 
 
 def test_opaque_images_give_no_note(tmp_path):
@@ -182,10 +196,16 @@ def test_what_is_done_to_wide_images(tmp_path):
     image.paste(255, (0, 0, 16, 16))
     (tmp_path / "train").mkdir()
     image.save(tmp_path / "train" / "a.png")
-    made = {how: load(str(tmp_path), root=tmp_path, image_size=16, resize=how) for how in ("squash", "crop", "pad")}
+    made = {
+        how: load(str(tmp_path), root=tmp_path, image_size=16, resize=how)
+        for how in ("squash", "crop", "pad")
+    }
     rows = {how: dataset.train_images[0, 0, 8] for how, dataset in made.items()}
     assert rows["crop"].tolist() == [100] * 16
-    assert rows["squash"].tolist() == np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR))[8].tolist()
+    assert (
+        rows["squash"].tolist()
+        == np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR))[8].tolist()
+    )
     assert rows["squash"][0] == 255
     assert (
         made["pad"].train_images[0, 0].tolist()

@@ -18,7 +18,10 @@ def png(pixels: np.ndarray) -> bytes:
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c)) for name, c in chunks]
+    packed = [
+        struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c))
+        for name, c in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
@@ -36,19 +39,30 @@ def tiff(pixels: np.ndarray, order: str, deflate: bool) -> bytes:
         for tag, value in tags.items()
     ]
     bits = struct.pack(f"{order}{channels}H", *[16] * channels)
-    start = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(data) + len(bits))
+    start = struct.pack(
+        order + "2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(data) + len(bits)
+    )
     return start + data + bits + struct.pack(order + "H", len(tags)) + b"".join(entries) + b"\0" * 4
 
 
 WRITERS = {  # name -> channels, and what writes pixels of uint16 (H, W, channels) to a file
     "grey PNG": (1, lambda file, pixels: Image.fromarray(pixels[..., 0]).save(file, "PNG")),
     "grey TIFF": (1, lambda file, pixels: Image.fromarray(pixels[..., 0]).save(file, "TIFF")),
-    "32-bit TIFF": (1, lambda file, pixels: Image.fromarray(pixels[..., 0].astype(np.int32)).save(file, "TIFF")),
+    "32-bit TIFF": (
+        1,
+        lambda file, pixels: Image.fromarray(pixels[..., 0].astype(np.int32)).save(file, "TIFF"),
+    ),
     "PNG": (3, lambda file, pixels: file.write_bytes(png(pixels))),
     "grey PNG with alpha": (2, lambda file, pixels: file.write_bytes(png(pixels))),
     "PNG with alpha": (4, lambda file, pixels: file.write_bytes(png(pixels))),
-    "TIFF, little-endian": (3, lambda file, pixels: file.write_bytes(tiff(pixels, "<", deflate=False))),
-    "TIFF, big-endian": (3, lambda file, pixels: file.write_bytes(tiff(pixels, ">", deflate=False))),
+    "TIFF, little-endian": (
+        3,
+        lambda file, pixels: file.write_bytes(tiff(pixels, "<", deflate=False)),
+    ),
+    "TIFF, big-endian": (
+        3,
+        lambda file, pixels: file.write_bytes(tiff(pixels, ">", deflate=False)),
+    ),
     "TIFF, compressed": (3, lambda file, pixels: file.write_bytes(tiff(pixels, ">", deflate=True))),
     "TIFF with alpha": (4, lambda file, pixels: file.write_bytes(tiff(pixels, "<", deflate=True))),
 }
@@ -73,7 +87,9 @@ def test_deep_images_are_the_pictures_that_8_bits_give(tmp_path, kind, bits):
     deep, shallow = (load(str(tmp_path / folder), root=tmp_path) for folder in ("deep", "shallow"))
     assert deep.fingerprint == shallow.fingerprint
     assert deep.decoding.bits == bits
-    assert deep.notes == (f"3 image(s) have more than 8 bits: 0 to {2**bits - 1} ({bits} bits) becomes 0 to 255",)
+    assert deep.notes == (
+        f"3 image(s) have more than 8 bits: 0 to {2**bits - 1} ({bits} bits) becomes 0 to 255",
+    )
     assert shallow.notes == ()
 
 

@@ -85,7 +85,9 @@ def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
     store.add_trial(row)
     before = (store.path / "trials.jsonl").read_bytes()
     fill(small_disk)
-    with pytest.raises(UserError, match=r"trials\.jsonl cannot be written \(No space left on device\)"):
+    with pytest.raises(
+        UserError, match=r"trials\.jsonl cannot be written \(No space left on device\)"
+    ):
         store.add_trial(row | {"trial": "more", "text": "x" * 9000})
     after = (store.path / "trials.jsonl").read_bytes()
     assert after.startswith(before)
@@ -101,7 +103,19 @@ def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
 
 @pytest.mark.slow
 def test_a_study_on_a_full_disk_says_so_and_goes_on_later(small_disk: Path) -> None:
-    flags = [*TINY, "--epochs", "2", "--trials", "6", "--scheduler", "fifo", "--seeds", "1", "--keep_models", "none"]
+    flags = [
+        *TINY,
+        "--epochs",
+        "2",
+        "--trials",
+        "6",
+        "--scheduler",
+        "fifo",
+        "--seeds",
+        "1",
+        "--keep_models",
+        "none",
+    ]
     process = command(small_disk, *flags)
     rows = small_disk / "study" / "trials.jsonl"
     wait_for(lambda: rows.exists() and rows.stat().st_size, process)
@@ -148,7 +162,11 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
     for _ in range(3):
         before = size(epochs)
         wait_for(lambda before=before: size(epochs) > before, process)
-        pid = next(pid for pid, line in descendants(process.pid).items() if "ray::" in line and "Trainable" in line)
+        pid = next(
+            pid
+            for pid, line in descendants(process.pid).items()
+            if "ray::" in line and "Trainable" in line
+        )
         kill(pid)
         wait_for(lambda pid=pid: not running(pid))
     wait_for(rows.exists, process)
@@ -164,8 +182,20 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
     """At most three checkpoints a trial of the searches under way, and none when a search is over."""
-    flags = ["--abnormal_class", "3", "4", "--scheduler", "pbt", "--searcher", "random", "--trials", "4"]
-    process = command(tmp_path, *TINY, *flags, "--epochs", "6", "--seeds", "2", "--cpus_per_trial", "1")
+    flags = [
+        "--abnormal_class",
+        "3",
+        "4",
+        "--scheduler",
+        "pbt",
+        "--searcher",
+        "random",
+        "--trials",
+        "4",
+    ]
+    process = command(
+        tmp_path, *TINY, *flags, "--epochs", "6", "--seeds", "2", "--cpus_per_trial", "1"
+    )
     most, last = 0, -1
     while process.poll() is None:
         kept = list((tmp_path / "study").glob(".ray-*/**/run.pt"))
@@ -220,7 +250,19 @@ def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.Monk
     wait_for(lambda: any(port == 6399 for _, _, port in listening(head.pid)), head)
     other = node("--address", "127.0.0.1:6399", "--node-ip-address", "127.0.0.1")
     try:
-        flags = [*TINY, "--trials", "6", "--epochs", "6", "--seeds", "2", "--searcher", "random", "--scheduler", "fifo"]
+        flags = [
+            *TINY,
+            "--trials",
+            "6",
+            "--epochs",
+            "6",
+            "--seeds",
+            "2",
+            "--searcher",
+            "random",
+            "--scheduler",
+            "fifo",
+        ]
         process = command(tmp_path, *flags, "--address", "127.0.0.1:6399")
         rows = tmp_path / "study" / "trials.jsonl"
         wait_for(lambda: rows.exists() and rows.read_text().count("\n") >= 2, process)
@@ -240,4 +282,7 @@ def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_no_cluster_is_a_clear_error(tmp_path: Path) -> None:
     assert command(tmp_path, *TINY, "--address", "127.0.0.1:1").wait(PATIENCE) == 2
-    assert "--address 127.0.0.1:1: no Ray cluster answers there" in tmp_path.with_suffix(".log").read_text()
+    assert (
+        "--address 127.0.0.1:1: no Ray cluster answers there"
+        in tmp_path.with_suffix(".log").read_text()
+    )

@@ -16,13 +16,19 @@ from bench.choices.study import Study
 from bench.data import datasets
 from bench.results.store import Store
 
-FILES = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FILES = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
-ROWS = st.fixed_dictionaries({"trial": st.text(max_size=5)}, optional={"epoch": st.integers(), "x": JSON})
+ROWS = st.fixed_dictionaries(
+    {"trial": st.text(max_size=5)}, optional={"epoch": st.integers(), "x": JSON}
+)
 
 
 def outcome(call: Callable[[], Any]) -> tuple[Any, str]:
@@ -34,7 +40,10 @@ def outcome(call: Callable[[], Any]) -> tuple[Any, str]:
 
 
 @FILES
-@given(lines=st.lists(st.binary(max_size=20) | JSON.map(json.dumps).map(str.encode), max_size=4), end=st.booleans())
+@given(
+    lines=st.lists(st.binary(max_size=20) | JSON.map(json.dumps).map(str.encode), max_size=4),
+    end=st.booleans(),
+)
 def test_any_bytes_as_rows(tmp_path: Path, lines: list[bytes], end: bool) -> None:
     path = tmp_path / "trials.jsonl"
     path.write_bytes(b"\n".join(lines) + b"\n" * end)
@@ -87,7 +96,9 @@ CELLS = st.one_of(st.floats(), st.sampled_from([0, 1, "", "x", '"', "nan", "1e99
 
 @FILES
 @given(
-    header=st.sampled_from(["scores,labels", "scores,labels,part_x", "scores", "", "labels,scores"]),
+    header=st.sampled_from(
+        ["scores,labels", "scores,labels,part_x", "scores", "", "labels,scores"]
+    ),
     cells=st.lists(st.lists(CELLS, min_size=1, max_size=3), max_size=4),
 )
 def test_any_table_as_scores(tmp_path: Path, header: str, cells: list[list]) -> None:
@@ -130,8 +141,14 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 
 
 @settings(FILES, max_examples=60)
-@given(names=st.lists(NAMES, max_size=3), content=st.binary(max_size=40), suffix=st.sampled_from([".png", ".jpg", ""]))
-def test_any_files_as_a_data_set(tmp_path_factory, names: list[str], content: bytes, suffix: str) -> None:
+@given(
+    names=st.lists(NAMES, max_size=3),
+    content=st.binary(max_size=40),
+    suffix=st.sampled_from([".png", ".jpg", ""]),
+)
+def test_any_files_as_a_data_set(
+    tmp_path_factory, names: list[str], content: bytes, suffix: str
+) -> None:
     folder = tmp_path_factory.mktemp("data")
     (folder / "train" / "a").mkdir(parents=True)
     for name in names:
@@ -150,7 +167,8 @@ def test_any_files_as_a_data_set(tmp_path_factory, names: list[str], content: by
         {},
         optional={
             "name": st.text(max_size=8),
-            "time_budget": st.text(max_size=4) | st.from_regex(r"[0-9.e-]{1,4}[smhd]", fullmatch=True),
+            "time_budget": st.text(max_size=4)
+            | st.from_regex(r"[0-9.e-]{1,4}[smhd]", fullmatch=True),
             "trials": st.integers(-3, 3),
             "gpus_per_trial": st.floats(),
             "set": st.lists(st.text(max_size=6), max_size=2).map(tuple),

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from bench.results.gallery import EACH, GROUPS, chosen, images_of, sheet
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([-1.0, 0.0, 0.5, 2.0])), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.sampled_from([-1.0, 0.0, 0.5, 2.0])),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_each_group_holds_the_extremes_of_its_label(rows: list[tuple[int, float]]) -> None:
     labels, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
     groups = chosen(labels, scores)
@@ -21,8 +27,12 @@ def test_each_group_holds_the_extremes_of_its_label(rows: list[tuple[int, float]
         np.testing.assert_array_equal(scores[index], expected)
 
 
-@given(st.integers(1, 5), st.sampled_from([1, 3]), st.integers(2, 9), st.booleans(), st.integers(0, 99))
-def test_a_sheet_gives_its_images_back(count: int, channels: int, size: int, rebuilt: bool, seed: int) -> None:
+@given(
+    st.integers(1, 5), st.sampled_from([1, 3]), st.integers(2, 9), st.booleans(), st.integers(0, 99)
+)
+def test_a_sheet_gives_its_images_back(
+    count: int, channels: int, size: int, rebuilt: bool, seed: int
+) -> None:
     shape = (2, count, channels, size, size)
     pictures = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     images, again = images_of(sheet(pictures[0], pictures[1] if rebuilt else None), count)

@@ -56,7 +56,8 @@ def test_a_changed_folder_is_read_again(two, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda data: b"", lambda data: data[:-50], lambda data: data.replace(b"\x0a", b"\x0b")]
+    "damage",
+    [lambda data: b"", lambda data: data[:-50], lambda data: data.replace(b"\x0a", b"\x0b")],
 )
 def test_a_damaged_cache_file_is_replaced(two, tmp_path, decoded, damage):
     values(two, tmp_path)

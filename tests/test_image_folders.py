@@ -75,7 +75,9 @@ def test_folders_without_images(tmp_path):
 def test_a_damaged_image_is_named(tmp_path, name, keep):
     save(tmp_path / "train" / "a.png")
     bad = save(tmp_path / "train" / name, size=(64, 64))
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(bad)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
+        bad
+    )
     bad.write_bytes(bad.read_bytes()[:keep])
     with pytest.raises(UserError, match=name) as caught:
         load(str(tmp_path), root=tmp_path)
@@ -127,7 +129,9 @@ def test_masks_are_no_images(tmp_path, masks):
     save(tmp_path / "train" / "good" / masks / "1.png")
     save(tmp_path / "test" / "bad" / "rgb" / "1.png", 9)
     save(tmp_path / "test" / "bad" / "rgb" / "1_mask.png")
-    save(tmp_path / "test" / "bad" / "rgb" / "gas_mask.png", 10)  # no image beside it that it would be the mask of
+    save(
+        tmp_path / "test" / "bad" / "rgb" / "gas_mask.png", 10
+    )  # no image beside it that it would be the mask of
     save(tmp_path / "test" / masks / "bad" / "1_mask.png")
     dataset = load(str(tmp_path), root=tmp_path / "data")
     assert dataset.classes == ("bad", "good")
@@ -136,14 +140,27 @@ def test_masks_are_no_images(tmp_path, masks):
     (line,) = dataset.notes
     assert f"2 in {masks}/ (masks)" in line
     assert "1 beside their images (masks)" in line
-    names, _, notes = read_images(tmp_path / "test" / masks, 16, 1, Decoding())  # given by name, it is what is wanted
+    names, _, notes = read_images(
+        tmp_path / "test" / masks, 16, 1, Decoding()
+    )  # given by name, it is what is wanted
     assert names == ["bad/1_mask.png"]
     assert not notes
 
 
 def test_every_suffix_that_pillow_reads(tmp_path):
-    kinds = {"jfif": "JPEG", "jpe": "JPEG", "jp2": "JPEG2000", "avif": "AVIF", "tga": "TGA", "TIF": "TIFF"}
-    kinds = {k: kind for k, kind in kinds.items() if features.check({"jp2": "jpg_2000", "avif": "avif"}.get(k, "zlib"))}
+    kinds = {
+        "jfif": "JPEG",
+        "jpe": "JPEG",
+        "jp2": "JPEG2000",
+        "avif": "AVIF",
+        "tga": "TGA",
+        "TIF": "TIFF",
+    }
+    kinds = {
+        k: kind
+        for k, kind in kinds.items()
+        if features.check({"jp2": "jpg_2000", "avif": "avif"}.get(k, "zlib"))
+    }
     (tmp_path / "train").mkdir()
     for suffix, kind in kinds.items():
         Image.new("L", (16, 16), 100).save(tmp_path / "train" / f"a.{suffix}", kind)
@@ -162,7 +179,13 @@ def test_every_suffix_that_pillow_reads(tmp_path):
 
 
 def test_read_images_in_natural_order(tmp_path):
-    for number, name in ((10, "10.jpg"), (2, "2.jpg"), (1, "sub/1.jpg"), (3, "sub/x10.jpg"), (4, "sub/x9.jpg")):
+    for number, name in (
+        (10, "10.jpg"),
+        (2, "2.jpg"),
+        (1, "sub/1.jpg"),
+        (3, "sub/x10.jpg"),
+        (4, "sub/x9.jpg"),
+    ):
         save(tmp_path / name, 10 * number, size=(40, 20))
     names, images, notes = read_images(tmp_path, 16, 3, Decoding())
     assert names == ["2.jpg", "10.jpg", "sub/1.jpg", "sub/x9.jpg", "sub/x10.jpg"]

@@ -20,7 +20,12 @@ FLAGS = ["--normal_class", "good", "--model", "pca", "--epochs", "1", "--batch_s
 @pytest.fixture
 def camera(tmp_path: Path) -> Path:
     """A camera's 12-bit pictures in 16-bit files (deep), and the same in 8 bits (shallow)."""
-    for part, cls, count in (("train", "good", 40), ("test", "good", 20), ("test", "bad", 20), ("new", "", 10)):
+    for part, cls, count in (
+        ("train", "good", 40),
+        ("test", "good", 20),
+        ("test", "bad", 20),
+        ("new", "", 10),
+    ):
         for folder in ("deep", "shallow"):
             (tmp_path / folder / part / cls).mkdir(parents=True, exist_ok=True)
         for i in range(count):
@@ -29,8 +34,12 @@ def camera(tmp_path: Path) -> Path:
                 pixels[10:20, 10:20] += 40
             if part == "new":
                 pixels /= 2  # 10 bits would hold these, were they asked
-            Image.fromarray(pixels.astype(np.uint16)).save(tmp_path / "deep" / part / cls / f"{i}.png")
-            Image.fromarray((pixels / 16).astype(np.uint8)).save(tmp_path / "shallow" / part / cls / f"{i}.png")
+            Image.fromarray(pixels.astype(np.uint16)).save(
+                tmp_path / "deep" / part / cls / f"{i}.png"
+            )
+            Image.fromarray((pixels / 16).astype(np.uint8)).save(
+                tmp_path / "shallow" / part / cls / f"{i}.png"
+            )
     return tmp_path
 
 
@@ -43,7 +52,10 @@ def test_one_scale_from_training_to_new_images(camera, capsys):
     rows = {}
     for name in ("deep", "shallow"):
         new = ["--score_folder", str(camera / name / "new")]
-        assert train.main(["--dataset", str(camera / name), *FLAGS, *common, "--name", name, *new]) == 0
+        assert (
+            train.main(["--dataset", str(camera / name), *FLAGS, *common, "--name", name, *new])
+            == 0
+        )
         rows[name] = results.read(camera / "out" / name).trials.iloc[0]
         printed = capsys.readouterr().err.splitlines()
         assert all(line.startswith("note: ") for line in printed)
@@ -56,13 +68,31 @@ def test_one_scale_from_training_to_new_images(camera, capsys):
 
     (model,) = (camera / "out" / "deep" / "models").iterdir()
     assert (
-        train.main(["--load", str(model), "--score_folder", str(camera / "deep" / "new"), *common, "--name", "x"]) == 0
+        train.main(
+            [
+                "--load",
+                str(model),
+                "--score_folder",
+                str(camera / "deep" / "new"),
+                *common,
+                "--name",
+                "x",
+            ]
+        )
+        == 0
     )
     pd.testing.assert_frame_equal(scores_of(camera / "out" / "x"), expected)
 
 
 def test_study_json_and_the_model_hold_it(camera, capsys):
-    common = ["--results_dir", str(camera / "out"), "--dataroot", str(camera / "data"), "--name", "one"]
+    common = [
+        "--results_dir",
+        str(camera / "out"),
+        "--dataroot",
+        str(camera / "data"),
+        "--name",
+        "one",
+    ]
     choices = ["--resize", "pad", "--untrained_classes", "normal"]
     assert train.main(["--dataset", str(camera / "deep"), *FLAGS, *common, *choices]) == 0
     printed = [line.removeprefix("note: ") for line in capsys.readouterr().err.splitlines()]

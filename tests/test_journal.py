@@ -42,7 +42,9 @@ def test_the_journal_has_every_trial_and_changes_no_proposal(tmp_path: Path, sea
     assert configs == searched(searcher, None), "to the bit"
     trials = load(path, "w_skipganomaly 3").trials
     assert [trial.value for trial in trials] == VALUES
-    assert [trial.state == TrialState.FAIL for trial in trials] == [value is None for value in VALUES]
+    assert [trial.state == TrialState.FAIL for trial in trials] == [
+        value is None for value in VALUES
+    ]
     assert [trial.params for trial in trials[1:]] == configs[1:]
     assert trials[0].params | {"w_con": trials[0].user_attrs["w_con"]} == DEFAULT
     assert [trial.user_attrs["configuration"] for trial in trials] == list(range(len(VALUES)))
@@ -62,8 +64,15 @@ def run(planner: Planner, count: int) -> list[PlannedRun]:
     for _ in range(count):
         planned = planner.next_run()
         assert planned is not None
-        row = {"trial": planned.trial, "kind": planned.kind, "status": "done", "objective": 1 / planned.config["w_con"]}
-        planner.finish(planned, row | {f"config_{name}": value for name, value in planned.config.items()})
+        row = {
+            "trial": planned.trial,
+            "kind": planned.kind,
+            "status": "done",
+            "objective": 1 / planned.config["w_con"],
+        }
+        planner.finish(
+            planned, row | {f"config_{name}": value for name, value in planned.config.items()}
+        )
         runs.append(planned)
     return runs
 
@@ -74,12 +83,21 @@ def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, search
     path = tmp_path / "optuna.log"
 
     def planner(rows: list[dict[str, Any]], journal: Journal | None) -> Planner:
-        return Planner(study, [Task("leave-one-class-out", "3")], spaces_of(study), rows, lambda model: 1, journal)
+        return Planner(
+            study,
+            [Task("leave-one-class-out", "3")],
+            spaces_of(study),
+            rows,
+            lambda model: 1,
+            journal,
+        )
 
     whole = run(planner([], None), 9)
     stopped = planner([], Journal(path))
     run(stopped, 4)
-    path.write_bytes(path.read_bytes()[:-7])  # killed in the middle of a line, with the lock in its hands
+    path.write_bytes(
+        path.read_bytes()[:-7]
+    )  # killed in the middle of a line, with the lock in its hands
     (tmp_path / "optuna.log.lock").touch()
     resumed = run(planner(list(stopped.finished.values()), Journal(path)), 5)
     assert [r.config for r in resumed] == [r.config for r in whole[4:]]
@@ -101,7 +119,9 @@ def test_a_search_takes_in_what_it_would_not_have_proposed(searcher: str) -> Non
     assert (searcher == "cmaes") == ("cma:generation" in told[1].system_attrs)
 
 
-def test_a_journal_that_cannot_be_written_stops_no_search(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_journal_that_cannot_be_written_stops_no_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     configs = searched("tpe", Journal(tmp_path / "gone" / "optuna.log"))
     assert configs == searched("tpe", None)
     assert capsys.readouterr().err.count("dashboard") == 1
@@ -113,12 +133,15 @@ def test_the_samplers_own_journal_would_propose_the_same(tmp_path: Path) -> None
     search = Search("s", "tpe", SPACE, DEFAULT, 0, Journal(tmp_path / "optuna.log"))
     own = Search("s", "tpe", SPACE, DEFAULT, 0)
     own.study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path))), direction="maximize"
+        storage=JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path))),
+        direction="maximize",
     )
     for number, value in enumerate(VALUES):
         config = search.ask(number)
         assert own.ask(number) == config
         search.tell(number, config, value)
         own.tell(number, config, value)
-    copied = load(tmp_path / "optuna.log", "s").trials[1:]  # Optuna is not told of a default outside its space
+    copied = load(tmp_path / "optuna.log", "s").trials[
+        1:
+    ]  # Optuna is not told of a default outside its space
     assert [(t.params, t.value) for t in copied] == [(t.params, t.value) for t in own.study.trials]

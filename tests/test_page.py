@@ -23,7 +23,9 @@ SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    chromium = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if chromium is None and not os.environ.get("CI"):
         pytest.skip("there is no Chromium here (apt-get install chromium)")
     with sync_playwright() as playwright:
@@ -34,8 +36,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_study(tmp_path_factory.mktemp("page") / "s", classes=("bird", HOSTILE), study={"name": HOSTILE})
-    subprocess.run([sys.executable, "report.py", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    folder = make_study(
+        tmp_path_factory.mktemp("page") / "s", classes=("bird", HOSTILE), study={"name": HOSTILE}
+    )
+    subprocess.run(
+        [sys.executable, "report.py", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
     return folder
 
 
@@ -47,7 +53,10 @@ def page(browser: Browser, study: Path, request: pytest.FixtureRequest) -> Itera
     page.on("console", lambda message: trouble.append(message.text))
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("dialog", lambda dialog: trouble.append(dialog.message))
-    page.on("request", lambda asked: asked.url.startswith(("data:", "file:")) or trouble.append(asked.url))
+    page.on(
+        "request",
+        lambda asked: asked.url.startswith(("data:", "file:")) or trouble.append(asked.url),
+    )
     page.goto((study / "report" / "index.html").as_uri())
     yield page
     page.close()
@@ -62,7 +71,9 @@ def test_every_section_fits_the_screen(page: Page) -> None:
     titles = page.locator("h2").all_inner_texts()
     assert [re.split(r"\W", title)[0] for title in titles] == ["How", "How", "What", "What", "What"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+    assert page.evaluate(
+        "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+    )
     assert HOSTILE in column(page, "auroc", 1)
 
 
@@ -98,7 +109,9 @@ def test_the_slider_says_what_a_threshold_finds(page: Page, study: Path) -> None
 def test_images_follow_the_choice(page: Page) -> None:
     assert page.locator("#gallery figure").count() == 24
     first = page.locator("#gallery i").first.get_attribute("style")
-    assert page.locator("#gallery i").count() == 24  # w_skipganomaly's sheet has no reconstructions here
+    assert (
+        page.locator("#gallery i").count() == 24
+    )  # w_skipganomaly's sheet has no reconstructions here
     page.locator("#model").select_option("pca")
     assert page.locator("#gallery i").count() == 3 * 24
     assert page.locator("#gallery i").first.get_attribute("style") != first
@@ -121,7 +134,9 @@ def test_tables_and_figures_can_be_saved(page: Page, study: Path) -> None:
 def test_a_file_that_is_no_picture_is_warned_of(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
     (folder / "scores" / "final-0-0-1" / "gallery.png").write_bytes(b"no picture")
-    done = subprocess.run([sys.executable, "report.py", str(folder)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "report.py", str(folder)], cwd=ROOT, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "the images of trial final-0-0-1 cannot be shown" in done.stdout
 
@@ -134,13 +149,17 @@ def test_the_page_of_a_full_benchmark_stays_small(tmp_path: Path, cifar10_folder
     from bench.results.gallery import sheet
 
     classes = tuple(f"class{number}" for number in range(10))
-    folder = make_study(tmp_path / "s", models=("a", "b", "c"), classes=classes, seeds=(1, 2, 3, 4, 5))
+    folder = make_study(
+        tmp_path / "s", models=("a", "b", "c"), classes=classes, seeds=(1, 2, 3, 4, 5)
+    )
     _, images, _ = read_images(cifar10_folder / "test" / "cat", 32, 3, Decoding())
     rng = np.random.default_rng(0)
     for path in folder.glob("scores/*/gallery.png"):
         rows = images[rng.integers(0, len(images), (2, 24))]
         path.write_bytes(sheet(*rows))
-    subprocess.run([sys.executable, "report.py", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "report.py", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
     page = (folder / "report" / "index.html").read_text()
     assert len(json.loads(re.search(r'id="runs">(.*?)</script>', page)[1])) == 30
     assert len(page) < 5_000_000

@@ -19,7 +19,9 @@ weights = st.floats(0.1, 10)
 def test_shares_of_the_variance(parts, seed):
     """Of independent parts: each one's own variance over that of all, whatever its weight and unit."""
     values = np.random.default_rng(seed).normal(size=(4000, len(parts)))
-    values = np.linalg.qr(values - values.mean(axis=0))[0].astype(np.float32)  # no two go together at all
+    values = np.linalg.qr(values - values.mean(axis=0))[0].astype(
+        np.float32
+    )  # no two go together at all
     weight, unit = np.array(parts, np.float32).T
     frame = pd.DataFrame({f"part_{i}": values[:, i] * unit[i] for i in range(len(parts))})
     frame["scores"] = 5 + (frame * weight).sum(axis=1)
@@ -31,24 +33,34 @@ def test_shares_of_what_is_no_sum_of_parts():
     part = np.linspace(-1, 1, 50)
     assert frames.variance_shares(pd.DataFrame({"scores": part})) == {}
     for scores in (part**2, part * 0):
-        shares = frames.variance_shares(pd.DataFrame({"scores": scores, "part_a": part, "part_b": part * 0}))
+        shares = frames.variance_shares(
+            pd.DataFrame({"scores": scores, "part_a": part, "part_b": part * 0})
+        )
         assert all(math.isnan(share) for share in shares.values())
 
 
 def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
     """In one line for all runs; not where the score is that part by definition, as GANomaly's latent distance."""
-    folder = make_study(tmp_path / "s", models=("skipganomaly", "ganomaly"), classes=("bird",), seeds=(1, 2))
+    folder = make_study(
+        tmp_path / "s", models=("skipganomaly", "ganomaly"), classes=("bird",), seeds=(1, 2)
+    )
     for path in folder.glob("scores/*/histogram.csv"):
         frame = pd.read_csv(path)
         alone = path.parent.name.startswith("final-1")
-        frame["scores"] = frame["part_latent"] + (0 if alone else 0.01 * frame["part_reconstruction"])
+        frame["scores"] = frame["part_latent"] + (
+            0 if alone else 0.01 * frame["part_reconstruction"]
+        )
         frame.to_csv(path, index=False)
     *_, finals, scores, _ = load(folder)
     (line,) = cautions.swamped(finals, scores)
-    assert line.startswith("in 2 of 4 final runs one part has more than 95 % of the score's variance")
+    assert line.startswith(
+        "in 2 of 4 final runs one part has more than 95 % of the score's variance"
+    )
     assert "skipganomaly's latent part in 2;" in line
     table = tables.parts_table(finals, scores).frame.set_index("model")
-    assert table.loc["ganomaly", ["latent, share", "reconstruction, share"]].tolist() == pytest.approx([1, 0])
+    assert table.loc[
+        "ganomaly", ["latent, share", "reconstruction, share"]
+    ].tolist() == pytest.approx([1, 0])
     assert table.loc["skipganomaly", "latent, share"] == pytest.approx(1, abs=0.01)
     assert report.main([str(folder)]) == 0
     assert line in capsys.readouterr().out

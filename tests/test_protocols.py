@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from bench.choices.errors import UserError
 from bench.choices.study import SELECT_ON, Study
-from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, PUBLISHED, SOUND, Protocol, Task, protocol_of
+from bench.choices.tasks import (
+    LEAVE_ONE_CLASS_OUT,
+    ONE_CLASS,
+    PUBLISHED,
+    SOUND,
+    Protocol,
+    Task,
+    protocol_of,
+)
 from bench.data import datasets
 from bench.data.datasets import Dataset, digests
 from bench.data.pseudo_anomalies import pseudo_anomalies
@@ -45,7 +53,9 @@ def test_no_image_is_in_two_parts(dataset: Dataset, kind: str) -> None:
     split = make_split(dataset, Task(kind, dataset.classes[3]), SOUND, seed=0)
     assert split.val is not None
     assert split.test is not None
-    parts = [set(digests(part[:].numpy())) for part in (split.train, split.val.images, split.test.images)]
+    parts = [
+        set(digests(part[:].numpy())) for part in (split.train, split.val.images, split.test.images)
+    ]
     assert len(parts[0]) == len(split.train)
     assert len(parts[1]) == len(split.val.images)
     for i, one in enumerate(parts):
@@ -69,17 +79,25 @@ def test_what_is_left_out_is_said() -> None:
     made.train_images[10] = made.train_images[11]
     tasks = [Task(ONE_CLASS, "a"), Task(ONE_CLASS, "b")]
     in_test, twice = left_out(made, tasks, SOUND)  # once for all classes
-    assert in_test == "5 of 60 training images (a: 5) are left out: the test set holds the same images"
+    assert (
+        in_test == "5 of 60 training images (a: 5) are left out: the test set holds the same images"
+    )
     assert twice == "1 of 60 training images (a: 1) are left out: they equal another training image"
     (stays,) = left_out(made, tasks, PUBLISHED)
-    assert stays == "5 of 60 training images (a: 5) are in the test set too, and stay there (--selection test)"
+    assert (
+        stays
+        == "5 of 60 training images (a: 5) are in the test set too, and stay there (--selection test)"
+    )
     assert left_out(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
 
 
 def test_a_class_whose_images_are_all_tested_says_so() -> None:
     made = dataset_of([20, 0], [20, 6])
     made.train_images[:] = made.test_images[:20]
-    with pytest.raises(UserError, match=r"no normal training images \(20 are left out: they are in the test set too"):
+    with pytest.raises(
+        UserError,
+        match=r"no normal training images \(20 are left out: they are in the test set too",
+    ):
         make_split(made, Task(ONE_CLASS, "a"), SOUND, seed=0)
 
 
@@ -110,7 +128,10 @@ def test_errors_name_the_way_out() -> None:
     made = dataset_of([30, 0, 0], [0, 5, 6])
     with pytest.raises(UserError, match="did you mean --normal_class a"):
         make_split(made, Task(LEAVE_ONE_CLASS_OUT, "a"), SOUND, seed=0)
-    with pytest.raises(UserError, match=r"no normal test images \(no training images of c: --untrained_classes normal"):
+    with pytest.raises(
+        UserError,
+        match=r"no normal test images \(no training images of c: --untrained_classes normal",
+    ):
         make_split(made, Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
 
 
@@ -118,8 +139,15 @@ sizes = st.lists(st.integers(0, 12), min_size=1, max_size=5)
 
 
 @settings(max_examples=150, deadline=None)
-@given(train=sizes, test=sizes, own=st.integers(0, 4), kind=st.sampled_from([LEAVE_ONE_CLASS_OUT, ONE_CLASS]))
-def test_any_class_sizes_give_a_right_split_or_a_clear_error(train, test, own: int, kind: str) -> None:
+@given(
+    train=sizes,
+    test=sizes,
+    own=st.integers(0, 4),
+    kind=st.sampled_from([LEAVE_ONE_CLASS_OUT, ONE_CLASS]),
+)
+def test_any_class_sizes_give_a_right_split_or_a_clear_error(
+    train, test, own: int, kind: str
+) -> None:
     test = (test + [0] * 5)[: len(train)]
     made = dataset_of(train, test)
     own %= len(train)
@@ -137,13 +165,17 @@ def test_any_class_sizes_give_a_right_split_or_a_clear_error(train, test, own: i
         assert len(split.train) + held_out == sum(train[i] for i in normal)
         if split.test is not None:
             extra = sum(train) - sum(train[i] for i in normal) if protocol is PUBLISHED else 0
-            untrained = sum(test[i] for i in normal if not train[i])  # only where one class is abnormal are there any
+            untrained = sum(
+                test[i] for i in normal if not train[i]
+            )  # only where one class is abnormal are there any
             assert len(split.test.labels) == sum(test) + extra - untrained
             assert (split.test.labels == 0).sum() == sum(test[i] for i in normal) - untrained
 
 
 def test_sound_holds_out_a_tenth_and_as_many_anomalies() -> None:
-    split = make_split(dataset_of([100, 100, 100], [20, 20, 20]), Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
+    split = make_split(
+        dataset_of([100, 100, 100], [20, 20, 20]), Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0
+    )
     assert split.val is not None
     assert len(split.train) == 180
     assert np.bincount(split.val.labels).tolist() == [20, 20]
@@ -216,10 +248,15 @@ def test_objectives(select_on: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    count=st.integers(1, 9), channels=st.sampled_from([1, 3]), size=st.sampled_from([16, 32]), seed=st.integers(0, 99)
+    count=st.integers(1, 9),
+    channels=st.sampled_from([1, 3]),
+    size=st.sampled_from([16, 32]),
+    seed=st.integers(0, 99),
 )
 def test_pseudo_anomalies(count: int, channels: int, size: int, seed: int) -> None:
-    images = torch.randint(0, 256, (count, channels, size, size), generator=torch.Generator().manual_seed(seed))
+    images = torch.randint(
+        0, 256, (count, channels, size, size), generator=torch.Generator().manual_seed(seed)
+    )
     images = images.to(torch.uint8)
     made = pseudo_anomalies(images, seed)
     assert made.dtype == torch.uint8

@@ -15,9 +15,17 @@ import train_tune
 from bench import results
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "results" / "README.md",
+]
 TEXT = "\n".join(path.read_text() for path in DOCUMENTS)
-BLOCKS = [text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL) if not kind]
+BLOCKS = [
+    text
+    for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    if not kind
+]
 SMALL = ["--epochs", "1", "--limit_train", "300", "--limit_test", "100"]
 TINY = {
     "train_tune.py": [*SMALL, "--trials", "1", "--seeds", "1", "--set", "ngf=4", "ndf=4"],
@@ -77,7 +85,11 @@ def test_readme_has_commands_of_every_script() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command)[:70])
 def test_readme_command(
-    command: tuple[str, ...], whole_study: Path, cifar10_folder: Path, mnist_zero: Path, tmp_path: Path
+    command: tuple[str, ...],
+    whole_study: Path,
+    cifar10_folder: Path,
+    mnist_zero: Path,
+    tmp_path: Path,
 ) -> None:
     script, *words = command
     known = {
@@ -87,7 +99,10 @@ def test_readme_command(
         "path/to/mnist_zero/test": mnist_zero / "test",
         "results/<study>": whole_study,
         "results/my_study": whole_study,
-        **{str(folder.relative_to(ROOT)): whole_study for folder in (ROOT / "results" / "measured").iterdir()},
+        **{
+            str(folder.relative_to(ROOT)): whole_study
+            for folder in (ROOT / "results" / "measured").iterdir()
+        },
         "TRIAL": results.read(whole_study).trials.trial.iloc[0],
         "all": "3" if "digits" in words else "cat",
     }
@@ -97,13 +112,17 @@ def test_readme_command(
     elif "--resume" in words:
         words += ["--results_dir", str(whole_study.parent)]
     else:
-        data = [] if "--dataset" in words else ["--dataset", str(cifar10_folder)]  # the default is a download
+        data = (
+            [] if "--dataset" in words else ["--dataset", str(cifar10_folder)]
+        )  # the default is a download
         words += ["--results_dir", str(tmp_path), *data, *TINY[script]]
         if "anogan" in words and script == "train_tune.py":
             words += ["search_steps=2"]
     if script == "train_tune.py" and len(read_models(words)) > 1:
         words += ["--dry_run"]  # all but the runs, which would take minutes
     threads = torch.get_num_threads()
-    status = {"train_tune.py": train_tune, "train.py": train, "report.py": report}[script].main(words)
+    status = {"train_tune.py": train_tune, "train.py": train, "report.py": report}[script].main(
+        words
+    )
     torch.set_num_threads(threads)
     assert status == 0

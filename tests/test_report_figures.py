@@ -16,7 +16,9 @@ HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
 
 
 def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
-    _, _, epochs, finals, scores, found = load(make_study(tmp_path / "s", classes=HOSTILE, seeds=(1, 2)))
+    _, _, epochs, finals, scores, found = load(
+        make_study(tmp_path / "s", classes=HOSTILE, seeds=(1, 2))
+    )
 
     def draw() -> list[figures.Drawing]:
         return [
@@ -30,12 +32,16 @@ def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
     assert [d.name for d in drawings[:3]] == ["critical_difference", "roc", "learning"]
     assert len(drawings) == 3 + 2
     assert all(b'width="252pt"' in d.svg for d in drawings)  # 3.5 inches
-    assert all(re.search(rb"/MediaBox \[ ?0 0 252 ", d.pdf) and b"/Type3" not in d.pdf for d in drawings)
+    assert all(
+        re.search(rb"/MediaBox \[ ?0 0 252 ", d.pdf) and b"/Type3" not in d.pdf for d in drawings
+    )
     assert drawings == draw()
 
 
 def test_many_classes_make_several_figures(tmp_path):
-    *_, finals, scores, _ = load(make_study(tmp_path / "s", models=("pca",), classes="abcdefghijkl", seeds=(1,)))
+    *_, finals, scores, _ = load(
+        make_study(tmp_path / "s", models=("pca",), classes="abcdefghijkl", seeds=(1,))
+    )
     assert [d.name for d in figures.roc_curves(finals, scores)] == ["roc", "roc_2"]
 
 
@@ -53,7 +59,11 @@ def test_what_tuning_did(tmp_path):
 
     def tried(row):
         lr = float(10 ** rng.uniform(-5, -2))
-        row |= {"config_lr": lr, "config_w_con": float(rng.uniform(1, 100)), "config_act": str(rng.choice(["a", "b"]))}
+        row |= {
+            "config_lr": lr,
+            "config_w_con": float(rng.uniform(1, 100)),
+            "config_act": str(rng.choice(["a", "b"])),
+        }
         row |= {"objective": -abs(math.log10(lr) + 3.5), "status": "stopped", "epochs": 1}
         return row
 
@@ -70,7 +80,9 @@ def test_what_tuning_did(tmp_path):
         assert set(shares) == {"lr", "w_con", "act"}
         assert max(shares, key=shares.get) == "lr"
         assert math.isclose(sum(shares.values()), 1)
-        assert searches.importance(varied, gain * 0) == {}, "configurations that score alike tell nothing"
+        assert searches.importance(varied, gain * 0) == {}, (
+            "configurations that score alike tell nothing"
+        )
     drawings = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
     assert [d.name for d in drawings] == ["parallel_w_skipganomaly", "parallel_pca", "importances"]
     assert drawings == [*searches.parallel_coordinates(trials), *searches.importances(trials)]

@@ -63,7 +63,10 @@ def test_published_figures_are_those_of_the_reference():
 
 
 def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
-    few, many = make_study(tmp_path / "few", classes="abcde"), make_study(tmp_path / "many", classes="abcdefgh")
+    few, many = (
+        make_study(tmp_path / "few", classes="abcde"),
+        make_study(tmp_path / "many", classes="abcdefgh"),
+    )
     without, marked = (auroc_table(load(folder)[-1]) for folder in (few, many))
     assert "5 shared classes are too few to test (6 are needed)" in without.note
     assert "*" not in "".join(map(str, without.frame.iloc[-1]))
@@ -96,12 +99,17 @@ def test_a_class_called_mean_is_not_overwritten(tmp_path):
 
 
 def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
-    studies, trials, *_, found = load(make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,)))
+    studies, trials, *_, found = load(
+        make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,))
+    )
     table = auroc_table(found)
     assert "test images only" in table.note
     assert "±" not in table.frame["pca"].item()
     assert "[0." in table.frame["pca"].item()
-    assert any("1 of 1 results rest on a single seed" in line for line in cautions.cautions(studies, trials, found))
+    assert any(
+        "1 of 1 results rest on a single seed" in line
+        for line in cautions.cautions(studies, trials, found)
+    )
 
 
 def test_studies_are_joined_and_columns_name_what_differs(tmp_path):
@@ -130,7 +138,12 @@ def test_oracle_is_the_best_epoch_on_test(tmp_path):
 def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
     trials = load(make_study(tmp_path / "s"))[1]
     row = searches.tuning_table(trials).frame.iloc[0]
-    assert row[["class", "model", "configurations", "changed"]].tolist() == ["bird", "w_skipganomaly", 3, "lr=0.003"]
+    assert row[["class", "model", "configurations", "changed"]].tolist() == [
+        "bird",
+        "w_skipganomaly",
+        3,
+        "lr=0.003",
+    ]
     assert row[["default", "winner", "gain"]].tolist() == pytest.approx([0.5, 0.7, 0.2])
     # the winner is the one that was trained again, also where --tune_for mean chose it for other classes' sake
     trials.loc[trials["kind"] == "final", "number"] = 1
@@ -140,10 +153,16 @@ def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
 
 
 def test_parts_say_which_one_carries_the_signal(tmp_path):
-    *_, finals, scores, _ = load(make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,)))
+    *_, finals, scores, _ = load(
+        make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    )
     row = tables.parts_table(finals, scores).frame.iloc[0]
     frame = scores["s", "final-0-0-1"]
-    assert row["reconstruction"] == metrics.auroc(frame["labels"], frame["part_reconstruction"]) > row["latent"]
+    assert (
+        row["reconstruction"]
+        == metrics.auroc(frame["labels"], frame["part_reconstruction"])
+        > row["latent"]
+    )
     assert row["strongest part"] == "reconstruction"
     assert row["reconstruction, share"] + row["latent, share"] == pytest.approx(1)
     assert row["reconstruction, share"] > 0.95  # a weight of 1, the other's is 0.1
@@ -152,7 +171,12 @@ def test_parts_say_which_one_carries_the_signal(tmp_path):
 def test_metrics_and_comparison_tables(tmp_path):
     *_, finals, _, found = load(make_study(tmp_path / "s", classes="abcdef"))
     table = tables.metrics_table(finals)
-    assert table.frame.columns.tolist() == ["class", "model", "AP", "best F1"]  # what no run has is left out
+    assert table.frame.columns.tolist() == [
+        "class",
+        "model",
+        "AP",
+        "best F1",
+    ]  # what no run has is left out
     assert table.frame["AP"].unique().tolist() == ["0.500 ± 0.000"]
     ranks, pairs = tables.comparison_tables(compare(frames.shared(found)))
     assert ranks.frame["model"].tolist() == ["pca", "w_skipganomaly"]
@@ -175,12 +199,17 @@ def test_warnings(tmp_path):
     studies, trials, _, finals, _, found = load(folder, other)
     lines = "\n".join(cautions.cautions(studies, trials, found))
     assert "s: made from a tree with uncommitted changes (on commit abc)" in lines
-    assert "s: 1 of 12 trials failed: loss_generator is nan (skipganomaly, bird, trial tune-0-0-1)" in lines
+    assert (
+        "s: 1 of 12 trials failed: loss_generator is nan (skipganomaly, bird, trial tune-0-0-1)"
+        in lines
+    )
     assert "skipganomaly, cat: AUROC 0.250 is under 0.5" in lines
     assert "the studies of cifar10 are not of the same images (limit_test differ)" in lines
     _, unread = frames.read_scores(studies, finals)
     assert "the scores of trial final-0-0-2 cannot be used (both classes are needed" in unread[0]
-    assert re.search(r"^s: trial final-0-1-1: its scores give AUROC 0\.[5-9]\d*, its row 0\.2500$", unread[1])
+    assert re.search(
+        r"^s: trial final-0-1-1: its scores give AUROC 0\.[5-9]\d*, its row 0\.2500$", unread[1]
+    )
     assert len(unread) == 4
 
 
@@ -208,7 +237,9 @@ def test_settings_name_every_value_that_rows_have(tmp_path):
 
 
 def test_texts_are_escaped():
-    frame = pd.DataFrame({"class": ["<b>x", "a_b|c", r"50% \ {x}", "[y]\nz"], "model": [0.5, np.nan, None, 3]})
+    frame = pd.DataFrame(
+        {"class": ["<b>x", "a_b|c", r"50% \ {x}", "[y]\nz"], "model": [0.5, np.nan, None, 3]}
+    )
     table = Table("t", "A & B", frame, "p < 0.05")
     rows = table.markdown().splitlines()
     assert [row.replace(" ", "") for row in rows[4:8]] == [
@@ -228,7 +259,13 @@ def test_texts_are_escaped():
 
 
 def test_file_names_are_safe_and_different():
-    assert file_names(["a/b", "a|b", "A b", "0.normal", "é"]) == ["a_b", "a_b_2", "A_b_3", "0.normal", "é"]
+    assert file_names(["a/b", "a|b", "A b", "0.normal", "é"]) == [
+        "a_b",
+        "a_b_2",
+        "A_b_3",
+        "0.normal",
+        "é",
+    ]
 
 
 def test_a_study_without_scores_says_so_in_one_line(

@@ -20,7 +20,9 @@ ROOT = Path(__file__).parents[1]
 
 def run(*arguments: object, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     command = [sys.executable, *python, "report.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def test_a_study_without_rows_beside_one_that_has_some(tmp_path):
@@ -46,18 +48,22 @@ def test_reproduce_gives_every_choice_of_a_row(tmp_path):
         "--skip True --lr 0.003 --nz 100"
     )
     assert "--nz" not in reproduce.find(studies, "final-0-0-1")
-    with pytest.raises(UserError, match=r"no trial 'final-1-1-9' in s; did you mean 'final-1-1-\d'"):
+    with pytest.raises(
+        UserError, match=r"no trial 'final-1-1-9' in s; did you mean 'final-1-1-\d'"
+    ):
         reproduce.find(studies, "final-1-1-9")
 
 
 def test_reproduce_of_a_one_class_row_names_the_normal_class():
-    assert reproduce.command({"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4.0}) == (
-        "python train.py --model m --normal_class 3 --seed 4 --split_seed 0 --cpus_per_trial 1"
-    )
+    assert reproduce.command(
+        {"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4.0}
+    ) == ("python train.py --model m --normal_class 3 --seed 4 --split_seed 0 --cpus_per_trial 1")
 
 
 def test_report_end_to_end(tmp_path):
-    folder = make_study(tmp_path / "s", classes=("<b>x", "a_b|c"), seeds=(1, 2), study={"name": "<script>"})
+    folder = make_study(
+        tmp_path / "s", classes=("<b>x", "a_b|c"), seeds=(1, 2), study={"name": "<script>"}
+    )
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     done = run(folder)
     assert (done.returncode, done.stderr) == (0, "")
@@ -82,7 +88,9 @@ def test_report_end_to_end(tmp_path):
     assert "<b>" not in page
     assert "&lt;script&gt;" in page
     assert page.count("<script") == 2  # the page's own
-    assert not [line for line in page.splitlines() if "http" in line.lower().replace("http-equiv", "")]
+    assert not [
+        line for line in page.splitlines() if "http" in line.lower().replace("http-equiv", "")
+    ]
     # again: the same bytes, and nothing else touched
     first = {path.name: path.read_bytes() for path in out.iterdir()}
     assert run(folder).returncode == 0
@@ -92,7 +100,8 @@ def test_report_end_to_end(tmp_path):
 
 def test_report_of_several_studies_into_a_folder(tmp_path):
     folders = [
-        make_study(tmp_path / where / "s", models=("pca",), classes=("bird",), seeds=(1,)) for where in ("a", "b")
+        make_study(tmp_path / where / "s", models=("pca",), classes=("bird",), seeds=(1,))
+        for where in ("a", "b")
     ]
     done = run(*folders, "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
@@ -115,7 +124,9 @@ def test_report_of_old_rows_with_few_columns(tmp_path):
     edit(
         folder,
         lambda row: {
-            k: v for k, v in row.items() if k in ("trial", "kind", "status", "model", "class", "seed", "test_auroc")
+            k: v
+            for k, v in row.items()
+            if k in ("trial", "kind", "status", "model", "class", "seed", "test_auroc")
         },
     )
     (folder / "epochs.jsonl").unlink()
@@ -163,7 +174,9 @@ def test_help_teaches_and_comes_quickly():
 
 
 def test_reproduce_prints_only_the_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["report.py", str(make_study(tmp_path / "s")), "--reproduce", "tune-1-0-1"])
+    monkeypatch.setattr(
+        sys, "argv", ["report.py", str(make_study(tmp_path / "s")), "--reproduce", "tune-1-0-1"]
+    )
     assert report.main() == 0
     out = capsys.readouterr().out
     assert out.startswith("python train.py --model pca")
@@ -184,11 +197,14 @@ def test_ten_thousand_trials(tmp_path):
     trials = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
     tuning = [row for row in trials if row["kind"] == "tuning"]
     many = [
-        row | {"trial": f"t{i}-{row['trial']}", "number": 3 * i + row["number"]} for i in range(1700) for row in tuning
+        row | {"trial": f"t{i}-{row['trial']}", "number": 3 * i + row["number"]}
+        for i in range(1700)
+        for row in tuning
     ]
     write_rows(folder / "trials.jsonl", [row for row in trials if row["kind"] == "final"] + many)
     write_rows(
-        folder / "epochs.jsonl", [{"trial": r["trial"], "epoch": e, "objective": 0.5} for r in many for e in (1, 2)]
+        folder / "epochs.jsonl",
+        [{"trial": r["trial"], "epoch": e, "objective": 0.5} for r in many for e in (1, 2)],
     )
     assert run(folder).returncode == 0
     tuning = pd.read_csv(folder / "report" / "tuning.csv")

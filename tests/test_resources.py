@@ -32,7 +32,18 @@ ONE_GPU_EACH = {"cpu": 16, "gpu": 2}
 
 @pytest.mark.parametrize(
     ("share", "slots"),
-    [(None, 2), (1, 2), (2, 1), (4, 1), (0.5, 4), (0.3, 6), (0.6, 2), (0.25, 8), (0.1, 16), (1 / 3, 6)],
+    [
+        (None, 2),
+        (1, 2),
+        (2, 1),
+        (4, 1),
+        (0.5, 4),
+        (0.3, 6),
+        (0.6, 2),
+        (0.25, 8),
+        (0.1, 16),
+        (1 / 3, 6),
+    ],
 )
 def test_a_share_of_a_gpu_is_of_one_gpu(share, slots):
     study = Study(gpus_per_trial=share)
@@ -49,7 +60,9 @@ def test_a_run_on_a_cpu_takes_no_gpu():
 
 @pytest.mark.parametrize("share", [1.5, 0.0, -1.0, float("inf"), -float("inf"), float("nan")])
 def test_shares_that_cannot_be_had_are_refused(share):
-    with pytest.raises(UserError, match="--gpus_per_trial must be a share of a GPU above 0 or a whole number"):
+    with pytest.raises(
+        UserError, match="--gpus_per_trial must be a share of a GPU above 0 or a whole number"
+    ):
         Study(gpus_per_trial=share)
 
 
@@ -75,7 +88,13 @@ def process(splits):
 
     def start(first: dict[str, Any], **changes: Any) -> EpochTrainable:
         signals = dict.fromkeys(splits, "val_auroc")
-        shared = {"splits": splits, "protocol": SOUND, "select_on": signals, "device": "cpu", "epochs": 2}
+        shared = {
+            "splits": splits,
+            "protocol": SOUND,
+            "select_on": signals,
+            "device": "cpu",
+            "epochs": 2,
+        }
         shared |= {
             "threads": 1,
             "precision": "float32",
@@ -91,7 +110,9 @@ def process(splits):
     return start
 
 
-def test_the_last_jobs_model_goes_before_the_next_one_comes(process, monkeypatch: pytest.MonkeyPatch):
+def test_the_last_jobs_model_goes_before_the_next_one_comes(
+    process, monkeypatch: pytest.MonkeyPatch
+):
     """Two of them would have to fit on a GPU together."""
     alive: list[weakref.ref] = []
 
@@ -155,7 +176,13 @@ def test_indexed_images_are_used_as_their_copy_would_be(index: list[int], size: 
     copy = torch.from_numpy(every[index])
     assert (len(images), images.shape, images.dtype) == (len(copy), copy.shape, copy.dtype)
     assert images.device == copy.device
-    for key in (slice(None), slice(2, 9), torch.randperm(len(index)), copy.flatten(1).amax(1) > 250, 0):
+    for key in (
+        slice(None),
+        slice(2, 9),
+        torch.randperm(len(index)),
+        copy.flatten(1).amax(1) > 250,
+        0,
+    ):
         assert torch.equal(images[key], copy[key])
     for ours, theirs in zip(images.split(size), copy.split(size), strict=True):
         assert torch.equal(ours, theirs)
@@ -179,14 +206,24 @@ def test_validation_and_test_images_stay_on_the_device(splits, monkeypatch: pyte
     assert all(part.device.type == "meta" for part in parts(moved))
     assert all(a is b for a, b in zip(parts(moved), parts(moved.to("meta")), strict=True))
     run = Run(
-        "w_skipganomaly", splits[task("3")], SOUND, hyperparameters=TINY, seed=1, select_on="pseudo_auroc", final=True
+        "w_skipganomaly",
+        splits[task("3")],
+        SOUND,
+        hyperparameters=TINY,
+        seed=1,
+        select_on="pseudo_auroc",
+        final=True,
     )
     scored: list[Labelled] = []
     original = run.parts
-    monkeypatch.setattr(run, "parts", lambda labelled: scored.append(labelled) or original(labelled))
+    monkeypatch.setattr(
+        run, "parts", lambda labelled: scored.append(labelled) or original(labelled)
+    )
     for _ in range(2):
         run.step()
-    assert [id(part) for part in scored] == 2 * [id(part) for part in (run.split.val, run.pseudo, run.split.test)]
+    assert [id(part) for part in scored] == 2 * [
+        id(part) for part in (run.split.val, run.pseudo, run.split.test)
+    ]
 
 
 def test_a_classical_model_leaves_the_gpu_alone(process, capsys: pytest.CaptureFixture):
@@ -208,7 +245,9 @@ def test_a_share_of_a_gpu_limits_its_memory(process, monkeypatch: pytest.MonkeyP
     assert limits == [0.25]
 
 
-def test_a_checkpoint_from_a_gpu_comes_back_into_the_cpus_memory(process, tmp_path: Path, monkeypatch):
+def test_a_checkpoint_from_a_gpu_comes_back_into_the_cpus_memory(
+    process, tmp_path: Path, monkeypatch
+):
     """And not onto the GPU, beside the model that takes it over."""
     worker = process(config())
     worker.step()
@@ -221,7 +260,9 @@ def test_a_checkpoint_from_a_gpu_comes_back_into_the_cpus_memory(process, tmp_pa
     assert worker.run.epoch == 1
 
 
-def test_the_command_starts_no_cuda_to_say_where_it_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_command_starts_no_cuda_to_say_where_it_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """NVIDIA's tool knows the names; a run's row has that of the hardware which it ran on."""
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho '0, NVIDIA H100'\necho '1, NVIDIA H100'\n")
@@ -232,8 +273,22 @@ def test_the_command_starts_no_cuda_to_say_where_it_ran(tmp_path: Path, monkeypa
     tool.write_text("#!/bin/sh\necho no devices were found\n")
     assert provenance.machine()["hardware"]["gpu"] is None
     assert machine_load.gpu_names() == []
-    flags = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "200", "--model", "pca", "--epochs", "1"]
-    assert train.main([*flags, "--deterministic", "--results_dir", str(tmp_path), "--name", "one"]) == 0
+    flags = [
+        "--dataset",
+        "digits",
+        "--abnormal_class",
+        "3",
+        "--limit_train",
+        "200",
+        "--model",
+        "pca",
+        "--epochs",
+        "1",
+    ]
+    assert (
+        train.main([*flags, "--deterministic", "--results_dir", str(tmp_path), "--name", "one"])
+        == 0
+    )
     row = results.read(tmp_path / "one").trials.iloc[0]
     assert (row.device, row.hardware, row.precision) == ("cpu", provenance.cpu_name(), "float32")
     assert row.deterministic == np.True_

@@ -28,7 +28,16 @@ from bench.results.store import Store
 from bench.training import model_files
 
 SECONDS = ["train_seconds", "score_seconds"]
-TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "100", "--limit_test", "40"]
+TINY = [
+    "--dataset",
+    "digits",
+    "--abnormal_class",
+    "3",
+    "--limit_train",
+    "100",
+    "--limit_test",
+    "40",
+]
 NAMES = 30  # that two commands take at the same moment
 NETWORK = ["--ngf", "4", "--ndf", "4", "--nz", "8"]
 
@@ -37,7 +46,10 @@ def same(one: results.Results, other: results.Results) -> None:
     """Both runs have the same figures, scores, pictures and weights, to the bit."""
     assert not (other.path / RUN).exists()
     for part in ("trials", "epochs"):
-        a, b = (getattr(found, part).drop(columns=SECONDS).reset_index(drop=True) for found in (one, other))
+        a, b = (
+            getattr(found, part).drop(columns=SECONDS).reset_index(drop=True)
+            for found in (one, other)
+        )
         pd.testing.assert_frame_equal(a, b, check_exact=True)
     (trial,) = one.trials.trial
     pd.testing.assert_frame_equal(one.scores(trial), other.scores(trial), check_exact=True)
@@ -87,7 +99,10 @@ def test_a_stopped_run_goes_on_to_the_same_figures(
     assert "this run is over" in capsys.readouterr().out
 
 
-STOPS = [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGKILL))]
+STOPS = [
+    signal.SIGTERM,
+    *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGKILL)),
+]
 
 
 @pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
@@ -100,13 +115,17 @@ def test_a_run_that_is_stopped_by_a_signal(tmp_path: Path, number: signal.Signal
     log = tmp_path.with_suffix(".log").read_text()
     assert "Traceback" not in log
     assert (f"--name study --results_dir {tmp_path} --resume" in log) == (number != signal.SIGKILL)
-    assert train.main(["--name", "study", "--results_dir", str(tmp_path), "--resume", "--quiet"]) == 0
+    assert (
+        train.main(["--name", "study", "--results_dir", str(tmp_path), "--resume", "--quiet"]) == 0
+    )
     found = results.read(tmp_path / "study")
     assert found.epochs.epoch.tolist() == list(range(1, 26))
     assert not list((tmp_path / "study").glob(".*.pt.*")), "half a checkpoint was left behind"
 
 
-def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(tmp_path: Path, monkeypatch) -> None:
+def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
+    tmp_path: Path, monkeypatch
+) -> None:
     """No checkpoint yet; the weights that it was to begin with are loaded again."""
     flags = [*TINY, "--results_dir", str(tmp_path), "--cpus_per_trial", "1", "--epochs", "2"]
     assert train.main([*flags, *NETWORK, "--name", "first"]) == 0
@@ -133,7 +152,17 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / place / f"{i}.png")
     monkeypatch.chdir(tmp_path)
-    flags = ["--dataset", "images", "--batch_size", "16", *NETWORK, "--epochs", "2", "--name", "run"]
+    flags = [
+        "--dataset",
+        "images",
+        "--batch_size",
+        "16",
+        *NETWORK,
+        "--epochs",
+        "2",
+        "--name",
+        "run",
+    ]
     with monkeypatch.context() as patch:
         stopping_at(patch, 2)
         assert train.main(flags) == 130
@@ -158,7 +187,9 @@ def test_other_images_are_refused(stopped: Path) -> None:
     assert results.read("results/run").trials.empty
 
 
-def test_the_same_images_elsewhere_are_taken(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_images_elsewhere_are_taken(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From another working directory, with the data moved and called otherwise."""
     elsewhere = stopped / "elsewhere"
     elsewhere.mkdir()
@@ -167,11 +198,19 @@ def test_the_same_images_elsewhere_are_taken(stopped: Path, monkeypatch: pytest.
     out = ["--results_dir", "../results", "--name", "run", "--resume"]
     assert train.main([*out, "--dataset", "renamed"]) == 0
     found = results.read("../results/run")
-    assert found.trials.dataset.tolist() == ["images"], "what a report takes for one data set keeps its name"
+    assert found.trials.dataset.tolist() == ["images"], (
+        "what a report takes for one data set keeps its name"
+    )
 
 
-def test_a_copy_is_read_and_written_and_the_original_left_alone(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = {path: path.read_bytes() for path in (stopped / "results" / "run").rglob("*") if path.is_file()}
+def test_a_copy_is_read_and_written_and_the_original_left_alone(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = {
+        path: path.read_bytes()
+        for path in (stopped / "results" / "run").rglob("*")
+        if path.is_file()
+    }
     other = stopped / "other"
     shutil.copytree(stopped / "results" / "run", other / "results" / "copy")
     monkeypatch.chdir(other)
@@ -206,7 +245,9 @@ def test_a_damaged_checkpoint_is_named(stopped: Path) -> None:
 
 
 def test_each_command_refuses_the_others_folders(stopped: Path) -> None:
-    with pytest.raises(UserError, match=r"was made by train\.py; go on with: python train\.py --name run"):
+    with pytest.raises(
+        UserError, match=r"was made by train\.py; go on with: python train\.py --name run"
+    ):
         train_tune.main(["--name", "run", "--resume"])
     content = json.loads((stopped / "results/run/study.json").read_text())
     for made_by, message in (
@@ -226,8 +267,13 @@ def test_each_command_refuses_the_others_folders(stopped: Path) -> None:
 def test_a_study_on_other_images_is_refused(tmp_path: Path) -> None:
     """Of --limit_* subsets the very same images are wanted."""
     digits = datasets.load("digits", root=tmp_path)
-    study = Study(dataset="digits", abnormal_class=("3",), limit_train=300, trials=0, seeds=1, model=("pca",))
-    for name, images in (("same", digits.limit(300, None)), ("other", digits.limit(300, None, seed=1))):
+    study = Study(
+        dataset="digits", abnormal_class=("3",), limit_train=300, trials=0, seeds=1, model=("pca",)
+    )
+    for name, images in (
+        ("same", digits.limit(300, None)),
+        ("other", digits.limit(300, None, seed=1)),
+    ):
         study = replace(study, results_dir=str(tmp_path), name=name)
         Store.create(study, machine() | {"dataset": images.description([])}, name).close()
     flags = ["--results_dir", str(tmp_path), "--resume", "--dry_run"]
@@ -240,7 +286,9 @@ def names_taken(root: Path, number: int, barrier, found) -> None:
     for k in range(NAMES):
         barrier.wait()
         try:
-            store = Store.create(Study(seed=number, results_dir=str(root), name=f"n{k}"), {}, f"n{k}")
+            store = Store.create(
+                Study(seed=number, results_dir=str(root), name=f"n{k}"), {}, f"n{k}"
+            )
             found.put((k, number))
         except UserError:
             store = None
@@ -255,7 +303,10 @@ def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
     """One gets the name, and its study.json lies there; default names make room for one another."""
     context = multiprocessing.get_context("spawn")
     barrier, found = context.Barrier(2), context.Queue()
-    starts = [context.Process(target=names_taken, args=(tmp_path, number, barrier, found)) for number in (1, 2)]
+    starts = [
+        context.Process(target=names_taken, args=(tmp_path, number, barrier, found))
+        for number in (1, 2)
+    ]
     for process in starts:
         process.start()
     owners = [found.get(timeout=60) for _ in range(NAMES)]

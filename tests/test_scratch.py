@@ -15,8 +15,12 @@ def study(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("place", [None, "{}/shared storage", "file://{}/storage", "file://{}/storage/?x=1"])
-def test_a_killed_commands_folder_is_cleaned_and_no_other_studys(tmp_path: Path, place: str | None) -> None:
+@pytest.mark.parametrize(
+    "place", [None, "{}/shared storage", "file://{}/storage", "file://{}/storage/?x=1"]
+)
+def test_a_killed_commands_folder_is_cleaned_and_no_other_studys(
+    tmp_path: Path, place: str | None
+) -> None:
     storage = place and place.format(tmp_path)
     mine, other = study(tmp_path / "one" / "my study"), study(tmp_path / "two" / "my study")
     shared = Path(storage.removeprefix("file://").partition("?")[0]) if storage else mine
@@ -37,5 +41,8 @@ def test_a_killed_commands_folder_is_cleaned_and_no_other_studys(tmp_path: Path,
 @pytest.mark.parametrize("storage", ["nowhere://bucket", "{}/a file"])
 def test_a_storage_that_cannot_be_is_a_users_error(tmp_path: Path, storage: str) -> None:
     (tmp_path / "a file").touch()
-    with pytest.raises(UserError, match="--storage: "), scratch(study(tmp_path / "study"), storage.format(tmp_path)):
+    with (
+        pytest.raises(UserError, match="--storage: "),
+        scratch(study(tmp_path / "study"), storage.format(tmp_path)),
+    ):
         pass

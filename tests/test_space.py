@@ -12,11 +12,23 @@ import search_spaces
 from bench.choices.errors import UserError
 from bench.choices.study import HYPERPARAMETERS, SEARCHERS, Study
 from bench.tuning.searchers import Search
-from bench.tuning.spaces import default_of, edges, grid, grid_points, held_of, inside, parse, set_of, space_of
+from bench.tuning.spaces import (
+    default_of,
+    edges,
+    grid,
+    grid_points,
+    held_of,
+    inside,
+    parse,
+    set_of,
+    space_of,
+)
 
 
 def test_parse() -> None:
-    assert parse(["w_con=25,50,75", "lr=1e-5..1e-3:log", "nz=50..200:int", "skip=True,False", "beta1=0..0.9"]) == {
+    assert parse(
+        ["w_con=25,50,75", "lr=1e-5..1e-3:log", "nz=50..200:int", "skip=True,False", "beta1=0..0.9"]
+    ) == {
         "w_con": CategoricalDistribution([25, 50, 75]),
         "lr": FloatDistribution(1e-5, 1e-3, log=True),
         "nz": IntDistribution(50, 200),
@@ -26,7 +38,9 @@ def test_parse() -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.one_of(st.text(max_size=25), st.from_regex(r"\w{1,4}=[-+.,:e0-9a-z]{0,14}", fullmatch=True)))
+@given(
+    st.one_of(st.text(max_size=25), st.from_regex(r"\w{1,4}=[-+.,:e0-9a-z]{0,14}", fullmatch=True))
+)
 def test_any_text_is_a_space_or_a_clear_error(text: str) -> None:
     message = None
     try:
@@ -61,7 +75,9 @@ def test_grid_has_every_point_once() -> None:
 def test_searches_are_functions_of_seed_number_and_history(name: str, searcher: str) -> None:
     """A search that starts over with what it was told goes on as it would have: nothing is forgotten."""
     space = space_of(Study(), name)
-    default = {key: field.default for key, field in models.get(name).Config.hyperparameters().items()}
+    default = {
+        key: field.default for key, field in models.get(name).Config.hyperparameters().items()
+    }
 
     def search() -> Search:
         return Search(name, searcher, space, default, seed=3)

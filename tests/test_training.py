@@ -32,7 +32,9 @@ def split(digits: datasets.Dataset) -> Split:
     return make_split(digits, TASK, SOUND, seed=0)
 
 
-def make_run(split: Split, protocol: Protocol = SOUND, select_on: str = "val_auroc", tested: bool = True) -> Run:
+def make_run(
+    split: Split, protocol: Protocol = SOUND, select_on: str = "val_auroc", tested: bool = True
+) -> Run:
     return Run(
         "w_skipganomaly",
         split,
@@ -52,15 +54,21 @@ def test_the_chosen_epoch_is_the_best_by_the_signal(split: Split, select_on: str
     expected = 4 if select_on == "last_epoch" else 1 + int(np.argmax(objectives))
     assert run.best["epoch"] == expected
     scores = run.test_scores()
-    assert columns.of_scores(scores)["test_auroc"] == pytest.approx(records[expected - 1]["test_auroc"])
+    assert columns.of_scores(scores)["test_auroc"] == pytest.approx(
+        records[expected - 1]["test_auroc"]
+    )
 
 
-def test_a_tuning_run_never_scores_the_test_images(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tuning_run_never_scores_the_test_images(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(split, tested=False)
     seen: list[int] = []
     original = run.model.score_parts
     monkeypatch.setattr(
-        run.model, "score_parts", lambda images, **kw: seen.append(id(images)) or original(images, **kw)
+        run.model,
+        "score_parts",
+        lambda images, **kw: seen.append(id(images)) or original(images, **kw),
     )
     record = run.step()
     assert split.test is not None
@@ -88,7 +96,9 @@ def test_checkpoint_continues_to_the_bit(split: Split, tmp_path) -> None:
     rest = list(train(second, 4))
 
     def figures(records: list[dict]) -> list[dict]:
-        return [{k: v for k, v in record.items() if not k.endswith("seconds")} for record in records]
+        return [
+            {k: v for k, v in record.items() if not k.endswith("seconds")} for record in records
+        ]
 
     assert figures(rest) == figures(expected)[2:]
     pd.testing.assert_frame_equal(second.test_scores(), whole.test_scores(), check_exact=True)
@@ -103,7 +113,9 @@ def test_training_mode_sees_the_batch_and_evaluation_mode_does_not(split: Split)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     for batch, same in ((None, True), (16, False)):
         straight = run.model.combine(run.model.score_parts(images, training_mode_batch=batch))
-        shuffled = run.model.combine(run.model.score_parts(images[order], training_mode_batch=batch))
+        shuffled = run.model.combine(
+            run.model.score_parts(images[order], training_mode_batch=batch)
+        )
         assert torch.allclose(straight[order], shuffled, rtol=1e-4) == same
 
 
@@ -111,7 +123,14 @@ def test_restoring_keeps_the_new_learning_rate(split: Split) -> None:
     """Population-based training hands a trial another one's weights, not its learning rate."""
     first = make_run(split)
     first.step()
-    changed = Run("w_skipganomaly", split, SOUND, hyperparameters=TINY | {"lr": 1e-5}, seed=1, select_on="val_auroc")
+    changed = Run(
+        "w_skipganomaly",
+        split,
+        SOUND,
+        hyperparameters=TINY | {"lr": 1e-5},
+        seed=1,
+        select_on="val_auroc",
+    )
     changed.restore(first.checkpoint())
     assert changed.model.optimizers["generator"].lr == 1e-5
 

@@ -25,7 +25,17 @@ from bench.reporting import report as reporting
 from bench.reporting import reproduce
 from bench.results.columns import COLUMNS
 
-TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
+TINY = [
+    "--dataset",
+    "digits",
+    "--abnormal_class",
+    "3",
+    "--set",
+    "ngf=4",
+    "ndf=4",
+    "--limit_train",
+    "300",
+]
 
 
 @pytest.fixture
@@ -50,8 +60,12 @@ def check_study(found: results.Results, trials: int, seeds: int) -> None:
     for row in rows[rows.status == "stopped"].itertuples():
         assert row.kind == "tuning"
         assert row.stopped_by == found.study["scheduler"]
-        assert re.fullmatch(rf"after epoch {row.epochs}: objective \S+, place \d of \d", row.stop_reason)
-    assert rows[rows.kind == "tuning"].filter(regex="^test_").isna().all(axis=None), "a tuning run saw the test images"
+        assert re.fullmatch(
+            rf"after epoch {row.epochs}: objective \S+, place \d of \d", row.stop_reason
+        )
+    assert rows[rows.kind == "tuning"].filter(regex="^test_").isna().all(axis=None), (
+        "a tuning run saw the test images"
+    )
     default = rows[rows.number == 0].iloc[0]
     assert default.config_w_con == 50
     for row in rows[rows.kind == "final"].itertuples():
@@ -66,7 +80,16 @@ def check_study(found: results.Results, trials: int, seeds: int) -> None:
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_searchers(study, searcher: str) -> None:
     status, found = study(
-        "--searcher", searcher, "--scheduler", "fifo", "--trials", "4", "--epochs", "1", "--seeds", "1"
+        "--searcher",
+        searcher,
+        "--scheduler",
+        "fifo",
+        "--trials",
+        "4",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
     )
     assert status == 0
     check_study(found, trials=4, seeds=1)
@@ -78,7 +101,16 @@ def test_searchers(study, searcher: str) -> None:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_schedulers(study, scheduler: str) -> None:
     status, found = study(
-        "--searcher", "random", "--scheduler", scheduler, "--trials", "4", "--epochs", "3", "--seeds", "1"
+        "--searcher",
+        "random",
+        "--scheduler",
+        scheduler,
+        "--trials",
+        "4",
+        "--epochs",
+        "3",
+        "--seeds",
+        "1",
     )
     assert status == 0
     check_study(found, trials=4, seeds=1)
@@ -89,7 +121,18 @@ def test_schedulers(study, scheduler: str) -> None:
 @pytest.mark.slow
 def test_paused_trials_may_lie_elsewhere(study, tmp_path: Path) -> None:
     storage = tmp_path / "scratch"
-    flags = ["--searcher", "random", "--scheduler", "pbt", "--trials", "2", "--epochs", "4", "--seeds", "1"]
+    flags = [
+        "--searcher",
+        "random",
+        "--scheduler",
+        "pbt",
+        "--trials",
+        "2",
+        "--epochs",
+        "4",
+        "--seeds",
+        "1",
+    ]
     status, found = study(*flags, "--storage", f"file://{storage}")
     assert status == 0
     check_study(found, trials=2, seeds=1)
@@ -126,7 +169,16 @@ def test_two_models_two_classes(study) -> None:
 
 @pytest.mark.slow
 def test_space_and_set(study) -> None:
-    flags = ["--space", "w_con=25,75", "lr=1e-5..1e-3:log", "nz=10..20:int", "--searcher", "random", "--trials", "4"]
+    flags = [
+        "--space",
+        "w_con=25,75",
+        "lr=1e-5..1e-3:log",
+        "nz=10..20:int",
+        "--searcher",
+        "random",
+        "--trials",
+        "4",
+    ]
     _, found = study(*flags, "--set", "ngf=4", "ndf=4", "w_gp=5", "--epochs", "1", "--seeds", "1")
     tuned = found.trials[(found.trials.kind == "tuning") & (found.trials.number > 0)]
     assert set(tuned.config_w_con) <= {25, 75}
@@ -141,7 +193,13 @@ def test_space_and_set(study) -> None:
 def uneven(tmp_path: Path) -> Path:
     """Images of three classes, one of which is in the test set alone: nothing abnormal to validate it on."""
     rng = np.random.default_rng(0)
-    for place, count in (("train/a", 30), ("train/b", 30), ("test/a", 8), ("test/b", 8), ("test/c", 8)):
+    for place, count in (
+        ("train/a", 30),
+        ("train/b", 30),
+        ("test/a", 8),
+        ("test/b", 8),
+        ("test/c", 8),
+    ):
         (tmp_path / "uneven" / place).mkdir(parents=True)
         for i in range(count):
             pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
@@ -150,13 +208,26 @@ def uneven(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("classes", [["a", "c"], pytest.param(["c", "a"], marks=pytest.mark.slow)])
-def test_each_class_has_its_own_signal_to_choose_by(study, uneven: Path, classes: list[str]) -> None:
-    flags = ["--dataset", str(uneven), "--dataroot", str(uneven), "--abnormal_class", *classes, "--batch_size", "8"]
+def test_each_class_has_its_own_signal_to_choose_by(
+    study, uneven: Path, classes: list[str]
+) -> None:
+    flags = [
+        "--dataset",
+        str(uneven),
+        "--dataroot",
+        str(uneven),
+        "--abnormal_class",
+        *classes,
+        "--batch_size",
+        "8",
+    ]
     flags += ["--limit_train", "999"]
     for mistake in (["--tune_for", "mean"], ["--select_on", "val_auroc"]):
         with pytest.raises(UserError, match="val_loss"):
             study(*flags, *mistake)
-    status, found = study(*flags, "--trials", "2", "--epochs", "2", "--seeds", "1", "--scheduler", "fifo")
+    status, found = study(
+        *flags, "--trials", "2", "--epochs", "2", "--seeds", "1", "--scheduler", "fifo"
+    )
     assert status == 0
     assert set(found.trials.status) == {"done"}
     assert found.trials.groupby("class").select_on.unique().map(list).to_dict() == {
@@ -176,7 +247,19 @@ def test_each_class_has_its_own_signal_to_choose_by(study, uneven: Path, classes
 @pytest.mark.slow
 def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
     """Here there are none at all: a trial that reserved one would wait for ever."""
-    flags = ["--model", "pca", "knn", "--device", "cuda", "--address", "auto", "--trials", "2", "--epochs", "1"]
+    flags = [
+        "--model",
+        "pca",
+        "knn",
+        "--device",
+        "cuda",
+        "--address",
+        "auto",
+        "--trials",
+        "2",
+        "--epochs",
+        "1",
+    ]
     status, found = study(*flags, "--set", "samples=100", "--seeds", "1", "--precision", "tf32")
     assert status == 0
     assert set(found.trials["device"]) == {"cpu"}
@@ -186,16 +269,37 @@ def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
 
 @pytest.mark.slow
 def test_grid_runs_each_point_once(study) -> None:
-    flags = ["--searcher", "grid", "--scheduler", "fifo", "--space", "w_con=25,50,75", "w_lat=1.0,2.0"]
+    flags = [
+        "--searcher",
+        "grid",
+        "--scheduler",
+        "fifo",
+        "--space",
+        "w_con=25,50,75",
+        "w_lat=1.0,2.0",
+    ]
     _, found = study(*flags, "--epochs", "1", "--seeds", "1")
     points = found.trials[found.trials.kind == "tuning"][["config_w_con", "config_w_lat"]]
     assert len(points) == 6
     assert not points.duplicated().any()
 
 
-def test_failed_trials_are_recorded_and_the_study_goes_on(study, capsys: pytest.CaptureFixture) -> None:
+def test_failed_trials_are_recorded_and_the_study_goes_on(
+    study, capsys: pytest.CaptureFixture
+) -> None:
     """A learning rate that blows the networks up fails its trial with the reason, and the exit status says so."""
-    flags = ["--searcher", "grid", "--scheduler", "fifo", "--space", "lr=1e-4,1e30", "--epochs", "2", "--seeds", "1"]
+    flags = [
+        "--searcher",
+        "grid",
+        "--scheduler",
+        "fifo",
+        "--space",
+        "lr=1e-4,1e30",
+        "--epochs",
+        "2",
+        "--seeds",
+        "1",
+    ]
     status, found = study(*flags)
     assert status == 1
     failed = found.trials[found.trials.status == "error"]
@@ -206,13 +310,26 @@ def test_failed_trials_are_recorded_and_the_study_goes_on(study, capsys: pytest.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("searcher", ["random", "tpe"])  # test_journal.py has the others, without Ray
+@pytest.mark.parametrize(
+    "searcher", ["random", "tpe"]
+)  # test_journal.py has the others, without Ray
 def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) -> None:
     """Cut the rows of a finished study and move it: resumed, it ends with the same rows, to the bit.
 
     One trial at a time, so that a searcher which learns from results has the same ones before each proposal.
     """
-    flags = ["--searcher", searcher, "--scheduler", "fifo", "--trials", "6", "--epochs", "1", "--seeds", "2"]
+    flags = [
+        "--searcher",
+        searcher,
+        "--scheduler",
+        "fifo",
+        "--trials",
+        "6",
+        "--epochs",
+        "1",
+        "--seeds",
+        "2",
+    ]
     _, whole = study(*flags, "--cpus_per_trial", "2", name="whole")
     moved = tmp_path / "elsewhere" / "cut"
     shutil.copytree(whole.path, moved)
@@ -234,13 +351,29 @@ def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) 
 
 
 @pytest.mark.slow
-def test_reproduce_gives_the_same_scores_to_the_bit(study, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_reproduce_gives_the_same_scores_to_the_bit(
+    study, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     """The command that report.py prints makes a final run's scores and a tuning run's figures again."""
-    _, found = study("--searcher", "random", "--scheduler", "fifo", "--trials", "2", "--epochs", "2", "--seeds", "1")
+    _, found = study(
+        "--searcher",
+        "random",
+        "--scheduler",
+        "fifo",
+        "--trials",
+        "2",
+        "--epochs",
+        "2",
+        "--seeds",
+        "1",
+    )
     for trial in ("w_skipganomaly-3-seed1", "w_skipganomaly-3-001"):
         command = shlex.split(reproduce.find({"study": found}, trial))
         assert command[:2] == ["python", "train.py"]
-        assert train.main([*command[2:], "--results_dir", str(tmp_path), "--name", f"again-{trial}"]) == 0
+        assert (
+            train.main([*command[2:], "--results_dir", str(tmp_path), "--name", f"again-{trial}"])
+            == 0
+        )
         again = results.read(tmp_path / f"again-{trial}")
         before, after = found.trials.set_index("trial").loc[trial], again.trials.iloc[0]
         for column in ("epoch", "epochs", "objective", "val_auroc", "val_loss"):
@@ -261,7 +394,20 @@ def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture)
 
 @pytest.mark.slow
 def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
-    flags = ["--abnormal_class", "0", "1", "2", "--tune_for", "mean", "--trials", "3", "--epochs", "1", "--seeds", "1"]
+    flags = [
+        "--abnormal_class",
+        "0",
+        "1",
+        "2",
+        "--tune_for",
+        "mean",
+        "--trials",
+        "3",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+    ]
     _, found = study(*flags, "--searcher", "random", "--scheduler", "fifo")
     tuning = found.trials[found.trials.kind == "tuning"]
     winner = tuning.groupby("number").objective.mean().idxmax()

@@ -57,10 +57,14 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
     return study
 
 
-def run_of(earlier: Results, hyperparameters: dict[str, Any], files: dict[str, str | None]) -> dict[str, Any]:
+def run_of(
+    earlier: Results, hyperparameters: dict[str, Any], files: dict[str, str | None]
+) -> dict[str, Any]:
     """What train.py kept of a run in study.json; UserError where a given hyperparameter differs."""
     if "hyperparameters" not in earlier.run:
-        raise UserError(f"--resume: {earlier.path} does not say its hyperparameters: it is of an earlier version")
+        raise UserError(
+            f"--resume: {earlier.path} does not say its hyperparameters: it is of an earlier version"
+        )
     check_same(hyperparameters, earlier.run["hyperparameters"])
     return earlier.run | {"score_folder": files["score_folder"] or earlier.run.get("score_folder")}
 

@@ -65,7 +65,9 @@ def train_run(
     )
     if loaded is not None:
         if loaded.image_shape != run.model.image_shape:
-            raise UserError(f"--load: the model is for images {loaded.image_shape}, these are {run.model.image_shape}")
+            raise UserError(
+                f"--load: the model is for images {loaded.image_shape}, these are {run.model.image_shape}"
+            )
         run.model.restore(trained_state(loaded))
     provenance = ready.provenance()
     if earlier:
@@ -75,7 +77,9 @@ def train_run(
         store = Store.create(study, provenance, name, "train.py", extras)
     checkpoint = store.path / RUN
     say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
-    say(f"{len(run.split.train)} training images, {study.protocol} protocol, {run.select_on}, {run.ran['device']}")
+    say(
+        f"{len(run.split.train)} training images, {study.protocol} protocol, {run.select_on}, {run.ran['device']}"
+    )
     board = None
     try:
         if checkpoint.exists():
@@ -141,7 +145,9 @@ def go_on(run: Run, checkpoint: Path) -> None:
         run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
     except Exception as error:  # whatever torch raises for other or damaged files
         reason = str(error).split(". ")[0] or type(error).__name__
-        raise UserError(f"--resume: {checkpoint} cannot be used ({reason}); delete it to begin again") from None
+        raise UserError(
+            f"--resume: {checkpoint} cannot be used ({reason}); delete it to begin again"
+        ) from None
 
 
 def stored(state: dict[str, Any]) -> bytes:
@@ -151,7 +157,9 @@ def stored(state: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[str, Any], view: View) -> int:
+def audit_run(
+    study: Study, ready: Prepared, model: str, hyperparameters: dict[str, Any], view: View
+) -> int:
     """Makes and prints the audit table; writes audit.csv and audit.md to the study's folder."""
     task, say = ready.tasks[0], printer(view)
     if ready.splits[task].test is None:
@@ -185,7 +193,9 @@ def audit_run(study: Study, ready: Prepared, model: str, hyperparameters: dict[s
     return 0
 
 
-def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Path, view: View) -> int:
+def score(
+    study: Study, model: AnomalyModel, content: dict[str, Any], folder: Path, view: View
+) -> int:
     """Scores a folder with a trained model, into a new folder of results."""
     name = study.name or stamped(content["model"], folder.resolve().name, "scores")
     out = new_folder(Path(study.results_dir), name, given=study.name is not None)
@@ -197,6 +207,8 @@ def score(study: Study, model: AnomalyModel, content: dict[str, Any], folder: Pa
     return 0
 
 
-def write_scores(model: AnomalyModel, decoding: Decoding, folder: Path, out: Path, view: View) -> None:
+def write_scores(
+    model: AnomalyModel, decoding: Decoding, folder: Path, out: Path, view: View
+) -> None:
     score_folder(model, decoding, folder, out, printer(view), view.quiet)
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

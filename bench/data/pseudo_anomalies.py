@@ -20,16 +20,22 @@ def cut_paste(image: Tensor, rng: torch.Generator) -> Tensor:
     """A patch of a quarter to a half of each side, pasted elsewhere (CutPaste, arXiv:2104.04015)."""
     size = image.shape[-1]
     height, width = draw(size // 4, size // 2, rng), draw(size // 4, size // 2, rng)
-    (top, to_top), (left, to_left) = ([draw(0, size - side, rng) for _ in range(2)] for side in (height, width))
+    (top, to_top), (left, to_left) = (
+        [draw(0, size - side, rng) for _ in range(2)] for side in (height, width)
+    )
     made = image.clone()
-    made[:, to_top : to_top + height, to_left : to_left + width] = image[:, top : top + height, left : left + width]
+    made[:, to_top : to_top + height, to_left : to_left + width] = image[
+        :, top : top + height, left : left + width
+    ]
     return made
 
 
 def shuffle_patches(image: Tensor, rng: torch.Generator) -> Tensor:
     """The image's four quarters in another order."""
     half = image.shape[-1] // 2
-    quarters = [image[:, top : top + half, left : left + half] for top in (0, half) for left in (0, half)]
+    quarters = [
+        image[:, top : top + half, left : left + half] for top in (0, half) for left in (0, half)
+    ]
     order = torch.roll(torch.arange(4), draw(1, 3, rng))  # no quarter stays where it was
     a, b, c, d = (quarters[i] for i in order)
     return torch.cat([torch.cat([a, b], dim=2), torch.cat([c, d], dim=2)], dim=1)

@@ -48,11 +48,15 @@ def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
         # Skip-WGANomaly's folders hold one class for training and one more for testing: that one is abnormal.
         unseen = set(range(len(dataset.classes))) - set(dataset.train_labels.tolist())
         if len(unseen) == 1:
-            return [Task(LEAVE_ONE_CLASS_OUT, dataset.classes[unseen.pop()], study.untrained_classes)]
+            return [
+                Task(LEAVE_ONE_CLASS_OUT, dataset.classes[unseen.pop()], study.untrained_classes)
+            ]
         if len(dataset.classes) == 1:
             return [Task(ONE_CLASS, dataset.classes[0], study.untrained_classes)]
     kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
-    return [Task(kind, cls, study.untrained_classes) for cls in study.chosen_classes(dataset.classes)]
+    return [
+        Task(kind, cls, study.untrained_classes) for cls in study.chosen_classes(dataset.classes)
+    ]
 
 
 def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
@@ -64,7 +68,9 @@ def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
 
 def untrained(dataset: Dataset, protocol: Protocol) -> list[int]:
     """The classes that have test images but none to train on."""
-    labels = set(dataset.test_labels.tolist()) - set(dataset.train_labels[usable(dataset, protocol)].tolist())
+    labels = set(dataset.test_labels.tolist()) - set(
+        dataset.train_labels[usable(dataset, protocol)].tolist()
+    )
     return sorted(labels - {-1})
 
 
@@ -73,22 +79,33 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
 
     def counted(chosen: np.ndarray) -> str:
         labels, counts = np.unique(dataset.train_labels[chosen], return_counts=True)
-        classes = ", ".join(f"{dataset.classes[k]}: {n}" for k, n in zip(labels, counts, strict=True))
+        classes = ", ".join(
+            f"{dataset.classes[k]}: {n}" for k, n in zip(labels, counts, strict=True)
+        )
         return f"{chosen.sum()} of {len(chosen)} training images ({classes})"
 
     lines = []
     tested, repeated = dataset.duplicates
     if protocol.selection == "test":
         if tested.any():
-            lines.append(f"{counted(tested)} are in the test set too, and stay there (--selection test)")
+            lines.append(
+                f"{counted(tested)} are in the test set too, and stay there (--selection test)"
+            )
     else:
         if tested.any():
             lines.append(f"{counted(tested)} are left out: the test set holds the same images")
         if repeated.any():
             lines.append(f"{counted(repeated)} are left out: they equal another training image")
-    others = [k for k in untrained(dataset, protocol) if any(task.leaves_out(dataset.classes[k]) for task in tasks)]
+    others = [
+        k
+        for k in untrained(dataset, protocol)
+        if any(task.leaves_out(dataset.classes[k]) for task in tasks)
+    ]
     if others:
-        names, count = ", ".join(dataset.classes[k] for k in others), np.isin(dataset.test_labels, others).sum()
+        names, count = (
+            ", ".join(dataset.classes[k] for k in others),
+            np.isin(dataset.test_labels, others).sum(),
+        )
         lines.append(
             f"{names}: no training images, so not normal: the {count} test images are left out unless they are of the "
             "abnormal class (--untrained_classes normal counts them as normal)"
@@ -117,7 +134,9 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
     normal, anomalies = rng.permutation(pool[~is_abnormal]), rng.permutation(pool[is_abnormal])
     if len(normal) < 2:
         lost = int((~abnormal(dataset.train_labels)).sum()) - len(normal)
-        why = f" ({lost} are left out: they are in the test set too, or there twice)" if lost else ""
+        why = (
+            f" ({lost} are left out: they are in the test set too, or there twice)" if lost else ""
+        )
         if task.kind == LEAVE_ONE_CLASS_OUT and len(anomalies) == len(pool) and not lost:
             why = f" (all are of this class: did you mean --normal_class {task.cls}?)"
         raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
@@ -148,7 +167,17 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
         labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
     if len(set(labels.tolist())) < 2:
         names = ", ".join(dataset.classes[k] for k in others)
-        hint = f" (no training images of {names}: --untrained_classes normal counts them as normal)" if names else ""
-        raise UserError(f"{leaves} no {f'normal test images{hint}' if labels.all() else 'abnormal test images'}")
-    order = np.argsort(labels, kind="stable") if protocol.test_order == "sorted" else rng.permutation(len(labels))
+        hint = (
+            f" (no training images of {names}: --untrained_classes normal counts them as normal)"
+            if names
+            else ""
+        )
+        raise UserError(
+            f"{leaves} no {f'normal test images{hint}' if labels.all() else 'abnormal test images'}"
+        )
+    order = (
+        np.argsort(labels, kind="stable")
+        if protocol.test_order == "sorted"
+        else rng.permutation(len(labels))
+    )
     return Split(train, val, Labelled(images(indices[order]), labels[order]))

@@ -50,13 +50,19 @@ def compare(table: pd.DataFrame) -> Comparison:
 
         long = table.melt(var_name="model", value_name="auroc")
         for column, correction in (("p", None), ("p_holm", "holm")):
-            with np.errstate(invalid="ignore"):  # two models level on every class: SciPy divides 0 by 0, and gives 1
+            with np.errstate(
+                invalid="ignore"
+            ):  # two models level on every class: SciPy divides 0 by 0, and gives 1
                 tested = posthoc_wilcoxon(long, "auroc", "model", p_adjust=correction)
-            pairs[column] = [tested.loc[a, b] for a, b in zip(pairs["better"], pairs["worse"], strict=True)]
+            pairs[column] = [
+                tested.loc[a, b] for a, b in zip(pairs["better"], pairs["worse"], strict=True)
+            ]
         if len(means) > 2:
             friedman = float(stats.friedmanchisquare(*table.to_numpy().T).pvalue)
     pairs["differ"] = pairs["p_holm"] < ALPHA
-    ranks = pd.DataFrame({"mean": means, "average_rank": table.rank(axis=1, ascending=False).mean()}).loc[means.index]
+    ranks = pd.DataFrame(
+        {"mean": means, "average_rank": table.rank(axis=1, ascending=False).mean()}
+    ).loc[means.index]
     ranks = ranks.rename_axis("model").reset_index()
     undecided = pairs.loc[~pairs["differ"], "better"]
     ranks["best"] = (ranks.index == 0) & (len(ranks) > 1) & ~ranks["model"].isin(undecided)

@@ -18,14 +18,18 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Fl
     """Labels as bool (N,) and scores as float64 (N,); ValueError where no metric is defined for them."""
     truth, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if truth.shape != values.shape or truth.ndim != 1:
-        raise ValueError(f"labels and scores must be two lists of one length, not {truth.shape} and {values.shape}")
+        raise ValueError(
+            f"labels and scores must be two lists of one length, not {truth.shape} and {values.shape}"
+        )
     if not np.isin(truth, (0, 1)).all():
         raise ValueError("labels must be 0 (normal) or 1 (abnormal)")
     if not np.isfinite(values).all():
         raise ValueError(f"{(~np.isfinite(values)).sum()} of {len(values)} scores are not finite")
     truth = truth.astype(bool)
     if truth.all() or not truth.any():
-        raise ValueError(f"both classes are needed: {truth.sum()} of {len(truth)} images are abnormal")
+        raise ValueError(
+            f"both classes are needed: {truth.sum()} of {len(truth)} images are abnormal"
+        )
     return truth, values
 
 
@@ -38,7 +42,9 @@ def placements(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
     abnormal, normal = np.sort(values[truth]), np.sort(values[~truth])
 
     def share_below(these: Floats, others: Floats) -> Floats:
-        return (np.searchsorted(others, these) + np.searchsorted(others, these, side="right")) / (2 * len(others))
+        return (np.searchsorted(others, these) + np.searchsorted(others, these, side="right")) / (
+            2 * len(others)
+        )
 
     return share_below(values[truth], normal), 1 - share_below(values[~truth], abnormal)
 

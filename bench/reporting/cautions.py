@@ -31,13 +31,22 @@ def cautions(
         if study.provenance.get("dirty")
     ]
     lines += [*failures(trials), *mixed_rows(studies, trials), *different_images(studies)]
-    lines += [f"{name}: no trial has finished yet" for name in studies if name not in set(trials["study"])]
+    lines += [
+        f"{name}: no trial has finished yet" for name in studies if name not in set(trials["study"])
+    ]
     if areas.empty:
-        return [*lines, "no final run has finished: there are validation figures only, and no test figure"]
+        return [
+            *lines,
+            "no final run has finished: there are validation figures only, and no test figure",
+        ]
     for row in areas[areas["auroc"] < 0.5].to_dict("records"):
-        lines.append(f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than chance")
+        lines.append(
+            f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than chance"
+        )
     if single := (areas["seeds"] == 1).sum():
-        lines.append(f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is unknown")
+        lines.append(
+            f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is unknown"
+        )
     if areas["seeds"].nunique() > 1:
         lines.append("results rest on different numbers of seeds (see auroc.csv)")
     return lines
@@ -63,7 +72,15 @@ def swamped(finals: pd.DataFrame, scores: Scores) -> list[str]:
 def failures(trials: pd.DataFrame) -> list[str]:
     """One line a study and reason, with how often and where it first came up."""
     failed = trials[trials["status"] == "error"]
-    reasons = failed["error"].fillna("no reason given").astype(str).str.strip().str.split("\n").str[-1].str[:200]
+    reasons = (
+        failed["error"]
+        .fillna("no reason given")
+        .astype(str)
+        .str.strip()
+        .str.split("\n")
+        .str[-1]
+        .str[:200]
+    )
     lines = []
     for (study, reason), group in failed.groupby(["study", reasons], sort=False):
         first, of = group.iloc[0], (trials["study"] == study).sum()
@@ -79,7 +96,10 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
         rows, data = trials[trials["study"] == name], study.provenance.get("dataset") or {}
         first = {"fingerprint": data.get("fingerprint"), "commit": study.provenance.get("commit")}
         for column, what in (("fingerprint", "images"), ("commit", "code")):
-            if column in rows and len(values := {first[column], *rows[column].dropna()} - {None}) > 1:
+            if (
+                column in rows
+                and len(values := {first[column], *rows[column].dropna()} - {None}) > 1
+            ):
                 lines.append(
                     f"{name}: not all of its rows are of the same {what} ({column}s {', '.join(sorted(values))})"
                 )
@@ -96,5 +116,7 @@ def different_images(studies: Mapping[str, Results]) -> list[str]:
     lines = []
     for name, group in origins.groupby("name", sort=False):
         if differing := [key for key in map(str, origins) if group[key].nunique() > 1]:
-            lines.append(f"the studies of {name} are not of the same images ({', '.join(differing)} differ)")
+            lines.append(
+                f"the studies of {name} are not of the same images ({', '.join(differing)} differ)"
+            )
     return lines

@@ -41,11 +41,17 @@ def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
     groups = chosen(frame["labels"].to_numpy(), frame["scores"].to_numpy())
     images, rebuilt = images_of(sheet, sum(map(len, groups.values())))
     size = min(images.shape[-1], LARGEST)
-    rows = [np.stack([resized(image, size) for image in row]) for row in (images, rebuilt) if row is not None]
+    rows = [
+        np.stack([resized(image, size) for image in row])
+        for row in (images, rebuilt)
+        if row is not None
+    ]
     return {
         "sheet": data_uri(sheet_array(*rows), "WebP"),
         "rebuilt": rebuilt is not None,
-        "groups": {name: frame["scores"].to_numpy()[index].tolist() for name, index in groups.items()},
+        "groups": {
+            name: frame["scores"].to_numpy()[index].tolist() for name, index in groups.items()
+        },
     }
 
 
@@ -53,4 +59,6 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
     """A uint8 (C, H, H) image at another size."""
     if image.shape[-1] == size:
         return image
-    return np.stack([np.asarray(Image.fromarray(channel).resize((size, size))) for channel in image])
+    return np.stack(
+        [np.asarray(Image.fromarray(channel).resize((size, size))) for channel in image]
+    )

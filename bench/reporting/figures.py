@@ -55,7 +55,9 @@ def drawn(name: str, caption: str, figure: Figure) -> Drawing:
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})  # the same bytes every time
     figure.savefig(svg, format="svg", metadata={"Date": None})
     # a hundredth of a point is as fine as anyone sees, and halves the file
-    rounded = re.sub(rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg.getvalue())
+    rounded = re.sub(
+        rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg.getvalue()
+    )
     return Drawing(name, caption, pdf.getvalue(), rounded, wide=figure.get_figwidth() > WIDTH)
 
 
@@ -126,14 +128,32 @@ def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
 
     caption = "ROC curves. Thin: one seed; thick: the mean over seeds; grey: chance."
     labels = {"xlabel": "false positive rate", "ylabel": "true positive rate"}
-    yield from curves("roc", caption, finals, scores, curve, np.append(0, GRID), chance=lambda share: (0, 1), **labels)
+    yield from curves(
+        "roc",
+        caption,
+        finals,
+        scores,
+        curve,
+        np.append(0, GRID),
+        chance=lambda share: (0, 1),
+        **labels,
+    )
 
 
 def precision_recall_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
     """As `roc_curves`, with means at equal recall."""
     caption = "Precision-recall curves. Thin: one seed; thick: the mean over seeds; grey: chance."
     labels = {"xlabel": "recall", "ylabel": "precision"}
-    yield from curves("pr", caption, finals, scores, precisions, GRID, chance=lambda share: (share, share), **labels)
+    yield from curves(
+        "pr",
+        caption,
+        finals,
+        scores,
+        precisions,
+        GRID,
+        chance=lambda share: (share, share),
+        **labels,
+    )
 
 
 def precisions(frame: pd.DataFrame) -> np.ndarray:
@@ -184,12 +204,21 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
     p = pd.DataFrame(1.0, index=ranks.index, columns=ranks.index)
     for pair in comparison.pairs.dropna().to_dict("records"):
         p.loc[pair["better"], pair["worse"]] = p.loc[pair["worse"], pair["better"]] = pair["p_holm"]
-    room = 1.0 + 0.1 * (8 + max(map(len, ranks.index)))  # for names on both sides, and the line between them
+    room = 1.0 + 0.1 * (
+        8 + max(map(len, ranks.index))
+    )  # for names on both sides, and the line between them
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(WIDTH, room), 0.7 + 0.15 * len(ranks)), layout="constrained")
         axes = figure.add_subplot(title="average rank")
-        looks = {"label_props": {"size": 8}, "marker_props": {"s": 10}, "elbow_props": {"linewidth": 0.7}}
-        labels = {"label_fmt_left": "{label} ({rank:.2f}) ", "label_fmt_right": " ({rank:.2f}) {label}"}
+        looks = {
+            "label_props": {"size": 8},
+            "marker_props": {"s": 10},
+            "elbow_props": {"linewidth": 0.7},
+        }
+        labels = {
+            "label_fmt_left": "{label} ({rank:.2f}) ",
+            "label_fmt_right": " ({rank:.2f}) {label}",
+        }
         black = dict.fromkeys(ranks.index, "black")
         scikit_posthocs.critical_difference_diagram(
             ranks, p, alpha=ALPHA, ax=axes, color_palette=black, **looks, **labels
@@ -237,5 +266,7 @@ def panels(
             figure.supxlabel(xlabel, size=9, y=0.05 / height, va="bottom")
             figure.supylabel(ylabel, size=9, x=0.01)
             handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
-            figure.legend(handles=handles, loc="upper center", borderaxespad=0.2, ncols=min(2, len(handles)))
+            figure.legend(
+                handles=handles, loc="upper center", borderaxespad=0.2, ncols=min(2, len(handles))
+            )
             yield drawn(name if start == 0 else f"{name}_{start // PANELS + 1}", caption, figure)

@@ -15,13 +15,23 @@ from bench.judging.selection import SIGNALS
 from bench.results.reading import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
-KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]  # what seeds are averaged within
+KEY = [
+    "study",
+    "dataset",
+    "task",
+    "protocol",
+    "select_on",
+    "model",
+    "class",
+]  # what seeds are averaged within
 EXPECTED = [
     *("trial", "kind", "status", "error", "family", "number", "seed", "protocol_selection"),
     *("objective", "test_auroc", "epochs", "train_seconds"),
 ]
 
-Scores = Mapping[tuple[str, str], pd.DataFrame]  # by study and trial: scores, labels (1: abnormal), part_*
+Scores = Mapping[
+    tuple[str, str], pd.DataFrame
+]  # by study and trial: scores, labels (1: abnormal), part_*
 
 
 def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -32,11 +42,15 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     the objective where an older row does not name it.
     """
     trials, epochs = (
-        pd.concat([getattr(s, part).assign(study=name) for name, s in studies.items()], ignore_index=True)
+        pd.concat(
+            [getattr(s, part).assign(study=name) for name, s in studies.items()], ignore_index=True
+        )
         for part in ("trials", "epochs")
     )
     trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *KEY, *EXPECTED])))
-    epochs = epochs.reindex(columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"])))
+    epochs = epochs.reindex(
+        columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"]))
+    )
     trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
     columns = {name: signal.column for name, signal in SIGNALS.items()}
     trials["signal"] = trials["select_on"].map(columns).fillna("objective")
@@ -56,7 +70,9 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
     """The final runs that have a test result."""
-    return trials[(trials["kind"] == "final") & (trials["status"] != "error") & trials["test_auroc"].notna()]
+    return trials[
+        (trials["kind"] == "final") & (trials["status"] != "error") & trials["test_auroc"].notna()
+    ]
 
 
 def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[Scores, list[str]]:
@@ -142,7 +158,9 @@ def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
     weighted = parts * (np.linalg.lstsq(parts / scale, score)[0] / scale)
     shares = weighted.mul(score, axis=0).sum() / (score**2).sum()
     adds_up = abs(shares.sum() - 1) < 0.01
-    return {name.removeprefix("part_"): float(shares[name]) if adds_up else np.nan for name in names}
+    return {
+        name.removeprefix("part_"): float(shares[name]) if adds_up else np.nan for name in names
+    }
 
 
 def shared(areas: pd.DataFrame) -> pd.DataFrame:

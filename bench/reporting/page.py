@@ -26,15 +26,28 @@ class Section:
 
 
 def page(
-    studies: Mapping[str, Results], sections: Sequence[Section], runs: Sequence[dict[str, Any]], warnings: Sequence[str]
+    studies: Mapping[str, Results],
+    sections: Sequence[Section],
+    runs: Sequence[dict[str, Any]],
+    warnings: Sequence[str],
 ) -> str:
     """The page's HTML: every text from a study is escaped, every figure is inside it."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"base64": encoded, "heat": heat, "file_name": lambda name: file_names([name])[0]}
-    provenance = {name: flat(study.provenance) | flat(study.study) for name, study in studies.items()}
+    environment.filters |= {
+        "base64": encoded,
+        "heat": heat,
+        "file_name": lambda name: file_names([name])[0],
+    }
+    provenance = {
+        name: flat(study.provenance) | flat(study.study) for name, study in studies.items()
+    }
     template = environment.get_template("page.html.j2")
     return template.render(sections=sections, runs=runs, warnings=warnings, provenance=provenance)
 

@@ -45,7 +45,9 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                 ],
                 figures.critical_differences(comparison),
             ),
-            section("measured", "How was it measured?", [settings, tables.oracle_table(finals, epochs)]),
+            section(
+                "measured", "How was it measured?", [settings, tables.oracle_table(finals, epochs)]
+            ),
             section(
                 "scores",
                 "What do the scores look like?",
@@ -64,7 +66,11 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
             section("tuning", "What did tuning do?", tuned, drawn),
             section("measured", "How was it measured?", [settings]),
         ]
-    sections = [part for part in sections if part.tables or part.drawings or (part.name == "images" and runs)]
+    sections = [
+        part
+        for part in sections
+        if part.tables or part.drawings or (part.name == "images" and runs)
+    ]
     kept = [table for part in sections for table in part.tables]
     drawings = [drawing for part in sections for drawing in part.drawings]
 
@@ -90,11 +96,20 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         print(f"warning: {' '.join(line.split())}")
     print("\nwritten:")
     for name, kinds in files.items():
-        print("  " + ", ".join(str(out / f"{name}.{kind}") if i == 0 else f".{kind}" for i, kind in enumerate(kinds)))
+        print(
+            "  "
+            + ", ".join(
+                str(out / f"{name}.{kind}") if i == 0 else f".{kind}"
+                for i, kind in enumerate(kinds)
+            )
+        )
 
 
 def section(
-    name: str, title: str, tables: Iterable[Table | None] = (), drawings: Iterable[figures.Drawing] = ()
+    name: str,
+    title: str,
+    tables: Iterable[Table | None] = (),
+    drawings: Iterable[figures.Drawing] = (),
 ) -> Section:
     """A part of the page, without the tables that there is nothing for."""
     return Section(name, title, [table for table in tables if table is not None], list(drawings))
@@ -104,6 +119,8 @@ def joined(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:
     """All final runs' scores: one row an image and run."""
     columns = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
     keys = [key for key in zip(finals["study"], finals["trial"], strict=True) if key in scores]
-    runs = pd.concat([scores[key][["scores", "labels"]] for key in keys], keys=keys, names=["study", "trial"])
+    runs = pd.concat(
+        [scores[key][["scores", "labels"]] for key in keys], keys=keys, names=["study", "trial"]
+    )
     runs = runs.reset_index(["study", "trial"]).merge(finals[columns])
     return runs[["scores", "labels", *columns]]

@@ -46,10 +46,16 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     values["cpus_per_trial"] = values.pop("cpus_per_trial") or 1  # threads decide sums' last bits
     task = "normal_class" if row.get("task") == "one-class" else "abnormal_class"
     values |= {"abnormal_class": None, "normal_class": None, task: row["class"]}
-    values |= {name.removeprefix("config_"): value for name, value in row.items() if name.startswith("config_")}
+    values |= {
+        name.removeprefix("config_"): value
+        for name, value in row.items()
+        if name.startswith("config_")
+    }
     flags = [(f"--{name}", text(value)) for name, value in values.items() if pd.notna(value)]
     # A class may be called -1: argparse would take that for a flag.
-    words = [[f"{flag}={value}"] if value.startswith("-") else [flag, value] for flag, value in flags]
+    words = [
+        [f"{flag}={value}"] if value.startswith("-") else [flag, value] for flag, value in flags
+    ]
     return shlex.join(["python", "train.py", *itertools.chain(*words)])
 
 

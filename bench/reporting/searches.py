@@ -30,13 +30,19 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
     The figure is the signal that chose; the gain is above 0 where the winner is better.
     """
     tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")]
-    winners = trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
+    winners = (
+        trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
+    )
     rows = []
     for key, group in tuning.dropna(subset="objective").groupby(KEY, sort=False):
         tried = group.drop_duplicates("number").set_index("number")
-        number: Any = winners.get(key) if winners.get(key) in tried.index else tried["objective"].idxmax()
+        number: Any = (
+            winners.get(key) if winners.get(key) in tried.index else tried["objective"].idxmax()
+        )
         winner: Any = tried.loc[number]
-        default: Any = tried.loc[0] if 0 in tried.index else pd.Series(index=tried.columns, dtype=object)
+        default: Any = (
+            tried.loc[0] if 0 in tried.index else pd.Series(index=tried.columns, dtype=object)
+        )
         title, sign = title_and_sign(winner["signal"])
         gain = winner["objective"] - default["objective"]
         figures = (title, sign * default["objective"], sign * winner["objective"], gain)
@@ -59,27 +65,52 @@ def title_and_sign(column: str) -> tuple[str, int]:
 
 def changes(winner: pd.Series, default: pd.Series) -> str:
     """The winner's hyperparameters where they differ from the default's: `lr=0.001, nz=64`."""
-    names = [name for name in map(str, winner.index) if name.startswith("config_") and pd.notna(winner[name])]
-    changed = {name.removeprefix("config_"): winner[name] for name in names if winner[name] != default[name]}
-    return ", ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in changed.items()) or "nothing"
+    names = [
+        name
+        for name in map(str, winner.index)
+        if name.startswith("config_") and pd.notna(winner[name])
+    ]
+    changed = {
+        name.removeprefix("config_"): winner[name]
+        for name in names
+        if winner[name] != default[name]
+    }
+    return (
+        ", ".join(
+            f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in changed.items()
+        )
+        or "nothing"
+    )
 
 
 def saved_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table | None:
     """The epochs that the searches ran beside those that they would have run without early stopping."""
-    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(subset="epochs")
+    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(
+        subset="epochs"
+    )
     if not (tuning["status"] == "stopped").any():
         return None
     full = tuning["study"].map({name: study.study.get("epochs") for name, study in studies.items()})
     groups = tuning.assign(full=full.astype(float)).groupby("column", sort=False)
-    table = groups.agg(runs=("trial", "size"), epochs=("epochs", "sum"), full=("full", "sum")).reset_index()
+    table = groups.agg(
+        runs=("trial", "size"), epochs=("epochs", "sum"), full=("full", "sum")
+    ).reset_index()
     stopped = tuning[tuning["status"] == "stopped"].groupby("column").size()
     table.insert(2, "stopped", table["column"].map(stopped).fillna(0).astype(int))
     table["saved"] = [
-        f"{100 * (1 - ran / whole):.0f} %" for ran, whole in zip(table["epochs"], table["full"], strict=True)
+        f"{100 * (1 - ran / whole):.0f} %"
+        for ran, whole in zip(table["epochs"], table["full"], strict=True)
     ]
     table = table.astype({"epochs": int, "full": int})
-    table.columns = pd.Index(["model", "runs", "stopped early", "epochs", "epochs in full", "saved"])
-    return Table("saved", "What early stopping saved", table, "Runs of the searches; final runs always run in full.")
+    table.columns = pd.Index(
+        ["model", "runs", "stopped early", "epochs", "epochs in full", "saved"]
+    )
+    return Table(
+        "saved",
+        "What early stopping saved",
+        table,
+        "Runs of the searches; final runs always run in full.",
+    )
 
 
 def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Drawing]:
@@ -121,13 +152,19 @@ def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Draw
 def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
     """For each model with enough tried configurations: its name, the hyperparameters that varied, and the objective
     above the mean of its class, so that hard and easy classes can be taken together."""
-    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(subset="objective")
+    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(
+        subset="objective"
+    )
     for column, group in tuning.groupby("column", sort=False):
         tried = {}
         for key in group.filter(regex="^config_"):
-            name = str(key).removeprefix("config_")  # PBT changes them in mid-run: what it began with counts
+            name = str(key).removeprefix(
+                "config_"
+            )  # PBT changes them in mid-run: what it began with counts
             tried[name] = group.get(f"tried_{name}", group[key]).fillna(group[key])
-        varied = pd.DataFrame({name: values for name, values in tried.items() if values.nunique() > 1}).dropna(axis=1)
+        varied = pd.DataFrame(
+            {name: values for name, values in tried.items() if values.nunique() > 1}
+        ).dropna(axis=1)
         gain = group["objective"] - group.groupby(KEY)["objective"].transform("mean")
         if len(group) >= FEWEST and varied.shape[1] and gain.nunique() > 1:
             yield str(column), varied.infer_objects(), gain
@@ -170,7 +207,13 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
                 axes.text(place, -0.16, name, ha="center", va="top", fontsize=8)
             colours = ScalarMappable(Normalize(gain[order].min(), gain[order].max()), "viridis")
             for index, line in zip(order, np.transpose(heights), strict=True):
-                axes.plot(range(len(heights)), line, color=colours.to_rgba(gain[index]), linewidth=0.7, alpha=0.8)
+                axes.plot(
+                    range(len(heights)),
+                    line,
+                    color=colours.to_rgba(gain[index]),
+                    linewidth=0.7,
+                    alpha=0.8,
+                )
             axes.set_axis_off()
             axes.set_title(f"{column}: {len(gain)} configurations", pad=16)
             caption = (
@@ -214,7 +257,9 @@ def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
     space: dict[str, BaseDistribution] = {}
     for name, values in varied.items():
         if numeric(values):
-            space[str(name)] = FloatDistribution(float(values.min()), float(values.max()), log=logarithmic(values))
+            space[str(name)] = FloatDistribution(
+                float(values.min()), float(values.max()), log=logarithmic(values)
+            )
         else:
             varied = varied.assign(**{str(name): values.astype(str)})
             space[str(name)] = CategoricalDistribution(sorted(values.astype(str).unique()))
@@ -227,7 +272,9 @@ def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Target and region quantiles")
         try:
-            shares = optuna.importance.PedAnovaImportanceEvaluator().evaluate(study, params=list(space))
+            shares = optuna.importance.PedAnovaImportanceEvaluator().evaluate(
+                study, params=list(space)
+            )
         except UserWarning:  # the configurations score alike, and tell nothing
             return {}
     total = sum(shares.values())

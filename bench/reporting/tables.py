@@ -23,19 +23,27 @@ def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
     figures = both[["auroc", "sd", "low", "high"]].itertuples(index=False, name=None)
     both["text"] = list(itertools.starmap(spread, figures))
     frame = both.pivot(index="row", columns="column", values="text")
-    frame = frame.reindex(both["row"].unique(), columns=both["column"].unique()).reset_index(names="class")
+    frame = frame.reindex(both["row"].unique(), columns=both["column"].unique()).reset_index(
+        names="class"
+    )
     common = shared(areas).index
     best = comparison.ranks.loc[comparison.ranks["best"], "model"].tolist()
     if len(common) > 1:
         columns = both[both["row"].isin(common)].groupby("column")["auroc"]
         means = columns.mean()[columns.size() == len(common)]
         last = {name: f"{mean:.3f}{' *' if name in best else ''}" for name, mean in means.items()}
-        last["class"] = "mean" if len(common) == len(frame) else f"mean of {len(common)} shared classes"
+        last["class"] = (
+            "mean" if len(common) == len(frame) else f"mean of {len(common)} shared classes"
+        )
         frame = pd.concat([frame, pd.DataFrame([last])], ignore_index=True)
     seeds = " to ".join(map(str, sorted({areas["seeds"].min(), areas["seeds"].max()})))
-    notes = [f"Mean ± standard deviation over {seeds} seeds [95 % confidence interval over seeds and test images]."]
+    notes = [
+        f"Mean ± standard deviation over {seeds} seeds [95 % confidence interval over seeds and test images]."
+    ]
     if seeds == "1":
-        notes = ["One seed [95 % confidence interval over test images only; where another seed would lie is unknown]."]
+        notes = [
+            "One seed [95 % confidence interval over test images only; where another seed would lie is unknown]."
+        ]
     if best:
         notes.append("* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05).")
     elif areas["column"].nunique() > 1:
@@ -48,7 +56,15 @@ def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
     data = both.assign(source=source, seeds=seeds)
     data = data.drop(columns=["row", "column", "family", "text", "caveat"])
     note = " ".join(filter(None, notes))
-    return Table("auroc", "AUROC by class and model", frame, note, data, footer=int(len(common) > 1), heat=True)
+    return Table(
+        "auroc",
+        "AUROC by class and model",
+        frame,
+        note,
+        data,
+        footer=int(len(common) > 1),
+        heat=True,
+    )
 
 
 def spread(mean: float, sd: float, low: float, high: float) -> str:
@@ -113,7 +129,9 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
 def each(values: pd.Series) -> str:
     """The different values, `50, 64`; a frame makes floats of whole numbers where another row has none."""
     different = sorted(values.dropna().unique().tolist())
-    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in different)
+    return ", ".join(
+        f"{value:g}" if isinstance(value, float) else str(value) for value in different
+    )
 
 
 def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
@@ -124,7 +142,9 @@ def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
     runs = finals.merge(best, on=["study", "trial"]).dropna(subset="oracle")
     if runs.empty:
         return None
-    table = runs.groupby(["row", "column"], sort=False)[["test_auroc", "oracle"]].mean().reset_index()
+    table = (
+        runs.groupby(["row", "column"], sort=False)[["test_auroc", "oracle"]].mean().reset_index()
+    )
     table["gap"] = table["oracle"] - table["test_auroc"]
     table.columns = pd.Index(["class", "model", "AUROC", "oracle (upper bound)", "gap"])
     note = (
@@ -164,7 +184,11 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     rows: list[dict[str, Any]] = []
     for run in finals.to_dict("records"):
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
-        row: dict[str, Any] = {"class": run["row"], "model": run["column"], "whole score": run["test_auroc"]}
+        row: dict[str, Any] = {
+            "class": run["row"],
+            "model": run["column"],
+            "whole score": run["test_auroc"],
+        }
         for name, share in variance_shares(frame).items():
             row |= {name: auroc(frame["labels"], frame[f"part_{name}"]), f"{name}, share": share}
         if len(row) > 3:
@@ -186,14 +210,22 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     if len(comparison.ranks) < 2 or comparison.classes < 2:
         return []
     verdicts = {True: "differ", False: "not told apart" if comparison.tested else "not tested"}
-    pairs = comparison.pairs.assign(verdict=comparison.pairs["differ"].map(verdicts)).drop(columns="differ")
+    pairs = comparison.pairs.assign(verdict=comparison.pairs["differ"].map(verdicts)).drop(
+        columns="differ"
+    )
     titles = {"better": "higher mean", "worse": "lower mean", "p_holm": "p (Holm)"}
     text = pairs.rename(columns=titles)
     for name in ("p", "p (Holm)"):
         text[name] = ["<0.001" if p < 0.001 else p for p in text[name]]
-    ranks = comparison.ranks.rename(columns={"mean": "mean AUROC", "average_rank": "average rank"}).drop(columns="best")
+    ranks = comparison.ranks.rename(
+        columns={"mean": "mean AUROC", "average_rank": "average rank"}
+    ).drop(columns="best")
     over = f"Over {comparison.classes} classes."
-    friedman = "" if math.isnan(comparison.friedman_p) else f" Friedman's test: p = {comparison.friedman_p:.2g}."
+    friedman = (
+        ""
+        if math.isnan(comparison.friedman_p)
+        else f" Friedman's test: p = {comparison.friedman_p:.2g}."
+    )
     note = (
         f"{over} Paired two-sided Wilcoxon signed-rank tests with Holm's correction. The test takes classes for "
         "independent, but they share training images, so these p-values are optimistic."

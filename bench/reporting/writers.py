@@ -42,14 +42,21 @@ class Table:
         frame = self.shown().map(markdown_escape).rename(columns=markdown_escape)
         table = frame.to_markdown(index=False, disable_numparse=True)
         return (
-            "\n\n".join(filter(None, [f"**{markdown_escape(self.title)}**", table, markdown_escape(self.note)])) + "\n"
+            "\n\n".join(
+                filter(
+                    None, [f"**{markdown_escape(self.title)}**", table, markdown_escape(self.note)]
+                )
+            )
+            + "\n"
         )
 
     def latex(self) -> str:
         """A table environment; needs \\usepackage{booktabs}."""
         frame = self.shown().map(latex_escape).rename(columns=latex_escape)
         caption = latex_escape(f"{self.title}. {self.note}")
-        return frame.to_latex(index=False, escape=False, caption=caption, label=f"tab:{self.name}", position="htbp")
+        return frame.to_latex(
+            index=False, escape=False, caption=caption, label=f"tab:{self.name}", position="htbp"
+        )
 
 
 def cell(value: Any) -> str:

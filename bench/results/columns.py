@@ -94,7 +94,11 @@ def of_run(run: PlannedRun, attempt: int, config: Mapping[str, Any]) -> dict[str
 
 def of_chosen_epoch(best: Mapping[str, Any], epochs: int) -> dict[str, Any]:
     """The columns of a run that ended well; `best` is the chosen epoch's record, with where it ran."""
-    figures = {name: value for name, value in best.items() if name.startswith("val_") or name in OF_THE_CHOSEN_EPOCH}
+    figures = {
+        name: value
+        for name, value in best.items()
+        if name.startswith("val_") or name in OF_THE_CHOSEN_EPOCH
+    }
     return {"status": "done", "error": None, "epochs": epochs} | figures
 
 

@@ -61,7 +61,9 @@ def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     channels, height, width = array.shape
     if not count or width % count or height * count not in (width, 2 * width):
         raise ValueError(f"{width} x {height} is no row of {count} square images")
-    rows = array.reshape(channels, -1, width // count, count, width // count).transpose(1, 3, 0, 2, 4)
+    rows = array.reshape(channels, -1, width // count, count, width // count).transpose(
+        1, 3, 0, 2, 4
+    )
     return rows[0], rows[1] if len(rows) > 1 else None
 
 

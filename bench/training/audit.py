@@ -18,7 +18,12 @@ from bench.judging.intervals import auroc_interval
 from bench.judging.selection import improves
 from bench.training.run import Run, train
 
-ORDER = ("test_order", "scoring_mode", "test_pool", "selection")  # of the steps that need no new training
+ORDER = (
+    "test_order",
+    "scoring_mode",
+    "test_pool",
+    "selection",
+)  # of the steps that need no new training
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,13 @@ def audit(
     it, so that all steps up to `selection` are measured on the very same weights.
     """
     rows: list[dict[str, Any]] = []
-    for held, group in groupby(steps(model, hyperparameters), key=lambda step: step.hyperparameters):
+    for held, group in groupby(
+        steps(model, hyperparameters), key=lambda step: step.hyperparameters
+    ):
         members = list(group)
         splits = {
-            m.protocol: make_split(dataset, task, replace(m.protocol, selection="val"), split_seed) for m in members
+            m.protocol: make_split(dataset, task, replace(m.protocol, selection="val"), split_seed)
+            for m in members
         }
         run = Run(
             model,
@@ -76,13 +84,19 @@ def audit(
             device=device,
             precision=precision,
         )
-        tests = {protocol: split.test.to(run.ran["device"]) for protocol, split in splits.items() if split.test}
+        tests = {
+            protocol: split.test.to(run.ran["device"])
+            for protocol, split in splits.items()
+            if split.test
+        }
         best: dict[str, dict[str, Any]] = {}
         for record in train(run, epochs):
             say(f"training {len(rows) + 1} of {model}, epoch {record['epoch']}/{epochs}")
             scored: dict[Protocol, np.ndarray] = {}
             for member in members:
-                how = replace(member.protocol, selection="val")  # the choice of an epoch changes no score
+                how = replace(
+                    member.protocol, selection="val"
+                )  # the choice of an epoch changes no score
                 test = tests[member.protocol]
                 if how not in scored:
                     scored[how] = score(run, test, member.protocol)
@@ -90,7 +104,11 @@ def audit(
                 by_test = member.protocol.selection == "test"
                 objective = auroc if by_test else record["objective"]
                 chosen = best.get(member.change)
-                if improves(objective, chosen["objective"] if chosen else None, "val_auroc" if by_test else select_on):
+                if improves(
+                    objective,
+                    chosen["objective"] if chosen else None,
+                    "val_auroc" if by_test else select_on,
+                ):
                     _, low, high = auroc_interval([(test.labels, scored[how])])
                     best[member.change] = {
                         "epoch": record["epoch"],

@@ -20,7 +20,9 @@ def choose_device(study: Study) -> str:
     elif device == "cuda" and not elsewhere and not torch.cuda.is_available():
         raise UserError("--device cuda: there is no CUDA device (give --device cpu)")
     if study.precision == "tf32" and device == "cpu":
-        raise UserError("--precision tf32: only a GPU has it, and this runs on a CPU (give float32)")
+        raise UserError(
+            "--precision tf32: only a GPU has it, and this runs on a CPU (give float32)"
+        )
     return device
 
 
@@ -35,7 +37,9 @@ def be_deterministic(on: bool) -> None:
     torch then raises an error where it has no deterministic algorithm.
     """
     if on:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first matrix product
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # read at the first matrix product
     # Does what torch.use_deterministic_algorithms does, which also imports torch's compiler.
     torch.set_deterministic_debug_mode("error" if on else "default")
     torch.backends.cudnn.benchmark = False

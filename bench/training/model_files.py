@@ -23,11 +23,18 @@ BEFORE = {"resize": "crop", "background": None}  # how images were decoded when 
 def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[str, Any]) -> bytes:
     """A model's state (see `trained_state`) with its configuration, as a file's content."""
     tensors, plain = flatten(state)
-    content = {"model": name, "image_shape": model.image_shape, "config": asdict(model.config), "state": plain} | about
+    content = {
+        "model": name,
+        "image_shape": model.image_shape,
+        "config": asdict(model.config),
+        "state": plain,
+    } | about
     return save(tensors, metadata={"format": FORMAT, "content": json.dumps(content)})
 
 
-def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[AnomalyModel, dict[str, Any]]:
+def load(
+    path: Path, device: str = "cpu", precision: str = "float32"
+) -> tuple[AnomalyModel, dict[str, Any]]:
     """The model and what was saved beside it, with its images' Decoding.
 
     UserError for a file that is no model or does not fit the code.
@@ -35,12 +42,16 @@ def load(path: Path, device: str = "cpu", precision: str = "float32") -> tuple[A
     try:
         data = on_disk(path).read_bytes()  # safe_open takes no path that is no UTF-8
         tensors = load_tensors(data)
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get(
+            "__metadata__", {}
+        )
         if metadata.get("format") != FORMAT:
             raise UserError(f"--load: {path} is not a model of this program")
         content = json.loads(metadata["content"])
         shape = tuple(content["image_shape"])
-        model = models.create(content["model"], shape, device=device, precision=precision, **content["config"])
+        model = models.create(
+            content["model"], shape, device=device, precision=precision, **content["config"]
+        )
         model.restore(unflatten(tensors, content["state"]))
         content["decoding"] = Decoding(**content.get("decoding", BEFORE))
     except FileNotFoundError:

@@ -97,9 +97,13 @@ class Run:
         parts = {}
         if self.tests and self.split.test is not None:
             parts = self.parts(self.split.test)
-            record["test_auroc"] = metrics.auroc(self.split.test.labels, self.model.combine(parts).numpy())
+            record["test_auroc"] = metrics.auroc(
+                self.split.test.labels, self.model.combine(parts).numpy()
+            )
         by_test = self.protocol.selection == "test"
-        record["objective"] = record["test_auroc"] if by_test else objective(visible(record), self.select_on)
+        record["objective"] = (
+            record["test_auroc"] if by_test else objective(visible(record), self.select_on)
+        )
         record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
         if improves(record["objective"], self.best.get("objective"), self.select_on):
             self.best, self.best_parts = record | self.ran, parts
@@ -130,7 +134,9 @@ class Run:
             "scores": self.model.combine(self.best_parts).numpy(),
             "labels": self.split.test.labels,
         }
-        return pd.DataFrame(columns | {f"part_{name}": part.numpy() for name, part in self.best_parts.items()})
+        return pd.DataFrame(
+            columns | {f"part_{name}": part.numpy() for name, part in self.best_parts.items()}
+        )
 
     def gallery(self, scores: pd.DataFrame) -> bytes:
         """The chosen epoch's most telling test images, reconstructed.
@@ -139,7 +145,9 @@ class Run:
         """
         assert self.split.test is not None
         self.model.restore(self.best_state)
-        index = np.concatenate(list(chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy()).values()))
+        index = np.concatenate(
+            list(chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy()).values())
+        )
         images = self.split.test.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())

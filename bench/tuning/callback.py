@@ -56,7 +56,9 @@ class StudyCallback(Callback):
     def on_trial_start(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
         self.session = None
 
-    def on_trial_result(self, iteration: int, trials: list, trial: Trial, result: dict, **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list, trial: Trial, result: dict, **info: Any
+    ) -> None:
         # Ray would keep statistics of every number in a result until the study ends.
         result.pop("config", None)
         run = self.planner.runs[trial.trial_id]

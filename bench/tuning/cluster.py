@@ -52,7 +52,9 @@ def logged(path: Path, verbose: bool, own: ray_start.Ray | None) -> Iterator[Non
 
 
 @contextmanager
-def connected(address: str | None, verbose: bool, own: ray_start.Ray | None) -> Iterator[str | None]:
+def connected(
+    address: str | None, verbose: bool, own: ray_start.Ray | None
+) -> Iterator[str | None]:
     """Connects to Ray: this command's own, the cluster at `address`, or a caller's, which stays up.
 
     Gives the folder of Ray's session, with the logs of its processes, or None where that is unknown.
@@ -76,7 +78,9 @@ def connected(address: str | None, verbose: bool, own: ray_start.Ray | None) -> 
                 socket.create_connection((host, int(port)), timeout=5).close()
             log_options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": logging.INFO}
             with ThreadPoolExecutor(1) as thread:  # in the main thread Ray would take over SIGTERM
-                started = thread.submit(ray.init, address=address, runtime_env=code, **log_options).result()
+                started = thread.submit(
+                    ray.init, address=address, runtime_env=code, **log_options
+                ).result()
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).split(". ")[0]
             raise UserError(

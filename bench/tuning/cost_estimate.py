@@ -54,7 +54,9 @@ def seconds_each(call: Callable[[int], Any], first: int, most: int, device: str)
         items = min(most, items * 4)
 
 
-def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str, split: Split) -> Epoch:
+def time_epoch(
+    study: Study, ready: Prepared, config: dict[str, Any], model: str, split: Split
+) -> Epoch:
     """Measures a model on few images; in proportion, an epoch over all of them."""
     torch.manual_seed(study.seed)
     shape, device = tuple(split.train.shape[1:]), device_of(model, ready.device)
@@ -69,7 +71,9 @@ def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str
     else:
         steps = len(images) // batch
         first = getattr(detector.config, "n_critic", 1)  # whole turns of critic and generator
-        per_step = seconds_each(lambda n: detector.train_epoch(images[: n * batch], generator), first, steps, device)
+        per_step = seconds_each(
+            lambda n: detector.train_epoch(images[: n * batch], generator), first, steps, device
+        )
         train = steps * per_step
     mode = batch if ready.protocol.scoring_mode == "training" else None
     some = split.val or split.test
@@ -88,7 +92,9 @@ def time_epoch(study: Study, ready: Prepared, config: dict[str, Any], model: str
     return Epoch(fit, train + each * tuning, train + each * (val + test))
 
 
-def plan(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def plan(
+    study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]
+) -> pd.DataFrame:
     """One line per model: what is left to run after `rows`, and the seconds of it, run by run."""
     done = Counter((row["model"], row["kind"]) for row in rows)
     split = max(ready.splits.values(), key=lambda split: len(split.train))
@@ -127,7 +133,11 @@ def show(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str,
     epochs = int(lines["epochs at most"].sum())
     at_a_time = " to ".join(map(str, sorted({min(slots), max(slots)})))
     left = clock(lines["hours at most"].sum() * 3600)
-    print(f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a time on this machine")
-    print("(timed: the default configuration, a few images in proportion; starting a run's process comes on top)")
+    print(
+        f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a time on this machine"
+    )
+    print(
+        "(timed: the default configuration, a few images in proportion; starting a run's process comes on top)"
+    )
     if study.time_budget:
         print(f"--time_budget {study.time_budget}: no run is started after that")

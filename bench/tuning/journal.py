@@ -43,7 +43,9 @@ class Journal:
             added = self.add(search, number, space, config, state=TrialState.RUNNING)
             self.trials[search, number] = added
 
-    def told(self, search: str, number: int, space: Space, config: dict[str, Any], value: float | None) -> None:
+    def told(
+        self, search: str, number: int, space: Space, config: dict[str, Any], value: float | None
+    ) -> None:
         """A configuration's objective, None if it failed; also of one that an earlier command ran."""
         if self.broken:
             return
@@ -54,7 +56,9 @@ class Journal:
             else:
                 self.add(search, number, space, config, state=state, value=value)
 
-    def add(self, search: str, number: int, space: Space, config: dict[str, Any], **outcome: Any) -> int:
+    def add(
+        self, search: str, number: int, space: Space, config: dict[str, Any], **outcome: Any
+    ) -> int:
         """Adds a trial and gives Optuna's number of it.
 
         A value outside the space, which a default may be, becomes an attribute: Optuna refuses it as
@@ -64,7 +68,9 @@ class Journal:
             self.storage = self.storage or JournalStorage(
                 JournalFileBackend(str(self.path), JournalFileOpenLock(str(self.path)))
             )
-            self.studies[search] = optuna.create_study(storage=self.storage, study_name=search, direction="maximize")
+            self.studies[search] = optuna.create_study(
+                storage=self.storage, study_name=search, direction="maximize"
+            )
         within = {name: d for name, d in space.items() if inside(d, config[name])}
         outside = {name: config[name] for name in space if name not in within}
         self.studies[search].add_trial(

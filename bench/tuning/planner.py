@@ -87,7 +87,9 @@ class Planner(Searcher):
     def group_of(self, model: str, tasks: list[Task]) -> Group:
         space, study = self.spaces[model], self.study
         name = f"{model} {tasks[0].cls if len(tasks) == 1 else 'all'}"
-        search = Search(name, study.searcher, space.distributions, space.default, study.seed, self.journal)
+        search = Search(
+            name, study.searcher, space.distributions, space.default, study.seed, self.journal
+        )
         return Group(model, tasks, search, space.default, search.trials(study.trials))
 
     def planned(self) -> Counter[tuple[str, str]]:
@@ -140,7 +142,9 @@ class Planner(Searcher):
                 group.queue.extend(self.plan(group, "final", winner[0], seed, winner[1]))
         return bool(group.queue)
 
-    def plan(self, group: Group, kind: str, number: int, seed: int, config: dict[str, Any]) -> list[PlannedRun]:
+    def plan(
+        self, group: Group, kind: str, number: int, seed: int, config: dict[str, Any]
+    ) -> list[PlannedRun]:
         """The runs of one configuration under one seed: one for each of the group's tasks."""
         return [PlannedRun(kind, group.model, task, number, seed, config) for task in group.tasks]
 
@@ -148,7 +152,9 @@ class Planner(Searcher):
         """What an earlier command proposed as this configuration; None where no run of it ended."""
         for run in self.plan(group, "tuning", number, self.study.seed, {}):
             if row := self.finished.get(run.trial):
-                return {name: row.get(f"tried_{name}", row[f"config_{name}"]) for name in group.default}
+                return {
+                    name: row.get(f"tried_{name}", row[f"config_{name}"]) for name in group.default
+                }
         return None
 
     def tell(self, group: Group, run: PlannedRun, value: float | None) -> None:
@@ -197,7 +203,9 @@ class Planner(Searcher):
         self.runs[trial_id] = run
         return run.config | {PLANNED: run}
 
-    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict | None = None, error: bool = False
+    ) -> None:
         """Nothing: `finish` takes in the whole row."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:

@@ -61,7 +61,9 @@ class Ray:
         except Exception as error:  # Ray raises Exception itself
             reason = " ".join(str(error).split(". ")[0].split())
             logs = self.folder / "session_latest" / "logs"
-            self.error = UserError(f"Ray did not start on this machine ({reason}; logs: {logs}); go on with --resume")
+            self.error = UserError(
+                f"Ray did not start on this machine ({reason}; logs: {logs}); go on with --resume"
+            )
         self.started.set()
         self.over.wait()  # Linux ends a process when the thread that started it ends
 
@@ -99,7 +101,9 @@ def folder() -> Path:
     except OSError as error:
         raise UserError(f"{flag}{place} cannot be written ({error.strerror}); {hint}") from None
     if len(os.fsencode(place)) > LONGEST:
-        raise UserError(f"{flag}{place} is too long for a socket's name ({LONGEST} bytes at most); {hint}")
+        raise UserError(
+            f"{flag}{place} is too long for a socket's name ({LONGEST} bytes at most); {hint}"
+        )
     return place
 
 

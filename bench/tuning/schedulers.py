@@ -57,7 +57,9 @@ def make_scheduler(name: str, space: Space, epochs: int) -> TrialScheduler:
     interval = max(1, epochs // 5)  # PBT and PB2 change course about five times a run
     makers: dict[str, Callable[[], TrialScheduler]] = {
         "fifo": FIFOScheduler,
-        "asha": lambda: AsyncHyperBandScheduler(max_t=epochs + 1, grace_period=1, reduction_factor=3, **GOAL),
+        "asha": lambda: AsyncHyperBandScheduler(
+            max_t=epochs + 1, grace_period=1, reduction_factor=3, **GOAL
+        ),
         "hyperband": lambda: HyperBandScheduler(max_t=epochs, reduction_factor=3, **GOAL),
         "median": lambda: MedianStoppingRule(grace_period=1, min_samples_required=2, **GOAL),
         "pbt": lambda: PopulationBasedTraining(

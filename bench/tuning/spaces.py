@@ -34,7 +34,9 @@ def parse(items: Iterable[str]) -> Space:
     for item in items:
         name, equals, text = item.partition("=")
         if not (name.isidentifier() and equals and text):
-            raise UserError(f"--space: '{item}' is not NAME=VALUES (as in w_con=25,50,75 or lr=1e-5..1e-3:log)")
+            raise UserError(
+                f"--space: '{item}' is not NAME=VALUES (as in w_con=25,50,75 or lr=1e-5..1e-3:log)"
+            )
         if name in space:
             raise UserError(f"--space: '{name}' is given twice")
         if ".." in text:
@@ -189,7 +191,9 @@ def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistrib
 def check_scheduler(study: Study, model: str) -> None:
     """UserError where the scheduler has nothing in the model's space that it could change."""
     if study.scheduler in ("pbt", "pb2") and study.tune_for == "mean":
-        raise UserError(f"--tune_for mean: {study.scheduler} gives each class a configuration of its own")
+        raise UserError(
+            f"--tune_for mean: {study.scheduler} gives each class a configuration of its own"
+        )
     able = changeable(space_of(study, model))
     if study.scheduler == "pb2":
         able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}

@@ -53,7 +53,9 @@ def run(
 
     own = ray_start.start(view.verbose) if study.address is None else None
     planner = Planner(study, ready.tasks, spaces, done, slots, Journal(store.path / JOURNAL))
-    scheduler = PerTask(lambda model: make_scheduler(study.scheduler, spaces[model].distributions, study.epochs))
+    scheduler = PerTask(
+        lambda model: make_scheduler(study.scheduler, spaces[model].distributions, study.epochs)
+    )
     with (
         interruptible(planner),
         logged(log, view.verbose, own),
@@ -126,7 +128,9 @@ def resources(study: Study, device: str, config: dict[str, Any]) -> tune.Placeme
     return tune.PlacementGroupFactory([{name.upper(): amount for name, amount in need.items()}])
 
 
-def progress_of(study: Study, ready: Prepared, planner: Planner, done: list[dict[str, Any]], view: View) -> Progress:
+def progress_of(
+    study: Study, ready: Prepared, planner: Planner, done: list[dict[str, Any]], view: View
+) -> Progress:
     by_test = ready.protocol.selection == "test"
     both = [(split.val, split.test) for split in ready.splits.values()]
     val, test = (sum(len(p.labels) for p in parts if p) for parts in zip(*both, strict=True))

@@ -39,7 +39,9 @@ class Tracker(Callback):
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         self.call("log_trial_start", trial)
 
-    def on_trial_result(self, iteration: int, trials: list, trial: Any, result: dict, **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list, trial: Any, result: dict, **info: Any
+    ) -> None:
         figures = {key: value for key, value in result["record"].items() if value is not None}
         figures["training_iteration"] = result["training_iteration"]
         self.call("log_trial_result", iteration, trial, figures)

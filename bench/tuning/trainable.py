@@ -66,7 +66,12 @@ class EpochTrainable(tune.Trainable):
         if run.best["epoch"] == run.epoch:
             run.best["config"] = self.hyperparameters  # PBT changes them between epochs
         over = run.epoch >= self.shared["epochs"]
-        result = {"record": record, "best": run.best, "objective": record["objective"], "done": over}
+        result = {
+            "record": record,
+            "best": run.best,
+            "objective": record["objective"],
+            "done": over,
+        }
         if self.shared["display"]:
             result["curves"] = run.shown()
         if over and run.final:
@@ -83,9 +88,13 @@ class EpochTrainable(tune.Trainable):
         Up to 71 MB: through Ray it would be copied several times.
         """
         planned, shared = self.planned, self.shared
-        packed = self.run.packed(planned.model, planned.trial, shared["classes"], shared["decoding"])
+        packed = self.run.packed(
+            planned.model, planned.trial, shared["classes"], shared["decoding"]
+        )
         if ray.get_runtime_context().get_node_id() == shared["driver_node"]:
-            with contextlib.suppress(UserError):  # the driver says what is wrong, and ends the study
+            with contextlib.suppress(
+                UserError
+            ):  # the driver says what is wrong, and ends the study
                 write_whole(model_file(shared["study_path"], planned.trial), packed)
                 return None
         return packed

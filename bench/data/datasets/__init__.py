@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from bench.data.images import ImageArray
 
 NAMES = sorted(
-    file.stem for file in Path(__file__).parent.glob("*.py") if file.stem != "folder" and not file.stem.startswith("_")
+    file.stem
+    for file in Path(__file__).parent.glob("*.py")
+    if file.stem != "folder" and not file.stem.startswith("_")
 )
 SIZES = (16, 32, 64, 128, 256)  # that every model takes
 
@@ -41,13 +43,21 @@ class Dataset:
     train_labels: np.ndarray  # int64 (N,): index into classes
     test_images: np.ndarray  # uint8 (M, C, H, W)
     test_labels: np.ndarray  # int64 (M,): index into classes; -1: no label known
-    decoding: Decoding = field(default_factory=Decoding)  # of image files, also of new ones that its models score
+    decoding: Decoding = field(
+        default_factory=Decoding
+    )  # of image files, also of new ones that its models score
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
-    images: np.ndarray = field(init=False)  # uint8 (N + M, C, H, W): training images, then test images
+    images: np.ndarray = field(
+        init=False
+    )  # uint8 (N + M, C, H, W): training images, then test images
 
     def __post_init__(self) -> None:
         images, n = np.concatenate([self.train_images, self.test_images]), len(self.train_images)
-        for name, array in (("images", images), ("train_images", images[:n]), ("test_images", images[n:])):
+        for name, array in (
+            ("images", images),
+            ("train_images", images[:n]),
+            ("test_images", images[n:]),
+        ):
             object.__setattr__(self, name, array)  # the one way where a dataclass is frozen
 
     @cached_property
@@ -163,13 +173,19 @@ def load(
 
     dataset: Dataset = import_module(f"{__name__}.{name_or_folder}").load(root)
     size = image_size or smallest_size(max(dataset.image_shape[1:]))
-    train, test = (_recolour(_resize(images, size), channels) for images in (dataset.train_images, dataset.test_images))
+    train, test = (
+        _recolour(_resize(images, size), channels)
+        for images in (dataset.train_images, dataset.test_images)
+    )
     return replace(dataset, train_images=train, test_images=test, decoding=Decoding(resize))
 
 
 def digests(images: np.ndarray) -> np.ndarray:
     """A content hash of each image: (N, C, H, W) -> (N,)."""
-    return np.array([hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images], dtype="U32")
+    return np.array(
+        [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images],
+        dtype="U32",
+    )
 
 
 def smallest_size(side: int) -> int:
@@ -186,7 +202,9 @@ def _resize(images: np.ndarray, size: int) -> np.ndarray:
     from torch.nn.functional import interpolate
 
     def resize(chunk: np.ndarray) -> np.ndarray:
-        pixels = interpolate(torch.from_numpy(chunk).float(), (size, size), mode="bilinear", antialias=True)
+        pixels = interpolate(
+            torch.from_numpy(chunk).float(), (size, size), mode="bilinear", antialias=True
+        )
         return pixels.round().clamp(0, 255).byte().numpy()
 
     return _in_chunks(resize, images)
@@ -199,12 +217,16 @@ def _recolour(images: np.ndarray, channels: int | None) -> np.ndarray:
     if channels == 3:
         return np.repeat(images, 3, axis=1)
     luma = np.array([299, 587, 114], np.float32).reshape(3, 1, 1) / 1000  # ITU-R 601, as in PIL
-    return _in_chunks(lambda chunk: (chunk * luma).sum(axis=1, keepdims=True).round().astype(np.uint8), images)
+    return _in_chunks(
+        lambda chunk: (chunk * luma).sum(axis=1, keepdims=True).round().astype(np.uint8), images
+    )
 
 
 def _in_chunks(convert: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
     """`convert(images)`, a thousand at a time, so that the float copies stay small."""
-    return np.concatenate([convert(images[start : start + 1000]) for start in range(0, max(len(images), 1), 1000)])
+    return np.concatenate(
+        [convert(images[start : start + 1000]) for start in range(0, max(len(images), 1), 1000)]
+    )
 
 
 def _balanced(labels: np.ndarray, count: int | None, seed: int, flag: str) -> np.ndarray:
@@ -213,10 +235,14 @@ def _balanced(labels: np.ndarray, count: int | None, seed: int, flag: str) -> np
         return np.arange(len(labels))
     classes, sizes = np.unique(labels, return_counts=True)
     if count < len(classes):
-        raise UserError(f"{flag}: {count} is less than one image for each of the {len(classes)} classes")
+        raise UserError(
+            f"{flag}: {count} is less than one image for each of the {len(classes)} classes"
+        )
     random = np.random.default_rng(seed)
     shuffled = [random.permutation(np.flatnonzero(labels == value)) for value in classes]
     chosen: list[int] = []
-    for left, k in zip(range(len(classes), 0, -1), np.argsort(sizes, kind="stable"), strict=True):  # smallest first
+    for left, k in zip(
+        range(len(classes), 0, -1), np.argsort(sizes, kind="stable"), strict=True
+    ):  # smallest first
         chosen.extend(shuffled[k][: (count - len(chosen)) // left])
     return np.sort(np.array(chosen))

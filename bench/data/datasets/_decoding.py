@@ -41,7 +41,9 @@ class Decoding:
 
     resize: str = "squash"  # or crop: the centre square alone; pad: black beside the shorter side
     bits: int = 16  # of images with more than 8: 0 to 2 ** bits - 1 becomes 0 to 255, and what lies above is 255
-    background: int | None = 255  # grey value behind transparent parts; None: the alpha channel is left out
+    background: int | None = (
+        255  # grey value behind transparent parts; None: the alpha channel is left out
+    )
 
 
 class Header(NamedTuple):
@@ -88,7 +90,9 @@ def read_alpha(path: Path, bits: int) -> Alpha:
     """The alpha channel of an image that has one."""
     data = path.read_bytes()
     with _open(data) as file:
-        grey, alpha = np.asarray(_shallow(file, data, bits)[0].convert("RGBA").convert("LA")).transpose(2, 0, 1)
+        grey, alpha = np.asarray(
+            _shallow(file, data, bits)[0].convert("RGBA").convert("LA")
+        ).transpose(2, 0, 1)
     visible = np.multiply(grey, alpha, dtype=np.uint32).sum(dtype=np.int64)
     return Alpha(int(alpha.min()), int(alpha.max()), int(alpha.sum(dtype=np.int64)), int(visible))
 
@@ -103,19 +107,30 @@ def background_for(alphas: Sequence[Alpha]) -> int | None:
     low, high = min(alpha.low for alpha in alphas), max(alpha.high for alpha in alphas)
     if low == high:
         return 255 if low == 255 else None
-    return 0 if sum(alpha.visible for alpha in alphas) > 127.5 * sum(alpha.total for alpha in alphas) else 255
+    return (
+        0
+        if sum(alpha.visible for alpha in alphas) > 127.5 * sum(alpha.total for alpha in alphas)
+        else 255
+    )
 
 
 def decode(path: Path, size: int, channels: int, decoding: Decoding) -> tuple[np.ndarray, Seen]:
     """A file's (first) image as uint8 (channels, size, size). Raises ValueError for one whose range nobody knows."""
     data = path.read_bytes()
     with _open(data) as file:
-        first = getattr(file, "is_animated", False) and file.format not in ("MPO", "PSD")  # thumbnails, layers
+        first = getattr(file, "is_animated", False) and file.format not in (
+            "MPO",
+            "PSD",
+        )  # thumbnails, layers
         deep = _is_deep(file)
         image, clipped = _shallow(file, data, decoding.bits)
     image, transparent = _opaque(image, decoding.background)
     image = image.convert("L" if channels == 1 else "RGB")
-    pixels = np.asarray(_resized(image, size, decoding.resize)).reshape(size, size, channels).transpose(2, 0, 1)
+    pixels = (
+        np.asarray(_resized(image, size, decoding.resize))
+        .reshape(size, size, channels)
+        .transpose(2, 0, 1)
+    )
     return pixels, Seen(image.size, deep, clipped, transparent, first)
 
 
@@ -125,12 +140,19 @@ def notes(images: Sequence[Seen], size: int, decoding: Decoding) -> list[str]:
     lines = []
     if set(sizes) != {(size, size)}:
         (width, height), most = sizes.most_common(1)[0]
-        some = f"images of {width} x {height}" + (f" ({most} of {len(images)}) and others" if len(sizes) > 1 else "")
+        some = f"images of {width} x {height}" + (
+            f" ({most} of {len(images)}) and others" if len(sizes) > 1 else ""
+        )
         square = all(width == height for width, height in sizes)
-        lines.append(f"{some} are " + ("resized to {0} x {0}" if square else RESIZED[decoding.resize]).format(size))
+        lines.append(
+            f"{some} are "
+            + ("resized to {0} x {0}" if square else RESIZED[decoding.resize]).format(size)
+        )
     if deep := sum(image.deep for image in images):
         top = 2**decoding.bits - 1
-        lines.append(f"{deep} image(s) have more than 8 bits: 0 to {top} ({decoding.bits} bits) becomes 0 to 255")
+        lines.append(
+            f"{deep} image(s) have more than 8 bits: 0 to {top} ({decoding.bits} bits) becomes 0 to 255"
+        )
         if clipped := sum(image.clipped for image in images):
             lines.append(f"{clipped} image(s) have values outside of 0 to {top}: they are clipped")
     if transparent := sum(image.transparent for image in images):
@@ -163,7 +185,10 @@ def _values(file: ImageFile.ImageFile, data: bytes) -> np.ndarray:
     # Told the other byte order, PIL gives the lower bytes; it knows one order of LA, but RGBA has the same four bytes.
     other = "RGBA" if layout == "LA" else f"{layout};16{'L' if order == OPPOSITE else 'B'}"
     with _open(data) as again:
-        args = [other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:]) for tile in again.tile]
+        args = [
+            other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:])
+            for tile in again.tile
+        ]
         again.tile = [tile._replace(args=arg) for tile, arg in zip(again.tile, args, strict=True)]
         lower = np.asarray(again).astype(np.int32)
     if layout == "LA":

@@ -10,9 +10,28 @@ from PIL import Image
 
 from bench.choices.errors import UserError
 
-NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}  # documents, films, and what Pillow only names
-MASKS = {"annotation", "annotations", "ground_truth", "groundtruth", "gt", "mask", "masks", "segmentation"}
-MASK_FILE = re.compile(r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE)  # beside the image `\1`
+NO_PICTURES = {
+    "BUFR",
+    "EPS",
+    "GRIB",
+    "HDF5",
+    "MPEG",
+    "PDF",
+    "WMF",
+}  # documents, films, and what Pillow only names
+MASKS = {
+    "annotation",
+    "annotations",
+    "ground_truth",
+    "groundtruth",
+    "gt",
+    "mask",
+    "masks",
+    "segmentation",
+}
+MASK_FILE = re.compile(
+    r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE
+)  # beside the image `\1`
 JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # no worth a word, like hidden files
 
 

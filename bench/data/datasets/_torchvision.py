@@ -42,11 +42,17 @@ def read(
     except Exception as error:  # whatever torchvision's readers raise: nothing is there, or not all, or it is damaged
         # MNIST's files lie unpacked beside their archives, and torchvision never checks nor replaces them.
         if all((folder / Path(archive).stem).is_file() for archive in archives):
-            raise UserError(f"--dataset: the files in {folder} are damaged: delete them and run again") from error
+            raise UserError(
+                f"--dataset: the files in {folder} are damaged: delete them and run again"
+            ) from error
 
     lacking: list[str] = []
     try:
-        lacking = [archive for archive, md5 in archives.items() if not check_integrity(folder / archive, md5)]
+        lacking = [
+            archive
+            for archive, md5 in archives.items()
+            if not check_integrity(folder / archive, md5)
+        ]
         there = _answering(mirrors, lacking[0]) if lacking else []
         for archive in lacking:
             _download([mirror + archive for mirror in there], folder / archive, archives[archive])
@@ -65,7 +71,11 @@ def _read(name: str, classes: tuple[str, ...], kind: Any, root: Path, download: 
     def part(train: bool) -> tuple[np.ndarray, np.ndarray]:
         split = kind(root, train=train, download=download)
         images = np.asarray(split.data)  # uint8 (N, H, W) or (N, H, W, 3)
-        images = images[:, None] if images.ndim == 3 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        images = (
+            images[:, None]
+            if images.ndim == 3
+            else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        )
         return images, np.asarray(split.targets, dtype=np.int64)
 
     return Dataset(name, classes, *part(train=True), *part(train=False))

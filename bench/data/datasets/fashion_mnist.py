@@ -4,7 +4,18 @@ from pathlib import Path
 
 from bench.data.datasets import Dataset
 
-CLASSES = ("tshirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot")
+CLASSES = (
+    "tshirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle_boot",
+)
 
 
 def load(root: Path) -> Dataset:
@@ -15,5 +26,11 @@ def load(root: Path) -> Dataset:
 
     folder, archives = root / "FashionMNIST" / "raw", dict(FashionMNIST.resources)
     return read(
-        "fashion_mnist", CLASSES, FashionMNIST, root, folder=folder, archives=archives, mirrors=FashionMNIST.mirrors
+        "fashion_mnist",
+        CLASSES,
+        FashionMNIST,
+        root,
+        folder=folder,
+        archives=archives,
+        mirrors=FashionMNIST.mirrors,
     )

@@ -28,17 +28,23 @@ from bench.data.datasets._files import find_images, left_out
 
 RECIPE = 2  # counts the ways in which files became arrays: kept arrays of another one are not taken
 
-Content = tuple[np.ndarray, Decoding, list[str]]  # images uint8 (N, C, H, W), how they were made, notes
+Content = tuple[
+    np.ndarray, Decoding, list[str]
+]  # images uint8 (N, C, H, W), how they were made, notes
 
 
-def load(folder: Path, cache: Path, image_size: int | None, channels: int | None, resize: str) -> Dataset:
+def load(
+    folder: Path, cache: Path, image_size: int | None, channels: int | None, resize: str
+) -> Dataset:
     """The folder's images; their size is `image_size`, or the one that fits most of the training images.
 
     Without `channels` they have one if all are grey, else three. Decoded images are kept in the folder `cache`, which
     may be deleted at any time. Raises UserError if there is no train/, no image in it, or an image that is no image.
     """
     if not (folder / "train").is_dir():
-        raise UserError(f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and test/<class>/*)")
+        raise UserError(
+            f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and test/<class>/*)"
+        )
     names: dict[str, list[Path]] = {"train": [], "test": []}
     others: Counter[str] = Counter()
     for part in names:
@@ -51,13 +57,20 @@ def load(folder: Path, cache: Path, image_size: int | None, channels: int | None
 
     unlabelled = {"train": "normal", "test": ""}
     both = names["train"] + names["test"]
-    of_class = [legible(name.parts[1]) if len(name.parts) > 2 else unlabelled[name.parts[0]] for name in both]
+    of_class = [
+        legible(name.parts[1]) if len(name.parts) > 2 else unlabelled[name.parts[0]]
+        for name in both
+    ]
     classes = tuple(sorted(set(of_class) - {""}))
     labels = np.array([classes.index(name) if name else -1 for name in of_class], np.int64)
     n = len(names["train"])
     paths = [folder / name for name in both]
-    file = cache / f"{folder.resolve().name}-{_key(folder, both, (image_size, channels, resize))}.npz"
-    images, decoding, notes = _kept(file) or _keep(file, _read(paths[:n], paths[n:], image_size, channels, resize))
+    file = (
+        cache / f"{folder.resolve().name}-{_key(folder, both, (image_size, channels, resize))}.npz"
+    )
+    images, decoding, notes = _kept(file) or _keep(
+        file, _read(paths[:n], paths[n:], image_size, channels, resize)
+    )
     return Dataset(
         legible(folder.resolve().name),
         classes,
@@ -84,7 +97,9 @@ def read_images(
     return [legible(name.as_posix()) for name in names], images, [*left_out(folder, others), *notes]
 
 
-def _read(train: list[Path], test: list[Path], size: int | None, channels: int | None, resize: str) -> Content:
+def _read(
+    train: list[Path], test: list[Path], size: int | None, channels: int | None, resize: str
+) -> Content:
     """All the images, decoded as the training images ask for."""
     headers: list[Header] = list(_each(_decoding.read_header, train + test))
     if size is None:
@@ -95,7 +110,9 @@ def _read(train: list[Path], test: list[Path], size: int | None, channels: int |
 
     mine = list(zip(train, headers, strict=False))
     deep = [path for path, header in mine if header.deep]
-    bits = _decoding.fewest_bits(max(_each(_decoding.read_largest, deep))) if deep else Decoding.bits
+    bits = (
+        _decoding.fewest_bits(max(_each(_decoding.read_largest, deep))) if deep else Decoding.bits
+    )
     seen_through = [path for path, header in mine if header.alpha]
     alphas: list[Alpha] = list(_each(partial(_decoding.read_alpha, bits=bits), seen_through))
     alphas += [Alpha(255, 255, 0, 0)] * (len(alphas) < len(train))
@@ -125,7 +142,9 @@ def _key(folder: Path, names: list[Path], choices: tuple) -> str:
     # It covers every file's bytes, not only its size and time: that takes a second or two for 60,000 small files,
     # and no edit, copy or restored backup can then be mistaken for the old content.
     key = hashlib.sha256(repr((RECIPE, PIL.__version__, choices)).encode())
-    digests = _each(lambda path: hashlib.sha256(path.read_bytes()).digest(), [folder / name for name in names])
+    digests = _each(
+        lambda path: hashlib.sha256(path.read_bytes()).digest(), [folder / name for name in names]
+    )
     for name, digest in zip(names, digests, strict=True):
         key.update(os.fsencode(name) + b"\0" + digest)
     return key.hexdigest()[:32]
@@ -134,7 +153,9 @@ def _key(folder: Path, names: list[Path], choices: tuple) -> str:
 def _kept(file: Path) -> Content | None:
     """What `_keep` wrote there."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:  # a zip archive, so that damage is noticed by its checksum
+        with np.load(
+            file, allow_pickle=False
+        ) as arrays:  # a zip archive, so that damage is noticed by its checksum
             made = json.loads(str(arrays["made"]))
             return arrays["images"], Decoding(**made["decoding"]), made["notes"]
     except Exception:  # not there, or damaged in one of many ways
@@ -165,7 +186,9 @@ def _each(
         try:
             return call(path)
         except Exception as error:  # PIL's decoders raise a dozen kinds for damaged files
-            raise UserError(f"{flag}: cannot read {path}: {' '.join(str(error).split())}") from error
+            raise UserError(
+                f"{flag}: cannot read {path}: {' '.join(str(error).split())}"
+            ) from error
 
     # PIL decodes without Python's lock, but for small files handing the lock over costs more than it gains: 60,000
     # CIFAR-10 JPEGs took 8 s in one thread and 15 s in four, 900x900 PNGs half as long in two as in one.
@@ -174,4 +197,6 @@ def _each(
     hidden = not (progress and console.is_terminal)
     with ThreadPool(1 if small else None) as pool:
         results = pool.imap(lambda path: named(function, path), paths, chunksize=64 if small else 1)
-        yield from track(results, progress, total=len(paths), console=console, transient=True, disable=hidden)
+        yield from track(
+            results, progress, total=len(paths), console=console, transient=True, disable=hidden
+        )

@@ -14,4 +14,6 @@ def load(root: Path) -> Dataset:
     from bench.data.datasets._torchvision import read
 
     folder, archives = root / "MNIST" / "raw", dict(MNIST.resources)
-    return read("mnist", CLASSES, MNIST, root, folder=folder, archives=archives, mirrors=MNIST.mirrors)
+    return read(
+        "mnist", CLASSES, MNIST, root, folder=folder, archives=archives, mirrors=MNIST.mirrors
+    )
