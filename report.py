@@ -1,4 +1,4 @@
-"""Tables, figures and a page from studies' saved rows and scores. Nothing is trained; torch is not needed."""
+"""Tables, figures and a page from studies' saved rows and scores; trains nothing."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,15 @@ from bench.choices.errors import Parser, UserError, run_main
 from bench.choices.flags import path_of
 
 EXAMPLES = """examples:
-  python report.py results/digits                       tables, figures and results/digits/report/index.html
-  python report.py results/sound results/published      two studies side by side, in the first one's report folder
-  python report.py results/digits --reproduce TRIAL     the command that makes this trial's row again
-  python report.py results/digits results/sound --pack  one small file of scores in each, to keep
+  python report.py results/digits                    tables, figures and report/index.html
+  python report.py results/sound results/published   two studies side by side, in the first's folder
+  python report.py results/digits --reproduce TRIAL  the command that makes this trial's row again
+  python report.py results/digits --pack             one small file of its scores, to keep
 
-What it writes: index.html, one page with all of it; every table as .md, .csv and .tex (auroc, ranks, comparison,
-metrics, settings, oracle, parts, tuning, saved); every figure as .pdf and .svg (critical_difference, roc, pr, learning,
-importances, and a histogram and parallel_* for each model); histogram.csv, all scores of the final runs.
+What it writes: index.html, one page with all of it; every table as .md, .csv and .tex (auroc,
+ranks, comparison, metrics, settings, oracle, parts, tuning, saved); every figure as .pdf and .svg
+(critical_difference, roc, pr, learning, importances, and a histogram and parallel_* for each
+model); histogram.csv, all scores of the final runs.
 """
 
 

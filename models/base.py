@@ -138,7 +138,10 @@ class AnomalyModel(ABC):
         return None
 
     def reconstructions(self, images: Tensor) -> Tensor | None:
-        """uint8 (N, C, H, W) on the CPU: its version of each image, in evaluation mode; None if it makes none."""
+        """uint8 (N, C, H, W) on the CPU: its version of each image, in evaluation mode.
+
+        None if it makes none.
+        """
         made = []
         with self.frozen(training=False), torch.no_grad():
             for x in images.split(SCORING_BATCH):
@@ -198,16 +201,22 @@ class AnomalyModel(ABC):
             yield self.normalise(images[order[start : start + size]])
 
     def score(self, images: Images) -> Tensor:
-        """float32 (N,) on the CPU: higher is more anomalous. Independent of what else is in the batch."""
+        """float32 (N,) on the CPU: higher is more anomalous.
+
+        Independent of what else is in the batch.
+        """
         return self.combine(self.score_parts(images))
 
     def score_parts(
         self, images: Images, training_mode_batch: int | None = None
     ) -> dict[str, Tensor]:
-        """The parts of the score, each float32 (N,) on the CPU. Raises FloatingPointError when one is not finite.
+        """The parts of the score, each float32 (N,) on the CPU.
 
-        `training_mode_batch` scores as released code of the field does: networks in training mode, so many images at
-        a time in the order given, which lets batch normalisation see its neighbours. It is for comparison only.
+        Raises FloatingPointError when one is not finite.
+
+        `training_mode_batch` scores as released code of the field does: networks in training mode,
+        so many images at a time in the order given, which lets batch normalisation see its
+        neighbours. It is for comparison only.
         """
         self.check(images)
         chunks, self.scored, self.to_score = [], 0, len(images)
@@ -245,7 +254,8 @@ class AnomalyModel(ABC):
             or not len(images)
         ):
             raise ValueError(
-                f"images must have shape (N, {', '.join(map(str, self.image_shape))}), not {tuple(images.shape)}"
+                f"images must have shape (N, {', '.join(map(str, self.image_shape))}), not "
+                f"{tuple(images.shape)}"
             )
 
     def device_generator(self, generator: torch.Generator) -> torch.Generator:

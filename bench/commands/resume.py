@@ -63,7 +63,8 @@ def run_of(
     """What train.py kept of a run in study.json; UserError where a given hyperparameter differs."""
     if "hyperparameters" not in earlier.run:
         raise UserError(
-            f"--resume: {earlier.path} does not say its hyperparameters: it is of an earlier version"
+            f"--resume: {earlier.path} does not say its hyperparameters: it is of an earlier "
+            "version"
         )
     check_same(hyperparameters, earlier.run["hyperparameters"])
     return earlier.run | {"score_folder": files["score_folder"] or earlier.run.get("score_folder")}
@@ -91,7 +92,8 @@ def same_images(earlier: Results, provenance: dict[str, Any]) -> dict[str, Any]:
     if before.get("fingerprint", now["fingerprint"]) != now["fingerprint"]:
         raise UserError(
             f"--resume: the images of --dataset have changed: their fingerprint is "
-            f"{now['fingerprint']}, and was {before['fingerprint']} when {earlier.path} was started "
+            f"{now['fingerprint']}, and was {before['fingerprint']} when {earlier.path} was "
+            "started "
             "(put the old ones back, or start a new study)"
         )
     return provenance | {"dataset": before}

@@ -1,4 +1,4 @@
-"""Scores for images that have no labels: a CSV, and a page that shows each beside its reconstruction."""
+"""Scores images without labels: a CSV, and a page with each beside its reconstruction."""
 
 from collections.abc import Callable
 from pathlib import Path

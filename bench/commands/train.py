@@ -66,7 +66,8 @@ def train_run(
     if loaded is not None:
         if loaded.image_shape != run.model.image_shape:
             raise UserError(
-                f"--load: the model is for images {loaded.image_shape}, these are {run.model.image_shape}"
+                f"--load: the model is for images {loaded.image_shape}, these are "
+                f"{run.model.image_shape}"
             )
         run.model.restore(trained_state(loaded))
     provenance = ready.provenance()
@@ -78,7 +79,8 @@ def train_run(
     checkpoint = store.path / RUN
     say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
     say(
-        f"{len(run.split.train)} training images, {study.protocol} protocol, {run.select_on}, {run.ran['device']}"
+        f"{len(run.split.train)} training images, {study.protocol} protocol, {run.select_on}, "
+        f"{run.ran['device']}"
     )
     board = None
     try:

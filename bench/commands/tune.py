@@ -86,7 +86,7 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
 
 
 def print_winners(trials: pd.DataFrame) -> None:
-    """Prints each search's winner: the values that its search chose, and its final runs' figures."""
+    """Prints each search's winner: the values that the search chose, and its final figures."""
     finals = trials[(trials["kind"] == "final") & (trials["status"] != "error")]
     tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
     for (model, cls), group in finals.groupby(["model", "class"]):

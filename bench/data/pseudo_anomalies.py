@@ -1,11 +1,14 @@
-"""Synthetic anomalies made of normal images, to choose epochs by without ever seeing a real one (arXiv:2310.10461)."""
+"""Synthetic anomalies, made of normal images: they choose where no real one is known.
+
+After arXiv:2310.10461.
+"""
 
 import torch
 from torch import Tensor
 
 
 def pseudo_anomalies(images: Tensor, seed: int) -> Tensor:
-    """One anomaly of each image, uint8 (N, C, S, S): in turn a pasted cut, shuffled patches, a rotation."""
+    """One anomaly per image, uint8 (N, C, S, S): a pasted cut, shuffled patches, a rotation, …"""
     rng = torch.Generator().manual_seed(seed)
     makers = (cut_paste, shuffle_patches, rotate)
     return torch.stack([makers[i % len(makers)](image, rng) for i, image in enumerate(images)])
@@ -17,7 +20,7 @@ def draw(low: int, high: int, rng: torch.Generator) -> int:
 
 
 def cut_paste(image: Tensor, rng: torch.Generator) -> Tensor:
-    """A patch of a quarter to a half of each side, pasted elsewhere (CutPaste, arXiv:2104.04015)."""
+    """A patch, a quarter to a half of each side, pasted elsewhere (CutPaste, arXiv:2104.04015)."""
     size = image.shape[-1]
     height, width = draw(size // 4, size // 2, rng), draw(size // 4, size // 2, rng)
     (top, to_top), (left, to_left) = (

@@ -45,7 +45,8 @@ class Split:
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
     """The study's tasks, one a class; UserError for a class that the data set does not have."""
     if not (study.abnormal_class or study.normal_class):
-        # Skip-WGANomaly's folders hold one class for training and one more for testing: that one is abnormal.
+        # Skip-WGANomaly's folders hold one class for training and one more for testing: that one is
+        # abnormal.
         unseen = set(range(len(dataset.classes))) - set(dataset.train_labels.tolist())
         if len(unseen) == 1:
             return [
@@ -107,7 +108,8 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
             np.isin(dataset.test_labels, others).sum(),
         )
         lines.append(
-            f"{names}: no training images, so not normal: the {count} test images are left out unless they are of the "
+            f"{names}: no training images, so not normal: the {count} test images are left out "
+            "unless they are of the "
             "abnormal class (--untrained_classes normal counts them as normal)"
         )
     return lines
@@ -116,8 +118,9 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
 def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> Split:
     """The images that train, choose and test for a task; the same for the same seed.
 
-    Where epochs are chosen on validation images, no image (by content) is in two of the three: a training image that
-    the test set holds too, or that was there before, is left out. UserError where a part would be empty.
+    Where epochs are chosen on validation images, no image (by content) is in two of the three: a
+    training image that the test set holds too, or that was there before, is left out. UserError
+    where a part would be empty.
     """
     if task.cls not in dataset.classes:
         raise unknown("class", task.cls, dataset.classes)

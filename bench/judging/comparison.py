@@ -15,9 +15,10 @@ ALPHA = 0.05
 class Comparison:
     """Models compared over classes.
 
-    ranks: one row a model, best first: model, mean, average_rank (1 is best, ties share), best (better than every
-    other model by the corrected test). pairs: one row a pair: better, worse, difference (of the means), p, p_holm,
-    differ. Without enough classes p, p_holm and friedman_p are NaN: not tested.
+    ranks: one row a model, best first: model, mean, average_rank (1 is best, ties share), best
+    (better than every other model by the corrected test). pairs: one row a pair: better, worse,
+    difference (of the means), p, p_holm, differ. Without enough classes p, p_holm and friedman_p
+    are NaN: not tested.
     """
 
     ranks: pd.DataFrame
@@ -31,11 +32,14 @@ class Comparison:
 
 
 def compare(table: pd.DataFrame) -> Comparison:
-    """Compares models (columns) over classes (rows) by AUROC; classes that some model lacks are left out.
+    """Compares models (columns) over classes (rows) by AUROC.
 
-    Paired two-sided Wilcoxon signed-rank tests with Holm's correction over all pairs, average ranks and Friedman's
-    test (from three models on), after Demsar 2006 (JMLR 7). The test takes classes for independent samples. They are
-    not quite: in leave-one-class-out any two of them share most training images. So a p-value here is optimistic.
+    Classes that some model lacks are left out.
+
+    Paired two-sided Wilcoxon signed-rank tests with Holm's correction over all pairs, average ranks
+    and Friedman's test (from three models on), after Demsar 2006 (JMLR 7). The test takes classes
+    for independent samples. They are not quite: in leave-one-class-out any two of them share most
+    training images. So a p-value here is optimistic.
     """
     table = table.dropna()
     means = table.mean().sort_values(ascending=False, kind="stable")

@@ -15,11 +15,15 @@ Floats = NDArray[np.float64]
 
 
 def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
-    """Labels as bool (N,) and scores as float64 (N,); ValueError where no metric is defined for them."""
+    """Labels as bool (N,) and scores as float64 (N,).
+
+    ValueError where no metric is defined for them.
+    """
     truth, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if truth.shape != values.shape or truth.ndim != 1:
         raise ValueError(
-            f"labels and scores must be two lists of one length, not {truth.shape} and {values.shape}"
+            f"labels and scores must be two lists of one length, not {truth.shape} and "
+            f"{values.shape}"
         )
     if not np.isin(truth, (0, 1)).all():
         raise ValueError("labels must be 0 (normal) or 1 (abnormal)")
@@ -34,7 +38,9 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Fl
 
 
 def placements(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """For each abnormal image the share of normal ones below it, for each normal one that of abnormal ones above it.
+    """Of each abnormal image the share of normal ones below it.
+
+    Of each normal one, of abnormal above.
 
     Ties count half. The mean of either array is the AUROC.
     """
@@ -50,7 +56,10 @@ def placements(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve, in [0, 1]; it is never flipped, so worse than chance is under 0.5."""
+    """Area under the ROC curve, in [0, 1].
+
+    It is never flipped, so worse than chance is under 0.5.
+    """
     return float(placements(labels, scores)[0].mean())
 
 

@@ -52,11 +52,17 @@ def objective(record: Mapping[str, Any], select_on: str) -> float:
 
 
 def improves(new: float, best: float | None, select_on: str) -> bool:
-    """Whether an epoch with this objective takes the best one's place; the first of equals stays."""
+    """Whether an epoch with this objective takes the best one's place.
+
+    The first of equals stays.
+    """
     return best is None or SIGNALS[select_on].last or new > best
 
 
 def best_number(objectives: Mapping[int, float | None]) -> int | None:
-    """The configuration with the highest objective, the lowest number among equals; None if all failed."""
+    """The configuration with the highest objective, the lowest number among equals.
+
+    None if all failed.
+    """
     tried = {number: value for number, value in objectives.items() if value is not None}
     return min(tried, key=lambda number: (-tried[number], number)) if tried else None

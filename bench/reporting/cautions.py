@@ -26,7 +26,8 @@ def cautions(
 ) -> list[str]:
     """Warnings, one line each; `areas`: the AUROC by study, model and class (frames.auroc)."""
     lines = [
-        f"{name}: made from a tree with uncommitted changes (on commit {str(study.provenance.get('commit'))[:12]})"
+        f"{name}: made from a tree with uncommitted changes (on commit "
+        f"{str(study.provenance.get('commit'))[:12]})"
         for name, study in studies.items()
         if study.provenance.get("dirty")
     ]
@@ -41,11 +42,13 @@ def cautions(
         ]
     for row in areas[areas["auroc"] < 0.5].to_dict("records"):
         lines.append(
-            f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than chance"
+            f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than "
+            "chance"
         )
     if single := (areas["seeds"] == 1).sum():
         lines.append(
-            f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is unknown"
+            f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is "
+            "unknown"
         )
     if areas["seeds"].nunique() > 1:
         lines.append("results rest on different numbers of seeds (see auroc.csv)")
@@ -53,7 +56,7 @@ def cautions(
 
 
 def swamped(finals: pd.DataFrame, scores: Scores) -> list[str]:
-    """A line on the runs whose score is next to nothing but one of its parts, though not by definition."""
+    """A line on runs whose score is almost one of its parts alone, though not by definition."""
     parts: Counter[tuple[str, str]] = Counter()
     for run in finals.to_dict("records"):
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
@@ -64,7 +67,8 @@ def swamped(finals: pd.DataFrame, scores: Scores) -> list[str]:
         return []
     which = ", ".join(f"{model}'s {name} part in {count}" for (model, name), count in parts.items())
     return [
-        f"in {parts.total()} of {len(finals)} final runs one part has more than {SWAMPS * 100:.0f} % of the score's "
+        f"in {parts.total()} of {len(finals)} final runs one part has more than {SWAMPS * 100:.0f} "
+        "% of the score's "
         f"variance, and the others hardly count ({which}; see parts.csv)"
     ]
 
@@ -84,7 +88,8 @@ def failures(trials: pd.DataFrame) -> list[str]:
     lines = []
     for (study, reason), group in failed.groupby(["study", reasons], sort=False):
         first, of = group.iloc[0], (trials["study"] == study).sum()
-        where = f"{first['column']}, {first['row']}, trial {first['trial']}{', …' if len(group) > 1 else ''}"
+        more = ", …" if len(group) > 1 else ""
+        where = f"{first['column']}, {first['row']}, trial {first['trial']}{more}"
         lines.append(f"{study}: {len(group)} of {of} trials failed: {reason} ({where})")
     return lines
 
@@ -101,13 +106,14 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
                 and len(values := {first[column], *rows[column].dropna()} - {None}) > 1
             ):
                 lines.append(
-                    f"{name}: not all of its rows are of the same {what} ({column}s {', '.join(sorted(values))})"
+                    f"{name}: not all of its rows are of the same {what} ({column}s "
+                    f"{', '.join(sorted(values))})"
                 )
     return lines
 
 
 def different_images(studies: Mapping[str, Results]) -> list[str]:
-    """A line where studies of one data set differ in images, so that their figures cannot be compared."""
+    """A line where studies of one data set differ in images: their figures cannot be compared."""
     origins = pd.DataFrame(
         {key: str(study.study[key]) for key in SAME_IMAGES if key in study.study}
         | (study.provenance.get("dataset") or {})

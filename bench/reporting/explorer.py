@@ -19,7 +19,10 @@ LARGEST = 64  # pixels of an image on the page, which would else grow beyond wha
 def explorer(
     studies: Mapping[str, Results], finals: pd.DataFrame, scores: Scores, warn: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """The lowest seed's run of each model and class, as JSON takes it; adds to `warn` what cannot be shown."""
+    """The lowest seed's run of each model and class, as JSON takes it.
+
+    Adds to `warn` what cannot be shown.
+    """
     for run in first_seeds(finals, scores):
         study, trial = run["study"], run["trial"]
         frame = scores[study, trial]
@@ -35,7 +38,10 @@ def explorer(
 
 
 def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
-    """A run's sheet of images, smaller, and the groups in it with their scores; None where there is none."""
+    """A run's sheet of images, smaller, and the groups in it with their scores.
+
+    None where there is none.
+    """
     if sheet is None:
         return None
     groups = chosen(frame["labels"].to_numpy(), frame["scores"].to_numpy())

@@ -1,4 +1,4 @@
-"""Figures for a paper: one column wide, readable at that size, in colours that the colour-blind can tell apart."""
+"""Figures for a paper: one column wide, in colours that the colour-blind can tell apart."""
 
 import io
 import itertools
@@ -27,7 +27,8 @@ NORMAL, ABNORMAL = COLOURS[:2]
 Looks = dict[str, dict[str, Any]]  # a model's colour and dashes
 PANELS = 10  # in one figure; more classes make more figures
 STYLE: Any = {
-    # Times-like, as most papers; its small file also halves the time that a PDF takes. DejaVu for what it lacks
+    # Times-like, as most papers; its small file also halves the time that a PDF takes. DejaVu for
+    # what it lacks
     "font.family": ["STIXGeneral", "DejaVu Sans"],
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 9),
     **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 8),
@@ -69,7 +70,7 @@ def looks_of(finals: pd.DataFrame) -> Looks:
 
 
 def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
-    """For each model one panel a class: the scores of normal and of abnormal test images, of the lowest seed.
+    """A figure per model, a panel per class: the lowest seed's scores of normal and abnormal images.
 
     Seeds are not pooled, since each trained network has a score scale of its own.
     """
@@ -92,7 +93,8 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
             axes.set_yticks([])
 
         caption = (
-            f"{column}: scores of the lowest seed, with its AUROC. The outermost bins hold what lies beyond; each "
+            f"{column}: scores of the lowest seed, with its AUROC. The outermost bins hold what "
+            "lies beyond; each "
             "panel has a scale of its own."
         )
         kept = group[group["row"].isin(runs)]
@@ -109,7 +111,10 @@ def first_seeds(finals: pd.DataFrame, scores: Scores) -> Iterator[dict[str, Any]
 
 
 def binned(frame: pd.DataFrame, bins: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bin edges, and the number of normal and of abnormal images in each; what lies far out is in the outermost."""
+    """Bin edges, and the number of normal and of abnormal images in each.
+
+    What lies far out is in the outermost.
+    """
     values, abnormal = frame["scores"].to_numpy(float), frame["labels"].to_numpy() == 1
     low, high = np.quantile(values, [0.002, 0.998])
     edges = np.histogram_bin_edges(values, bins=bins, range=(low, high))
@@ -121,7 +126,7 @@ GRID = np.linspace(0, 1, 101)
 
 
 def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
-    """One panel a class: every seed as a thin line, each model's mean over seeds (at equal FPR) as a thick one."""
+    """A panel per class: each seed as a thin line, a model's mean (at equal FPR) as a thick one."""
 
     def curve(frame: pd.DataFrame) -> np.ndarray:
         return np.append(0, np.interp(GRID, *roc(frame["labels"], frame["scores"])))
@@ -174,7 +179,10 @@ def curves(
     chance: Callable[[float], tuple[float, float]],
     **labels: Any,
 ) -> Iterator[Drawing]:
-    """A curve a run over `x`; `chance`: the ends of the line that guessing gives, by the share of abnormal images."""
+    """A curve a run over `x`.
+
+    `chance`: the ends of the line that guessing gives, by the share of abnormal images.
+    """
     by_panel: dict[tuple[str, str], list[np.ndarray]] = {}
     shares: dict[str, float] = {}
     for run in finals.to_dict("records"):
@@ -224,7 +232,8 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
             ranks, p, alpha=ALPHA, ax=axes, color_palette=black, **looks, **labels
         )
         caption = (
-            f"Average rank over {comparison.classes} classes (1 is best). A bar joins models that are not told apart "
+            f"Average rank over {comparison.classes} classes (1 is best). A bar joins models that "
+            "are not told apart "
             f"(Wilcoxon, Holm, p ≥ {ALPHA}); classes share training images."
         )
         yield drawn("critical_difference", caption, figure)
@@ -241,7 +250,10 @@ def panels(
     ylabel: str,
     share: bool = True,
 ) -> Iterator[Drawing]:
-    """Figures of one panel a class, with one legend above; `share`: all panels have the same axes."""
+    """Figures of one panel a class, with one legend above.
+
+    `share`: all panels have the same axes.
+    """
     rows = list(dict.fromkeys(finals["row"]))
     for start in range(0, len(rows), PANELS):
         these = rows[start : start + PANELS]

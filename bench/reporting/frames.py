@@ -99,7 +99,8 @@ def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[S
         scores[study, trial] = frame
         if abs(area - run["test_auroc"]) > 1e-6:
             warnings.append(
-                f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row {run['test_auroc']:.4f}"
+                f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row "
+                f"{run['test_auroc']:.4f}"
             )
     return scores, warnings
 
@@ -127,7 +128,7 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]
 
 
 def published(areas: pd.DataFrame) -> pd.DataFrame:
-    """The published figures for the data, task and classes of an AUROC frame, each with its source and caveat."""
+    """The published figures for an AUROC frame's data, task and classes, with source and caveat."""
     frames = []
     for path in sorted(PUBLISHED.glob("*.csv")):
         origin = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -146,9 +147,10 @@ def published(areas: pd.DataFrame) -> pd.DataFrame:
 def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
     """Each part's share of the score's variance, by its name.
 
-    A score is a weighted sum of its parts, so least squares gives the weights back. A share is the covariance of the
-    weighted part with the score over the score's variance: shares add up to 1, and a part that goes against the others
-    has a negative one. NaN where all scores are alike or are no such sum.
+    A score is a weighted sum of its parts, so least squares gives the weights back. A share is the
+    covariance of the weighted part with the score over the score's variance: shares add up to 1,
+    and a part that goes against the others has a negative one. NaN where all scores are alike or
+    are no such sum.
     """
     names = [name for name in map(str, scores) if name.startswith("part_")]
     if not names:

@@ -57,7 +57,10 @@ def encoded(data: str | bytes) -> str:
 
 
 def heat(cell: str) -> str:
-    """The colour of an AUROC's cell: stronger the farther it is from chance; nothing for other texts."""
+    """The colour of an AUROC's cell: stronger the farther it is from chance.
+
+    Nothing for other texts.
+    """
     area = re.match(r"[01]\.\d+", cell)
     if not area:
         return ""

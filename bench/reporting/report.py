@@ -1,4 +1,4 @@
-"""The whole report: reads each file once, writes tables, figures and the page, prints what matters."""
+"""The whole report: reads each file once; writes tables, figures and the page."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +18,10 @@ from bench.results.store import write_whole
 
 
 def report(studies: Mapping[str, Results], out: Path) -> None:
-    """Writes the report to a folder and prints its main table, its warnings and its files; UserError if it cannot."""
+    """Writes the report to a folder and prints its main table, its warnings and its files.
+
+    UserError if it cannot.
+    """
     trials, epochs = frames.join(studies)
     if trials.empty:
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")

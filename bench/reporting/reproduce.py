@@ -27,7 +27,8 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
             if row["trial"] == trial:
                 if row["kind"] == "tuning" and results.study.get("scheduler") in ("pbt", "pb2"):
                     raise UserError(
-                        f"--reproduce: {trial} took over others' weights as it trained; no command makes it"
+                        f"--reproduce: {trial} took over others' weights as it trained; no command "
+                        "makes it"
                     )
                 return command(results.study, {str(name): value for name, value in row.items()})
             known.append(str(row["trial"]))
@@ -37,7 +38,7 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
 
 
 def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """`python train.py …` with the study's choices, and the row's task, seed and hyperparameters."""
+    """`python train.py …` with the study's choices and the row's task, seed, hyperparameters."""
     names = [field.name for field in fields(Study) if field.metadata["group"] in GROUPS]
     values = {name: study.get(name) for name in names if name not in HYPERPARAMETERS}
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
@@ -60,5 +61,8 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def text(value: object) -> str:
-    """A value as the command line reads it; a frame makes floats of whole numbers where another row has none."""
+    """A value as the command line reads it.
+
+    A frame makes floats of whole numbers where another row has none.
+    """
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -84,7 +84,7 @@ def changes(winner: pd.Series, default: pd.Series) -> str:
 
 
 def saved_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table | None:
-    """The epochs that the searches ran beside those that they would have run without early stopping."""
+    """The epochs that searches ran, beside those they would have run without early stopping."""
     tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(
         subset="epochs"
     )
@@ -150,8 +150,10 @@ def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Draw
 
 
 def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
-    """For each model with enough tried configurations: its name, the hyperparameters that varied, and the objective
-    above the mean of its class, so that hard and easy classes can be taken together."""
+    """Of each model with enough tried configurations: name, varied hyperparameters, and gain.
+
+    The gain is the objective above its class's mean, so that hard and easy classes go together.
+    """
     tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(
         subset="objective"
     )
@@ -190,7 +192,7 @@ def axis(values: pd.Series) -> tuple[pd.Series, str, str]:
 
 
 def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
-    """For each model: every tried configuration as a line through its hyperparameters, coloured by its objective."""
+    """For each model: each tried configuration as a line, coloured by its objective."""
     for column, varied, gain in searched(trials):
         order = gain.nlargest(MOST_LINES).index[::-1]  # the best are drawn last, on top
         columns = varied.assign(objective=gain)
@@ -226,7 +228,7 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
 
 
 def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
-    """How much each hyperparameter decided whether a configuration was among the best, by Optuna's PED-ANOVA."""
+    """How much each hyperparameter decided which configurations are best (Optuna's PED-ANOVA)."""
     weighed = {column: importance(varied, gain) for column, varied, gain in searched(trials)}
     weighed = {column: shares for column, shares in weighed.items() if shares}
     if not weighed:
@@ -241,14 +243,18 @@ def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
             axes.set_title(column)
         grid[-1, 0].set_xlabel("importance")
         caption = (
-            "Hyperparameter importances (PED-ANOVA, arXiv:2304.10255, as Optuna computes it), over all classes of a "
+            "Hyperparameter importances (PED-ANOVA, arXiv:2304.10255, as Optuna computes it), over "
+            "all classes of a "
             "model. With few configurations they are a hint at most."
         )
         yield drawn("importances", caption, figure)
 
 
 def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
-    """Each hyperparameter's share, the largest first; from every n-th configuration where there are very many."""
+    """Each hyperparameter's share, the largest first.
+
+    From every n-th configuration where there are very many.
+    """
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 

@@ -17,7 +17,7 @@ from bench.results.reading import Results
 
 
 def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
-    """The main table: classes by models, published figures beside, the mean over the classes that all models have."""
+    """The main table: classes by models, published figures beside; means over shared classes."""
     known = published(areas)
     both = pd.concat([areas, known], ignore_index=True)
     figures = both[["auroc", "sd", "low", "high"]].itertuples(index=False, name=None)
@@ -38,11 +38,13 @@ def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
         frame = pd.concat([frame, pd.DataFrame([last])], ignore_index=True)
     seeds = " to ".join(map(str, sorted({areas["seeds"].min(), areas["seeds"].max()})))
     notes = [
-        f"Mean ± standard deviation over {seeds} seeds [95 % confidence interval over seeds and test images]."
+        f"Mean ± standard deviation over {seeds} seeds [95 % confidence interval over seeds and "
+        "test images]."
     ]
     if seeds == "1":
         notes = [
-            "One seed [95 % confidence interval over test images only; where another seed would lie is unknown]."
+            "One seed [95 % confidence interval over test images only; where another seed would "
+            "lie is unknown]."
         ]
     if best:
         notes.append("* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05).")
@@ -78,14 +80,15 @@ def untested(comparison: Comparison) -> str:
 
 
 def baselines_ahead(areas: pd.DataFrame) -> str:
-    """A sentence where a baseline has a higher mean than every GAN, over the classes that all have."""
+    """A sentence where a baseline's mean over shared classes is above every GAN's."""
     family = areas.drop_duplicates("column").set_index("column")["family"]
     means = shared(areas).mean().dropna().sort_values()
     baselines, gans = (means[family[means.index] == name] for name in ("baseline", "GAN"))
     if family.isna().any() or not baselines.max() > gans.max():  # older rows do not name the family
         return ""
     return (
-        f"The baseline {baselines.index[-1]} ({baselines.iloc[-1]:.3f}) is above every GAN in the mean; "
+        f"The baseline {baselines.index[-1]} ({baselines.iloc[-1]:.3f}) is above every GAN in the "
+        "mean; "
         f"the best of them is {gans.index[-1]} ({gans.iloc[-1]:.3f})."
     )
 
@@ -107,7 +110,8 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         switched = [f"{name} {study[name]}" for name in names if study.get(name)]
         tried = rows.loc[rows["kind"] == "tuning", ["model", "class", "number"]]
         searched = (
-            f"{study.get('searcher')} + {study.get('scheduler')}, up to {tried['number'].max() + 1:.0f} configurations"
+            f"{study.get('searcher')} + {study.get('scheduler')}, up to "
+            f"{tried['number'].max() + 1:.0f} configurations"
             if len(tried)
             else "none: one configuration"
         )
@@ -127,7 +131,10 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
 
 
 def each(values: pd.Series) -> str:
-    """The different values, `50, 64`; a frame makes floats of whole numbers where another row has none."""
+    """The different values, `50, 64`.
+
+    A frame makes floats of whole numbers where another row has none.
+    """
     different = sorted(values.dropna().unique().tolist())
     return ", ".join(
         f"{value:g}" if isinstance(value, float) else str(value) for value in different
@@ -148,7 +155,8 @@ def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
     table["gap"] = table["oracle"] - table["test_auroc"]
     table.columns = pd.Index(["class", "model", "AUROC", "oracle (upper bound)", "gap"])
     note = (
-        "Means over seeds. The oracle takes each run's best epoch on the test images: an upper bound on any selection "
+        "Means over seeds. The oracle takes each run's best epoch on the test images: an upper "
+        "bound on any selection "
         "of an epoch, and no result. The gap is what choosing on the test set would add."
     )
     return Table("oracle", "Chosen epoch against the best epoch on test", table, note)
@@ -180,7 +188,10 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
 
 
 def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
-    """AUROC of each part of the anomaly score by itself, and its share of the score's variance; means over seeds."""
+    """AUROC of each part of the anomaly score by itself, and its share of the score's variance.
+
+    Means over seeds.
+    """
     rows: list[dict[str, Any]] = []
     for run in finals.to_dict("records"):
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
@@ -199,7 +210,8 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     areas = [name for name in table.columns[3:] if not name.endswith(", share")]
     table["strongest part"] = table[areas].idxmax(axis=1)
     note = (
-        "AUROC of each part taken as the score by itself, and its share of the score's variance over the test images; "
+        "AUROC of each part taken as the score by itself, and its share of the score's variance "
+        "over the test images; "
         "means over seeds. A part whose share is 0 is not in the score, or might as well not be."
     )
     return Table("parts", "Which part of the score carries the signal", table, note)
@@ -227,7 +239,8 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         else f" Friedman's test: p = {comparison.friedman_p:.2g}."
     )
     note = (
-        f"{over} Paired two-sided Wilcoxon signed-rank tests with Holm's correction. The test takes classes for "
+        f"{over} Paired two-sided Wilcoxon signed-rank tests with Holm's correction. The test "
+        "takes classes for "
         "independent, but they share training images, so these p-values are optimistic."
     )
     return [

@@ -21,7 +21,7 @@ _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is shown (frame), what its readers must know (note), and its figures in full (data; or frame)."""
+    """A table as readers see it (frame), a note to it, and its figures in full (data, or frame)."""
 
     name: str
     title: str
@@ -74,7 +74,7 @@ def latex_escape(text: str) -> str:
 
 
 def file_names(names: list[str]) -> list[str]:
-    """A file name for each name, which may hold anything: no two alike, also where capitals are not told apart."""
+    """A file name for each name: no two alike, also where a file system ignores capitals."""
     stems: list[str] = []
     for name in names:
         stem = plain = re.sub(r"[^\w.-]+", "_", name)[:100]

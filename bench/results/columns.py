@@ -1,7 +1,7 @@
 """All columns of a study's rows, in one place, with what each holds.
 
-trials.jsonl has a row per training run, epochs.jsonl one per epoch of a run. To add a column: name it
-in COLUMNS, and give its value in the function below that knows it.
+trials.jsonl has a row per training run, epochs.jsonl one per epoch of a run. To add a column: name
+it in COLUMNS, and give its value in the function below that knows it.
 """
 
 import dataclasses
@@ -93,7 +93,10 @@ def of_run(run: PlannedRun, attempt: int, config: Mapping[str, Any]) -> dict[str
 
 
 def of_chosen_epoch(best: Mapping[str, Any], epochs: int) -> dict[str, Any]:
-    """The columns of a run that ended well; `best` is the chosen epoch's record, with where it ran."""
+    """The columns of a run that ended well.
+
+    `best` is the chosen epoch's record, with where it ran.
+    """
     figures = {
         name: value
         for name, value in best.items()

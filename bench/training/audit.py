@@ -1,4 +1,4 @@
-"""The audit: from the published protocol to the sound one, one field at a time, and what each step costs in AUROC."""
+"""The audit: from the published protocol to the sound one, field by field, and each step's cost."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -34,7 +34,10 @@ class Step:
 
 
 def steps(model: str, hyperparameters: dict[str, Any]) -> Iterator[Step]:
-    """From everything published to everything sound. Scoring comes first: those steps share one training."""
+    """From everything published to everything sound.
+
+    Scoring comes first: those steps share one training.
+    """
     config = models.get(model).Config.hyperparameters()
     protocol, held = PUBLISHED, hyperparameters | models.get(model).PUBLISHED
     yield Step("published", protocol, held)
@@ -60,10 +63,10 @@ def audit(
     precision: str,
     say: Callable[[str], None],
 ) -> pd.DataFrame:
-    """One row a step: change, training (new or same weights), epoch, auroc, low, high (DeLong), cost.
+    """One row per step: change, training (new or same weights), epoch, auroc, low, high, cost.
 
-    A tenth of the normal training images is held out in every step, also where the published protocol would train on
-    it, so that all steps up to `selection` are measured on the very same weights.
+    Every step holds out a tenth of the normal training images, also where the published protocol
+    would train on it, so that all steps up to `selection` are measured on the very same weights.
     """
     rows: list[dict[str, Any]] = []
     for held, group in groupby(

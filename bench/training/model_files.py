@@ -1,4 +1,4 @@
-"""Trained models as safetensors files: tensors and JSON, so that loading one never executes code."""
+"""Trained models as safetensors files: tensors and JSON, so that loading one runs no code."""
 
 import json
 from dataclasses import asdict
@@ -64,14 +64,20 @@ def load(
 
 
 def trained_state(model: AnomalyModel) -> dict[str, Any]:
-    """A copy of what scoring needs, in the CPU's memory. Left out: the optimisers' moments, two thirds of it all."""
+    """A copy of what scoring needs, in the CPU's memory.
+
+    Left out: the optimisers' moments, two thirds of it all.
+    """
     state = model.checkpoint() | {"optimizers": {}}
     tensors, plain = flatten(state)
     return unflatten({name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}, plain)
 
 
 def flatten(state: Any, path: tuple = ()) -> tuple[dict[str, torch.Tensor], list]:
-    """A nested dict as named tensors and a list of [path, plain value]; a name is its path in JSON."""
+    """A nested dict as named tensors and a list of [path, plain value].
+
+    A name is its path in JSON.
+    """
     if isinstance(state, torch.Tensor):
         return {json.dumps(path): state.detach().contiguous()}, []
     if not isinstance(state, dict) or not state:

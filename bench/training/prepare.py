@@ -1,4 +1,7 @@
-"""Prepares what a study's runs need: data, tasks, splits, device. Refuses choices that do not fit."""
+"""Prepares what a study's runs need: data, tasks, splits, device.
+
+Refuses choices that do not fit.
+"""
 
 import datetime
 import re
@@ -72,7 +75,8 @@ def prepare(study: Study) -> Prepared:
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
     if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
         raise UserError(
-            f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on val_loss)"
+            f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on "
+            "val_loss)"
         )
     return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
 
@@ -89,7 +93,8 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
         return "val_auroc" if anomalies else "val_loss"
     if SIGNALS[study.select_on].needs_abnormal and not anomalies:
         raise UserError(
-            f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' on (give val_loss)"
+            f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' "
+            "on (give val_loss)"
         )
     return study.select_on
 

@@ -25,7 +25,10 @@ class Recorder:
         *,
         goes_on: bool = False,
     ):
-        """`goes_on`: an unfinished run goes on from its checkpoint (train.py); a study's begin again."""
+        """`goes_on`: an unfinished run goes on from its checkpoint (train.py).
+
+        A study's begin again.
+        """
         self.store, self.board = store, board
         self.of_task = {
             task: columns.of_task(study, ready.protocol, task, ready.select_on[task], provenance)
@@ -78,8 +81,8 @@ class Recorder:
     ) -> dict[str, Any]:
         """Writes the row of a run that is over, with the files beside it, and gives the row.
 
-        `outcome` has the columns of how it ended (`columns.of_chosen_epoch`, `of_stop`, `of_failure`);
-        `config` its hyperparameters, where the scheduler changed them.
+        `outcome` has the columns of how it ended (`columns.of_chosen_epoch`, `of_stop`,
+        `of_failure`); `config` its hyperparameters, where the scheduler changed them.
         """
         row = self.of_task[run.task]
         row = columns.of_run(run, self.attempt(run), config or run.config) | row | dict(outcome)

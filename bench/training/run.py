@@ -29,7 +29,8 @@ SHOWN = 4  # normal and as many abnormal validation images that --display shows
 class Run:
     """One training run: a model, trained and evaluated epoch by epoch.
 
-    Between epochs, `checkpoint` and `restore` take its state out and put it back, to the bit on a CPU.
+    Between epochs, `checkpoint` and `restore` take its state out and put it back, to the bit on a
+    CPU.
     """
 
     def __init__(
@@ -200,5 +201,6 @@ def check_batch(model: str, size: int, images: int) -> None:
     """UserError where a batch of the model would need more training images than there are."""
     if models.get(model).BATCHES and size > images:
         raise UserError(
-            f"--batch_size: {size} ({model}) is more than the {images} training images (give {images} or less)"
+            f"--batch_size: {size} ({model}) is more than the {images} training images (give "
+            f"{images} or less)"
         )

@@ -57,9 +57,9 @@ def connected(
 ) -> Iterator[str | None]:
     """Connects to Ray: this command's own, the cluster at `address`, or a caller's, which stays up.
 
-    Gives the folder of Ray's session, with the logs of its processes, or None where that is unknown.
-    A cluster's machines need the packages installed; Ray sends them this project's code. Raises
-    UserError where no cluster answers.
+    Gives the folder of Ray's session, with the logs of its processes, or None where that is
+    unknown. A cluster's machines need the packages installed; Ray sends them this project's code.
+    Raises UserError where no cluster answers.
     """
     if own:
         try:
@@ -95,7 +95,9 @@ def connected(
 
 @contextmanager
 def interruptible(planner: Planner) -> Iterator[None]:
-    """At a signal to end, drops running trials, starts no new ones and ends Ray; at a second, exits.
+    """At a signal to end, drops running trials, starts no new ones and ends Ray.
+
+    At a second, exits.
 
     Raises KeyboardInterrupt where Ray Tune does not run yet.
     """

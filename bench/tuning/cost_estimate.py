@@ -134,10 +134,12 @@ def show(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str,
     at_a_time = " to ".join(map(str, sorted({min(slots), max(slots)})))
     left = clock(lines["hours at most"].sum() * 3600)
     print(
-        f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a time on this machine"
+        f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a "
+        "time on this machine"
     )
     print(
-        "(timed: the default configuration, a few images in proportion; starting a run's process comes on top)"
+        "(timed: the default configuration, a few images in proportion; starting a run's process "
+        "comes on top)"
     )
     if study.time_budget:
         print(f"--time_budget {study.time_budget}: no run is started after that")

@@ -1,8 +1,8 @@
 """A copy of every search for Optuna's dashboard: written while the study runs, never read back.
 
-The samplers work on studies in memory, so that no proposal depends on this file. As the samplers' own
-storage, the file would cost each trial 6 to 13 ms of fsync (eight hyperparameters); the copy costs
-under 2.
+The samplers work on studies in memory, so that no proposal depends on this file. As the samplers'
+own storage, the file would cost each trial 6 to 13 ms of fsync (eight hyperparameters); the copy
+costs under 2.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ class Journal:
     """One Optuna study a search, named like the search; a trial a configuration."""
 
     def __init__(self, path: Path):
-        """Starts the file anew from the study's rows: a killed command may have left half a line."""
+        """Starts the file anew, from the study's rows: a kill may have left half a line."""
         self.path, self.lock = path, path.with_name(path.name + ".lock")
         for old in (self.path, self.lock):
             old.unlink(missing_ok=True)
@@ -46,7 +46,10 @@ class Journal:
     def told(
         self, search: str, number: int, space: Space, config: dict[str, Any], value: float | None
     ) -> None:
-        """A configuration's objective, None if it failed; also of one that an earlier command ran."""
+        """A configuration's objective, None if it failed.
+
+        Also of one that an earlier command ran.
+        """
         if self.broken:
             return
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
@@ -61,8 +64,8 @@ class Journal:
     ) -> int:
         """Adds a trial and gives Optuna's number of it.
 
-        A value outside the space, which a default may be, becomes an attribute: Optuna refuses it as
-        a parameter.
+        A value outside the space, which a default may be, becomes an attribute: Optuna refuses it
+        as a parameter.
         """
         if search not in self.studies:
             self.storage = self.storage or JournalStorage(

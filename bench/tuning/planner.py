@@ -38,7 +38,10 @@ class Group:
     finals_planned: bool = False
 
     def objectives(self) -> dict[int, float | None]:
-        """Number -> mean objective over the tasks, once it ran on all of them; None if one failed."""
+        """Number -> mean objective over the tasks, once it ran on all of them.
+
+        None if one failed.
+        """
         means: dict[int, float | None] = {}
         for number in sorted({number for number, _ in self.tuned}):
             values = [self.tuned[number, t][1] for t in self.tasks if (number, t) in self.tuned]

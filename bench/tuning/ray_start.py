@@ -124,7 +124,7 @@ def kill(processes: Iterable[psutil.Process], but: tuple[str, ...] = ()) -> None
 
 
 def interpreter() -> dict[str, str] | None:
-    """This Python's path, quoted where it has a space or the like: Ray passes it to a shell as is."""
+    """This Python's path, quoted if it has a space or the like: Ray passes it to a shell as is."""
     quoted = shlex.quote(sys.executable)
     return None if quoted == sys.executable else {"py_executable": quoted}
 

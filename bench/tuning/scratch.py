@@ -20,8 +20,8 @@ from bench.choices.names import UNDECODED
 def scratch(study: Path, storage: str | None) -> Iterator[str]:
     """Gives a new folder or URI and deletes it at the end.
 
-    First it deletes what a killed command left of this study. Raises UserError where `storage` cannot
-    be written.
+    First it deletes what a killed command left of this study. Raises UserError where `storage`
+    cannot be written.
     """
     home = study.resolve()
     where, mark, query = (storage or "").partition("?")
@@ -31,8 +31,8 @@ def scratch(study: Path, storage: str | None) -> Iterator[str]:
         where = tempfile.gettempdir()
     for left in home.glob(".ray-*"):
         shutil.rmtree(left, ignore_errors=True)
-    # Studies that share a storage may have the same name, so the folder's name identifies the study.
-    # The caller holds this study's lock: no running command uses a folder of this name.
+    # Studies that share a storage may have the same name, so the folder's name identifies the
+    # study. The caller holds this study's lock: no running command uses a folder of this name.
     identity = hashlib.sha256(bytes(home) + (home / "study.json").read_bytes()).hexdigest()[:12]
     own = f".ray-{re.sub('[^A-Za-z0-9_.+-]', '_', home.name)}-{identity}-"
     path = f"{where.rstrip('/')}/{own}{uuid.uuid4().hex[:8]}{mark}{query}"

@@ -48,7 +48,10 @@ class Search:
         return 1 + len(self.grid)
 
     def trials(self, wanted: int | None) -> int:
-        """How many of the `wanted` configurations to try: none without a space, at most a grid's."""
+        """How many of the `wanted` configurations to try: none without a space.
+
+        At most a grid's.
+        """
         if not self.space:
             return 0
         if self.searcher == "grid":

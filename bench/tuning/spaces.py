@@ -29,7 +29,10 @@ RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})((?::\w+)*)")
 
 
 def parse(items: Iterable[str]) -> Space:
-    """Distributions from `w_con=25,50,75`, `lr=1e-5..1e-3:log`, `nz=50..200:int`; else UserError."""
+    """Distributions from `w_con=25,50,75`, `lr=1e-5..1e-3:log`, `nz=50..200:int`.
+
+    UserError for what is no such text.
+    """
     space: Space = {}
     for item in items:
         name, equals, text = item.partition("=")
@@ -87,7 +90,8 @@ def space_of(study: Study, model: str) -> Space:
     given = parse(study.space)
     if both := [name for name in given if name in held]:
         raise UserError(
-            f"--space: '{both[0]}' is held at {held[both[0]]} (by --set or a flag of its own: give one of them)"
+            f"--space: '{both[0]}' is held at {held[both[0]]} (by --set or a flag of its own: give "
+            "one of them)"
         )
     space = given or dict(search_spaces.get(model))
     for name, distribution in space.items():
@@ -136,7 +140,7 @@ def set_of(study: Study, model: str) -> dict[str, Any]:
 
 
 def held_of(study: Study, model: str) -> dict[str, Any]:
-    """The hyperparameters that no search changes: the flags', and released code's if `published`."""
+    """Hyperparameters that no search changes: the flags', and released code's if `published`."""
     released = models.get(model).PUBLISHED if study.protocol == "published" else {}
     return released | set_of(study, model)
 
@@ -179,7 +183,10 @@ def spaces_of(study: Study) -> dict[str, SearchSpace]:
 
 
 def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:
-    """What PBT may change during training: real numbers. Whole numbers and switches shape networks."""
+    """What PBT may change during training: real numbers.
+
+    Whole numbers and switches shape networks.
+    """
 
     def real(d: BaseDistribution) -> bool:
         choices = d.choices if isinstance(d, CategoricalDistribution) else [None]
@@ -199,7 +206,8 @@ def check_scheduler(study: Study, model: str) -> None:
         able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}
     if study.scheduler in ("pbt", "pb2") and not able:
         raise UserError(
-            f"--scheduler {study.scheduler}: the space of {model} has no range of real numbers (as lr=1e-5..1e-3)"
+            f"--scheduler {study.scheduler}: the space of {model} has no range of real numbers (as "
+            "lr=1e-5..1e-3)"
         )
 
 
@@ -237,7 +245,10 @@ def grid_points(distribution: BaseDistribution) -> list[Any]:
 
 
 def grid(space: Space, seed: int) -> list[dict[str, Any]]:
-    """Every point of the space's grid; in a seeded order, so that the first few are spread over it."""
+    """Every point of the space's grid.
+
+    In a seeded order, so that the first few are spread over it.
+    """
     product = itertools.product(*map(grid_points, space.values()))
     points = [dict(zip(space, values, strict=True)) for values in product]
     return [points[i] for i in np.random.default_rng(seed).permutation(len(points))]

@@ -1,8 +1,10 @@
-"""Image data sets. The folder is the registry: a file here is a data set, and its name is its command-line name.
+"""Image data sets.
 
-A data set file has CLASSES and `load(root) -> Dataset`, which gives square images of their native size; CLASSES are
-there without what loading needs. Files whose names begin with an underscore, and folder.py (any folder of images), are
-not named data sets.
+The folder is the registry: a file here is a data set, and its name is its command-line name.
+
+A data set file has CLASSES and `load(root) -> Dataset`, which gives square images of their native
+size; CLASSES are there without what loading needs. Files whose names begin with an underscore, and
+folder.py (any folder of images), are not named data sets.
 """
 
 import hashlib
@@ -74,7 +76,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of a SHA-256 over the class names, the images and the labels, in order."""
+        """16 hexadecimal digits of a SHA-256 over class names, images and labels, in order."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(repr((array.dtype.str, array.shape)).encode())
@@ -82,7 +84,10 @@ class Dataset:
         return digest.hexdigest()[:16]
 
     def description(self, notes: Sequence[str]) -> dict[str, Any]:
-        """What a reader needs to judge a figure by; `notes`: what was done to the images, a line each."""
+        """What a reader needs to judge a figure by.
+
+        `notes`: what was done to the images, a line each.
+        """
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -96,7 +101,7 @@ class Dataset:
 
     @cached_property
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
-        """Two bool (N,): the training images that the test set holds too, and the others that an earlier one equals."""
+        """Two bool (N,): training images that the test set holds too, and other repeats."""
         content = digests(self.train_images)
         tested = np.isin(content, digests(self.test_images))
         repeated = np.ones(len(content), bool)
@@ -104,10 +109,11 @@ class Dataset:
         return tested, repeated & ~tested
 
     def limit(self, train: int | None, test: int | None, seed: int = 0) -> "Dataset":
-        """A class-balanced subset: `train` and `test` images in all, the same ones for the same seed; None keeps all.
+        """A class-balanced subset of `train` and `test` images in all; None keeps all.
 
-        A class that is too small for its share is kept whole and the others fill up; images without a label count as
-        a class of their own. Raises UserError if there are fewer images than classes.
+        The same seed gives the same images. A class that is too small for its share is kept whole,
+        and the others fill up. Images without a label count as a class of their own. UserError for
+        fewer images than classes.
         """
         if train is None and test is None:
             return self
@@ -131,7 +137,9 @@ def check_form(image_size: int | None, channels: int | None) -> None:
 
 
 def folder_of(name_or_folder: str, root: Path) -> Path | None:
-    """The folder of images that is meant, which may be named relative to `root`; None for a named data set.
+    """The folder of images that is meant, which may be named relative to `root`.
+
+    None for a named data set.
 
     UserError for what is neither.
     """
@@ -158,12 +166,12 @@ def load(
     channels: int | None = None,
     resize: str = Decoding.resize,
 ) -> Dataset:
-    """The named data set, or the folder of images, as `channels` x `image_size` x `image_size` images.
+    """The named data set, or the folder of images, as images (channels, image_size, image_size).
 
-    `root` is where data sets lie, are downloaded to and are cached; a folder may be named relative to it. Without
-    `image_size` the size is the smallest of SIZES that holds the native one; without `channels`, the data's own.
-    `resize` is what is done to images that are not square (see Decoding).
-    Raises UserError for a choice that does not exist and for data that cannot be had.
+    `root` is where data sets lie, are downloaded to and are cached; a folder may be named relative
+    to it. By default the size is the smallest of SIZES that holds the data's own, and the channels
+    are the data's own. `resize` says how images become square (see Decoding). UserError for a
+    choice that does not exist, and for data that cannot be read or downloaded.
     """
     check_form(image_size, channels)
     if path := folder_of(name_or_folder, root):
@@ -230,7 +238,7 @@ def _in_chunks(convert: Callable[[np.ndarray], np.ndarray], images: np.ndarray) 
 
 
 def _balanced(labels: np.ndarray, count: int | None, seed: int, flag: str) -> np.ndarray:
-    """int64: the sorted indices of `count` labels, the classes as equally often as their sizes allow."""
+    """int64: sorted indices of `count` labels, of each class as many as sizes allow."""
     if count is None or count >= len(labels):
         return np.arange(len(labels))
     classes, sizes = np.unique(labels, return_counts=True)

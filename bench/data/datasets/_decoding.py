@@ -1,7 +1,7 @@
-"""From image files to arrays, in one way for all images of a data set and for the new ones that its models score.
+"""Decodes image files to arrays: a data set's images, and new ones that its models score, alike.
 
-What depends on pixels (how many bits they use, what is laid behind transparent parts) the training images decide, for
-all images alike: test images must not change how training images look.
+What depends on pixels (how many bits they use, what is laid behind transparent parts) the training
+images decide, for all images alike: test images must not change how training images look.
 """
 
 import io
@@ -40,7 +40,8 @@ class Decoding:
     """How image files become arrays whose size and channels are known."""
 
     resize: str = "squash"  # or crop: the centre square alone; pad: black beside the shorter side
-    bits: int = 16  # of images with more than 8: 0 to 2 ** bits - 1 becomes 0 to 255, and what lies above is 255
+    # Of images with more than 8 bits: 0 to 2 ** bits - 1 becomes 0 to 255; what lies above is 255.
+    bits: int = 16
     background: int | None = (
         255  # grey value behind transparent parts; None: the alpha channel is left out
     )
@@ -103,7 +104,10 @@ def fewest_bits(largest: int) -> int:
 
 
 def background_for(alphas: Sequence[Alpha]) -> int | None:
-    """What makes the training images' visible parts stand out: white, or black if they are bright; None: nothing."""
+    """What makes the training images' visible parts stand out: white, or black if they are bright.
+
+    None: nothing.
+    """
     low, high = min(alpha.low for alpha in alphas), max(alpha.high for alpha in alphas)
     if low == high:
         return 255 if low == 255 else None
@@ -115,7 +119,10 @@ def background_for(alphas: Sequence[Alpha]) -> int | None:
 
 
 def decode(path: Path, size: int, channels: int, decoding: Decoding) -> tuple[np.ndarray, Seen]:
-    """A file's (first) image as uint8 (channels, size, size). Raises ValueError for one whose range nobody knows."""
+    """A file's (first) image as uint8 (channels, size, size).
+
+    Raises ValueError for one whose range nobody knows.
+    """
     data = path.read_bytes()
     with _open(data) as file:
         first = getattr(file, "is_animated", False) and file.format not in (
@@ -151,7 +158,8 @@ def notes(images: Sequence[Seen], size: int, decoding: Decoding) -> list[str]:
     if deep := sum(image.deep for image in images):
         top = 2**decoding.bits - 1
         lines.append(
-            f"{deep} image(s) have more than 8 bits: 0 to {top} ({decoding.bits} bits) becomes 0 to 255"
+            f"{deep} image(s) have more than 8 bits: 0 to {top} ({decoding.bits} bits) becomes 0 "
+            "to 255"
         )
         if clipped := sum(image.clipped for image in images):
             lines.append(f"{clipped} image(s) have values outside of 0 to {top}: they are clipped")
@@ -182,7 +190,8 @@ def _values(file: ImageFile.ImageFile, data: bytes) -> np.ndarray:
     if not colour:
         return np.asarray(file).astype(np.int32)
     layout, order = colour.groups()
-    # Told the other byte order, PIL gives the lower bytes; it knows one order of LA, but RGBA has the same four bytes.
+    # Told the other byte order, PIL gives the lower bytes; it knows one order of LA, but RGBA has
+    # the same four bytes.
     other = "RGBA" if layout == "LA" else f"{layout};16{'L' if order == OPPOSITE else 'B'}"
     with _open(data) as again:
         args = [
@@ -204,7 +213,10 @@ def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.Image, bool]:
-    """The image with 8 bits a channel, turned as it is to be shown; and whether values were clipped for that."""
+    """The image with 8 bits a channel, turned as it is to be shown.
+
+    And whether values were clipped for that.
+    """
     if file.mode == "F":
         raise ValueError("floating-point pixels have no known range: save it with 8 or 16 bits")
     if not _is_deep(file):
@@ -224,7 +236,10 @@ def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.I
 
 
 def _opaque(image: Image.Image, background: int | None) -> tuple[Image.Image, bool]:
-    """The image without an alpha channel, grey if it was; and whether parts of it were transparent."""
+    """The image without an alpha channel, grey if it was.
+
+    And whether parts of it were transparent.
+    """
     plain = "L" if image.mode in GREY else "RGB"
     if not image.has_transparency_data:
         return image.convert(plain), False
@@ -244,7 +259,8 @@ def _resized(image: Image.Image, size: int, resize: str) -> Image.Image:
         return image.resize((size, size), Image.Resampling.BILINEAR)
     if resize == "pad":
         return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, color=0)
-    # The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes seconds to import.
+    # The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes
+    # seconds to import.
     width, height = (int(size * side / min(image.size)) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
     box = (left, top, left + size, top + size)

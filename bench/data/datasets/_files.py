@@ -52,8 +52,9 @@ def suffixes() -> set[str]:
 def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
     """The images in the folder and below it, and how many other files there are of each kind.
 
-    The images are relative to the folder, in natural order: 2.jpg before 10.jpg. Links are followed; masks are no
-    images. Raises UserError, which names `flag`, for a folder that cannot be listed.
+    The images are relative to the folder, in natural order: 2.jpg before 10.jpg. Links are
+    followed; masks are no images. Raises UserError, which names `flag`, for a folder that cannot be
+    listed.
     """
     images: list[Path] = []
     others: Counter[str] = Counter()

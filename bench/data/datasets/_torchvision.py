@@ -32,15 +32,16 @@ def read(
     archives: dict[str, str],
     mirrors: Iterable[str],
 ) -> Dataset:
-    """The data set that torchvision's class `kind` reads under `root`, downloaded only if it is not there yet.
+    """The data set that torchvision's class `kind` reads under `root`; downloaded if it is missing.
 
-    `archives` gives the MD5 of each file that `folder` must have, `mirrors` the addresses they come from. Raises
-    UserError, within seconds, if the data cannot be had or are damaged.
+    `archives` gives the MD5 of each file that `folder` must have, `mirrors` the addresses they come
+    from. Raises UserError, within seconds, if the data cannot be had or are damaged.
     """
     try:
         return _read(name, classes, kind, root, download=False)
-    except Exception as error:  # whatever torchvision's readers raise: nothing is there, or not all, or it is damaged
-        # MNIST's files lie unpacked beside their archives, and torchvision never checks nor replaces them.
+    except Exception as error:  # torchvision raises many kinds for missing and damaged files
+        # MNIST's files lie unpacked beside their archives, and torchvision never checks nor
+        # replaces them.
         if all((folder / Path(archive).stem).is_file() for archive in archives):
             raise UserError(
                 f"--dataset: the files in {folder} are damaged: delete them and run again"
@@ -61,7 +62,8 @@ def read(
         reason = " ".join(str(error).split())
         damaged = [archive for archive in lacking if (folder / archive).exists()]
         raise UserError(
-            f"--dataset: {name} cannot be downloaded ({reason}): put {', '.join(archives)} into {folder}"
+            f"--dataset: {name} cannot be downloaded ({reason}): put {', '.join(archives)} into "
+            f"{folder}"
             + (f" (damaged there: {', '.join(damaged)})" if damaged else "")
             + ", or use --dataset digits"
         ) from error
@@ -82,7 +84,10 @@ def _read(name: str, classes: tuple[str, ...], kind: Any, root: Path, download: 
 
 
 def _answering(mirrors: Iterable[str], archive: str) -> list[str]:
-    """The mirrors that answer in time. Threads, because no timeout covers looking up a host's name."""
+    """The mirrors that answer in time.
+
+    Threads, because no timeout covers looking up a host's name.
+    """
     answers: dict[str, bool] = dict.fromkeys(mirrors, False)
 
     def ask(mirror: str) -> None:

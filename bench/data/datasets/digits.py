@@ -1,4 +1,7 @@
-"""scikit-learn's digits: 1,797 grey 8x8 images. They come with the library, so no download is needed."""
+"""scikit-learn's digits: 1,797 grey 8x8 images.
+
+They come with the library, so no download is needed.
+"""
 
 from pathlib import Path
 

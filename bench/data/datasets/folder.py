@@ -36,10 +36,13 @@ Content = tuple[
 def load(
     folder: Path, cache: Path, image_size: int | None, channels: int | None, resize: str
 ) -> Dataset:
-    """The folder's images; their size is `image_size`, or the one that fits most of the training images.
+    """The folder's images.
 
-    Without `channels` they have one if all are grey, else three. Decoded images are kept in the folder `cache`, which
-    may be deleted at any time. Raises UserError if there is no train/, no image in it, or an image that is no image.
+    Their size is `image_size`, or the one that fits most of the training images.
+
+    Without `channels` they have one if all are grey, else three. Decoded images are kept in the
+    folder `cache`, which may be deleted at any time. Raises UserError if there is no train/, no
+    image in it, or an image that is no image.
     """
     if not (folder / "train").is_dir():
         raise UserError(
@@ -83,7 +86,7 @@ def load(
 def read_images(
     folder: Path, size: int, channels: int, decoding: Decoding, flag: str = "--score_folder"
 ) -> tuple[list[str], np.ndarray, list[str]]:
-    """All images in the folder and below it: their relative names in natural order, uint8 (N, C, H, W), and notes.
+    """All images in and below the folder: names in natural order, uint8 (N, C, H, W), and notes.
 
     Raises UserError, which names `flag`, if there are none, or one that is no image.
     """
@@ -139,8 +142,9 @@ def _decode_all(
 
 def _key(folder: Path, names: list[Path], choices: tuple) -> str:
     """What tells this very content, decoded in this way, from any other."""
-    # It covers every file's bytes, not only its size and time: that takes a second or two for 60,000 small files,
-    # and no edit, copy or restored backup can then be mistaken for the old content.
+    # It covers every file's bytes, not only its size and time: that takes a second or two for
+    # 60,000 small files, and no edit, copy or restored backup can then be mistaken for the old
+    # content.
     key = hashlib.sha256(repr((RECIPE, PIL.__version__, choices)).encode())
     digests = _each(
         lambda path: hashlib.sha256(path.read_bytes()).digest(), [folder / name for name in names]
@@ -180,7 +184,10 @@ def _keep(file: Path, content: Content) -> Content:
 def _each(
     function: Callable[[Path], Any], paths: list[Path], flag: str = "--dataset", progress: str = ""
 ) -> Iterator[Any]:
-    """`function(path)` for each path in order, in threads; a path that fails is named in a UserError."""
+    """`function(path)` for each path in order, in threads.
+
+    A path that fails is named in a UserError.
+    """
 
     def named(call: Callable[[Path], Any], path: Path) -> Any:
         try:
@@ -190,8 +197,9 @@ def _each(
                 f"{flag}: cannot read {path}: {' '.join(str(error).split())}"
             ) from error
 
-    # PIL decodes without Python's lock, but for small files handing the lock over costs more than it gains: 60,000
-    # CIFAR-10 JPEGs took 8 s in one thread and 15 s in four, 900x900 PNGs half as long in two as in one.
+    # PIL decodes without Python's lock, but for small files handing the lock over costs more than
+    # it gains: 60,000 CIFAR-10 JPEGs took 8 s in one thread and 15 s in four, 900x900 PNGs half as
+    # long in two as in one.
     small = sum(named(os.path.getsize, path) for path in paths) < 2**15 * len(paths)
     console = Console(stderr=True)
     hidden = not (progress and console.is_terminal)
