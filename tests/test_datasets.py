@@ -5,12 +5,9 @@ import socket
 import threading
 import time
 import urllib.request
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from stand_ins import PER_CLASS, STAND_INS, cifar10_stand_in, mnist_stand_in
 from torchvision.datasets import CIFAR10, MNIST
@@ -32,7 +29,8 @@ def asked(monkeypatch) -> list[str]:
     return hosts
 
 
-# --- The contract ----------------------------------------------------------------------------------------------------
+# --- The contract
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=NAMES)
@@ -79,7 +77,8 @@ def test_digits_split_is_fixed_and_stratified(tmp_path):
     assert digits.fingerprint == load("digits", root=tmp_path).fingerprint
 
 
-# --- Downloads -------------------------------------------------------------------------------------------------------
+# --- Downloads
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", STAND_INS)
@@ -140,7 +139,10 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(monkeypatch):
-    """A server of downloads on this machine; who changes the process's timeout changes other threads' too."""
+    """A server of downloads on this machine.
+
+    Who changes the process's timeout changes other threads' too.
+    """
 
     def forbidden(_):
         raise AssertionError("the whole process's timeout")
@@ -195,17 +197,8 @@ def test_damaged_mnist_files(tmp_path, monkeypatch, asked):
         load("mnist", root=tmp_path)
 
 
-# --- Sizes and channels ----------------------------------------------------------------------------------------------
-
-
-def test_sizes(tmp_path):
-    assert load("digits", root=tmp_path).image_shape == (1, 16, 16)
-    assert load("digits", root=tmp_path, image_size=32, channels=3).image_shape == (3, 32, 32)
-    for bad in (0, 8, 512):
-        with pytest.raises(UserError, match="--image_size"):
-            load("digits", root=tmp_path, image_size=bad)
-    with pytest.raises(UserError, match="--channels"):
-        load("digits", root=tmp_path, channels=2)
+# --- Sizes and channels
+# ----------------------------------------------------------------------------------------------
 
 
 def test_resizing_is_antialiased_bilinear(tmp_path, monkeypatch, asked):
@@ -218,6 +211,10 @@ def test_resizing_is_antialiased_bilinear(tmp_path, monkeypatch, asked):
     np.testing.assert_allclose(small.train_images[0].transpose(1, 2, 0), np.asarray(pil), atol=1)
 
 
+# --- Subsets
+# ---------------------------------------------------------------------------------------------------------
+
+
 def test_channels(tmp_path, monkeypatch, asked):
     cifar10_stand_in(tmp_path, monkeypatch)
     colour, grey = load("cifar10", root=tmp_path), load("cifar10", root=tmp_path, channels=1)
@@ -228,79 +225,3 @@ def test_channels(tmp_path, monkeypatch, asked):
     np.testing.assert_array_equal(
         repeated, np.repeat(load("digits", root=tmp_path).train_images, 3, axis=1)
     )
-
-
-# --- Subsets ---------------------------------------------------------------------------------------------------------
-
-
-def tagged(labels: list[int]) -> Dataset:
-    """A data set whose test images carry their position, so that a subset can be traced."""
-    n = len(labels)
-    images = np.arange(n, dtype=np.uint8).reshape(n, 1, 1, 1)
-    one = np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int64)
-    return Dataset("tagged", tuple("abcd"), *one, images, np.array(labels, np.int64))
-
-
-@given(
-    labels=st.lists(st.integers(-1, 3), min_size=1, max_size=60),
-    data=st.data(),
-    seed=st.integers(0, 9),
-)
-def test_limit(labels, data, seed):
-    whole = tagged(labels)
-    groups = len(set(labels))
-    n = data.draw(st.integers(groups, len(labels) + 3))
-    part = whole.limit(None, n, seed)
-    picked = part.test_images.ravel()
-    assert len(picked) == min(n, len(labels))
-    assert list(picked) == sorted(set(picked.tolist()))  # no image twice, order kept
-    np.testing.assert_array_equal(part.test_labels, whole.test_labels[picked])
-    sizes = {label: labels.count(label) for label in set(labels)}
-    counts = {label: int((part.test_labels == label).sum()) for label in sizes}
-    largest = max(counts.values())
-    assert all(count == sizes[label] or count >= largest - 1 for label, count in counts.items())
-    np.testing.assert_array_equal(whole.limit(None, n, seed).test_images.ravel(), picked)
-    assert len(part.train_labels) == 1
-
-
-def test_training_and_test_images_are_views_of_one_array(tmp_path):
-    digits = load("digits", root=tmp_path)
-    for dataset in (digits, digits.limit(20, 10), digits.limit(20, None)):
-        joined = np.concatenate([dataset.train_images, dataset.test_images])
-        np.testing.assert_array_equal(dataset.images, joined)
-        assert dataset.train_images.base is dataset.test_images.base is dataset.images
-    assert digits.limit(None, None) is digits, "not even for a moment is there a second copy"
-
-
-def test_limit_seeds_and_errors(tmp_path):
-    digits = load("digits", root=tmp_path)
-    some = digits.limit(20, 10)
-    assert list(np.bincount(some.train_labels)) == [2] * 10
-    assert list(np.bincount(some.test_labels)) == [1] * 10
-    assert (
-        some.fingerprint
-        == digits.limit(20, 10).fingerprint
-        != digits.limit(20, 10, seed=1).fingerprint
-    )
-    assert (
-        digits.limit(None, None).fingerprint
-        == digits.limit(10**6, 10**6).fingerprint
-        == digits.fingerprint
-    )
-    with pytest.raises(UserError, match="--limit_train: 9"):
-        digits.limit(9, None)
-    with pytest.raises(UserError, match="--limit_test: 0"):
-        digits.limit(None, 0)
-
-
-def test_fingerprint_sees_everything(tmp_path):
-    base = tagged([0, 1, 2])
-    assert base.fingerprint == tagged([0, 1, 2]).fingerprint
-    other_classes = replace(base, classes=tuple("abce"))
-    prints = {
-        base.fingerprint,
-        tagged([0, 2, 1]).fingerprint,
-        tagged([0, 1]).fingerprint,
-        other_classes.fingerprint,
-    }
-    assert len(prints) == 4

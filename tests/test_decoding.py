@@ -117,7 +117,8 @@ def test_real_jpegs(tmp_path):
     assert 50 < dataset.train_images.mean() < 200
 
 
-# --- Transparency ----------------------------------------------------------------------------------------------------
+# --- Transparency
+# ----------------------------------------------------------------------------------------------------
 
 
 def transparent(colour: int, kind: str, alpha: np.ndarray) -> Image.Image:
@@ -187,7 +188,8 @@ def test_opaque_images_give_no_note(tmp_path):
     assert load(str(tmp_path), root=tmp_path).notes == ()
 
 
-# --- Sizes -----------------------------------------------------------------------------------------------------------
+# --- Sizes
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_done_to_wide_images(tmp_path):

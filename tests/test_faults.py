@@ -237,7 +237,10 @@ def test_ray_listens_on_loopback_only(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two Ray nodes, started as two machines would be; one is killed in mid-study and its trials run again."""
+    """Two Ray nodes, started as two machines would be.
+
+    One is killed in mid-study and its trials run again.
+    """
     ray = str(Path(sys.executable).with_name("ray"))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")

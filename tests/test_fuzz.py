@@ -32,7 +32,10 @@ ROWS = st.fixed_dictionaries(
 
 
 def outcome(call: Callable[[], Any]) -> tuple[Any, str]:
-    """What a call gives, and the text of its UserError; anything else that it raises is a failure."""
+    """What a call gives, and the text of its UserError.
+
+    Anything else that it raises is a failure.
+    """
     try:
         return call(), ""
     except UserError as error:
@@ -57,7 +60,10 @@ def test_any_bytes_as_rows(tmp_path: Path, lines: list[bytes], end: bool) -> Non
 @FILES
 @given(rows=st.lists(ROWS, max_size=5), cut=st.integers(0, 60))
 def test_rows_come_back_but_for_a_cut_one(tmp_path: Path, rows: list[dict], cut: int) -> None:
-    """Of a file cut off anywhere, every whole row comes back; the next row does not grow onto the rest."""
+    """Of a file cut off anywhere, every whole row comes back.
+
+    The next row does not grow onto the rest.
+    """
     path = tmp_path / "study"
     path.mkdir(exist_ok=True)
     lines = [json.dumps(row).encode() + b"\n" for row in rows]

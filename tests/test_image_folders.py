@@ -103,7 +103,8 @@ def test_broken_links_bombs_and_floats_are_named(tmp_path, monkeypatch):
         load(str(tmp_path), root=tmp_path)
 
 
-# --- Which files are images ------------------------------------------------------------------------------------------
+# --- Which files are images
+# ------------------------------------------------------------------------------------------
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
@@ -175,7 +176,8 @@ def test_every_suffix_that_pillow_reads(tmp_path):
     assert line.endswith(": left out 1 .mpeg, 1 .pdf, 2 .txt, 1 without a suffix")
 
 
-# --- New images without labels ---------------------------------------------------------------------------------------
+# --- New images without labels
+# ---------------------------------------------------------------------------------------
 
 
 def test_read_images_in_natural_order(tmp_path):

@@ -59,7 +59,10 @@ def test_a_running_configuration_is_shown(tmp_path: Path) -> None:
 
 
 def run(planner: Planner, count: int) -> list[PlannedRun]:
-    """Runs the planner's next runs, one at a time; the objective is a function of the configuration."""
+    """Runs the planner's next runs, one at a time.
+
+    The objective is a function of the configuration.
+    """
     runs = []
     for _ in range(count):
         planned = planner.next_run()

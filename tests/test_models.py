@@ -10,11 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
-from sklearn.metrics import roc_auc_score
 from small_models import (
     FITTED,
     NETWORKS,
@@ -226,73 +223,6 @@ def test_scores_and_losses_that_are_not_finite_raise_an_error(name):
         model.score(pictures(4))
     with pytest.raises(FloatingPointError, match=r"the loss '.*' became nan"):
         train(model, pictures(8))
-
-
-# Small networks and large step sizes: there are only 90 images to train on.
-LEARNS: dict[str, dict[str, Any]] = {
-    "w_skipganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},
-    "skipganomaly": {"lr": 1e-3, "lr_discriminator": 1e-3, "ngf": 16, "ndf": 16},
-    "ganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},
-    "anogan": {
-        "lr": 2e-3,
-        "n_critic": 2,
-        "ngf": 16,
-        "ndf": 16,
-        "nz": 16,
-        "starts": 64,
-        "search_steps": 20,
-    },
-    "f_anogan": {"lr": 2e-3, "lr_encoder": 1e-3, "n_critic": 2, "ngf": 16, "ndf": 16, "nz": 16},
-    "egbad": {"lr": 1e-3, "ngf": 16, "ndf": 16, "nz": 32, "joint": 128},
-    "autoencoder": {"width": 8, "nz": 16},
-    "pca": {"components": 16},
-}
-
-
-@functools.cache
-def digits() -> tuple[Tensor, Tensor]:
-    """scikit-learn's digits: images uint8 (1797, 1, 16, 16), and which are zeros (1797,)."""
-    loaded = load_digits()
-    images = torch.from_numpy(np.clip(loaded.images * 16, 0, 255)).byte()[:, None]
-    enlarged = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    return enlarged, torch.from_numpy(loaded.target == 0)
-
-
-def learner(name: str, seed: int = 0) -> base.AnomalyModel:
-    torch.manual_seed(seed)
-    return models.create(name, (1, 16, 16), batch_size=16, **LEARNS.get(name, {}))
-
-
-@functools.cache
-def learned(name: str) -> base.AnomalyModel:
-    """The model after 30 epochs on the zeros among the first 900 digits."""
-    images, zero = digits()
-    model = learner(name)
-    train(model, images[:900][zero[:900]], epochs=30)
-    return model
-
-
-@pytest.mark.parametrize("name", models.NAMES)
-def test_a_model_trained_on_zeros_scores_other_digits_higher(name):
-    """AUROC above 0.8 on digits that were not in training."""
-    images, zero = digits()
-    assert roc_auc_score(~zero[900:1100], learned(name).score(images[900:1100])) > 0.8
-
-
-@pytest.mark.parametrize("name", models.NAMES)
-def test_the_loss_on_held_out_normal_images_falls_with_training(name):
-    """It chooses where no anomaly is known: an untrained network must never have the lower loss."""
-    images, zero = digits()
-    held_out = images[900:1100][zero[900:1100]]
-
-    def loss(model: base.AnomalyModel) -> float:
-        return float(model.score_parts(held_out)[model.LOSS].mean())
-
-    for seed in range(3):
-        other = learner(name, seed)
-        if name in FITTED:  # it cannot score before it is fitted, so fit it to everything but zeros
-            train(other, images[:900][~zero[:900]], seed=seed)
-        assert loss(learned(name)) < loss(other)
 
 
 def test_a_name_without_a_file_is_refused():

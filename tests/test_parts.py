@@ -40,7 +40,10 @@ def test_shares_of_what_is_no_sum_of_parts():
 
 
 def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
-    """In one line for all runs; not where the score is that part by definition, as GANomaly's latent distance."""
+    """In one line for all runs.
+
+    Not where the score is that part by definition, as GANomaly's latent distance.
+    """
     folder = make_study(
         tmp_path / "s", models=("skipganomaly", "ganomaly"), classes=("bird",), seeds=(1, 2)
     )

@@ -64,7 +64,10 @@ def test_no_image_is_in_two_parts(dataset: Dataset, kind: str) -> None:
 
 
 def test_duplicates_are_kept_apart() -> None:
-    """An image that train and test share trains nothing; one that the training set holds twice is taken once."""
+    """An image that train and test share trains nothing.
+
+    One that the training set holds twice is taken once.
+    """
     made = dataset_of([30, 30], [10, 10])
     made.train_images[:5] = made.test_images[:5]
     made.train_images[10] = made.train_images[11]

@@ -145,7 +145,8 @@ def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
         "lr=0.003",
     ]
     assert row[["default", "winner", "gain"]].tolist() == pytest.approx([0.5, 0.7, 0.2])
-    # the winner is the one that was trained again, also where --tune_for mean chose it for other classes' sake
+    # the winner is the one that was trained again, also where --tune_for mean chose it for other
+    # classes' sake
     trials.loc[trials["kind"] == "final", "number"] = 1
     assert searches.tuning_table(trials).frame["winner"].tolist() == pytest.approx([0.6] * 4)
     trials = trials[trials["number"] != 0]

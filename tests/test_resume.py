@@ -1,11 +1,9 @@
 """What was stopped goes on: in the folder that was read, with the same choices, on the same images."""
 
 import json
-import multiprocessing
 import shlex
 import shutil
 import signal
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +36,6 @@ TINY = [
     "--limit_test",
     "40",
 ]
-NAMES = 30  # that two commands take at the same moment
 NETWORK = ["--ngf", "4", "--ndf", "4", "--nz", "8"]
 
 
@@ -280,41 +277,3 @@ def test_a_study_on_other_images_is_refused(tmp_path: Path) -> None:
     assert train_tune.main(["--name", "same", *flags]) == 0
     with pytest.raises(UserError, match="the images of --dataset have changed"):
         train_tune.main(["--name", "other", *flags])
-
-
-def names_taken(root: Path, number: int, barrier, found) -> None:
-    for k in range(NAMES):
-        barrier.wait()
-        try:
-            store = Store.create(
-                Study(seed=number, results_dir=str(root), name=f"n{k}"), {}, f"n{k}"
-            )
-            found.put((k, number))
-        except UserError:
-            store = None
-        barrier.wait()
-        if store:
-            store.close()
-        barrier.wait()
-        Store.create(Study(seed=number, results_dir=str(root / "default")), {}, "same").close()
-
-
-def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
-    """One gets the name, and its study.json lies there; default names make room for one another."""
-    context = multiprocessing.get_context("spawn")
-    barrier, found = context.Barrier(2), context.Queue()
-    starts = [
-        context.Process(target=names_taken, args=(tmp_path, number, barrier, found))
-        for number in (1, 2)
-    ]
-    for process in starts:
-        process.start()
-    owners = [found.get(timeout=60) for _ in range(NAMES)]
-    for process in starts:
-        process.join()
-        assert process.exitcode == 0
-    assert Counter(k for k, _ in owners) == Counter(range(NAMES))
-    for k, number in owners:
-        assert results.read(tmp_path / f"n{k}").study["seed"] == number
-    seeds = Counter(results.read(path).study["seed"] for path in (tmp_path / "default").iterdir())
-    assert seeds == {1: NAMES, 2: NAMES}

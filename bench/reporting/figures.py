@@ -70,7 +70,7 @@ def looks_of(finals: pd.DataFrame) -> Looks:
 
 
 def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
-    """A figure per model, a panel per class: the lowest seed's scores of normal and abnormal images.
+    """A figure per model, a panel per class: lowest seed's scores of normal and abnormal images.
 
     Seeds are not pooled, since each trained network has a score scale of its own.
     """

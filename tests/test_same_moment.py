@@ -1,0 +1,50 @@
+"""Commands that take the same folder at the same moment."""
+
+import multiprocessing
+from collections import Counter
+from pathlib import Path
+
+from bench import results
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.results.store import Store
+
+NAMES = 30  # that two commands take at the same moment
+
+
+def names_taken(root: Path, number: int, barrier, found) -> None:
+    for k in range(NAMES):
+        barrier.wait()
+        try:
+            store = Store.create(
+                Study(seed=number, results_dir=str(root), name=f"n{k}"), {}, f"n{k}"
+            )
+            found.put((k, number))
+        except UserError:
+            store = None
+        barrier.wait()
+        if store:
+            store.close()
+        barrier.wait()
+        Store.create(Study(seed=number, results_dir=str(root / "default")), {}, "same").close()
+
+
+def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
+    """One gets the name, and its study.json lies there; default names make room for one another."""
+    context = multiprocessing.get_context("spawn")
+    barrier, found = context.Barrier(2), context.Queue()
+    starts = [
+        context.Process(target=names_taken, args=(tmp_path, number, barrier, found))
+        for number in (1, 2)
+    ]
+    for process in starts:
+        process.start()
+    owners = [found.get(timeout=60) for _ in range(NAMES)]
+    for process in starts:
+        process.join()
+        assert process.exitcode == 0
+    assert Counter(k for k, _ in owners) == Counter(range(NAMES))
+    for k, number in owners:
+        assert results.read(tmp_path / f"n{k}").study["seed"] == number
+    seeds = Counter(results.read(path).study["seed"] for path in (tmp_path / "default").iterdir())
+    assert seeds == {1: NAMES, 2: NAMES}

@@ -1,0 +1,177 @@
+"""How real studies on Ray fail, go on, and can be made again."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tuning_studies import TINY, check_study, study_runner  # noqa: F401
+
+import train
+import train_tune
+from bench import results
+from bench.choices.tasks import SOUND, Task
+from bench.data.datasets import Dataset
+from bench.data.splits import make_split
+from bench.reporting import reproduce
+
+
+def test_failed_trials_are_recorded_and_the_study_goes_on(
+    study, capsys: pytest.CaptureFixture
+) -> None:
+    """A learning rate that blows the networks up fails its trial with the reason, and the exit status says so."""
+    flags = [
+        "--searcher",
+        "grid",
+        "--scheduler",
+        "fifo",
+        "--space",
+        "lr=1e-4,1e30",
+        "--epochs",
+        "2",
+        "--seeds",
+        "1",
+    ]
+    status, found = study(*flags)
+    assert status == 1
+    failed = found.trials[found.trials.status == "error"]
+    assert failed.config_lr.tolist() == [1e30]
+    assert "FloatingPointError" in failed.error.iloc[0]
+    assert (found.trials[found.trials.kind == "final"].status == "done").all()
+    assert "failed: w_skipganomaly-3-" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "searcher", ["random", "tpe"]
+)  # test_journal.py has the others, without Ray
+def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) -> None:
+    """Cut the rows of a finished study and move it: resumed, it ends with the same rows, to the bit.
+
+    One trial at a time, so that a searcher which learns from results has the same ones before each proposal.
+    """
+    flags = [
+        "--searcher",
+        searcher,
+        "--scheduler",
+        "fifo",
+        "--trials",
+        "6",
+        "--epochs",
+        "1",
+        "--seeds",
+        "2",
+    ]
+    _, whole = study(*flags, "--cpus_per_trial", "2", name="whole")
+    moved = tmp_path / "elsewhere" / "cut"
+    shutil.copytree(whole.path, moved)
+    path = moved / "trials.jsonl"
+    kept = path.read_text().splitlines(keepends=True)[:4]
+    path.write_text("".join(kept) + '{"trial": "half a li')
+    assert train_tune.main(["--results_dir", str(moved.parent), "--name", "cut", "--resume"]) == 0
+    again = results.read(moved)
+    assert path.read_text().splitlines(keepends=True)[:4] == kept
+
+    def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame.drop(columns=["train_seconds", "score_seconds", "attempt"])
+        return frame.sort_values(["trial", "epoch"], ignore_index=True)
+
+    for before, after in ((whole.trials, again.trials), (whole.epochs, again.epochs)):
+        pd.testing.assert_frame_equal(comparable(before), comparable(after), check_exact=True)
+    for trial in whole.trials[whole.trials.kind == "final"].trial:
+        pd.testing.assert_frame_equal(whole.scores(trial), again.scores(trial), check_exact=True)
+
+
+@pytest.mark.slow
+def test_reproduce_gives_the_same_scores_to_the_bit(
+    study, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The command that report.py prints makes a final run's scores and a tuning run's figures again."""
+    _, found = study(
+        "--searcher",
+        "random",
+        "--scheduler",
+        "fifo",
+        "--trials",
+        "2",
+        "--epochs",
+        "2",
+        "--seeds",
+        "1",
+    )
+    for trial in ("w_skipganomaly-3-seed1", "w_skipganomaly-3-001"):
+        command = shlex.split(reproduce.find({"study": found}, trial))
+        assert command[:2] == ["python", "train.py"]
+        assert (
+            train.main([*command[2:], "--results_dir", str(tmp_path), "--name", f"again-{trial}"])
+            == 0
+        )
+        again = results.read(tmp_path / f"again-{trial}")
+        before, after = found.trials.set_index("trial").loc[trial], again.trials.iloc[0]
+        for column in ("epoch", "epochs", "objective", "val_auroc", "val_loss"):
+            assert after[column] == before[column]
+        if before.kind == "final":
+            pd.testing.assert_frame_equal(
+                again.scores(again.trials.iloc[0].trial), found.scores(trial), check_exact=True
+            )
+
+
+@pytest.mark.slow
+def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture) -> None:
+    status, found = study("--trials", "50", "--epochs", "1", "--time_budget", "1s")
+    assert status == 0
+    assert len(found.trials) < 50
+    assert "time budget of 1s is used up" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
+    flags = [
+        "--abnormal_class",
+        "0",
+        "1",
+        "2",
+        "--tune_for",
+        "mean",
+        "--trials",
+        "3",
+        "--epochs",
+        "1",
+        "--seeds",
+        "1",
+    ]
+    _, found = study(*flags, "--searcher", "random", "--scheduler", "fifo")
+    tuning = found.trials[found.trials.kind == "tuning"]
+    winner = tuning.groupby("number").objective.mean().idxmax()
+    finals = found.trials[found.trials.kind == "final"]
+    assert set(finals.number) == {winner}
+    assert set(finals["class"]) == {"0", "1", "2"}
+    assert tuning.groupby("number").config_lr.nunique().eq(1).all()
+
+
+def test_trials_map_the_images_uncopied(ray_session) -> None:
+    """The object store holds the images once; every trial on the machine reads the same memory."""
+    import ray
+
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (400, 3, 32, 32), dtype=np.uint8), np.repeat([0, 1], 200)
+    made = Dataset("made", ("a", "b"), images, labels, images[::2].copy() // 2, labels[::2])
+    splits = {cls: make_split(made, Task("one-class", cls), SOUND, seed=0) for cls in "ab"}
+    stored = ray.put(splits)
+    parts = [part for got in (ray.get(stored), ray.get(stored)) for split in got.values()
+             for part in (split.train, split.val.images, split.test.images)]  # fmt: skip
+    (address,) = {part.source.on("cpu").data_ptr() for part in parts}
+    assert address != made.images.ctypes.data
+    assert torch.equal(ray.get(stored)["a"].train[:], splits["a"].train[:])
+
+
+def test_study_json_says_how_it_was_made(study) -> None:
+    _, found = study("--trials", "1", "--epochs", "1", "--seeds", "1")
+    content = json.loads((found.path / "study.json").read_text())
+    assert content["study"]["seeds"] == 1
+    assert content["provenance"]["versions"]["torch"]
+    assert content["provenance"]["dataset"]["fingerprint"]

@@ -1,0 +1,61 @@
+"""Runs real studies on Ray, and what holds for every one of them."""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import train_tune
+from bench import results
+from bench.results.columns import COLUMNS
+
+TINY = [
+    "--dataset",
+    "digits",
+    "--abnormal_class",
+    "3",
+    "--set",
+    "ngf=4",
+    "ndf=4",
+    "--limit_train",
+    "300",
+]
+
+
+@pytest.fixture(name="study")
+def study_runner(tmp_path: Path, ray_session, monkeypatch: pytest.MonkeyPatch):
+    """Runs a study and gives its exit status and results."""
+
+    def run(*flags: str, name: str = "study") -> tuple[int, results.Results]:
+        status = train_tune.main([*TINY, "--results_dir", str(tmp_path), "--name", name, *flags])
+        return status, results.read(tmp_path / name)
+
+    return run
+
+
+def check_study(found: results.Results, trials: int, seeds: int) -> None:
+    rows = found.trials
+    assert (rows.kind == "tuning").sum() == trials
+    assert (rows.kind == "final").sum() == seeds
+    assert rows.trial.is_unique
+    assert set(rows.status) <= {"done", "stopped"}
+    for name in (*map(str, rows), *map(str, found.epochs)):
+        assert any(fnmatch(name, column) for column in COLUMNS), f"{name} is not in COLUMNS"
+    for row in rows[rows.status == "stopped"].itertuples():
+        assert row.kind == "tuning"
+        assert row.stopped_by == found.study["scheduler"]
+        assert re.fullmatch(
+            rf"after epoch {row.epochs}: objective \S+, place \d of \d", row.stop_reason
+        )
+    assert rows[rows.kind == "tuning"].filter(regex="^test_").isna().all(axis=None), (
+        "a tuning run saw the test images"
+    )
+    default = rows[rows.number == 0].iloc[0]
+    assert default.config_w_con == 50
+    for row in rows[rows.kind == "final"].itertuples():
+        scores = found.scores(row.trial)
+        assert len(scores) == row.n_test_normal + row.n_test_abnormal
+        assert scores.columns[:2].tolist() == ["scores", "labels"]
+    epochs = found.epochs.groupby("trial").size()
+    assert (epochs[rows.trial].to_numpy() == rows.epochs.to_numpy()).all()
