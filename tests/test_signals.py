@@ -100,10 +100,10 @@ def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, monkeypatch: pytest.Mo
             kill(pid)
 
 
-def python(code: str, **options) -> subprocess.Popen:
+def python(code: str, *arguments: str, **options) -> subprocess.Popen:
     """A process of a few lines, which has begun its work when this returns."""
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import time\nfrom bench.choices import errors, signals\n{code}"],
+        [sys.executable, "-c", f"import time\nfrom bench.choices import errors, signals\n{code}", *arguments],
         cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True, **{"stdout": subprocess.PIPE} | options,
     )  # fmt: skip
     if process.stdout:
@@ -155,3 +155,19 @@ def test_what_is_said_to_a_closed_terminal_is_no_error() -> None:
     os.close(terminal)
     _, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (7, "")
+
+
+def test_a_command_goes_on_when_the_reader_of_its_output_leaves(tmp_path: Path) -> None:
+    """As in `| head`: the work is done, and one line says that nobody reads the rest."""
+    code = (
+        "def main():\n print('up', flush=True); input(); print('two', flush=True)\n"
+        " print('three', flush=True); open(sys.argv[1], 'w').close(); return 3\n"
+        "import sys; errors.run_main(main)"
+    )
+    process = python(code, str(tmp_path / "done"), stdin=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.close()
+    process.stdout = None
+    _, said = process.communicate("\n", timeout=10)
+    assert (process.returncode, (tmp_path / "done").exists()) == (3, True), said
+    assert said.splitlines() == ["note: nothing reads this command's output any more; it goes on"]

@@ -66,20 +66,46 @@ def run_main(main: Callable[[], int]) -> NoReturn:
 
     A UserError becomes one line on stderr and status 2; a signal to end becomes status 130.
     """
+    if type(sys.stdout) is io.TextIOWrapper:  # tests put other kinds in its place
+        line_by_line, encoding = sys.stdout.line_buffering, sys.stdout.encoding
+        sys.stdout = Output(sys.stdout.detach(), encoding, line_buffering=line_by_line)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=LEGIBLE)  # a character unknown to the terminal ends no run
     try:
         with signals.handled(interrupt):
             status = main()
-            sys.stdout.flush()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
-    except BrokenPipeError:  # whoever read the output has stopped, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 130 if signals.received else 0
     sys.exit(status)
+
+
+class Output(io.TextIOWrapper):
+    """stdout that outlives its reader, which may leave as `head` does: the command goes on.
+
+    After a signal, which ends a `| tee` as well, stderr gets the rest of the output.
+    """
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self.redirect()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self.redirect()
+            super().flush()  # what is still in the buffer
+
+    def redirect(self) -> None:
+        if not signals.received:
+            note("nothing reads this command's output any more; it goes on")
+        rest = 2 if signals.received else os.open(os.devnull, os.O_WRONLY)
+        os.dup2(rest, self.fileno())

@@ -5,7 +5,6 @@ All three do the same: the first lets the command finish in order, the second en
 
 import contextlib
 import os
-import select
 import signal
 import stat
 import threading
@@ -55,13 +54,6 @@ def say(line: str) -> None:
     """
     with contextlib.suppress(OSError):
         os.write(1, f"{line}\n".encode())
-
-
-def unread() -> bool:
-    """Whether the reader of this process's stdout has gone: Ctrl-C ends a `| tee` as well."""
-    output = select.poll()
-    output.register(1, 0)
-    return any(state & select.POLLERR for _, state in output.poll(0))
 
 
 def mute() -> None:

@@ -5,7 +5,6 @@ examples:
   python -m bench.speed --table cifar10 --epochs 15 --precision bfloat16  # each class abnormal once
   python -m bench.speed --latent MODEL.safetensors DIR  # AnoGAN's search on a folder of images
   python -m bench.speed --study 100                     # wall time over training time
-  python -m bench.speed --study 1000 --epochs 1 --limit_train 100  # many short trials
   python -m bench.speed --scale 1000 10000 45000        # an epoch's time by number of images
   python -m bench.speed --report 10000                  # report.py on this many trials
   python -m bench.speed --search 5                      # TPE with ASHA against a grid, 5 seeds

@@ -1,7 +1,6 @@
 """Ray itself: started on this machine, or joined where it runs; its log, and how Ctrl-C ends it."""
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -113,11 +112,6 @@ def interruptible(planner: Planner) -> Iterator[None]:
     try:
         with signals.handled(stop):
             yield
-    except BrokenPipeError:
-        if not planner.interrupted:
-            raise
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, before)
-        if planner.interrupted and signals.unread():
-            os.dup2(2, 1)  # the summary is still to be printed
