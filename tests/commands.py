@@ -1,4 +1,4 @@
-"""Studies as commands in processes of their own, and what runs below them."""
+"""Helpers that run a study as a command, and watch or kill its processes."""
 
 import contextlib
 import os
@@ -12,41 +12,53 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ["--dataset", "digits", "--abnormal_class", "3", "--set", "ngf=4", "ndf=4", "--limit_train", "300"]
-PATIENCE = 300  # seconds that a command may take until the awaited happens
+TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "300"]
+TINY += ["--set", "ngf=4", "ndf=4"]
+PATIENCE = 300  # seconds that a test waits for a command
 
 
 def command(
-    folder: Path, *flags: str, script: str = "train_tune.py", root: Path = ROOT, python: str | Path = sys.executable
+    folder: Path,
+    *flags: str,
+    script: str = "train_tune.py",
+    root: Path = ROOT,
+    python: str | Path = sys.executable,
 ) -> subprocess.Popen:
-    """A study in a process group of its own, in `folder`/study; what it prints goes to `folder`.log."""
+    """Starts a study in a process group of its own.
+
+    The study is `folder`/study; it prints to `folder`.log.
+    """
     arguments = [str(python), script, "--results_dir", str(folder), "--name", "study", *flags]
     with folder.with_suffix(".log").open("a") as log:
         return subprocess.Popen(
             arguments, cwd=root, stdout=log, stderr=log, start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (a shell's background ignores it)
+            # Processes that a shell starts in the background ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )  # fmt: skip
 
 
-def wait_for(what: Callable[[], object], process: subprocess.Popen | None = None) -> None:
+def wait_for(condition: Callable[[], object], process: subprocess.Popen | None = None) -> None:
+    """Waits until the condition holds; fails after PATIENCE, or if the process ends before."""
     deadline = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < deadline, "waited in vain"
-        assert process is None or process.poll() is None, f"ended early with {process and process.returncode}"
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain"
+        if process is not None:
+            assert process.poll() is None, f"the command ended with {process.returncode}"
         time.sleep(0.1)
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Process id -> command line of all processes below one."""
-    found: dict[int, str] = {}
+    """Process id -> command line of each process that this one started, directly or not."""
+    command_lines: dict[int, str] = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                found[process.pid] = " ".join(process.cmdline())
-    return found
+                command_lines[process.pid] = " ".join(process.cmdline())
+    return command_lines
 
 
 def running(pid: int) -> bool:
+    """Whether the process exists and has not ended (a zombie has)."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
@@ -66,7 +78,7 @@ def kill(pid: int) -> None:
 
 
 def fill(folder: Path) -> None:
-    """Leaves no room on a file system."""
+    """Writes a file that takes all free space of the folder's file system."""
     with contextlib.suppress(OSError), (folder / "filler").open("wb") as file:
         while file.write(b"x" * 4096):
             file.flush()

@@ -1,4 +1,4 @@
-"""Fixtures that several test files share."""
+"""Fixtures of several test files."""
 
 import re
 import subprocess
@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-torch.set_num_threads(1)  # the tests run side by side
+torch.set_num_threads(1)  # one per test process
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
 def cifar10_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real CIFAR-10 images as class folders, a few hundred of each class; skips where they are missing."""
+    """Real CIFAR-10 images in class folders; skips the test where their archive is missing."""
     archive = SHARED / "cifar10_jpeg.tar.xz"
     if not archive.exists():
         pytest.skip(f"{archive} is missing: no real CIFAR-10 images to test on")
@@ -50,7 +50,7 @@ def wganomaly_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def ray_session():
-    """One Ray for all the studies of a test run: starting it takes longer than a small study."""
+    """One Ray for all studies of a test file: starting it takes longer than a small study."""
     import ray
 
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -63,7 +63,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True).returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system is not allowed here")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -71,15 +72,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """Notes in a property test's report how many inputs Hypothesis generated."""
     report = yield
     if call.when == "call" and (statistics := getattr(item, "hypothesis_statistics", None)):
-        tried = sum(int(number) for number in re.findall(r"(\d+) (?:passing|failing)", statistics))
-        report.user_properties.append(("generated inputs", tried))
+        inputs = sum(map(int, re.findall(r"(\d+) (?:passing|failing)", statistics)))
+        report.user_properties.append(("generated inputs", inputs))
     return report
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """How many generated inputs the property tests tried."""
+    """Prints how many generated inputs the property tests tried."""
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
-    tried = [count for r in reports for name, count in getattr(r, "user_properties", []) if name == "generated inputs"]
-    terminalreporter.write_line(f"{sum(tried)} generated inputs tried in {len(tried)} property tests")
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", [])]
+    inputs = [count for name, count in properties if name == "generated inputs"]
+    line = f"{sum(inputs)} generated inputs tried in {len(inputs)} property tests"
+    terminalreporter.write_line(line)

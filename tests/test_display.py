@@ -1,4 +1,4 @@
-"""TensorBoard's files, read back by TensorBoard; and that being watched changes no training run."""
+"""What --display writes, as TensorBoard reads it, and that it does not change the training."""
 
 import io
 from pathlib import Path
@@ -26,50 +26,54 @@ DIGITS = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "200"
 @pytest.fixture(scope="module")
 def split() -> Split:
     dataset = datasets.load("digits", root=Path("unused"), image_size=None, channels=None)
-    return make_split(dataset.limit(200, 100, seed=0), Task("leave-one-class-out", "3"), SOUND, seed=0)
+    task = Task("leave-one-class-out", "3")
+    return make_split(dataset.limit(200, 100, seed=0), task, SOUND, seed=0)
 
 
 def run_of(model: str, split: Split) -> Run:
-    return Run(model, split, SOUND, hyperparameters=small(model, batch_size=16), seed=0, select_on="val_auroc")
+    config = small(model, batch_size=16)
+    return Run(model, split, SOUND, hyperparameters=config, seed=0, select_on="val_auroc")
 
 
 @pytest.mark.parametrize("model", models.NAMES)
-def test_what_is_shown_and_that_it_changes_nothing(split: Split, model: str) -> None:
+def test_display_has_scores_and_a_picture_and_changes_no_training(split: Split, model: str) -> None:
     assert split.val is not None
-    alone = list(training(run_of(model, split), 2))
-    watched, records, shown = run_of(model, split), [], {}
-    for record in training(watched, 2):
-        shown = watched.shown()
+    plain = list(training(run_of(model, split), 2))
+    displayed, records, curves = run_of(model, split), [], {}
+    for record in training(displayed, 2):
+        curves = displayed.shown()
         records.append(record)
-    for record, other in zip(records, alone, strict=True):
+    for record, other in zip(records, plain, strict=True):
         for name in set(record) - {"train_seconds", "score_seconds"}:
             assert record[name] == other[name], "to the bit"
-    assert [len(shown[name]) for name in ("normal", "abnormal")] == np.bincount(split.val.labels).tolist()
+    counts = [len(curves[name]) for name in ("normal", "abnormal")]
+    assert counts == np.bincount(split.val.labels).tolist()
     channels, height, width = split.train.shape[1:]
-    if watched.model.reconstructions(split.train[:1]) is None:
-        assert "picture" not in shown
+    if displayed.model.reconstructions(split.train[:1]) is None:
+        assert "picture" not in curves
     else:
-        assert shown["picture"].shape == (channels, 3 * height, 2 * SHOWN * width)
+        assert curves["picture"].shape == (channels, 3 * height, 2 * SHOWN * width)
         first = split.val.images[int(np.flatnonzero(split.val.labels == 0)[0])]
-        assert (shown["picture"][:, :height, :width] == first.numpy()).all()
+        assert (curves["picture"][:, :height, :width] == first.numpy()).all()
 
 
 def test_a_picture_has_the_absolute_difference() -> None:
-    images, rebuilt = np.array([10, 250], dtype=np.uint8), np.array([250, 10], dtype=np.uint8)
-    made = picture(images.reshape(2, 1, 1, 1), rebuilt.reshape(2, 1, 1, 1))
-    assert made.tolist() == [[[10, 250], [250, 10], [240, 240]]]
+    images = np.array([10, 250], dtype=np.uint8).reshape(2, 1, 1, 1)
+    reconstructions = np.array([250, 10], dtype=np.uint8).reshape(2, 1, 1, 1)
+    assert picture(images, reconstructions).tolist() == [[[10, 250], [250, 10], [240, 240]]]
 
 
-def test_train_writes_what_tensorboard_shows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_tensorboard_reads_trains_curves(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     flags = [*DIGITS, "--limit_test", "100", "--epochs", "2"]
     out = ["--results_dir", str(tmp_path), "--name", "one", "--display", "--quiet"]
     assert train.main([*flags, "--ngf", "4", "--ndf", "4", *out]) == 0
     assert "TensorBoard: http://127.0.0.1:" in capsys.readouterr().out
     trial = results.read(tmp_path / "one").trials.trial.iloc[0]
-    events = EventAccumulator(str(tmp_path / "one" / "tensorboard" / trial), {"histograms": 0, "images": 0})
+    curves = tmp_path / "one" / "tensorboard" / trial
+    events = EventAccumulator(str(curves), {"histograms": 0, "images": 0})
     events.Reload()
-    epochs = results.read(tmp_path / "one").epochs
-    assert [event.value for event in events.Scalars("val/auroc")] == pytest.approx(epochs.val_auroc.tolist())
+    aurocs = results.read(tmp_path / "one").epochs.val_auroc.tolist()
+    assert [event.value for event in events.Scalars("val/auroc")] == pytest.approx(aurocs)
     pictures = events.Images(PICTURE)
     assert [event.step for event in pictures] == [1, 2]
     with Image.open(io.BytesIO(pictures[-1].encoded_image_string)) as image:
@@ -80,8 +84,8 @@ def test_train_writes_what_tensorboard_shows(tmp_path: Path, capsys: pytest.Capt
         assert histograms[0].histogram_value.num > SHOWN
 
 
-def test_nothing_is_shown_without_validation_images(tmp_path: Path) -> None:
-    """Under the published protocol all normal training images train, and the test images choose."""
+def test_there_is_no_picture_without_validation_images(tmp_path: Path) -> None:
+    """Under the published protocol the test images choose, and all other normal images train."""
     flags = [*DIGITS, "--protocol", "published"]
     out = ["--epochs", "1", "--results_dir", str(tmp_path), "--name", "one", "--display"]
     assert train.main([*flags, "--ngf", "4", "--ndf", "4", *out]) == 0

@@ -1,4 +1,4 @@
-"""The ways to install the project agree with one another."""
+"""environment.yml and uv.lock install the same versions."""
 
 import re
 import tomllib
@@ -15,8 +15,8 @@ def test_environment_yml_has_the_locked_versions() -> None:
     locked = {package["name"]: package.get("version") for package in lock["package"]}
     wanted = []
     for requirement in project["dependencies"]:
-        name, extra = re.match(r"([\w-]+)(\[\w+\])?", requirement).groups()  # type: ignore[union-attr]
-        wanted.append(f"{name}{extra or ''}=={locked[name]}")
+        name, extra = re.findall(r"^([\w-]+)(\[\w+\])?", requirement)[0]
+        wanted.append(f"{name}{extra}=={locked[name]}")
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert next(entry for entry in conda if isinstance(entry, dict))["pip"] == wanted
     assert f"python{project['requires-python']}" in conda
