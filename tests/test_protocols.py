@@ -68,25 +68,25 @@ def test_duplicates_are_kept_apart() -> None:
 
     One that the training set holds twice is taken once.
     """
-    made = dataset_of([30, 30], [10, 10])
-    made.train_images[:5] = made.test_images[:5]
-    made.train_images[10] = made.train_images[11]
-    split = make_split(made, Task(ONE_CLASS, "a"), SOUND, seed=0)
+    dataset = dataset_of([30, 30], [10, 10])
+    dataset.train_images[:5] = dataset.test_images[:5]
+    dataset.train_images[10] = dataset.train_images[11]
+    split = make_split(dataset, Task(ONE_CLASS, "a"), SOUND, seed=0)
     assert split.val is not None
     assert len(split.train) + (split.val.labels == 0).sum() == 30 - 5 - 1
 
 
-def test_what_is_left_out_is_said() -> None:
-    made = dataset_of([30, 30], [10, 10])
-    made.train_images[:5] = made.test_images[:5]
-    made.train_images[10] = made.train_images[11]
+def test_each_kind_of_image_left_out_has_its_line() -> None:
+    dataset = dataset_of([30, 30], [10, 10])
+    dataset.train_images[:5] = dataset.test_images[:5]
+    dataset.train_images[10] = dataset.train_images[11]
     tasks = [Task(ONE_CLASS, "a"), Task(ONE_CLASS, "b")]
-    in_test, twice = left_out(made, tasks, SOUND)  # once for all classes
+    in_test, twice = left_out(dataset, tasks, SOUND)  # once for all classes
     assert (
         in_test == "5 of 60 training images (a: 5) are left out: the test set holds the same images"
     )
     assert twice == "1 of 60 training images (a: 1) are left out: they equal another training image"
-    (stays,) = left_out(made, tasks, PUBLISHED)
+    (stays,) = left_out(dataset, tasks, PUBLISHED)
     assert (
         stays
         == "5 of 60 training images (a: 5) are in the test set too, and stay there (--selection test)"
@@ -95,47 +95,47 @@ def test_what_is_left_out_is_said() -> None:
 
 
 def test_a_class_whose_images_are_all_tested_says_so() -> None:
-    made = dataset_of([20, 0], [20, 6])
-    made.train_images[:] = made.test_images[:20]
+    dataset = dataset_of([20, 0], [20, 6])
+    dataset.train_images[:] = dataset.test_images[:20]
     with pytest.raises(
         UserError,
         match=r"no normal training images \(20 are left out: they are in the test set too",
     ):
-        make_split(made, Task(ONE_CLASS, "a"), SOUND, seed=0)
+        make_split(dataset, Task(ONE_CLASS, "a"), SOUND, seed=0)
 
 
 @pytest.mark.parametrize("protocol", [SOUND, PUBLISHED])
 def test_classes_without_training_images_are_not_normal_unless_asked(protocol: Protocol) -> None:
     """As in MVTec AD: `a` is good, the others are kinds of defects."""
-    made = dataset_of([30, 0, 0], [10, 5, 6])
-    tasks = tasks_of(Study(abnormal_class=("b",)), made)
-    split = make_split(made, tasks[0], protocol, seed=0)
+    dataset = dataset_of([30, 0, 0], [10, 5, 6])
+    tasks = tasks_of(Study(abnormal_class=("b",)), dataset)
+    split = make_split(dataset, tasks[0], protocol, seed=0)
     assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [10, 5]
-    (line,) = left_out(made, tasks, protocol)
+    (line,) = left_out(dataset, tasks, protocol)
     assert line.startswith("c: no training images")
     assert "the 6 test images" in line
-    tasks = tasks_of(Study(abnormal_class=("b",), untrained_classes="normal"), made)
-    split = make_split(made, tasks[0], protocol, seed=0)
+    tasks = tasks_of(Study(abnormal_class=("b",), untrained_classes="normal"), dataset)
+    split = make_split(dataset, tasks[0], protocol, seed=0)
     assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [16, 5]
-    assert left_out(made, tasks, protocol) == []
-    tasks = tasks_of(Study(normal_class=("a",)), made)
-    split = make_split(made, tasks[0], protocol, seed=0)
+    assert left_out(dataset, tasks, protocol) == []
+    tasks = tasks_of(Study(normal_class=("a",)), dataset)
+    split = make_split(dataset, tasks[0], protocol, seed=0)
     assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [10, 11]
-    assert left_out(made, tasks, protocol) == []
+    assert left_out(dataset, tasks, protocol) == []
 
 
 def test_errors_name_the_way_out() -> None:
-    made = dataset_of([30, 0, 0], [0, 5, 6])
+    dataset = dataset_of([30, 0, 0], [0, 5, 6])
     with pytest.raises(UserError, match="did you mean --normal_class a"):
-        make_split(made, Task(LEAVE_ONE_CLASS_OUT, "a"), SOUND, seed=0)
+        make_split(dataset, Task(LEAVE_ONE_CLASS_OUT, "a"), SOUND, seed=0)
     with pytest.raises(
         UserError,
         match=r"no normal test images \(no training images of c: --untrained_classes normal",
     ):
-        make_split(made, Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
+        make_split(dataset, Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
 
 
 sizes = st.lists(st.integers(0, 12), min_size=1, max_size=5)
@@ -152,16 +152,16 @@ def test_any_class_sizes_give_a_right_split_or_a_clear_error(
     train, test, own: int, kind: str
 ) -> None:
     test = (test + [0] * 5)[: len(train)]
-    made = dataset_of(train, test)
+    dataset = dataset_of(train, test)
     own %= len(train)
     for protocol in (SOUND, PUBLISHED):
         split, message = None, ""
         try:
-            split = make_split(made, Task(kind, made.classes[own]), protocol, seed=1)
+            split = make_split(dataset, Task(kind, dataset.classes[own]), protocol, seed=1)
         except UserError as error:
             message = str(error)
         if split is None:
-            assert made.classes[own] in message
+            assert dataset.classes[own] in message
             continue
         normal = [i for i in range(len(train)) if (i == own) == (kind == ONE_CLASS)]
         held_out = 0 if split.val is None else int((split.val.labels == 0).sum())
@@ -185,8 +185,8 @@ def test_sound_holds_out_a_tenth_and_as_many_anomalies() -> None:
 
 
 def test_published_trains_on_all_and_tests_on_training_images_sorted() -> None:
-    made = dataset_of([100, 100, 100], [20, 20, 20])
-    split = make_split(made, Task(LEAVE_ONE_CLASS_OUT, "b"), PUBLISHED, seed=0)
+    dataset = dataset_of([100, 100, 100], [20, 20, 20])
+    split = make_split(dataset, Task(LEAVE_ONE_CLASS_OUT, "b"), PUBLISHED, seed=0)
     assert split.val is None
     assert split.test is not None
     assert len(split.train) == 200
@@ -194,8 +194,9 @@ def test_published_trains_on_all_and_tests_on_training_images_sorted() -> None:
 
 
 def test_split_is_seeded() -> None:
-    made = dataset_of([50, 50], [10, 10])
-    one, same, other = (make_split(made, Task(ONE_CLASS, "a"), SOUND, seed) for seed in (0, 0, 1))
+    dataset = dataset_of([50, 50], [10, 10])
+    task = Task(ONE_CLASS, "a")
+    one, same, other = (make_split(dataset, task, SOUND, seed) for seed in (0, 0, 1))
     assert torch.equal(one.train[:], same.train[:])
     assert not torch.equal(one.train[:], other.train[:])
 
@@ -209,12 +210,13 @@ def test_each_field_can_be_switched_by_itself() -> None:
     assert protocol_of(Study(protocol="published")) == PUBLISHED
 
 
-def test_tasks() -> None:
-    made = dataset_of([5, 5, 5], [5, 5, 5])
-    assert [task.cls for task in tasks_of(Study(abnormal_class=("all",)), made)] == ["a", "b", "c"]
-    assert tasks_of(Study(normal_class=("b",)), made) == [Task(ONE_CLASS, "b")]
+def test_each_chosen_class_is_a_task() -> None:
+    dataset = dataset_of([5, 5, 5], [5, 5, 5])
+    tasks = tasks_of(Study(abnormal_class=("all",)), dataset)
+    assert [task.cls for task in tasks] == ["a", "b", "c"]
+    assert tasks_of(Study(normal_class=("b",)), dataset) == [Task(ONE_CLASS, "b")]
     with pytest.raises(UserError, match="classes: a, b, c"):
-        tasks_of(Study(), made)
+        tasks_of(Study(), dataset)
 
 
 # Selection
@@ -227,7 +229,7 @@ def test_selection_refuses_test_columns() -> None:
     assert objective(visible(record), "val_auroc") == 0.6
 
 
-def test_chosen_epoch() -> None:
+def test_the_best_epoch_is_chosen_and_the_first_of_equals() -> None:
     values = [0.5, 0.7, 0.7, 0.6]
     for select_on, expected in (("val_auroc", 0.7), ("last_epoch", 0.6)):
         best = None
@@ -237,13 +239,13 @@ def test_chosen_epoch() -> None:
     assert not improves(0.7, 0.7, "val_auroc"), "the first of equals stays"
 
 
-def test_best_number() -> None:
+def test_the_best_number_is_the_first_of_equals_and_no_failed_run() -> None:
     assert best_number({0: 0.5, 1: None, 2: 0.7, 3: 0.7}) == 2
     assert best_number({0: None}) is None
 
 
 @pytest.mark.parametrize("select_on", SELECT_ON)
-def test_objectives(select_on: str) -> None:
+def test_a_loss_is_an_objective_with_its_sign_turned(select_on: str) -> None:
     record = {"val_auroc": 0.6, "val_loss": 0.25, "val_pseudo_auroc": 0.8}
     expected = {"val_auroc": 0.6, "val_loss": -0.25, "pseudo_auroc": 0.8, "last_epoch": 0.6}
     assert objective(record, select_on) == expected[select_on]
@@ -256,15 +258,15 @@ def test_objectives(select_on: str) -> None:
     size=st.sampled_from([16, 32]),
     seed=st.integers(0, 99),
 )
-def test_pseudo_anomalies(count: int, channels: int, size: int, seed: int) -> None:
+def test_pseudo_anomalies_differ_and_are_seeded(count, channels, size, seed) -> None:
     images = torch.randint(
         0, 256, (count, channels, size, size), generator=torch.Generator().manual_seed(seed)
     )
     images = images.to(torch.uint8)
-    made = pseudo_anomalies(images, seed)
-    assert made.dtype == torch.uint8
-    assert made.shape == images.shape
-    assert torch.equal(made, pseudo_anomalies(images, seed))
-    changed = (made != images).flatten(1).any(dim=1)
+    anomalies = pseudo_anomalies(images, seed)
+    assert anomalies.dtype == torch.uint8
+    assert anomalies.shape == images.shape
+    assert torch.equal(anomalies, pseudo_anomalies(images, seed))
+    changed = (anomalies != images).flatten(1).any(dim=1)
     assert changed[1::3].all(), "shuffled patches always differ"
     assert changed[2::3].all(), "a rotation of a random image differs"

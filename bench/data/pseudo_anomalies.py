@@ -1,6 +1,6 @@
-"""Synthetic anomalies, made of normal images: they choose where no real one is known.
+"""Synthetic anomalies, from normal images: they choose epochs where no real anomaly is known.
 
-After arXiv:2310.10461.
+Source: arXiv:2310.10461.
 """
 
 import torch
@@ -8,10 +8,13 @@ from torch import Tensor
 
 
 def pseudo_anomalies(images: Tensor, seed: int) -> Tensor:
-    """One anomaly per image, uint8 (N, C, S, S): a pasted cut, shuffled patches, a rotation, …"""
+    """One anomaly of each image: in turn a pasted cut, shuffled patches, a rotation.
+
+    Images and anomalies are uint8 (N, C, S, S).
+    """
     rng = torch.Generator().manual_seed(seed)
-    makers = (cut_paste, shuffle_patches, rotate)
-    return torch.stack([makers[i % len(makers)](image, rng) for i, image in enumerate(images)])
+    kinds = (cut_paste, shuffle_patches, rotate)
+    return torch.stack([kinds[i % len(kinds)](image, rng) for i, image in enumerate(images)])
 
 
 def draw(low: int, high: int, rng: torch.Generator) -> int:
@@ -20,25 +23,25 @@ def draw(low: int, high: int, rng: torch.Generator) -> int:
 
 
 def cut_paste(image: Tensor, rng: torch.Generator) -> Tensor:
-    """A patch, a quarter to a half of each side, pasted elsewhere (CutPaste, arXiv:2104.04015)."""
+    """A patch of a quarter to a half of each side, pasted elsewhere.
+
+    CutPaste, arXiv:2104.04015.
+    """
     size = image.shape[-1]
     height, width = draw(size // 4, size // 2, rng), draw(size // 4, size // 2, rng)
-    (top, to_top), (left, to_left) = (
-        [draw(0, size - side, rng) for _ in range(2)] for side in (height, width)
-    )
-    made = image.clone()
-    made[:, to_top : to_top + height, to_left : to_left + width] = image[
-        :, top : top + height, left : left + width
-    ]
-    return made
+    top, to_top = (draw(0, size - height, rng) for _ in range(2))
+    left, to_left = (draw(0, size - width, rng) for _ in range(2))
+    patch = image[:, top : top + height, left : left + width]
+    pasted = image.clone()
+    pasted[:, to_top : to_top + height, to_left : to_left + width] = patch
+    return pasted
 
 
 def shuffle_patches(image: Tensor, rng: torch.Generator) -> Tensor:
     """The image's four quarters in another order."""
     half = image.shape[-1] // 2
-    quarters = [
-        image[:, top : top + half, left : left + half] for top in (0, half) for left in (0, half)
-    ]
+    corners = [(top, left) for top in (0, half) for left in (0, half)]
+    quarters = [image[:, top : top + half, left : left + half] for top, left in corners]
     order = torch.roll(torch.arange(4), draw(1, 3, rng))  # no quarter stays where it was
     a, b, c, d = (quarters[i] for i in order)
     return torch.cat([torch.cat([a, b], dim=2), torch.cat([c, d], dim=2)], dim=1)

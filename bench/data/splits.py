@@ -43,21 +43,21 @@ class Split:
 
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
-    """The study's tasks, one a class; UserError for a class that the data set does not have."""
+    """The study's tasks, one for each class.
+
+    Raises UserError for a class that the data set does not have.
+    """
     if not (study.abnormal_class or study.normal_class):
-        # Skip-WGANomaly's folders hold one class for training and one more for testing: that one is
-        # abnormal.
+        # Skip-WGANomaly's folders: the one class that has no training images is abnormal.
         unseen = set(range(len(dataset.classes))) - set(dataset.train_labels.tolist())
         if len(unseen) == 1:
-            return [
-                Task(LEAVE_ONE_CLASS_OUT, dataset.classes[unseen.pop()], study.untrained_classes)
-            ]
+            cls = dataset.classes[unseen.pop()]
+            return [Task(LEAVE_ONE_CLASS_OUT, cls, study.untrained_classes)]
         if len(dataset.classes) == 1:
             return [Task(ONE_CLASS, dataset.classes[0], study.untrained_classes)]
     kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
-    return [
-        Task(kind, cls, study.untrained_classes) for cls in study.chosen_classes(dataset.classes)
-    ]
+    classes = study.chosen_classes(dataset.classes)
+    return [Task(kind, cls, study.untrained_classes) for cls in classes]
 
 
 def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
@@ -69,10 +69,8 @@ def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
 
 def untrained(dataset: Dataset, protocol: Protocol) -> list[int]:
     """The classes that have test images but none to train on."""
-    labels = set(dataset.test_labels.tolist()) - set(
-        dataset.train_labels[usable(dataset, protocol)].tolist()
-    )
-    return sorted(labels - {-1})
+    trained = dataset.train_labels[usable(dataset, protocol)]
+    return sorted(set(dataset.test_labels.tolist()) - set(trained.tolist()) - {-1})
 
 
 def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[str]:
@@ -80,37 +78,35 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
 
     def counted(chosen: np.ndarray) -> str:
         labels, counts = np.unique(dataset.train_labels[chosen], return_counts=True)
-        classes = ", ".join(
-            f"{dataset.classes[k]}: {n}" for k, n in zip(labels, counts, strict=True)
-        )
+        sizes = zip(labels, counts, strict=True)
+        classes = ", ".join(f"{dataset.classes[k]}: {n}" for k, n in sizes)
         return f"{chosen.sum()} of {len(chosen)} training images ({classes})"
 
     lines = []
     tested, repeated = dataset.duplicates
     if protocol.selection == "test":
         if tested.any():
-            lines.append(
-                f"{counted(tested)} are in the test set too, and stay there (--selection test)"
-            )
+            where = "are in the test set too, and stay there (--selection test)"
+            lines.append(f"{counted(tested)} {where}")
     else:
         if tested.any():
-            lines.append(f"{counted(tested)} are left out: the test set holds the same images")
+            why = "are left out: the test set holds the same images"
+            lines.append(f"{counted(tested)} {why}")
         if repeated.any():
-            lines.append(f"{counted(repeated)} are left out: they equal another training image")
+            why = "are left out: they equal another training image"
+            lines.append(f"{counted(repeated)} {why}")
     others = [
         k
         for k in untrained(dataset, protocol)
         if any(task.leaves_out(dataset.classes[k]) for task in tasks)
     ]
     if others:
-        names, count = (
-            ", ".join(dataset.classes[k] for k in others),
-            np.isin(dataset.test_labels, others).sum(),
-        )
+        names = ", ".join(dataset.classes[k] for k in others)
+        count = np.isin(dataset.test_labels, others).sum()
         lines.append(
             f"{names}: no training images, so not normal: the {count} test images are left out "
-            "unless they are of the "
-            "abnormal class (--untrained_classes normal counts them as normal)"
+            "unless they are of the abnormal class "
+            "(--untrained_classes normal counts them as normal)"
         )
     return lines
 
@@ -118,14 +114,13 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
 def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> Split:
     """The images that train, choose and test for a task; the same for the same seed.
 
-    Where epochs are chosen on validation images, no image (by content) is in two of the three: a
-    training image that the test set holds too, or that was there before, is left out. UserError
-    where a part would be empty.
+    Where validation images choose the epoch, no two parts share an image (by content): a training
+    image that the test set or an earlier training image equals is left out. Raises UserError where
+    a part would be empty.
     """
     if task.cls not in dataset.classes:
         raise unknown("class", task.cls, dataset.classes)
     own = dataset.classes.index(task.cls)
-
     leaves = f"'{task.cls}' as {task.kind} task leaves"
 
     def abnormal(labels: np.ndarray) -> np.ndarray:
@@ -134,12 +129,13 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
     rng = np.random.default_rng(seed)
     pool = usable(dataset, protocol)
     is_abnormal = abnormal(dataset.train_labels[pool])
-    normal, anomalies = rng.permutation(pool[~is_abnormal]), rng.permutation(pool[is_abnormal])
+    normal = rng.permutation(pool[~is_abnormal])
+    anomalies = rng.permutation(pool[is_abnormal])
     if len(normal) < 2:
         lost = int((~abnormal(dataset.train_labels)).sum()) - len(normal)
-        why = (
-            f" ({lost} are left out: they are in the test set too, or there twice)" if lost else ""
-        )
+        why = ""
+        if lost:
+            why = f" ({lost} are left out: they are in the test set too, or there twice)"
         if task.kind == LEAVE_ONE_CLASS_OUT and len(anomalies) == len(pool) and not lost:
             why = f" (all are of this class: did you mean --normal_class {task.cls}?)"
         raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
@@ -170,17 +166,10 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
         labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
     if len(set(labels.tolist())) < 2:
         names = ", ".join(dataset.classes[k] for k in others)
-        hint = (
-            f" (no training images of {names}: --untrained_classes normal counts them as normal)"
-            if names
-            else ""
-        )
-        raise UserError(
-            f"{leaves} no {f'normal test images{hint}' if labels.all() else 'abnormal test images'}"
-        )
-    order = (
-        np.argsort(labels, kind="stable")
-        if protocol.test_order == "sorted"
-        else rng.permutation(len(labels))
-    )
+        hint = ": --untrained_classes normal counts them as normal"
+        hint = f" (no training images of {names}{hint})" if names else ""
+        lacking = f"normal test images{hint}" if labels.all() else "abnormal test images"
+        raise UserError(f"{leaves} no {lacking}")
+    by_label = protocol.test_order == "sorted"
+    order = np.argsort(labels, kind="stable") if by_label else rng.permutation(len(labels))
     return Split(train, val, Labelled(images(indices[order]), labels[order]))

@@ -63,7 +63,7 @@ class Seen(NamedTuple):
     deep: bool
     clipped: bool  # some values are outside of what the decoding's `bits` hold
     transparent: bool  # some parts are
-    first: bool  # of several pictures in the file
+    first: bool  # the file holds more pictures, and this is its first
 
 
 class Alpha(NamedTuple):

@@ -111,12 +111,12 @@ def _read(
         size = max(counts, key=lambda size: (counts[size], -size))
     channels = channels or (1 if all(header.grey for header in headers) else 3)
 
-    mine = list(zip(train, headers, strict=False))
-    deep = [path for path, header in mine if header.deep]
+    training = list(zip(train, headers, strict=False))
+    deep = [path for path, header in training if header.deep]
     bits = (
         _decoding.fewest_bits(max(_each(_decoding.read_largest, deep))) if deep else Decoding.bits
     )
-    seen_through = [path for path, header in mine if header.alpha]
+    seen_through = [path for path, header in training if header.alpha]
     alphas: list[Alpha] = list(_each(partial(_decoding.read_alpha, bits=bits), seen_through))
     alphas += [Alpha(255, 255, 0, 0)] * (len(alphas) < len(train))
     decoding = Decoding(resize, bits, _decoding.background_for(alphas))
@@ -160,8 +160,8 @@ def _kept(file: Path) -> Content | None:
         with np.load(
             file, allow_pickle=False
         ) as arrays:  # a zip archive, so that damage is noticed by its checksum
-            made = json.loads(str(arrays["made"]))
-            return arrays["images"], Decoding(**made["decoding"]), made["notes"]
+            how = json.loads(str(arrays["made"]))
+            return arrays["images"], Decoding(**how["decoding"]), how["notes"]
     except Exception:  # not there, or damaged in one of many ways
         return None
 
@@ -169,11 +169,11 @@ def _kept(file: Path) -> Content | None:
 def _keep(file: Path, content: Content) -> Content:
     """Writes the file; where that cannot be, it only adds a note."""
     images, decoding, notes = content
-    made = json.dumps({"decoding": asdict(decoding), "notes": notes})
+    how = json.dumps({"decoding": asdict(decoding), "notes": notes})
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            np.savez(Path(scratch) / "new.npz", images=images, made=np.array(made))
+            np.savez(Path(scratch) / "new.npz", images=images, made=np.array(how))
             os.replace(Path(scratch) / "new.npz", file)
     except OSError as error:
         reason = f"{file.parent} cannot be written: {error.strerror}"
