@@ -17,13 +17,22 @@ from bench.commands import tune
 from bench.results.store import JOURNAL
 
 
-def test_home_folders_and_names_with_spaces(capsys, tmp_path: Path, monkeypatch, wganomaly_folder: Path) -> None:
+def test_home_folders_and_names_with_spaces(
+    capsys, tmp_path: Path, monkeypatch, wganomaly_folder: Path
+) -> None:
     """~ is the home folder in every path, and what is printed can be given to a shell as it is."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     out = ["--dataroot=~/data", "--results_dir=~/it's mine"]
-    flags = ["--model", "knn", "--epochs", "1", "--dataset=~/images", "--score_folder=~/images/test"]
+    flags = [
+        "--model",
+        "knn",
+        "--epochs",
+        "1",
+        "--dataset=~/images",
+        "--score_folder=~/images/test",
+    ]
     assert train.main([*flags, *out, "--name", "my k"]) == 0
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert words == ["next:", "python", "report.py", f"{tmp_path}/it's mine/my k"]
@@ -49,9 +58,9 @@ def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> 
     given = train_tune.parser().parse_args(flags)
     assert Path(given.results_dir) / given.name == study
     assert shlex.split(lines[-1])[-1] == str(study)
-    assert shlex.split(next(line for line in lines if "optuna-dashboard" in line).split(": ")[1])[1:] == [
-        str(study / JOURNAL)
-    ]
+    assert shlex.split(next(line for line in lines if "optuna-dashboard" in line).split(": ")[1])[
+        1:
+    ] == [str(study / JOURNAL)]
 
 
 def test_what_does_nothing_is_refused(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:
@@ -98,7 +107,9 @@ QUICK = [
 
 
 @pytest.mark.parametrize(
-    ("script", "flags"), QUICK, ids=lambda value: getattr(value, "__name__", None) or " ".join(value)
+    ("script", "flags"),
+    QUICK,
+    ids=lambda value: getattr(value, "__name__", None) or " ".join(value),
 )
 def test_what_needs_no_data_is_checked_before_torch_and_ray_are_loaded(
     tmp_path: Path, script, flags: list[str]

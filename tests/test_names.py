@@ -25,8 +25,12 @@ from bench.training import model_files
 
 def test_legible():
     assert legible(os.fsdecode(b"besch\xe4digt \x80 \x81")) == "beschädigt € \x81"
-    assert legible("a\u0308 und ä 漢字 💀") == "ä und ä 漢字 💀"  # macOS writes a letter and its dots
-    assert legible("".join(chr(0xDC00 + byte) for byte in "ä".encode())) == "ä"  # UTF-8 under the locale C
+    assert (
+        legible("a\u0308 und ä 漢字 💀") == "ä und ä 漢字 💀"
+    )  # macOS writes a letter and its dots
+    assert (
+        legible("".join(chr(0xDC00 + byte) for byte in "ä".encode())) == "ä"
+    )  # UTF-8 under the locale C
 
 
 @given(st.binary(max_size=20))
@@ -42,7 +46,11 @@ def latin1(tmp_path: Path) -> Path:
     """Class and file names from Windows, in a folder with such a name."""
     random = np.random.default_rng(0)
     top = os.path.join(os.fsencode(tmp_path), b"T\xfcren")
-    for part, cls, count in ((b"train", b"gut", 40), (b"test", b"gut", 6), (b"test", b"besch\xe4digt", 6)):
+    for part, cls, count in (
+        (b"train", b"gut", 40),
+        (b"test", b"gut", 6),
+        (b"test", b"besch\xe4digt", 6),
+    ):
         folder = os.path.join(top, part, cls)
         os.makedirs(folder)
         for i in range(count):
@@ -58,7 +66,9 @@ def test_classes_and_data_sets_have_legible_names(latin1, tmp_path):
     assert on_disk(tmp_path / "Türen" / "train") == latin1 / "train"
     assert on_disk(tmp_path / "no" / "such") == tmp_path / "no" / "such"
     for typed in ("beschädigt", os.fsdecode(b"besch\xe4digt"), "bescha\u0308digt"):
-        assert tasks_of(Study(abnormal_class=(typed,)), dataset) == [Task("leave-one-class-out", "beschädigt")]
+        assert tasks_of(Study(abnormal_class=(typed,)), dataset) == [
+            Task("leave-one-class-out", "beschädigt")
+        ]
 
 
 @pytest.mark.slow
@@ -67,14 +77,32 @@ def test_all_commands(latin1, tmp_path):
 
     def run(*words: str) -> str:
         environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-        done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     out = tmp_path / os.fsdecode(b"Pr\xfcfung")
-    common = ["--dataset", str(latin1), "--results_dir", str(out), "--dataroot", str(out / "data"), "--model", "pca"]
+    common = [
+        "--dataset",
+        str(latin1),
+        "--results_dir",
+        str(out),
+        "--dataroot",
+        str(out / "data"),
+        "--model",
+        "pca",
+    ]
     common += ["--batch_size", "8", "--epochs", "1"]
-    run("train.py", *common, "--abnormal_class", "beschädigt", "--score_folder", str(latin1 / "test"))
+    run(
+        "train.py",
+        *common,
+        "--abnormal_class",
+        "beschädigt",
+        "--score_folder",
+        str(latin1 / "test"),
+    )
     (study,) = out.glob("pca-*")
     assert study.name.startswith("pca-Türen-beschädigt-")
     assert (study / "scores.html").read_text(encoding="utf-8").count("Müller") == 12
@@ -87,10 +115,24 @@ def test_all_commands(latin1, tmp_path):
 
     run("report.py", str(tmp_path / "Prüfung" / study.name))
     assert (study / "report" / "index.html").exists()
-    again = run("report.py", str(study), "--reproduce", rows["trial"][0]).encode().decode("unicode_escape")
+    again = (
+        run("report.py", str(study), "--reproduce", rows["trial"][0])
+        .encode()
+        .decode("unicode_escape")
+    )
     assert f"--dataset '{tmp_path / 'Türen'}'" in again
     model = next(study.glob("models/*"))
-    run("train.py", "--load", str(model), "--score_folder", str(latin1), "--results_dir", str(out), "--name", "new")
+    run(
+        "train.py",
+        "--load",
+        str(model),
+        "--score_folder",
+        str(latin1),
+        "--results_dir",
+        str(out),
+        "--name",
+        "new",
+    )
     assert (out / "new" / "scores.csv").exists()
 
     tune = ["train_tune.py", "--results_dir", str(out), "--name", "tuned"]

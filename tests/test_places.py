@@ -14,7 +14,19 @@ from studies import make_study
 
 from bench import results
 
-SHORT = [*TINY, "--epochs", "3", "--trials", "2", "--seeds", "1", "--searcher", "random", "--scheduler", "pbt"]
+SHORT = [
+    *TINY,
+    "--epochs",
+    "3",
+    "--trials",
+    "2",
+    "--seeds",
+    "1",
+    "--searcher",
+    "random",
+    "--scheduler",
+    "pbt",
+]
 RUN = "runpy.run_path({!r}, run_name='__main__')"
 
 
@@ -37,13 +49,18 @@ def odd_project(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="a b ", dir="/tmp") as folder:  # Ray's sockets take no long name
+    with tempfile.TemporaryDirectory(
+        prefix="a b ", dir="/tmp"
+    ) as folder:  # Ray's sockets take no long name
         yield Path(folder)
 
 
 @pytest.mark.slow
 def test_odd_folders_no_home_and_a_kill(
-    tmp_path: Path, odd_project: tuple[Path, Path], short_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    odd_project: tuple[Path, Path],
+    short_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A study is killed there, and resumed; it leaves nothing at --storage."""
     root, python = odd_project
@@ -92,7 +109,10 @@ def test_a_temporary_folder_that_ray_cannot_use(tmp_path: Path, useless: Path, r
 
 def test_a_report_where_matplotlib_finds_no_folder(small_disk: Path, tmp_path: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    lines = [f"import runpy, tempfile; tempfile.tempdir = {str(small_disk)!r}", RUN.format("report.py")]
+    lines = [
+        f"import runpy, tempfile; tempfile.tempdir = {str(small_disk)!r}",
+        RUN.format("report.py"),
+    ]
     process = subprocess.run(
         [sys.executable, "-c", "\n".join(lines), str(make_study(tmp_path / "study"))],
         cwd=ROOT, env=os.environ | {"MPLCONFIGDIR": str(small_disk)}, capture_output=True, text=True,
@@ -105,11 +125,16 @@ def test_a_report_where_matplotlib_finds_no_folder(small_disk: Path, tmp_path: P
 @pytest.mark.slow
 def test_a_ray_that_starts_no_process(tmp_path: Path) -> None:
     """There is no shell for it to start one by."""
-    lines = ["import runpy; from bench.tuning import study_run; study_run.PATIENCE = 5", RUN.format("train_tune.py")]
+    lines = [
+        "import runpy; from bench.tuning import callback; callback.PATIENCE = 5",
+        RUN.format("train_tune.py"),
+    ]
     process = subprocess.run(
         [sys.executable, "-c", "\n".join(lines), *SHORT, "--results_dir", str(tmp_path)],
         cwd=ROOT, env=os.environ | {"PATH": ""}, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert process.returncode == 2
-    assert process.stderr.splitlines()[-1].startswith("error: Ray starts no process on this machine: ")
+    assert process.stderr.splitlines()[-1].startswith(
+        "error: Ray starts no process on this machine: "
+    )
     assert "raylet.err" in process.stderr

@@ -31,8 +31,12 @@ def to_each(process: subprocess.Popen, number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("send", "number"), [(to_each, signal.SIGTERM), (to_the_group, signal.SIGHUP)])
-def test_a_signal_to_all_processes_ends_a_study_in_order(tmp_path: Path, send: Callable, number: int) -> None:
+@pytest.mark.parametrize(
+    ("send", "number"), [(to_each, signal.SIGTERM), (to_the_group, signal.SIGHUP)]
+)
+def test_a_signal_to_all_processes_ends_a_study_in_order(
+    tmp_path: Path, send: Callable, number: int
+) -> None:
     storage = tmp_path / "storage"
     process = command(tmp_path / "results", *LONG, "--storage", str(storage))
     wait_for(lambda: size(tmp_path / "results" / "study" / "epochs.jsonl"), process)
@@ -53,7 +57,9 @@ def test_a_signal_to_all_processes_ends_a_study_in_order(tmp_path: Path, send: C
 def test_a_signal_before_the_first_run(tmp_path: Path, moment: str) -> None:
     process = command(tmp_path, *LONG)
     if moment == "Ray starts":
-        wait_for(lambda: any("gcs_server" in line for line in descendants(process.pid).values()), process)
+        wait_for(
+            lambda: any("gcs_server" in line for line in descendants(process.pid).values()), process
+        )
     else:
         wait_for((tmp_path / "study" / ".lock").exists, process)
     below = descendants(process.pid)
@@ -69,8 +75,18 @@ def test_a_signal_before_the_first_run(tmp_path: Path, moment: str) -> None:
 @pytest.mark.slow
 def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
     """It ends the reader as well: what there is to say comes on stderr."""
-    arguments = [sys.executable, "train_tune.py", "--results_dir", str(tmp_path), "--name", "study", *LONG]
-    study = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    arguments = [
+        sys.executable,
+        "train_tune.py",
+        "--results_dir",
+        str(tmp_path),
+        "--name",
+        "study",
+        *LONG,
+    ]
+    study = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert study.stdout
     assert study.stderr
     wait_for(lambda: size(tmp_path / "study" / "epochs.jsonl"), study)
@@ -84,7 +100,17 @@ def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    start = ["start", "--head", "--port", "6398", "--num-cpus", "1", "--include-dashboard", "false", "--block"]
+    start = [
+        "start",
+        "--head",
+        "--port",
+        "6398",
+        "--num-cpus",
+        "1",
+        "--include-dashboard",
+        "false",
+        "--block",
+    ]
     ray = Path(sys.executable).with_name("ray")
     head = subprocess.Popen([ray, *start, "--node-ip-address", "127.0.0.1"], cwd=tmp_path)
     try:
@@ -132,7 +158,9 @@ def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
 
 
 def test_a_second_signal_ends_a_command_that_still_ends() -> None:
-    process = python("with signals.handled(lambda: signals.say('one')): print('up', flush=True); time.sleep(60)")
+    process = python(
+        "with signals.handled(lambda: signals.say('one')): print('up', flush=True); time.sleep(60)"
+    )
     process.terminate()
     assert process.stdout
     assert process.stdout.readline() == "one\n"

@@ -23,7 +23,8 @@ from bench.tuning.schedulers import PerTask
 from bench.watching.progress import Progress
 
 OUTPUTS = ("scores", "gallery", "packed")  # what a final run's last epoch brings beside its row
-PATIENCE = 90.0  # seconds; Ray needs five to start the first trial's process
+# Seconds for Ray to start the first trial's process, which takes five; a minute on a busy machine.
+PATIENCE = 180.0
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
 
 
