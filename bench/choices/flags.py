@@ -1,4 +1,7 @@
-"""Command-line flags, one for each field of Study and each hyperparameter of a model."""
+"""Command-line flags, one for each field of Study and each hyperparameter of a model.
+
+Made with argparse: tyro cannot tell a flag that was given from its default, which --resume needs.
+"""
 
 import argparse
 import dataclasses

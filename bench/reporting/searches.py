@@ -1,4 +1,7 @@
-"""What tuning did: what it gained, what early stopping saved, which hyperparameters mattered."""
+"""What tuning did: what it gained, what early stopping saved, which hyperparameters mattered.
+
+The plots are our own: Optuna's Matplotlib plots set a style for the whole process.
+"""
 
 import warnings
 from collections.abc import Iterator, Mapping

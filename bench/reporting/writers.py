@@ -1,4 +1,7 @@
-"""Tables as Markdown, LaTeX and CSV, and safe file names."""
+"""Tables as Markdown, LaTeX and CSV, and safe file names.
+
+We escape texts ourselves: pandas' LaTeX escapes no caption, tabulate's Markdown nothing.
+"""
 
 import re
 from dataclasses import dataclass

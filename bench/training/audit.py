@@ -16,7 +16,7 @@ from bench.data.splits import Labelled, make_split
 from bench.judging import metrics
 from bench.judging.intervals import auroc_interval
 from bench.judging.selection import improves
-from bench.training.run import Run, train
+from bench.training.run import Run, score_parts, train
 
 ORDER = (
     "test_order",
@@ -134,8 +134,7 @@ def audit(
 
 
 def score(run: Run, test: Labelled, protocol: Protocol) -> np.ndarray:
-    batch = run.model.config.batch_size if protocol.scoring_mode == "training" else None
-    return run.model.combine(run.model.score_parts(test.images, training_mode_batch=batch)).numpy()
+    return run.model.combine(score_parts(run.model, test.images, protocol)).numpy()
 
 
 def markdown(rows: pd.DataFrame) -> str:

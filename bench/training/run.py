@@ -22,6 +22,7 @@ from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
 from bench.training.devices import device_of
 from bench.training.model_files import packed, trained_state
+from models.base import AnomalyModel, Images
 
 SHOWN = 4  # normal and as many abnormal validation images that --display shows
 
@@ -112,9 +113,7 @@ class Run:
         return record
 
     def parts(self, labelled: Labelled) -> dict[str, Tensor]:
-        """The score's parts under the protocol's scoring mode."""
-        batch = self.model.config.batch_size if self.protocol.scoring_mode == "training" else None
-        return self.model.score_parts(labelled.images, training_mode_batch=batch)
+        return score_parts(self.model, labelled.images, self.protocol)
 
     def validate(self, val: Labelled) -> dict[str, float]:
         parts = self.parts(val)
@@ -189,6 +188,12 @@ class Run:
         torch.set_rng_state(checkpoint["torch"])
         if "cuda" in checkpoint:
             torch.cuda.set_rng_state(checkpoint["cuda"])
+
+
+def score_parts(model: AnomalyModel, images: Images, protocol: Protocol) -> dict[str, Tensor]:
+    """The parts of the images' scores, each (N,), in the protocol's scoring mode."""
+    batch = model.config.batch_size if protocol.scoring_mode == "training" else None
+    return model.score_parts(images, training_mode_batch=batch)
 
 
 def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:

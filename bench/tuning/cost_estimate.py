@@ -16,6 +16,7 @@ from bench.choices.study import Study
 from bench.data.splits import Split
 from bench.training.devices import device_of
 from bench.training.prepare import Prepared
+from bench.training.run import score_parts
 from bench.tuning.searchers import Search
 from bench.tuning.spaces import SearchSpace
 from bench.watching.time_left import clock
@@ -75,12 +76,11 @@ def time_epoch(
             lambda n: detector.train_epoch(images[: n * batch], generator), first, steps, device
         )
         train = steps * per_step
-    mode = batch if ready.protocol.scoring_mode == "training" else None
     some = split.val or split.test
     each = 0.0
     if some is not None:
         each = seconds_each(
-            lambda n: detector.score_parts(some.images[:n], training_mode_batch=mode),
+            lambda n: score_parts(detector, some.images[:n], ready.protocol),
             FIRST[device],
             len(some.images),
             device,

@@ -1,4 +1,7 @@
-"""Estimates how long a study still takes from the epochs that it has measured."""
+"""Estimates how long a study still takes from the epochs that it has measured.
+
+rich's own estimate takes all steps for equally long, which epochs of different models are not.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
