@@ -4,33 +4,20 @@ import dataclasses
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from models.fields import Hyperparameter, check, parse
+from models.images import Images
 from models.optimizers import Optimizer
 
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
 PRECISIONS = ("float32", "tf32", "bfloat16")
-
-
-class Images(Protocol):
-    """uint8 (N, C, H, W): a Tensor, or what copies its images from a larger one batch by batch."""
-
-    @property
-    def shape(self) -> torch.Size: ...
-    @property
-    def dtype(self) -> torch.dtype: ...
-    @property
-    def device(self) -> torch.device: ...
-    def __len__(self) -> int: ...
-    def __getitem__(self, key: Any, /) -> Tensor: ...
-    def split(self, size: int, /) -> Iterable[Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -112,6 +99,15 @@ class AnomalyModel(ABC):
             raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
         if channels not in (1, 3):
             raise ValueError(f"images must have 1 or 3 channels, not {channels}")
+
+    @property
+    def generator_steps(self) -> int:
+        """How often the network that generates or reconstructs images was updated so far."""
+        return self.steps
+
+    def images_seen(self, images: Images) -> int:
+        """How many images the training steps so far took in, all epochs over `images` counted."""
+        return self.steps * min(self.config.batch_size, len(images))
 
     @abstractmethod
     def build(self) -> None:

@@ -9,6 +9,7 @@ original has residual networks for 64 x 64 images). "Released code" below is
 github.com/tSchlegl/f-AnoGAN.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +49,10 @@ class Model(WGAN):
         self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz)).to(self.device)
         self.networks["encoder"] = self.encoder
         self.optimizers["encoder"] = RMSprop(self.encoder, c.lr_encoder, alpha=0.9)
+
+    @property
+    def generator_steps(self) -> int:
+        return math.ceil(min(self.steps, self.config.gan_steps) / self.config.n_critic)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         losses = self.gan_step(x, rng) if self.steps < self.config.gan_steps else {}

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.base import AnomalyModel, Images
+from models.base import AnomalyModel
+from models.images import Images
 
 
 class FittedModel(AnomalyModel):
@@ -54,6 +55,13 @@ class FittedModel(AnomalyModel):
             self.fit(self.flat(self.normalise(self.samples)), self.seed)
         self.steps += 1
         return {}
+
+    @property
+    def generator_steps(self) -> int:
+        return 0
+
+    def images_seen(self, images: Images) -> int:
+        return 0 if self.samples is None else len(self.samples)
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         return {"distance": torch.from_numpy(self.measure(self.flat(x))).float()}

@@ -128,6 +128,31 @@ def test_training_continues_to_the_bit_from_a_checkpoint(name):
 
 
 @pytest.mark.parametrize("name", models.NAMES)
+def test_generator_steps_count_the_updates_of_the_generator(name, monkeypatch):
+    model, images, updates = make(name), pictures(24), 0
+    own = (
+        model.networks["generator" if "generator" in model.networks else "autoencoder"]
+        if (name in NETWORKS and name != "egbad")
+        else model.networks
+    )
+    take_step = model.train_step
+
+    def counting(x, rng):
+        nonlocal updates
+        before = [weights.clone() for weights in own.parameters()]
+        losses = take_step(x, rng)
+        now = own.parameters()
+        updates += any(not torch.equal(a, b) for a, b in zip(before, now, strict=True))
+        return losses
+
+    monkeypatch.setattr(model, "train_step", counting)
+    train(model, images, epochs=2)
+    assert model.generator_steps == updates
+    assert model.images_seen(images) == (2 * len(images) if name in NETWORKS else 20)
+    assert (updates > 0) == (name in NETWORKS)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
 def test_a_seed_decides_weights_and_scores_to_the_bit(name):
     images = pictures(24)
     runs = [make(name, seed=seed) for seed in (0, 0, 1)]

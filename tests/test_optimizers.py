@@ -51,7 +51,7 @@ def test_training_does_not_import_torchs_compiler(model: str) -> None:
     """Nor torchvision, which imports it, nor Ray and Optuna: seconds in every process."""
     lines = [
         "import sys, torch, train, models",
-        "from bench.training.run import be_deterministic",
+        "from bench.training.devices import be_deterministic",
         "be_deterministic(True)",
         f"model = models.create('{model}', (1, 16, 16), ngf=4, ndf=4, nz=4, batch_size=4)",
         "images = torch.zeros((8, 1, 16, 16), dtype=torch.uint8)",

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from studies import load, make_study
+from studies import edit, load, make_study
 
 import report
 from bench.reporting import cautions, frames, tables
@@ -68,3 +68,22 @@ def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
     assert report.main([str(folder)]) == 0
     assert line in capsys.readouterr().out
     assert cautions.swamped(finals.head(0), scores) == []
+
+
+def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
+    epochs = {"final-0-0-1": 3, "final-0-0-2": 1, "final-0-0-3": 2}
+
+    def change(row: dict) -> dict:
+        if row["model"] == "pca":
+            return row | {"generator_steps": 0, "epoch": 1}
+        return row | {"generator_steps": 75, "epoch": epochs.get(row["trial"], 2)}
+
+    trials = load(edit(make_study(tmp_path / "s", classes=("bird",)), change))[1]
+    assert cautions.edge_epochs(trials) == [
+        "in 1 of 3 final runs the chosen epoch is the last one (75 to 75 generator steps): "
+        "longer training may do better",
+        "in 1 of 3 final runs the chosen epoch is the first one (75 to 75 generator steps): "
+        "training made the rest worse",
+    ]
+    older = trials.drop(columns="generator_steps")
+    assert cautions.edge_epochs(older) == []

@@ -57,5 +57,9 @@ def check_study(found: results.Results, trials: int, seeds: int) -> None:
         scores = found.scores(row.trial)
         assert len(scores) == row.n_test_normal + row.n_test_abnormal
         assert scores.columns[:2].tolist() == ["scores", "labels"]
+    assert (rows.images_seen > 0).all()
+    last = found.epochs.groupby("trial").last().loc[rows.trial]
+    for name in ("generator_steps", "images_seen"):
+        assert last[name].tolist() == rows[name].tolist()
     epochs = found.epochs.groupby("trial").size()
     assert (epochs[rows.trial].to_numpy() == rows.epochs.to_numpy()).all()

@@ -35,7 +35,7 @@ class ImageArray:
 class IndexedImages:
     """Some of an ImageArray's images, in an order of their own, copied only batch by batch.
 
-    Models take it in place of a uint8 tensor (N, C, H, W): see models.base.Images.
+    Models take it in place of a uint8 tensor (N, C, H, W): see models.images.Images.
     """
 
     def __init__(self, source: ImageArray, index: np.ndarray, device: str | torch.device = "cpu"):

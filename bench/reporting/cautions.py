@@ -45,6 +45,7 @@ def cautions(
             f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than "
             "chance"
         )
+    lines += edge_epochs(trials)
     if single := (areas["seeds"] == 1).sum():
         lines.append(
             f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is "
@@ -53,6 +54,27 @@ def cautions(
     if areas["seeds"].nunique() > 1:
         lines.append("results rest on different numbers of seeds (see auroc.csv)")
     return lines
+
+
+def edge_epochs(trials: pd.DataFrame) -> list[str]:
+    """A line on final runs whose chosen epoch is the last or the first: another budget may do better.
+
+    Models that are fitted at once have no generator steps, and older rows do not say them.
+    """
+    trained = trials[(trials["kind"] == "final") & (trials["epochs"] > 1)]
+    steps = trained.reindex(columns=["generator_steps"])["generator_steps"]
+    trained, steps = trained[steps > 0], steps[steps > 0]
+    edges = {
+        "last": trained["epoch"] == trained["epochs"],
+        "first": trained["epoch"] == 1,
+    }
+    advice = {"last": "longer training may do better", "first": "training made the rest worse"}
+    return [
+        f"in {at_edge.sum()} of {len(trained)} final runs the chosen epoch is the {edge} one "
+        f"({steps.min():.0f} to {steps.max():.0f} generator steps): {advice[edge]}"
+        for edge, at_edge in edges.items()
+        if at_edge.any()
+    ]
 
 
 def swamped(finals: pd.DataFrame, scores: Scores) -> list[str]:

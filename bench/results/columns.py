@@ -43,6 +43,8 @@ COLUMNS = {
     "stopped_by": "the scheduler that stopped the run early",
     "stop_reason": "how the run stood among its task's runs when the scheduler stopped it",
     "epochs": "epochs that were trained",
+    "generator_steps": "updates of the network that generates or reconstructs images, until then",
+    "images_seen": "images that training took in until then, repeats counted",
     "train_seconds": "seconds of training, over all epochs",
     "score_seconds": "seconds of scoring images, over all epochs",
     # of the chosen epoch
@@ -58,6 +60,7 @@ COLUMNS = {
     # of an epoch alone
     "loss_*": "the mean of each training loss",
 }
+OF_TRAINING = ("generator_steps", "images_seen")  # of the last epoch that was trained
 OF_THE_CHOSEN_EPOCH = ("epoch", "objective", "family", "device", "hardware", "precision")
 
 

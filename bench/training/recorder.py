@@ -36,14 +36,17 @@ class Recorder:
         }
         self.attempts: dict[str, int] = {}  # by trial: the attempts that ended before their run did
         self.seconds: dict[str, tuple[float, float]] = {}  # by trial: of training, of scoring
+        self.training: dict[str, dict[str, int]] = {}  # by trial: how far its last epoch came
         for row in read_rows(store.path / "epochs.jsonl"):
             if goes_on:
-                self.add_seconds(row["trial"], row)
+                self.count(row["trial"], row)
             else:
                 attempts = max(self.attempts.get(row["trial"], 0), row.get("attempt", 1))
                 self.attempts[row["trial"]] = attempts
 
-    def add_seconds(self, trial: str, record: Mapping[str, Any]) -> None:
+    def count(self, trial: str, record: Mapping[str, Any]) -> None:
+        """Takes in an epoch's seconds, and how far training has come."""
+        self.training[trial] = {k: record[k] for k in columns.OF_TRAINING if k in record}
         trained, scored = self.seconds.get(trial, (0.0, 0.0))
         self.seconds[trial] = (
             trained + record["train_seconds"],
@@ -57,7 +60,7 @@ class Recorder:
         self, run: PlannedRun, record: Mapping[str, Any], curves: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Writes an epoch's row and gives it; `curves` is what `Run.shown` gives."""
-        self.add_seconds(run.trial, record)
+        self.count(run.trial, record)
         row = columns.of_epoch(run, self.attempt(run), record)
         self.store.add_epoch(row)
         if self.board:
@@ -86,6 +89,7 @@ class Recorder:
         """
         row = self.of_task[run.task]
         row = columns.of_run(run, self.attempt(run), config or run.config) | row | dict(outcome)
+        row |= self.training.pop(run.trial, {})
         seconds = self.seconds.pop(run.trial, (None, None))
         row |= dict(zip(("train_seconds", "score_seconds"), seconds, strict=True))
         if scores is not None:

@@ -22,7 +22,8 @@ from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
 from bench.training.devices import device_of
 from bench.training.model_files import packed, trained_state
-from models.base import AnomalyModel, Images
+from models.base import AnomalyModel
+from models.images import Images
 
 SHOWN = 4  # normal and as many abnormal validation images that --display shows
 
@@ -93,6 +94,8 @@ class Run:
         trained = time.perf_counter()
         self.epoch += 1
         record: dict[str, Any] = {"epoch": self.epoch}
+        record["generator_steps"] = self.model.generator_steps
+        record["images_seen"] = self.model.images_seen(self.split.train)
         record |= {f"loss_{name}": value for name, value in losses.items()}
         if self.split.val is not None:
             record |= self.validate(self.split.val)
