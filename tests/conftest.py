@@ -11,7 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-torch.set_num_threads(1)  # one per test process
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Two test processes run side by side; a test of train.py leaves a thread per core behind."""
+    torch.set_num_threads(1)
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

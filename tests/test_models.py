@@ -27,8 +27,6 @@ import models
 from models import base
 from train import main
 
-torch.set_num_threads(1)  # the networks are tiny
-
 # Hyperparameters that matter only with another one at a certain value.
 NEEDS = {
     # the restart comes when the loss falls under 1e-5

@@ -17,8 +17,6 @@ from torch import Tensor
 import models
 from models import base
 
-torch.set_num_threads(1)  # the networks are tiny
-
 # Small networks and large step sizes: there are only 90 images to train on.
 LEARNS: dict[str, dict[str, Any]] = {
     "w_skipganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},

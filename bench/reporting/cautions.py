@@ -61,9 +61,10 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
 
     Models that are fitted at once have no generator steps, and older rows do not say them.
     """
-    trained = trials[(trials["kind"] == "final") & (trials["epochs"] > 1)]
-    steps = trained.reindex(columns=["generator_steps"])["generator_steps"]
-    trained, steps = trained[steps > 0], steps[steps > 0]
+    rows = trials.reindex(columns=["kind", "epoch", "epochs", "generator_steps"])
+    of_several = (rows["kind"] == "final") & (rows["epochs"] > 1)
+    trained = rows[of_several & (rows["generator_steps"] > 0)]
+    steps = trained["generator_steps"]
     edges = {
         "last": trained["epoch"] == trained["epochs"],
         "first": trained["epoch"] == 1,
