@@ -109,6 +109,7 @@ def test_interval_covers_the_true_mean(seeds: int, spread: float, shift: float):
     assert 0.93 <= coverage(seeds, 400, spread=spread, shift=shift) <= 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("normal", "abnormal"), [(30, 10), (80, 40), (1000, 100)])
 def test_interval_covers_the_true_mean_in_each_setting(normal: int, abnormal: int):

@@ -108,7 +108,7 @@ def test_readme_command(
     }
     words = [str(known.get(word, word)) for word in words]
     if script == "report.py":
-        words += ["--out", str(tmp_path)]
+        words += [] if "--reproduce" in words else ["--out", str(tmp_path)]
     elif "--resume" in words:
         words += ["--results_dir", str(whole_study.parent)]
     else:

@@ -13,7 +13,13 @@ from bench.reporting import report as reporting
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("searcher", SEARCHERS)
+@pytest.mark.parametrize(
+    "searcher",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name in ("gp", "cmaes")))
+        for name in SEARCHERS
+    ],
+)
 def test_searchers(study, searcher: str) -> None:
     status, found = study(
         "--searcher",
@@ -146,7 +152,9 @@ def uneven(tmp_path: Path) -> Path:
     return tmp_path / "uneven"
 
 
-@pytest.mark.parametrize("classes", [["a", "c"], pytest.param(["c", "a"], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "classes", [["a", "c"], pytest.param(["c", "a"], marks=[pytest.mark.slow, pytest.mark.long])]
+)
 def test_each_class_has_its_own_signal_to_choose_by(
     study, uneven: Path, classes: list[str]
 ) -> None:
@@ -183,6 +191,7 @@ def test_each_class_has_its_own_signal_to_choose_by(
     assert "validation AUROC, validation loss" in settings
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
     """Here there are none at all: a trial that reserved one would wait for ever."""

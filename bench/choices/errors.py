@@ -75,6 +75,7 @@ def run_main(main: Callable[[], int]) -> NoReturn:
     try:
         with signals.handled(interrupt):
             status = main()
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
