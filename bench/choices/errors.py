@@ -67,8 +67,8 @@ def run_main(main: Callable[[], int]) -> NoReturn:
     A UserError becomes one line on stderr and status 2; a signal to end becomes status 130.
     """
     if type(sys.stdout) is io.TextIOWrapper:  # tests put other kinds in its place
-        line_by_line, encoding = sys.stdout.line_buffering, sys.stdout.encoding
-        sys.stdout = Output(sys.stdout.detach(), encoding, line_buffering=line_by_line)
+        encoding = sys.stdout.encoding
+        sys.stdout = Output(sys.stdout.detach(), encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=LEGIBLE)  # a character unknown to the terminal ends no run
@@ -91,22 +91,29 @@ class Output(io.TextIOWrapper):
     After a signal, which ends a `| tee` as well, stderr gets the rest of the output.
     """
 
+    unsent = ""  # Python drops what it could not write
+
     def write(self, text: str, /) -> int:
+        self.unsent += text
         try:
-            return super().write(text)
+            super().write(text)
         except BrokenPipeError:
             self.redirect()
-            return len(text)
+        if "\n" in text:  # which sends the line
+            self.unsent = ""
+        return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except BrokenPipeError:
             self.redirect()
-            super().flush()  # what is still in the buffer
+        self.unsent = ""
 
     def redirect(self) -> None:
         if not signals.received:
             note("nothing reads this command's output any more; it goes on")
         rest = 2 if signals.received else os.open(os.devnull, os.O_WRONLY)
         os.dup2(rest, self.fileno())
+        super().write(self.unsent)
+        super().flush()
