@@ -102,3 +102,22 @@ def test_a_run_that_is_started_again_counts_its_attempts(tmp_path: Path, where: 
     row = study_results.trials[["epochs", "train_seconds", "attempt"]]
     assert row.to_numpy().tolist() == [[2, 2.0, 2]]
     assert study_results.epochs.epoch.tolist() == [1, 2]
+
+
+def test_what_a_dead_attempt_trained_is_not_in_the_row_of_the_next(tmp_path: Path) -> None:
+    """The process dies after an epoch; begun again, the run fails before its first."""
+    study = Study(
+        model=("pca",), dataset="digits", abnormal_class=("3",), results_dir=str(tmp_path)
+    )
+    store = Store.create(study, {}, "study")
+    callback = callback_of(store, study)
+    run = callback.planner.next_run()
+    assert run is not None
+    record = {"epoch": 1, "val_auroc": 0.5, "train_seconds": 1.0, "score_seconds": 0.0}
+    callback.recorder.epoch(run, record | {"generator_steps": 9, "images_seen": 99})
+    callback.fail(run, RayActorError())
+    callback.fail(run, ValueError("no"))
+    row = results.read_rows(store.path / "trials.jsonl")[0]
+    assert (row["status"], row["attempt"]) == ("error", 2)
+    assert row["train_seconds"] is row["score_seconds"] is None
+    assert not {"generator_steps", "images_seen"} & set(row)

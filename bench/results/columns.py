@@ -60,7 +60,9 @@ COLUMNS = {
     # of an epoch alone
     "loss_*": "the mean of each training loss",
 }
-OF_TRAINING = ("generator_steps", "images_seen")  # of the last epoch that was trained
+SECONDS = ("train_seconds", "score_seconds")
+SO_FAR = ("generator_steps", "images_seen")  # an epoch's record has them of all epochs until then
+NO_EPOCHS: dict[str, Any] = dict.fromkeys(SECONDS)
 OF_THE_CHOSEN_EPOCH = ("epoch", "objective", "family", "device", "hardware", "precision")
 
 
@@ -85,6 +87,13 @@ def of_epoch(run: PlannedRun, attempt: int, record: Mapping[str, Any]) -> dict[s
     """A row of epochs.jsonl; `record` is what `Run.step` gives."""
     names = {"trial": run.trial, "kind": run.kind, "model": run.model, "class": run.task.cls}
     return names | {"attempt": attempt} | dict(record)
+
+
+def of_epochs(before: Mapping[str, Any] | None, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of all epochs of a run: those `before` this record's, if any, and this one."""
+    totals = {name: record[name] for name in SO_FAR if name in record}
+    seconds = {name: (before[name] if before else 0.0) + record[name] for name in SECONDS}
+    return totals | seconds
 
 
 def of_run(run: PlannedRun, attempt: int, config: Mapping[str, Any]) -> dict[str, Any]:

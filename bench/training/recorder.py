@@ -35,8 +35,7 @@ class Recorder:
             for task in ready.tasks
         }
         self.attempts: dict[str, int] = {}  # by trial: the attempts that ended before their run did
-        self.seconds: dict[str, tuple[float, float]] = {}  # by trial: of training, of scoring
-        self.training: dict[str, dict[str, int]] = {}  # by trial: how far its last epoch came
+        self.totals: dict[str, dict[str, Any]] = {}  # by trial: of all its epochs so far
         for row in read_rows(store.path / "epochs.jsonl"):
             if goes_on:
                 self.count(row["trial"], row)
@@ -45,13 +44,8 @@ class Recorder:
                 self.attempts[row["trial"]] = attempts
 
     def count(self, trial: str, record: Mapping[str, Any]) -> None:
-        """Takes in an epoch's seconds, and how far training has come."""
-        self.training[trial] = {k: record[k] for k in columns.OF_TRAINING if k in record}
-        trained, scored = self.seconds.get(trial, (0.0, 0.0))
-        self.seconds[trial] = (
-            trained + record["train_seconds"],
-            scored + record["score_seconds"],
-        )
+        """Takes an epoch into the totals of its run."""
+        self.totals[trial] = columns.of_epochs(self.totals.get(trial), record)
 
     def attempt(self, run: PlannedRun) -> int:
         return self.attempts.get(run.trial, 0) + 1
@@ -70,7 +64,7 @@ class Recorder:
     def died(self, run: PlannedRun) -> None:
         """The run's process died; it begins again, as another attempt."""
         self.attempts[run.trial] = self.attempt(run)
-        self.seconds.pop(run.trial, None)
+        self.totals.pop(run.trial, None)
 
     def finish(
         self,
@@ -89,9 +83,7 @@ class Recorder:
         """
         row = self.of_task[run.task]
         row = columns.of_run(run, self.attempt(run), config or run.config) | row | dict(outcome)
-        row |= self.training.pop(run.trial, {})
-        seconds = self.seconds.pop(run.trial, (None, None))
-        row |= dict(zip(("train_seconds", "score_seconds"), seconds, strict=True))
+        row |= self.totals.pop(run.trial, columns.NO_EPOCHS)
         if scores is not None:
             row |= columns.of_scores(scores)
         self.store.add_trial(row, scores, gallery, packed)
