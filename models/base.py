@@ -102,8 +102,11 @@ class AnomalyModel(ABC):
 
     @property
     def generator_steps(self) -> int:
-        """How often the network that generates or reconstructs images was updated so far."""
-        return self.steps
+        """How often the network that generates or reconstructs images was updated so far.
+
+        That is once in `n_critic` training steps, the first of them, where the model has a critic.
+        """
+        return math.ceil(self.steps / getattr(self.config, "n_critic", 1))
 
     def images_seen(self, images: Images) -> int:
         """How many images the training steps so far took in, all epochs over `images` counted."""

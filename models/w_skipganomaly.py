@@ -8,7 +8,6 @@ default, and PUBLISHED turns all of them on. That code
 - penalises the gradient of the features' sum, where the critic's loss has their mean.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -62,10 +61,6 @@ class Model(skip_gan.SkipGAN):
         """What the gradient penalty takes for the critic's score (B,)."""
         features = self.features(x)
         return features.sum(1) if self.config.penalise_sum else features.mean(1)
-
-    @property
-    def generator_steps(self) -> int:
-        return math.ceil(self.steps / self.config.n_critic)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """A critic's step, and every `n_critic` steps one of the generator."""

@@ -3,8 +3,6 @@
 AnoGAN and f-AnoGAN extend it.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -34,10 +32,6 @@ class WGAN(base.AnomalyModel):
             "generator": Adam(self.generator, c.lr, c.beta1, c.beta2),
             "critic": Adam(self.critic, c.lr, c.beta1, c.beta2),
         }
-
-    @property
-    def generator_steps(self) -> int:
-        return math.ceil(self.steps / self.config.n_critic)
 
     def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """A critic's step, and every `n_critic` steps one of the generator (algorithm 1).
