@@ -85,5 +85,5 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
         "in 1 of 3 final runs the chosen epoch is the first one (75 to 75 generator steps): "
         "training made the rest worse",
     ]
-    older = trials.drop(columns="generator_steps")
+    older = load(make_study(tmp_path / "older", classes=("bird",)))[1]
     assert cautions.edge_epochs(older) == []

@@ -61,9 +61,8 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
 
     Models that are fitted at once have no generator steps, and older rows do not say them.
     """
-    rows = trials.reindex(columns=["kind", "epoch", "epochs", "generator_steps"])
-    of_several = (rows["kind"] == "final") & (rows["epochs"] > 1)
-    trained = rows[of_several & (rows["generator_steps"] > 0)]
+    of_several = (trials["kind"] == "final") & (trials["epochs"] > 1)
+    trained = trials[of_several & (trials["generator_steps"] > 0)]
     steps = trained["generator_steps"]
     edges = {
         "last": trained["epoch"] == trained["epochs"],
@@ -124,10 +123,7 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
         rows, data = trials[trials["study"] == name], study.provenance.get("dataset") or {}
         first = {"fingerprint": data.get("fingerprint"), "commit": study.provenance.get("commit")}
         for column, what in (("fingerprint", "images"), ("commit", "code")):
-            if (
-                column in rows
-                and len(values := {first[column], *rows[column].dropna()} - {None}) > 1
-            ):
+            if len(values := {first[column], *rows[column].dropna()} - {None}) > 1:
                 lines.append(
                     f"{name}: not all of its rows are of the same {what} ({column}s "
                     f"{', '.join(sorted(values))})"

@@ -103,11 +103,10 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             continue
         finals = rows[rows["kind"] == "final"]
         # An older study's rows do not say on what they ran.
-        ran = rows["hardware"].dropna().unique() if "hardware" in rows else []
+        ran = rows["hardware"].dropna().unique()
         hardware = ", ".join(map(str, ran)) or command.get("gpu") or command.get("cpu")
         deterministic = ", deterministic" if study.get("deterministic") else ""
-        names = PROTOCOL_FIELDS
-        switched = [f"{name} {study[name]}" for name in names if study.get(name)]
+        switched = [f"{name} {study[name]}" for name in PROTOCOL_FIELDS if study.get(name)]
         tried = rows.loc[rows["kind"] == "tuning", ["model", "class", "number"]]
         searched = (
             f"{study.get('searcher')} + {study.get('scheduler')}, up to "
