@@ -15,10 +15,11 @@ def option(
     choices: tuple | None = None,
     many: bool = False,
     path: bool = False,
+    least: int = 1,
 ) -> Any:
     """A field of Study, with what `flags.add_study_flags` needs to make a flag of it.
 
-    `many`: the flag takes several values. `path`: ~ is the home folder.
+    `many`: the flag takes several values. `path`: ~ is the home folder. `least`: of a number.
     """
     metadata = {
         "group": group,
@@ -27,11 +28,12 @@ def option(
         "choices": choices,
         "many": many,
         "path": path,
+        "least": least,
     }
     return field(default=default, metadata=metadata)
 
 
-def check(name: str, value: Any, choices: tuple | None) -> None:
+def check(name: str, value: Any, choices: tuple | None, least: int) -> None:
     """UserError for a value that is not among the choices, or a number that is out of range."""
     if choices and value is not None and value not in choices:
         raise unknown(f"--{name}", value, choices)
@@ -41,5 +43,5 @@ def check(name: str, value: Any, choices: tuple | None) -> None:
         if not (0 < value <= 1 or (value > 0 and float(value).is_integer())):
             reason = f"must be a share of a GPU above 0 or a whole number, not {value}"
             raise UserError(f"--{name} {reason}")
-    elif value < (least := 0 if name in ("seed", "split_seed", "trials") else 1):
+    elif value < least:
         raise UserError(f"--{name} must be {least} or more, not {value}")

@@ -89,6 +89,7 @@ class Study:
         None,
         "task",
         "seed of splits and of --limit_* (default: --seed)",
+        least=0,
     )
 
     protocol: str = option(
@@ -142,6 +143,7 @@ class Study:
         "training",
         "seed of splits, weights, batches, searchers",
         aliases=("manualseed",),
+        least=0,
     )
     precision: str = option(
         "float32",
@@ -165,6 +167,7 @@ class Study:
         None,
         "tuning",
         "configurations to try per task, the default first; 0: no search (default: 10; grid: all)",
+        least=0,
     )
     seeds: int = option(5, "tuning", "fresh seeds to train the winner again and test it under")
     searcher: str = option("tpe", "tuning", "proposes configurations (Optuna)", choices=SEARCHERS)
@@ -223,7 +226,7 @@ class Study:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
-            check(f.name, getattr(self, f.name), f.metadata["choices"])
+            check(f.name, getattr(self, f.name), f.metadata["choices"], f.metadata["least"])
         if self.abnormal_class and self.normal_class:
             raise UserError(
                 "--abnormal_class and --normal_class: give only one, they are two different tasks",
