@@ -16,7 +16,7 @@ from bench.choices.tasks import SOUND, Task
 from bench.data import datasets
 from bench.data.splits import Split, make_split
 from bench.results.gallery import picture
-from bench.training.run import SHOWN, Run
+from bench.training.run import PICTURED, Run
 from bench.training.run import train as training
 from bench.watching.live_curves import PICTURE
 
@@ -41,7 +41,7 @@ def test_display_has_scores_and_a_picture_and_changes_no_training(split: Split, 
     plain = list(training(run_of(model, split), 2))
     displayed, records, curves = run_of(model, split), [], {}
     for record in training(displayed, 2):
-        curves = displayed.shown()
+        curves = displayed.curves()
         records.append(record)
     for record, other in zip(records, plain, strict=True):
         for name in set(record) - {"train_seconds", "score_seconds"}:
@@ -52,7 +52,7 @@ def test_display_has_scores_and_a_picture_and_changes_no_training(split: Split, 
     if displayed.model.reconstructions(split.train[:1]) is None:
         assert "picture" not in curves
     else:
-        assert curves["picture"].shape == (channels, 3 * height, 2 * SHOWN * width)
+        assert curves["picture"].shape == (channels, 3 * height, 2 * PICTURED * width)
         first = split.val.images[int(np.flatnonzero(split.val.labels == 0)[0])]
         assert (curves["picture"][:, :height, :width] == first.numpy()).all()
 
@@ -77,11 +77,11 @@ def test_tensorboard_reads_trains_curves(tmp_path: Path, capsys: pytest.CaptureF
     pictures = events.Images(PICTURE)
     assert [event.step for event in pictures] == [1, 2]
     with Image.open(io.BytesIO(pictures[-1].encoded_image_string)) as image:
-        assert image.size == (2 * SHOWN * 16, 3 * 16)
+        assert image.size == (2 * PICTURED * 16, 3 * 16)
     for name in ("normal", "abnormal"):
         histograms = events.Histograms(f"scores/{name}")
         assert [event.step for event in histograms] == [1, 2]
-        assert histograms[0].histogram_value.num > SHOWN
+        assert histograms[0].histogram_value.num > PICTURED
 
 
 def test_there_is_no_picture_without_validation_images(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def train_run(
         recorder = Recorder(study, ready, store, provenance, board, goes_on=True)
         with scoring(run.model, view.quiet):
             for record in train(run, study.epochs):
-                recorder.epoch(planned, record, run.shown() if board else None)
+                recorder.epoch(planned, record, run.curves() if board else None)
                 write_whole(checkpoint, stored(run.checkpoint()))
                 say(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  {losses(record)}")
             scores = run.test_scores() if run.best_parts else None

@@ -54,9 +54,8 @@ def compare(table: pd.DataFrame) -> Comparison:
 
         long = table.melt(var_name="model", value_name="auroc")
         for column, correction in (("p", None), ("p_holm", "holm")):
-            with np.errstate(
-                invalid="ignore"
-            ):  # two models level on every class: SciPy divides 0 by 0, and gives 1
+            # Of two models level on every class SciPy divides 0 by 0, and gives 1.
+            with np.errstate(invalid="ignore"):
                 tested = posthoc_wilcoxon(long, "auroc", "model", p_adjust=correction)
             pairs[column] = [
                 tested.loc[a, b] for a, b in zip(pairs["better"], pairs["worse"], strict=True)

@@ -9,14 +9,11 @@ from bench.reporting.frames import Scores, variance_shares
 from bench.results.reading import Results
 
 SWAMPS = 0.95  # of the score's variance
+# Results are only comparable where studies agree in these.
 SAME_IMAGES = (
-    "limit_train",
-    "limit_test",
-    "image_size",
-    "channels",
-    "test_pool",
-    "untrained_classes",
-)  # else results are not comparable
+    *("limit_train", "limit_test", "image_size", "channels"),
+    *("test_pool", "untrained_classes"),
+)
 
 
 def cautions(
@@ -90,8 +87,7 @@ def swamped(finals: pd.DataFrame, scores: Scores) -> list[str]:
     which = ", ".join(f"{model}'s {name} part in {count}" for (model, name), count in parts.items())
     return [
         f"in {parts.total()} of {len(finals)} final runs one part has more than {SWAMPS * 100:.0f} "
-        "% of the score's "
-        f"variance, and the others hardly count ({which}; see parts.csv)"
+        f"% of the score's variance, and the others hardly count ({which}; see parts.csv)"
     ]
 
 

@@ -212,9 +212,8 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
     p = pd.DataFrame(1.0, index=ranks.index, columns=ranks.index)
     for pair in comparison.pairs.dropna().to_dict("records"):
         p.loc[pair["better"], pair["worse"]] = p.loc[pair["worse"], pair["better"]] = pair["p_holm"]
-    room = 1.0 + 0.1 * (
-        8 + max(map(len, ranks.index))
-    )  # for names on both sides, and the line between them
+    # Room for names on both sides, and the line between them.
+    room = 1.0 + 0.1 * (8 + max(map(len, ranks.index)))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(WIDTH, room), 0.7 + 0.15 * len(ranks)), layout="constrained")
         axes = figure.add_subplot(title="average rank")

@@ -16,21 +16,13 @@ from bench.results.columns import COLUMNS
 from bench.results.reading import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
-KEY = [
-    "study",
-    "dataset",
-    "task",
-    "protocol",
-    "select_on",
-    "model",
-    "class",
-]  # what seeds are averaged within
+# Means are over the seeds within these.
+KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 
-Scores = Mapping[
-    tuple[str, str], pd.DataFrame
-]  # by study and trial: scores, labels (1: abnormal), part_*
+# By study and trial: scores, labels (1: abnormal), part_*.
+Scores = Mapping[tuple[str, str], pd.DataFrame]
 
 
 def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -163,9 +163,8 @@ def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Serie
     for column, group in tuning.groupby("column", sort=False):
         tried = {}
         for key in group.filter(regex="^config_"):
-            name = str(key).removeprefix(
-                "config_"
-            )  # PBT changes them in mid-run: what it began with counts
+            name = str(key).removeprefix("config_")
+            # PBT changes them during training: what the run began with counts.
             tried[name] = group.get(f"tried_{name}", group[key]).fillna(group[key])
         varied = pd.DataFrame(
             {name: values for name, values in tried.items() if values.nunique() > 1}

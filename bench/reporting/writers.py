@@ -34,7 +34,7 @@ class Table:
     footer: int = 0  # so many last rows stay last when the page sorts
     heat: bool = False  # the page colours the cells by their AUROC
 
-    def shown(self) -> pd.DataFrame:
+    def as_text(self) -> pd.DataFrame:
         """Every cell as text on one line: floats to three places, what is missing as a dash."""
         return self.frame.map(cell).rename(columns=cell)
 
@@ -42,7 +42,7 @@ class Table:
         return (self.frame if self.data is None else self.data).to_csv(index=False)
 
     def markdown(self) -> str:
-        frame = self.shown().map(markdown_escape).rename(columns=markdown_escape)
+        frame = self.as_text().map(markdown_escape).rename(columns=markdown_escape)
         table = frame.to_markdown(index=False, disable_numparse=True)
         return (
             "\n\n".join(
@@ -55,7 +55,7 @@ class Table:
 
     def latex(self) -> str:
         """A table environment; needs \\usepackage{booktabs}."""
-        frame = self.shown().map(latex_escape).rename(columns=latex_escape)
+        frame = self.as_text().map(latex_escape).rename(columns=latex_escape)
         caption = latex_escape(f"{self.title}. {self.note}")
         return frame.to_latex(
             index=False, escape=False, caption=caption, label=f"tab:{self.name}", position="htbp"

@@ -18,12 +18,8 @@ from bench.judging.intervals import auroc_interval
 from bench.judging.selection import improves
 from bench.training.run import Run, score_parts, train
 
-ORDER = (
-    "test_order",
-    "scoring_mode",
-    "test_pool",
-    "selection",
-)  # of the steps that need no new training
+# The order of the steps that need no new training.
+ORDER = ("test_order", "scoring_mode", "test_pool", "selection")
 
 
 @dataclass(frozen=True)
@@ -97,9 +93,8 @@ def audit(
             say(f"training {len(rows) + 1} of {model}, epoch {record['epoch']}/{epochs}")
             scored: dict[Protocol, np.ndarray] = {}
             for member in members:
-                how = replace(
-                    member.protocol, selection="val"
-                )  # the choice of an epoch changes no score
+                # What chooses the epoch changes no score.
+                how = replace(member.protocol, selection="val")
                 test = tests[member.protocol]
                 if how not in scored:
                     scored[how] = score(run, test, member.protocol)

@@ -37,9 +37,8 @@ def be_deterministic(on: bool) -> None:
     torch then raises an error where it has no deterministic algorithm.
     """
     if on:
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # read at the first matrix product
+        # torch reads it at the first matrix product.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Does what torch.use_deterministic_algorithms does, which also imports torch's compiler.
     torch.set_deterministic_debug_mode("error" if on else "default")
     torch.backends.cudnn.benchmark = False

@@ -53,7 +53,7 @@ class Recorder:
     def epoch(
         self, run: PlannedRun, record: Mapping[str, Any], curves: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Writes an epoch's row and gives it; `curves` is what `Run.shown` gives."""
+        """Writes an epoch's row and gives it; `curves` is what `Run.curves` gives."""
         self.count(run.trial, record)
         row = columns.of_epoch(run, self.attempt(run), record)
         self.store.add_epoch(row)

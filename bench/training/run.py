@@ -25,7 +25,7 @@ from bench.training.model_files import packed, trained_state
 from models.base import AnomalyModel
 from models.images import Images
 
-SHOWN = 4  # normal and as many abnormal validation images that --display shows
+PICTURED = 4  # normal and as many abnormal validation images that --display shows
 
 
 class Run:
@@ -155,18 +155,18 @@ class Run:
         rebuilt = self.model.reconstructions(images)
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
 
-    def shown(self) -> dict[str, np.ndarray]:
+    def curves(self) -> dict[str, np.ndarray]:
         """What --display shows after an epoch: validation scores, and a picture of a few images."""
         if (val := self.split.val) is None:
             return {}
         names = enumerate(("normal", "abnormal"))
-        curves = {name: self.val_scores[val.labels == label] for label, name in names}
-        index = np.concatenate([np.flatnonzero(val.labels == label)[:SHOWN] for label in (0, 1)])
+        arrays = {name: self.val_scores[val.labels == label] for label, name in names}
+        index = np.concatenate([np.flatnonzero(val.labels == label)[:PICTURED] for label in (0, 1)])
         images = val.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)
         if rebuilt is not None:
-            curves["picture"] = picture(images.numpy(), rebuilt.numpy())
-        return {name: array for name, array in curves.items() if len(array)}
+            arrays["picture"] = picture(images.numpy(), rebuilt.numpy())
+        return {name: array for name, array in arrays.items() if len(array)}
 
     def packed(self, model: str, trial: str, classes: tuple[str, ...], decoding: Decoding) -> bytes:
         """The chosen epoch's model as a file's content."""

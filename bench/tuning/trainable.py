@@ -73,7 +73,7 @@ class EpochTrainable(tune.Trainable):
             "done": over,
         }
         if self.shared["display"]:
-            result["curves"] = run.shown()
+            result["curves"] = run.curves()
         if over and run.final:
             if run.best_parts:
                 result["scores"] = run.test_scores()
@@ -92,9 +92,8 @@ class EpochTrainable(tune.Trainable):
             planned.model, planned.trial, shared["classes"], shared["decoding"]
         )
         if ray.get_runtime_context().get_node_id() == shared["driver_node"]:
-            with contextlib.suppress(
-                UserError
-            ):  # the driver says what is wrong, and ends the study
+            # Where it cannot be written, the driver tries: it says why, and ends the study.
+            with contextlib.suppress(UserError):
                 write_whole(model_file(shared["study_path"], planned.trial), packed)
                 return None
         return packed

@@ -40,7 +40,7 @@ class Board:
     def add(self, trial: str, record: dict[str, Any], curves: dict[str, np.ndarray]) -> None:
         """Writes an epoch of a trial: its figures, score histograms and picture.
 
-        `curves`: what `Run.shown` returns: 1-d scores, and `picture` as uint8 (C, H, W).
+        `curves`: what `Run.curves` returns: 1-d scores, and `picture` as uint8 (C, H, W).
         """
         if trial not in self.writers:
             self.writers[trial] = self.writer_type(str(self.folder / trial))

@@ -45,13 +45,11 @@ class Dataset:
     train_labels: np.ndarray  # int64 (N,): index into classes
     test_images: np.ndarray  # uint8 (M, C, H, W)
     test_labels: np.ndarray  # int64 (M,): index into classes; -1: no label known
-    decoding: Decoding = field(
-        default_factory=Decoding
-    )  # of image files, also of new ones that its models score
+    # How image files were decoded; new ones that its models score are decoded alike.
+    decoding: Decoding = field(default_factory=Decoding)
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
-    images: np.ndarray = field(
-        init=False
-    )  # uint8 (N + M, C, H, W): training images, then test images
+    # uint8 (N + M, C, H, W): training images, then test images.
+    images: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         images, n = np.concatenate([self.train_images, self.test_images]), len(self.train_images)
@@ -249,8 +247,7 @@ def _balanced(labels: np.ndarray, count: int | None, seed: int, flag: str) -> np
     random = np.random.default_rng(seed)
     shuffled = [random.permutation(np.flatnonzero(labels == value)) for value in classes]
     chosen: list[int] = []
-    for left, k in zip(
-        range(len(classes), 0, -1), np.argsort(sizes, kind="stable"), strict=True
-    ):  # smallest first
+    smallest_first = np.argsort(sizes, kind="stable")
+    for left, k in zip(range(len(classes), 0, -1), smallest_first, strict=True):
         chosen.extend(shuffled[k][: (count - len(chosen)) // left])
     return np.sort(np.array(chosen))

@@ -125,10 +125,9 @@ def decode(path: Path, size: int, channels: int, decoding: Decoding) -> tuple[np
     """
     data = path.read_bytes()
     with _open(data) as file:
-        first = getattr(file, "is_animated", False) and file.format not in (
-            "MPO",
-            "PSD",
-        )  # thumbnails, layers
+        # The further images of MPO and PSD files are thumbnails and layers.
+        frames = getattr(file, "is_animated", False)
+        first = frames and file.format not in ("MPO", "PSD")
         deep = _is_deep(file)
         image, clipped = _shallow(file, data, decoding.bits)
     image, transparent = _opaque(image, decoding.background)

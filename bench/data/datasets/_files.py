@@ -10,15 +10,8 @@ from PIL import Image
 
 from bench.choices.errors import UserError
 
-NO_PICTURES = {
-    "BUFR",
-    "EPS",
-    "GRIB",
-    "HDF5",
-    "MPEG",
-    "PDF",
-    "WMF",
-}  # documents, films, and what Pillow only names
+# Documents, films, and formats that Pillow names but cannot decode.
+NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 MASKS = {
     "annotation",
     "annotations",
@@ -29,9 +22,8 @@ MASKS = {
     "masks",
     "segmentation",
 }
-MASK_FILE = re.compile(
-    r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE
-)  # beside the image `\1`
+# The name of a mask that lies beside its image, whose name is `\1`.
+MASK_FILE = re.compile(r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE)
 JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # no worth a word, like hidden files
 
 

@@ -28,9 +28,8 @@ from bench.data.datasets._files import find_images, left_out
 
 RECIPE = 2  # counts the ways in which files became arrays: kept arrays of another one are not taken
 
-Content = tuple[
-    np.ndarray, Decoding, list[str]
-]  # images uint8 (N, C, H, W), how they were made, notes
+# Images uint8 (N, C, H, W), how they were decoded, and notes.
+Content = tuple[np.ndarray, Decoding, list[str]]
 
 
 def load(
