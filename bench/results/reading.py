@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
@@ -130,7 +129,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         return []
     *lines, last = path.read_bytes().split(b"\n")
     if last:
-        print(f"note: {path}: the last line was cut off; it is left out", file=sys.stderr)
+        note(f"{path}: the last line was cut off; it is left out")
     rows = []
     for number, line in enumerate(lines, start=1):
         try:

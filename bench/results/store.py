@@ -7,14 +7,13 @@ import json
 import math
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from bench.choices.errors import UserError, taken
+from bench.choices.errors import UserError, note, taken
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.study import Study
 
@@ -162,6 +161,6 @@ def json_value(value: Any) -> Any:
 def drop_half_line(path: Path) -> None:
     """Cuts off a last line without its end, so that the next row does not grow onto it."""
     if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
-        print(f"note: {path}: the last line was cut off; it is dropped", file=sys.stderr)
+        note(f"{path}: the last line was cut off; it is dropped")
         with path.open("r+b") as file:
             file.truncate(data.rfind(b"\n") + 1)
