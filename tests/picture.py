@@ -1,4 +1,7 @@
-"""README's picture of the report: python tests/picture.py results/measured/digits-tuned results/page.png"""
+"""README's picture of the report's page.
+
+python tests/picture.py results/measured/digits-tuned results/measured/page.png
+"""
 
 import io
 import shutil
@@ -25,7 +28,6 @@ if __name__ == "__main__":
         for top, bottom in (
             ("h1", "#results p.save >> nth=0"),
             ("#scores h2", "#viewer"),
-            ("#images h2", "#gallery div.group >> nth=1"),
         ):
             first, last = page.locator(top).bounding_box(), page.locator(bottom).bounding_box()
             clip = {
