@@ -83,7 +83,7 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
         "in 1 of 3 final runs the chosen epoch is the last one (75 to 75 generator steps): "
         "longer training may do better",
         "in 1 of 3 final runs the chosen epoch is the first one (75 to 75 generator steps): "
-        "training made the rest worse",
+        "no later one was better by the signal that chooses",
     ]
     older = load(make_study(tmp_path / "older", classes=("bird",)))[1]
     assert cautions.edge_epochs(older) == []

@@ -15,8 +15,8 @@ ALPHA = 0.05
 class Comparison:
     """Models compared over classes.
 
-    ranks: one row a model, best first: model, mean, average_rank (1 is best, ties share), best
-    (better than every other model by the corrected test). pairs: one row a pair: better, worse,
+    ranks: one row per model, best first: model, mean, average_rank (1 is best, ties share), best
+    (better than every other model by the corrected test). pairs: one row per pair: better, worse,
     difference (of the means), p, p_holm, differ. Without enough classes p, p_holm and friedman_p
     are NaN: not tested.
     """

@@ -65,7 +65,10 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
         "last": trained["epoch"] == trained["epochs"],
         "first": trained["epoch"] == 1,
     }
-    advice = {"last": "longer training may do better", "first": "training made the rest worse"}
+    advice = {
+        "last": "longer training may do better",
+        "first": "no later one was better by the signal that chooses",
+    }
     return [
         f"in {at_edge.sum()} of {len(trained)} final runs the chosen epoch is the {edge} one "
         f"({steps.min():.0f} to {steps.max():.0f} generator steps): {advice[edge]}"
@@ -92,7 +95,7 @@ def swamped(finals: pd.DataFrame, scores: Scores) -> list[str]:
 
 
 def failures(trials: pd.DataFrame) -> list[str]:
-    """One line a study and reason, with how often and where it first came up."""
+    """One line per study and reason, with how often and where it first came up."""
     failed = trials[trials["status"] == "error"]
     reasons = (
         failed["error"]
@@ -113,7 +116,7 @@ def failures(trials: pd.DataFrame) -> list[str]:
 
 
 def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
-    """A line a study whose rows differ in images or code, so that no mean may join them."""
+    """A line per study whose rows differ in images or code, so that no mean may join them."""
     lines = []
     for name, study in studies.items():
         rows, data = trials[trials["study"] == name], study.provenance.get("dataset") or {}

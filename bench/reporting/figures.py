@@ -249,7 +249,7 @@ def panels(
     ylabel: str,
     share: bool = True,
 ) -> Iterator[Drawing]:
-    """Figures of one panel a class, with one legend above.
+    """Figures of one panel per class, with one legend above.
 
     `share`: all panels have the same axes.
     """

@@ -97,7 +97,7 @@ def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[S
 
 
 def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
-    """One row a study, model and class, and warnings.
+    """One row per study, model and class, and warnings.
 
     The columns: family, row, column, seeds, auroc (the mean over them), sd, and low and high, the
     95 % interval.

@@ -117,7 +117,7 @@ def saved_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table |
 
 
 def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Drawing]:
-    """One panel a class: the signal that chose by epoch, mean over seeds with their range.
+    """One panel per class: the signal that chose by epoch, mean over seeds with their range.
 
     Runs that different signals chose are in figures of their own.
     """

@@ -96,7 +96,7 @@ def keeps_aurocs(run: pd.DataFrame) -> bool:
 
 
 def packed(runs: dict[str, pd.DataFrame], kind: type[np.floating]) -> bytes:
-    """A scores.parquet of runs by trial: one row a test image, with its trial.
+    """A scores.parquet of runs by trial: one row per test image, with its trial.
 
     A part that a run's model does not have is null. So is one that equals the score, as a model's
     only part does: `same_part` names it, and the file is a sixth smaller. UserError where the

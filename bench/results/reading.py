@@ -59,12 +59,12 @@ class Results:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial."""
+        """One row per trial."""
         return pd.DataFrame(read_rows(self.path / "trials.jsonl"))
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
-        """One row a trial and epoch: of the attempt that the trial's row names, or else the last.
+        """One row per trial and epoch: of the attempt that the trial's row names, or else the last.
 
         A run whose process died, or whose study was stopped, was started again and has rows of
         each attempt. Within an attempt the last row of an epoch counts: PBT goes back to epochs
@@ -86,7 +86,7 @@ class Results:
         return (self.path / "scores").exists() or (self.path / PACKED).exists()
 
     def scores(self, trial: str) -> pd.DataFrame:
-        """A final run's scores, one row a test image: scores, labels (1: abnormal), part_*.
+        """A final run's scores, one row per test image: scores, labels (1: abnormal), part_*.
 
         They come from the run's CSV file, or else from scores.parquet: a run that has both was
         run again after the study was packed. UserError where neither has them, or where they are

@@ -137,7 +137,7 @@ class Store:
         """Adds a finished trial's row, after the files that belong to it.
 
         A row in trials.jsonl thus never speaks of a file that is not there. `scores` are one row
-        a test image, `gallery` is a PNG, `packed` is the trained model as safetensors.
+        per test image, `gallery` is a PNG, `packed` is the trained model as safetensors.
         """
         folder = self.path / "scores" / row["trial"]
         if packed is not None:
