@@ -93,7 +93,6 @@ def same_images(earlier: Results, provenance: dict[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"--resume: the images of --dataset have changed: their fingerprint is "
             f"{now['fingerprint']}, and was {before['fingerprint']} when {earlier.path} was "
-            "started "
-            "(put the old ones back, or start a new study)"
+            "started (put the old ones back, or start a new study)"
         )
     return provenance | {"dataset": before}

@@ -105,8 +105,8 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
         count = np.isin(dataset.test_labels, others).sum()
         lines.append(
             f"{names}: no training images, so not normal: the {count} test images are left out "
-            "unless they are of the abnormal class "
-            "(--untrained_classes normal counts them as normal)"
+            "unless they are of the abnormal class (--untrained_classes normal counts them as "
+            "normal)"
         )
     return lines
 

@@ -94,8 +94,7 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
 
         caption = (
             f"{column}: scores of the lowest seed, with its AUROC. The outermost bins hold what "
-            "lies beyond; each "
-            "panel has a scale of its own."
+            "lies beyond; each panel has a scale of its own."
         )
         kept = group[group["row"].isin(runs)]
         labels = {"xlabel": "anomaly score", "ylabel": "share of images"}
@@ -232,8 +231,7 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
         )
         caption = (
             f"Average rank over {comparison.classes} classes (1 is best). A bar joins models that "
-            "are not told apart "
-            f"(Wilcoxon, Holm, p ≥ {ALPHA}); classes share training images."
+            f"are not told apart (Wilcoxon, Holm, p ≥ {ALPHA}); classes share training images."
         )
         yield drawn("critical_difference", caption, figure)
 

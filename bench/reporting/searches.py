@@ -246,8 +246,7 @@ def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
         grid[-1, 0].set_xlabel("importance")
         caption = (
             "Hyperparameter importances (PED-ANOVA, arXiv:2304.10255, as Optuna computes it), over "
-            "all classes of a "
-            "model. With few configurations they are a hint at most."
+            "all classes of a model. With few configurations they are a hint at most."
         )
         yield drawn("importances", caption, figure)
 

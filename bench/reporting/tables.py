@@ -88,8 +88,7 @@ def baselines_ahead(areas: pd.DataFrame) -> str:
         return ""
     return (
         f"The baseline {baselines.index[-1]} ({baselines.iloc[-1]:.3f}) is above every GAN in the "
-        "mean; "
-        f"the best of them is {gans.index[-1]} ({gans.iloc[-1]:.3f})."
+        f"mean; the best of them is {gans.index[-1]} ({gans.iloc[-1]:.3f})."
     )
 
 
@@ -155,8 +154,8 @@ def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
     table.columns = pd.Index(["class", "model", "AUROC", "oracle (upper bound)", "gap"])
     note = (
         "Means over seeds. The oracle takes each run's best epoch on the test images: an upper "
-        "bound on any selection "
-        "of an epoch, and no result. The gap is what choosing on the test set would add."
+        "bound on any selection of an epoch, and no result. The gap is what choosing on the test "
+        "set would add."
     )
     return Table("oracle", "Chosen epoch against the best epoch on test", table, note)
 
@@ -210,8 +209,8 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     table["strongest part"] = table[areas].idxmax(axis=1)
     note = (
         "AUROC of each part taken as the score by itself, and its share of the score's variance "
-        "over the test images; "
-        "means over seeds. A part whose share is 0 is not in the score, or might as well not be."
+        "over the test images; means over seeds. A part whose share is 0 is not in the score, or "
+        "might as well not be."
     )
     return Table("parts", "Which part of the score carries the signal", table, note)
 
@@ -239,8 +238,8 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     )
     note = (
         f"{over} Paired two-sided Wilcoxon signed-rank tests with Holm's correction. The test "
-        "takes classes for "
-        "independent, but they share training images, so these p-values are optimistic."
+        "takes classes for independent, but they share training images, so these p-values are "
+        "optimistic."
     )
     return [
         Table("ranks", "Average ranks (1 is best)", ranks, over + friedman),
