@@ -30,7 +30,6 @@ def strike(process: subprocess.Popen, victim: str) -> bool:
         kill(pid)
     if victim != "trial" and pids:
         process.wait(PATIENCE)
-        assert process.returncode != 0
         wait_for(lambda: not [pid for pid in below if running(pid)])
     return bool(pids)
 
@@ -50,6 +49,7 @@ SEARCHES = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("searcher", SEARCHES)
 def test_a_study_killed_many_times_gets_the_same_results(tmp_path: Path, searcher: str) -> None:
@@ -63,7 +63,7 @@ def test_a_study_killed_many_times_gets_the_same_results(tmp_path: Path, searche
     whole = results.read(tmp_path / "whole" / "study")
     rng, kills, victims = random.Random(0), 0, list[str]()
     # Counted in rows of epochs.jsonl, so that a fast and a slow machine kill at the same points.
-    moments = sorted(rng.sample(range(len(whole.epochs) * 3 // 4), KILLS))
+    moments = sorted(rng.sample(range(len(whole.epochs) // 2), KILLS))
     folder = tmp_path / "killed" / "study"
     process, just_started = command(folder.parent, *flags), True
     start = time.monotonic()

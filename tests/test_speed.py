@@ -87,6 +87,8 @@ def test_training_on_every_class_is_timed():
 
 
 @pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_the_benchmark_appends_its_rows_to_a_file(tmp_path, small_networks):
     assert speed.main(["--rounds", "1", "--threads", "1", "--out", str(tmp_path)]) == 0
     rows = [json.loads(line) for line in (tmp_path / "speed.jsonl").read_text().splitlines()]

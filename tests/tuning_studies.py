@@ -61,5 +61,7 @@ def check_study(found: results.Results, trials: int, seeds: int) -> None:
     last = found.epochs.groupby("trial").last().loc[rows.trial]
     for name in ("generator_steps", "images_seen"):
         assert last[name].tolist() == rows[name].tolist()
-    epochs = found.epochs.groupby("trial").size()
-    assert (epochs[rows.trial].to_numpy() == rows.epochs.to_numpy()).all()
+    assert last["epoch"].tolist() == rows.epochs.tolist()
+    if found.study["scheduler"] not in ("pbt", "pb2"):  # these may take over a run that is ahead
+        epochs = found.epochs.groupby("trial").size()
+        assert (epochs[rows.trial].to_numpy() == rows.epochs.to_numpy()).all()
