@@ -157,6 +157,7 @@ def start(
     import torch
 
     from bench.commands import train
+    from bench.data import datasets
     from bench.training import model_files
     from bench.training.devices import be_deterministic, choose_device
     from bench.training.prepare import prepare
@@ -173,8 +174,10 @@ def start(
             return train.score(study, loaded, content, given["score_folder"], view)
         name, study = content["model"], replace(study, model=(content["model"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
-    elif study.protocol == "published" and not earlier:
-        run["hyperparameters"] = models.get(name).PUBLISHED | run["hyperparameters"]
+    elif not earlier:
+        released = models.get(name).PUBLISHED if study.protocol == "published" else {}
+        suited = datasets.defaults_of(study.dataset, models.hyperparameters(name))
+        run["hyperparameters"] = suited | released | run["hyperparameters"]
     try:
         config = models.get(name).Config.make(run["hyperparameters"])
     except ValueError as error:
@@ -184,7 +187,7 @@ def start(
         raise UserError("--abnormal_class: train.py trains on one class (train_tune.py on several)")
     ready.check_batch(name, config.batch_size)
     if given["audit"]:
-        return train.audit_run(study, ready, name, run["hyperparameters"], view)
+        return train.audit_run(study, ready, name, asdict(config), view)
     run["hyperparameters"] = asdict(config)
     return train.train_run(study, ready, name, run, view, loaded, earlier)
 

@@ -22,7 +22,7 @@ from bench.choices.errors import Parser, run_main
 from bench.choices.flags import add_study_flags, study_from, truth
 from bench.choices.monitoring import add_view_flags, take_view
 from bench.choices.names import UNDECODED, legible
-from bench.choices.study import SCHEDULERS, SEARCHERS
+from bench.choices.options import SCHEDULERS, SEARCHERS
 from bench.commands import checks
 from bench.tuning import ray_start
 

@@ -25,6 +25,7 @@ class Model(base.AnomalyModel):
 
     Config = Config
     FAMILY = "baseline"
+    STEPS = 10_000  # as GANomaly, which it is compared with
     ANY_SIZE = True
 
     def build(self) -> None:

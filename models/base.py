@@ -5,15 +5,17 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from models.fields import Hyperparameter, check, parse
-from models.images import Images
+from models.images import Images, check_images
+from models.mix import Mix
+from models.networks import frozen
 from models.optimizers import Optimizer
 
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
@@ -63,10 +65,13 @@ class AnomalyModel(ABC):
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
+    MIXED: ClassVar[tuple[str, str] | None] = None  # the parts of a score that weighs two
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
+    STEPS: ClassVar[int]  # generator steps that its authors trained for; the comment has the source
 
     progress: Callable[[int, int], None] | None = None  # called with (images scored, images in all)
     scored, to_score = 0, 0
+    mix: Mix | None = None  # how a score weighs its standardised parts; None: `combine` does it all
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class AnomalyModel(ABC):
         self.networks: nn.ModuleDict = nn.ModuleDict()
         self.optimizers: dict[str, Optimizer] = {}
         self.steps = 0  # training steps taken so far
+        self.left = torch.empty(0, dtype=torch.int64)  # images still to come in the current pass
         self.build()
 
     @classmethod
@@ -90,11 +96,8 @@ class AnomalyModel(ABC):
         Without ANY_SIZE, the side must also be a power of two.
         """
         channels, height, width = image_shape
-        if (
-            height != width
-            or not 16 <= height <= 256
-            or not (cls.ANY_SIZE or height.bit_count() == 1)
-        ):
+        fits = 16 <= height <= 256 and (cls.ANY_SIZE or height.bit_count() == 1)
+        if height != width or not fits:
             kind = "" if cls.ANY_SIZE else "a power of two "
             raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
         if channels not in (1, 3):
@@ -104,9 +107,14 @@ class AnomalyModel(ABC):
     def generator_steps(self) -> int:
         """How often the network that generates or reconstructs images was updated so far.
 
-        That is once in `n_critic` training steps, the first of them, where the model has a critic.
+        That is once in a turn, the first of its steps.
         """
-        return math.ceil(self.steps / getattr(self.config, "n_critic", 1))
+        return math.ceil(self.steps / self.turn)
+
+    @property
+    def turn(self) -> int:
+        """Training steps for each generator step: `n_critic` where the model has a critic."""
+        return getattr(self.config, "n_critic", 1)
 
     def images_seen(self, images: Images) -> int:
         """How many images the training steps so far took in, all epochs over `images` counted."""
@@ -130,7 +138,16 @@ class AnomalyModel(ABC):
 
     @abstractmethod
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
+        """The anomaly score (B,) as published, of parts (B,) in their own units."""
+
+    @property
+    def share(self) -> float:
+        """The weight of the second of MIXED by default, 0 to 1; the first has the rest."""
+        raise NotImplementedError("this model's score weighs no two parts")
+
+    def score_of(self, parts: dict[str, Tensor]) -> Tensor:
         """The anomaly score (B,), computed from its parts (B,): higher is more anomalous."""
+        return self.mix(parts) if self.mix else self.combine(parts)
 
     def reconstruct(self, x: Tensor) -> Tensor | None:
         """The reconstruction of a float batch (B, C, H, W) in [-1, 1]; None if there is none."""
@@ -151,18 +168,21 @@ class AnomalyModel(ABC):
                 made.append(((again + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
         return torch.cat(made)
 
-    def train_epoch(self, images: Images, generator: torch.Generator) -> dict[str, float]:
-        """One pass over the images in the generator's order; gives the mean of each loss.
+    def train_epoch(
+        self, images: Images, generator: torch.Generator, turns: int | None = None
+    ) -> dict[str, float]:
+        """So many turns, or one pass over the images if None; gives the mean of each loss.
 
-        It leaves out a last batch smaller than the others. Raises FloatingPointError for a loss
-        that is not finite.
+        Passes follow one another, each in an order that the generator draws and without a last
+        batch smaller than the others. Raises FloatingPointError for a loss that is not finite.
         """
-        self.check(images)
+        check_images(images, self.image_shape)
         rng = self.device_generator(generator)
         self.networks.train()
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
-        for x in self.batches(images, generator):
+        steps = None if turns is None else turns * self.turn
+        for x in self.batches(images, generator, steps):
             with self.arithmetic(weights_change=True):
                 losses = self.train_step(x, rng)
             self.steps += 1
@@ -190,21 +210,24 @@ class AnomalyModel(ABC):
         cached = not weights_change
         return torch.autocast(self.device.type, torch.bfloat16, rounded, cache_enabled=cached)
 
-    def batches(self, images: Images, generator: torch.Generator) -> Iterator[Tensor]:
-        """Float batches in [-1, 1] on the device, in the generator's order."""
-        size = min(self.config.batch_size, len(images))
-        order = torch.randperm(len(images), generator=generator, device=generator.device).to(
-            images.device
-        )
-        for start in range(0, len(images) - size + 1, size):
-            yield self.normalise(images[order[start : start + size]])
+    def batches(
+        self, images: Images, generator: torch.Generator, steps: int | None
+    ) -> Iterator[Tensor]:
+        """So many float batches in [-1, 1] on the device; those of one pass if None."""
+        size, self.left = min(self.config.batch_size, len(images)), self.left.to(images.device)
+        for _ in range(len(images) // size if steps is None else steps):
+            if len(self.left) < size:
+                order = torch.randperm(len(images), generator=generator, device=generator.device)
+                self.left = order.to(images.device)
+            batch, self.left = self.left[:size], self.left[size:]
+            yield self.normalise(images[batch])
 
     def score(self, images: Images) -> Tensor:
         """float32 (N,) on the CPU: higher is more anomalous.
 
         Independent of what else is in the batch.
         """
-        return self.combine(self.score_parts(images))
+        return self.score_of(self.score_parts(images))
 
     def score_parts(
         self, images: Images, training_mode_batch: int | None = None
@@ -217,7 +240,7 @@ class AnomalyModel(ABC):
         so many images at a time in the order given, which lets batch normalisation see its
         neighbours. It is for comparison only.
         """
-        self.check(images)
+        check_images(images, self.image_shape)
         chunks, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=training_mode_batch is not None), torch.no_grad():
             for x in images.split(training_mode_batch or SCORING_BATCH):
@@ -244,19 +267,6 @@ class AnomalyModel(ABC):
         """Images uint8 (B, C, H, W) in [0, 255] to float32 in [-1, 1], on the device."""
         return images.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
 
-    def check(self, images: Images) -> None:
-        if images.dtype != torch.uint8:
-            raise ValueError(f"images must be uint8, not {images.dtype}")
-        if (
-            len(images.shape) != 4
-            or tuple(images.shape[1:]) != tuple(self.image_shape)
-            or not len(images)
-        ):
-            raise ValueError(
-                f"images must have shape (N, {', '.join(map(str, self.image_shape))}), not "
-                f"{tuple(images.shape)}"
-            )
-
     def device_generator(self, generator: torch.Generator) -> torch.Generator:
         """A generator on the model's device: the given one, or one seeded from it."""
         if generator.device.type == self.device.type:
@@ -264,22 +274,9 @@ class AnomalyModel(ABC):
         seed = int(torch.randint(2**62, (), generator=generator))
         return torch.Generator(self.device).manual_seed(seed)
 
-    @contextmanager
-    def frozen(self, training: bool) -> Iterator[None]:
+    def frozen(self, training: bool) -> AbstractContextManager[None]:
         """Networks in training or evaluation mode, with running statistics that do not change."""
-        norms = [
-            m for m in self.networks.modules() if isinstance(m, nn.modules.batchnorm._NormBase)
-        ]
-        tracked = [norm.track_running_stats for norm in norms]
-        self.networks.train(training)
-        for norm in norms:
-            norm.track_running_stats = False  # evaluation mode still uses the statistics there are
-        try:
-            yield
-        finally:
-            for norm, track in zip(norms, tracked, strict=True):
-                norm.track_running_stats = track
-            self.networks.train()
+        return frozen(self.networks, training)
 
     def checkpoint(self) -> dict[str, Any]:
         """All that training changes, as tensors and plain values, for `restore`."""
@@ -288,6 +285,8 @@ class AnomalyModel(ABC):
             "networks": self.networks.state_dict(),
             "optimizers": optimizers,
             "steps": self.steps,
+            "left": self.left,
+            "mix": asdict(self.mix) if self.mix else None,
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
@@ -295,4 +294,6 @@ class AnomalyModel(ABC):
         self.networks.load_state_dict(checkpoint["networks"])
         for name, state in checkpoint["optimizers"].items():
             self.optimizers[name].restore(state)
-        self.steps = checkpoint["steps"]
+        self.steps, self.left = checkpoint["steps"], checkpoint.get("left", self.left)
+        mix = checkpoint.get("mix")  # older files have none
+        self.mix = Mix(**mix) if mix else None

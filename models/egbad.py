@@ -61,6 +61,10 @@ class Model(base.AnomalyModel):
 
     Config = Config
     ANY_SIZE = True
+    MIXED = ("reconstruction", "discriminator")
+    # Released code: 54,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a twentieth
+    # of the size.
+    STEPS = 10_000
     PUBLISHED = {"lr": 1e-5, "lr_discriminator": 1e-5}
 
     def build(self) -> None:
@@ -120,8 +124,11 @@ class Model(base.AnomalyModel):
         return {"reconstruction": reconstruction, "discriminator": discriminator}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        share = self.config.alpha
-        return share * parts["reconstruction"] + (1 - share) * parts["discriminator"]
+        return (1 - self.share) * parts["reconstruction"] + self.share * parts["discriminator"]
+
+    @property
+    def share(self) -> float:
+        return 1 - self.config.alpha
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.generator(self.encoder(x)).float()

@@ -41,6 +41,8 @@ class Model(WGAN):
     """A WGAN-GP with an encoder E: images (B, C, H, W) to latents (B, nz)."""
 
     Config = Config
+    MIXED = ("reconstruction", "feature")
+    STEPS = 10_000  # as AnoGAN, which has the same GAN (released code: 100,000 on retinal images)
 
     def build(self) -> None:
         super().build()
@@ -52,7 +54,7 @@ class Model(WGAN):
 
     @property
     def generator_steps(self) -> int:
-        return math.ceil(min(self.steps, self.config.gan_steps) / self.config.n_critic)
+        return math.ceil(min(self.steps, self.config.gan_steps) / self.turn)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         losses = self.gan_step(x, rng) if self.steps < self.config.gan_steps else {}
@@ -76,6 +78,10 @@ class Model(WGAN):
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
         return parts["reconstruction"] + self.config.kappa * parts["feature"]
+
+    @property
+    def share(self) -> float:
+        return self.config.kappa / (1 + self.config.kappa)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.generator(self.encoder(x)).float()

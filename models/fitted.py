@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.base import AnomalyModel
-from models.images import Images
+from models.images import Images, check_images
 
 
 class FittedModel(AnomalyModel):
@@ -27,6 +27,7 @@ class FittedModel(AnomalyModel):
     BATCHES = False
     USES_GPU = False
     LOSS = "distance"
+    STEPS = 0
     samples: Tensor | None = None  # uint8 (M, C, H, W)
     seed: int = 0
 
@@ -44,8 +45,10 @@ class FittedModel(AnomalyModel):
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         raise NotImplementedError("this model is fitted at once, without steps")
 
-    def train_epoch(self, images: Images, generator: torch.Generator) -> dict[str, float]:
-        self.check(images)
+    def train_epoch(
+        self, images: Images, generator: torch.Generator, turns: int | None = None
+    ) -> dict[str, float]:
+        check_images(images, self.image_shape)
         if self.samples is None:
             order = torch.randperm(len(images), generator=generator, device=generator.device).to(
                 images.device

@@ -56,6 +56,7 @@ class Model(base.AnomalyModel):
     """Letters: a batch is (B, C, S, S); latents are (B, Z), Z = nz."""
 
     Config = Config
+    STEPS = 10_000  # released code: 15 epochs of CIFAR-10's nine classes, batches of 64
     PUBLISHED = {"feature_matching": False, "restart_discriminator": True, "score_squared": True}
 
     def build(self) -> None:

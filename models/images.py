@@ -19,3 +19,12 @@ class Images(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, key: Any, /) -> Tensor: ...
     def split(self, size: int, /) -> Iterable[Tensor]: ...
+
+
+def check_images(images: Images, shape: tuple[int, int, int]) -> None:
+    """ValueError unless there are images, uint8 and each of this shape (C, H, W)."""
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8, not {images.dtype}")
+    if len(images.shape) != 4 or tuple(images.shape[1:]) != tuple(shape) or not len(images):
+        wanted = f"(N, {', '.join(map(str, shape))})"
+        raise ValueError(f"images must have shape {wanted}, not {tuple(images.shape)}")

@@ -7,6 +7,7 @@ weights: DCGAN's are too small for layers without normalisation. Letters: images
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
@@ -203,3 +204,22 @@ class Generator(nn.Sequential):
             layers += [nn.ReLU()]
             layers += [nn.ConvTranspose2d(widths[level], outer, 5, 2, 2, output_padding=1 - odd)]
         super().__init__(*layers, nn.Tanh())
+
+
+@contextmanager
+def frozen(networks: nn.Module, training: bool) -> Iterator[None]:
+    """Networks in training or evaluation mode, with running statistics that do not change.
+
+    They are in training mode afterwards.
+    """
+    norms = [m for m in networks.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+    tracked = [norm.track_running_stats for norm in norms]
+    networks.train(training)
+    for norm in norms:
+        norm.track_running_stats = False  # evaluation mode still uses the statistics there are
+    try:
+        yield
+    finally:
+        for norm, track in zip(norms, tracked, strict=True):
+            norm.track_running_stats = track
+        networks.train()

@@ -39,6 +39,8 @@ class SkipGAN(base.AnomalyModel):
     Letters: a batch is (B, C, S, S); K = nz features.
     """
 
+    MIXED = ("reconstruction", "latent")
+
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
@@ -83,8 +85,11 @@ class SkipGAN(base.AnomalyModel):
         }
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        share = self.config.score_lat
-        return (1 - share) * parts["reconstruction"] + share * parts["latent"]
+        return (1 - self.share) * parts["reconstruction"] + self.share * parts["latent"]
+
+    @property
+    def share(self) -> float:
+        return self.config.score_lat
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.generator(x).float()

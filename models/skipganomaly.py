@@ -43,6 +43,7 @@ class Model(skip_gan.SkipGAN):
     """Skip-GANomaly: the verdict on an image is the discriminator's logit, high for real."""
 
     Config = Config
+    STEPS = 17_600  # released code: 25 epochs of CIFAR-10's nine classes, batches of 64
     # The released code lets both terms reach the generator: only the restart differs.
     PUBLISHED = {"restart_discriminator": True}
 

@@ -67,8 +67,10 @@ def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> No
 def callback_of(store: Store, study: Study) -> StudyCallback:
     """What a command has that begins, or goes on with, the study in the store's folder."""
     ready = prepare(study)
-    planner = Planner(study, ready.tasks, spaces_of(study), [], lambda model: 1)
-    progress = Progress(Eta(planner.planned(), study.epochs), [], "val_auroc", quiet=True)
+    spaces = spaces_of(study)
+    budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
+    planner = Planner(study, ready.tasks, spaces, budgets, [], lambda model: 1)
+    progress = Progress(Eta(planner.planned(), {"pca": 1}), [], "val_auroc", quiet=True)
     recorder = Recorder(study, ready, store, ready.provenance())
     scheduler = PerTask(lambda model: FIFOScheduler())
     return StudyCallback(study, recorder, planner, scheduler, progress, None)

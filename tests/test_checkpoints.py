@@ -96,7 +96,7 @@ def test_train_then_score_a_folder_then_train_on(
     assert "<new>" not in page
     assert page.count("data:image/png") == 24
 
-    path = tmp_path / "one" / "models" / "w_skipganomaly-3-seed0.safetensors"
+    path = tmp_path / "one" / "models" / "w_skipganomaly-3-000-seed0.safetensors"
     assert (
         train.main(["--load", str(path), "--score_folder", str(folder), "--name", "again", *common])
         == 0

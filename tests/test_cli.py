@@ -276,4 +276,4 @@ def test_audit_of_a_folder(capsys, tmp_path: Path, wganomaly_folder: Path) -> No
     assert train.main([*flags, *out, "--audit"]) == 0
     table = (tmp_path / "a" / "audit.md").read_text()
     assert table in capsys.readouterr().out
-    assert len(pd.read_csv(tmp_path / "a" / "audit.csv")) == table.count("\n") - 2 == 9
+    assert len(pd.read_csv(tmp_path / "a" / "audit.csv")) == table.count("\n") - 2 == 10

@@ -37,8 +37,8 @@ def test_home_folders_and_names_with_spaces(
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert words == ["next:", "python", "report.py", f"{tmp_path}/it's mine/my k"]
     assert report.main([*words[3:], "--out=~/a report"]) == 0
-    assert report.main(["~/it's mine/my k", "--reproduce", "knn-1.abnormal-seed0"]) == 0
-    model = "--load=~/it's mine/my k/models/knn-1.abnormal-seed0.safetensors"
+    assert report.main(["~/it's mine/my k", "--reproduce", "knn-1.abnormal-000-seed0"]) == 0
+    model = "--load=~/it's mine/my k/models/knn-1.abnormal-000-seed0.safetensors"
     assert train.main([model, "--score_folder=~/images/test", *out, "--name", "scores"]) == 0
     written = {"data", "images", "it's mine", "a report", "here"}
     assert {path.name for path in tmp_path.iterdir()} >= written
@@ -51,7 +51,7 @@ def test_home_folders_and_names_with_spaces(
 def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> None:
     study = make_study(tmp_path / "my results" / "it's", models=("pca",))
     (study / JOURNAL).touch()
-    assert tune.summary(study, "interrupted", 99) == 0
+    assert tune.summary(study, "interrupted", 99, 3) == 0
     lines = capsys.readouterr().out.splitlines()
     script, *flags = next(shlex.split(line)[1:] for line in lines if "--resume" in line)
     assert script == "train_tune.py"

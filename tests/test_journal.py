@@ -9,8 +9,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
-from bench.choices.study import SEARCHERS, Study
-from bench.choices.tasks import PlannedRun, Task
+from bench.choices.options import SEARCHERS
+from bench.choices.study import Study
+from bench.choices.tasks import Budget, PlannedRun, Task
 from bench.tuning.journal import Journal
 from bench.tuning.planner import Planner
 from bench.tuning.searchers import Search
@@ -82,14 +83,22 @@ def run(planner: Planner, count: int) -> list[PlannedRun]:
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, searcher: str) -> None:
-    study = Study(searcher=searcher, trials=8, seeds=1, space=("w_con=20..80", "lr=1e-5..1e-3:log"))
+    study = Study(
+        finalists=0,
+        searcher=searcher,
+        trials=8,
+        seeds=1,
+        space=("w_con=20..80", "lr=1e-5..1e-3:log"),
+    )
     path = tmp_path / "optuna.log"
 
     def planner(rows: list[dict[str, Any]], journal: Journal | None) -> Planner:
+        task = Task("leave-one-class-out", "3")
         return Planner(
             study,
-            [Task("leave-one-class-out", "3")],
+            [task],
             spaces_of(study),
+            {("w_skipganomaly", task): Budget(epochs=1)},
             rows,
             lambda model: 1,
             journal,

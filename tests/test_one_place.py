@@ -9,7 +9,8 @@ import pytest
 from studies import edit, load, make_study, write_rows
 
 import train
-from bench.choices.study import SELECT_ON, Study
+from bench.choices.options import SELECT_ON
+from bench.choices.study import Study
 from bench.choices.tasks import PUBLISHED, SOUND
 from bench.judging import metrics, selection
 from bench.judging.comparison import compare

@@ -22,7 +22,7 @@ NARROW = ["--set", "ngf=4", "ndf=4"]
 
 
 def eta(tuning: int = 4, final: int = 2, **more: Any) -> Eta:
-    return Eta({("gan", "tuning"): tuning, ("gan", "final"): final}, EPOCHS, **more)
+    return Eta({("gan", "tuning"): tuning, ("gan", "final"): final}, {"gan": EPOCHS}, **more)
 
 
 def run_columns(trial: str, cls: str = "3") -> dict[str, Any]:
@@ -82,7 +82,7 @@ def test_the_view_fits_the_width_and_shows_runs_times_and_load(width: int) -> No
     assert re.search(r"2/6 0:0\d, at most 0:37 left", text)
     assert "cpu 93 % of 2 cores" in text
     assert re.search(r"gan-3-002 +3/10 +0\.550 +2\.0", text)
-    assert re.search(r"gan-3-003 +0/10", text)
+    assert re.search(r"gan-3-003 +0 ", text)
     assert re.search(r"gan 3: 1 \(lr 0\.0003457\) +2 +0\.712", text), "only what differs"
 
 
@@ -108,6 +108,7 @@ def test_the_view_names_failed_searches_and_models_without_times() -> None:
     progress.trial(trial_row(0, None))
     assert "gan 3: none came through" in "\n".join(rendered(progress, 80, 24))
     progress.eta.planned |= {("other", "tuning"): 1}
+    progress.eta.epochs |= {"other": EPOCHS}
     progress.epoch(epoch_row("gan-3-001", 1))
     text = "\n".join(rendered(progress, 80, 24))
     assert "time left without other: not timed yet" in text
@@ -116,7 +117,7 @@ def test_the_view_names_failed_searches_and_models_without_times() -> None:
 
 def test_time_left_is_the_mean_of_each_models_measured_epochs() -> None:
     planned = {("slow", "tuning"): 3, ("slow", "final"): 1, ("fast", "tuning"): 2}
-    both = Eta(planned, epochs=4, final_scoring=3.0)
+    both = Eta(planned, epochs={"slow": 4, "fast": 4}, final_scoring=3.0)
     assert both.left([], 2) == (None, ["fast", "slow"])
     both.add(("slow", "tuning"), 8.0, 2.0)
     # 12 s per tuning epoch; 16 s per final one: 10 s of training, three times 2 s of scoring.
@@ -207,12 +208,16 @@ def test_dry_run_prints_the_cost_and_writes_nothing(
     text = capsys.readouterr().out
     table = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table]
-    assert [line[:5] for line in cells[2:]] == [
-        [model, "2", "12", "4", "80"] for model in ("w_skipganomaly", "pca", "anogan")
+    # Of two classes: 6 configurations; the best 3 and the default under 2 seeds; the winner and the
+    # default under 2 more. PCA is fitted in one epoch.
+    assert [line[:6] for line in cells[2:]] == [
+        ["w_skipganomaly", "2", "12", "16", "8", "180"],
+        ["pca", "2", "12", "16", "8", "36"],
+        ["anogan", "2", "12", "16", "8", "180"],
     ]
-    seconds = [[float(cell) for cell in line[5:]] for line in cells[2:]]
+    seconds = [[float(cell) for cell in line[6:]] for line in cells[2:]]
     assert all(0 < tuning <= final for tuning, final, _ in seconds)
-    assert "48 runs, 240 epochs at most" in text
+    assert "108 runs, 396 epochs at most" in text
     assert not list(tmp_path.iterdir())
 
 
@@ -222,14 +227,14 @@ def test_dry_run_counts_a_grid_and_what_is_left_of_an_unfinished_study(
     grid = ["--searcher", "grid", "--space", "w_con=25,50,75"]
     flags = [*grid, "--epochs", "1", "--seeds", "1", "--dry_run"]
     assert train_tune.main([*DIGITS, *SMALL, *NARROW, *flags, "--results_dir", str(tmp_path)]) == 0
-    assert "4 runs, 4 epochs at most" in capsys.readouterr().out
+    assert "11 runs, 11 epochs at most" in capsys.readouterr().out
     out = ["--results_dir", str(tmp_path), "--name", "one"]
     assert train.main([*DIGITS, "--model", "pca", "--epochs", "1", *out]) == 0
     study = tmp_path / "one" / "study.json"
     study.write_text(json.dumps(json.loads(study.read_text()) | {"made_by": "train_tune.py"}))
     assert train_tune.main([*out, "--resume", "--dry_run"]) == 0
-    # 10 trials and five final runs, of which one is finished.
-    assert "14 runs, 14 epochs at most" in capsys.readouterr().out
+    # 10 configurations, 4 finalists under 2 seeds, winner and default under 5, one of them finished.
+    assert "27 runs, 27 epochs at most" in capsys.readouterr().out
 
 
 def test_quiet_train_prints_only_the_result(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -16,7 +16,7 @@ import train
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
-from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, PlannedRun, Task
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, Budget, PlannedRun, Task
 from bench.data import datasets
 from bench.data.images import ImageArray, IndexedImages
 from bench.data.splits import Labelled, Split, make_split
@@ -79,7 +79,7 @@ def task(cls: str) -> Task:
 def config(model: str = "w_skipganomaly", cls: str = "3", **values: Any) -> dict[str, Any]:
     """A trial's configuration as Ray hands it over."""
     values = (TINY if model == "w_skipganomaly" else {}) | values
-    return values | {PLANNED: PlannedRun("tuning", model, task(cls), 0, 1, values)}
+    return values | {PLANNED: PlannedRun("tuning", model, task(cls), 0, 1, values, Budget(2))}
 
 
 @pytest.fixture
@@ -93,7 +93,6 @@ def process(splits):
             "protocol": SOUND,
             "select_on": signals,
             "device": "cpu",
-            "epochs": 2,
         }
         shared |= {
             "threads": 1,

@@ -10,7 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 import models
 import search_spaces
 from bench.choices.errors import UserError
-from bench.choices.study import HYPERPARAMETERS, SEARCHERS, Study
+from bench.choices.options import SEARCHERS
+from bench.choices.study import HYPERPARAMETERS, Study
 from bench.tuning.searchers import Search
 from bench.tuning.spaces import (
     default_of,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from small_models import NETWORKS, small
 
-from bench.choices.study import SELECT_ON
-from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Protocol, Task
+from bench.choices.options import SELECT_ON
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Budget, Protocol, Task
 from bench.data import datasets
 from bench.data.splits import Split, make_split
 from bench.judging import metrics
@@ -152,7 +152,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
         few,
         TASK,
         hyperparameters=hyperparameters,
-        epochs=2,
+        budget=Budget(epochs=2),
         seed=0,
         split_seed=0,
         select_on="val_auroc",

@@ -8,7 +8,7 @@ from PIL import Image
 from tuning_studies import TINY, check_study, study_runner  # noqa: F401
 
 from bench.choices.errors import UserError
-from bench.choices.study import SCHEDULERS, SEARCHERS
+from bench.choices.options import SCHEDULERS, SEARCHERS
 from bench.reporting import report as reporting
 
 
@@ -102,14 +102,24 @@ def test_two_models_two_classes(study) -> None:
     ]
     status, found = study(*flags, "--seeds", "2")
     assert status == 0
-    finals = found.trials[found.trials.kind == "final"]
+    finals = found.trials[found.trials.role == "winner"]
     assert (finals.groupby(["model", "class"]).size() == 2).all()
     assert finals.groupby(["model", "class"]).ngroups == 4
     for (model, cls), group in found.trials.groupby(["model", "class"]):
-        tuning = group[group.kind == "tuning"]
-        assert sorted(tuning.number) == [0, 1]
-        winner = tuning.sort_values(["objective", "number"], ascending=[False, True]).iloc[0].number
-        assert set(group[group.kind == "final"].number) == {winner}, (model, cls)
+        assert sorted(group[group.kind == "tuning"].number) == [0, 1]
+        finalists = group[group.kind == "finalist"]
+        assert set(zip(finalists.number, finalists.seed, strict=True)) == {
+            *((number, seed) for number in (0, 1) for seed in (1001, 1002))
+        }
+        judged = finalists.groupby("number").objective.mean()
+        winner = judged.idxmax()  # the first of equals
+        tested = group[group.kind == "final"]
+        assert set(tested[tested.role == "winner"].number) == {winner}, (model, cls)
+        assert set(tested.number) == {0, winner}
+        assert set(tested.seed) == {1, 2}
+        decision = found.winners[model, cls]
+        assert decision["number"] == winner
+        assert decision["objectives"] == pytest.approx({str(n): v for n, v in judged.items()})
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def study_runner(tmp_path: Path, ray_session, monkeypatch: pytest.MonkeyPatch):
 def check_study(found: results.Results, trials: int, seeds: int) -> None:
     rows = found.trials
     assert (rows.kind == "tuning").sum() == trials
-    assert (rows.kind == "final").sum() == seeds
+    assert (rows.role == "winner").sum() == seeds
     assert rows.trial.is_unique
     assert set(rows.status) <= {"done", "stopped"}
     for name in (*map(str, rows), *map(str, found.epochs)):

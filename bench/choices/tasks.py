@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from bench.choices.errors import UserError
 from bench.choices.study import Study
 
 LEAVE_ONE_CLASS_OUT, ONE_CLASS = "leave-one-class-out", "one-class"
@@ -35,6 +36,9 @@ class Protocol:
     test_order: str = "shuffled"  # or sorted: all normal images, then all abnormal ones
     selection: str = "val"  # or test: epoch and configuration have the best test AUROC
     test_pool: str = "official"  # or with_training: with the abnormal class's training images
+    # A score's parts weigh in their own units (raw), or in units of their spread on normal images:
+    # by the model's own weights (standardised), or by weights that validation images chose.
+    mix: str = "chosen"
 
 
 SOUND = Protocol()
@@ -43,30 +47,60 @@ PUBLISHED = Protocol(
     test_order="sorted",
     selection="test",
     test_pool="with_training",
+    mix="raw",
 )
 PROTOCOL_FIELDS = tuple(field.name for field in fields(Protocol))
 
 
 def protocol_of(study: Study) -> Protocol:
-    """The study's protocol: the one that `--protocol` names, changed by the more specific flags."""
+    """The study's protocol: the one that `--protocol` names, changed by the more specific flags.
+
+    UserError for flags that do not go together.
+    """
     base = PUBLISHED if study.protocol == "published" else SOUND
-    chosen = {name: getattr(study, name) for name in PROTOCOL_FIELDS}
-    return replace(base, **{name: value for name, value in chosen.items() if value is not None})
+    given = {name: getattr(study, name) for name in PROTOCOL_FIELDS}
+    given = {name: value for name, value in given.items() if value is not None}
+    protocol = replace(base, **given)
+    if protocol.selection == "test" and protocol.mix != "raw":
+        if "mix" in given:
+            reason = "is measured on validation images, and --selection test leaves none"
+            raise UserError(f"--mix {protocol.mix}: it {reason} (give raw)")
+        return replace(protocol, mix="raw")
+    return protocol
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run trains: so many epochs, after each of which it is evaluated."""
+
+    epochs: int
+    steps: int | None = None  # generator steps in all, shared by the epochs; None: an epoch a pass
+    fair: int = 0  # the generator steps that do the model justice; 0: it has none
+
+    def turns(self, epoch: int) -> int | None:
+        """The generator steps of an epoch, which are counted from 1; None: those of a pass."""
+        if self.steps is None:
+            return None
+        return self.steps * epoch // self.epochs - self.steps * (epoch - 1) // self.epochs
 
 
 @dataclass(frozen=True)
 class PlannedRun:
     """One training run of a study: a configuration of a model on a task, under a seed."""
 
-    kind: str  # tuning (part of a search), or final (the winner, trained under a fresh seed)
+    kind: str  # tuning, finalist or final (see the planner)
     model: str
     task: Task
     number: int  # the configuration's number within its search; 0 is the model's default
     seed: int
     config: dict[str, Any]  # every hyperparameter
+    budget: Budget
+    grown: bool = False  # whether the study has runs of the same kind with other budgets
 
     @property
     def trial(self) -> str:
         """The run's name, unique within its study."""
-        last = f"seed{self.seed}" if self.kind == "final" else f"{self.number:03d}"
-        return f"{self.model}-{self.task.cls}-{last}"
+        name = f"{self.model}-{self.task.cls}-{self.number:03d}"
+        if self.kind != "tuning":
+            name += f"-seed{self.seed}"
+        return f"{name}-{self.budget.steps}steps" if self.grown else name

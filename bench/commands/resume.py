@@ -19,6 +19,11 @@ FREE = (
 )
 
 
+# A study may go on with more of these than it began with.
+MORE = ("trials", "seeds", "steps")
+MORE_OF = ("model", "abnormal_class", "normal_class")
+
+
 def hint(script: str, path: Path) -> str:
     """The command that goes on with the run or study in a folder."""
     place = ["--name", path.name, "--results_dir", str(path.parent)]
@@ -44,7 +49,8 @@ def earlier_results(given: dict[str, Any], script: str) -> Results:
 def study_of(earlier: Results, given: dict[str, Any]) -> Study:
     """The study as an earlier command began it, with the given choices that change no figure.
 
-    UserError where another given choice differs. The study goes on in the folder where it lies now.
+    A study of train_tune.py may grow: have more of MORE and MORE_OF. UserError where another given
+    choice differs. The study goes on in the folder where it lies now.
     """
     place = {"name": earlier.path.name, "results_dir": str(earlier.path.parent)}
     study = study_from(earlier.study | given | place)
@@ -53,8 +59,31 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         for s in (study, Study())
     )
     before = defaults | earlier.study  # an older study lacks newer choices
-    check_same({key: value for key, value in choices.items() if key not in FREE}, before)
+    grows = earlier.made_by == "train_tune.py"
+    if grows and "finalists" not in earlier.study:
+        raise UserError(
+            f"--resume: {earlier.path} is of an earlier version, which named its runs otherwise: "
+            "start a new study (--start_from takes over its winners)"
+        )
+    asked = {key: value for key, value in choices.items() if key not in FREE}
+    check_same(
+        {k: v for k, v in asked.items() if not (grows and is_more(k, before[k], v, earlier))},
+        before,
+    )
     return study
+
+
+def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
+    """Whether a choice is one that a study may grow in, and not less than it was."""
+    if key in MORE_OF:
+        return "all" in new or (set(old) <= set(new) and bool(old))
+    if key not in MORE or new is None:
+        return False
+    if old is None:  # the default: of what the study did so far
+        column = {"trials": "number", "steps": "steps"}[key]
+        rows = earlier.trials.get(column)
+        return rows is not None and new > rows.max()
+    return new >= old
 
 
 def run_of(

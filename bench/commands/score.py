@@ -39,7 +39,7 @@ def score_folder(
     with scoring(model, quiet):
         parts = model.score_parts(images)
     columns = {f"part_{name}": part.numpy() for name, part in parts.items()}
-    frame = pd.DataFrame({"image": names, "score": model.combine(parts).numpy()} | columns)
+    frame = pd.DataFrame({"image": names, "score": model.score_of(parts).numpy()} | columns)
     order = frame["score"].to_numpy().argsort(kind="stable")[::-1]
     frame = frame.iloc[order].reset_index(drop=True)
     write_whole(out / "scores.csv", frame.to_csv(index=False))

@@ -51,7 +51,9 @@ def train_run(
     with the run in the folder of `earlier`.
     """
     task, say = ready.tasks[0], printer(view)
-    planned = PlannedRun("final", model, task, 0, study.seed, extras["hyperparameters"])
+    config = extras["hyperparameters"]
+    budget = ready.budget(study, model, task, config)
+    planned = PlannedRun("final", model, task, 0, study.seed, config, budget)
     run = Run(
         model,
         ready.splits[task],
@@ -62,6 +64,7 @@ def train_run(
         device=ready.device,
         precision=study.precision,
         final=True,
+        budget=budget,
     )
     if loaded is not None:
         if loaded.image_shape != run.model.image_shape:
@@ -90,10 +93,12 @@ def train_run(
         board = Board(store.path) if view.display else None
         recorder = Recorder(study, ready, store, provenance, board, goes_on=True)
         with scoring(run.model, view.quiet):
-            for record in train(run, study.epochs):
+            for record in train(run):
                 recorder.epoch(planned, record, run.curves() if board else None)
                 write_whole(checkpoint, stored(run.checkpoint()))
-                say(f"epoch {record['epoch']}/{study.epochs}  {describe(record)}  {losses(record)}")
+                say(
+                    f"epoch {record['epoch']}/{budget.epochs}  {describe(record)}  {losses(record)}"
+                )
             scores = run.test_scores() if run.best_parts else None
             packed = None
             if study.keep_models == "all":
@@ -113,7 +118,7 @@ def train_run(
         print(f"failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\ninterrupted, with {run.epoch} of {study.epochs} epochs done; go on with:")
+        print(f"\ninterrupted, with {run.epoch} of {budget.epochs} epochs done; go on with:")
         print(f"  {resume.hint('train.py', store.path)}")
         return 130
     finally:
@@ -175,7 +180,7 @@ def audit_run(
             ready.dataset,
             task,
             hyperparameters=hyperparameters,
-            epochs=study.epochs,
+            budget=ready.budget(study, model, task, hyperparameters),
             seed=study.seed,
             split_seed=study.seed_of_splits(),
             select_on=ready.select_on[task],

@@ -38,6 +38,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
 
     if earlier:
         store = Store(earlier.path)
+        store.grow(study, (*resume.MORE, *resume.MORE_OF))
     else:
         store = Store.create(study, provenance, study.name or default_name(study, ready.tasks))
     try:
@@ -50,7 +51,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
         return 130
     finally:
         store.close()
-    status = summary(store.path, planner.stopped, planner.planned().total())
+    status = summary(store.path, planner.stopped, planner.planned().total(), planner.done)
     return 130 if planner.interrupted else status
 
 
@@ -65,7 +66,7 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
         print(f"{done} runs are done already")
 
 
-def summary(path: Path, stopped: str | None, runs: int) -> int:
+def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
     """Prints which configurations won, what failed and what to do next; gives the exit status."""
     trials = read(path).trials
     if len(trials):
@@ -75,7 +76,7 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
             print(f"failed: {trial}: {error}", file=sys.stderr)
         if len(failed):
             print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
-    if left := runs - len(trials):
+    if left := runs - done:
         print(f"\n{stopped or 'stopped early'}: {left} of {runs} runs are not done; go on with:")
         print(f"  {resume.hint('train_tune.py', path)}")
     if (path / JOURNAL).exists():
@@ -87,7 +88,7 @@ def summary(path: Path, stopped: str | None, runs: int) -> int:
 
 def print_winners(trials: pd.DataFrame) -> None:
     """Prints each search's winner: the values that the search chose, and its final figures."""
-    finals = trials[(trials["kind"] == "final") & (trials["status"] != "error")]
+    finals = trials[(trials["role"] == "winner") & (trials["status"] != "error")]
     tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
     for (model, cls), group in finals.groupby(["model", "class"]):
         winner = group.iloc[0]

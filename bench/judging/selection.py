@@ -18,12 +18,13 @@ class Signal:
     sign: int = 1  # -1: lower is better
     needs_abnormal: bool = False  # validation images
     last: bool = False  # the last epoch counts, whatever its figure
+    weighs: bool = False  # it depends on the score, so it can weigh the score's parts
 
 
 SIGNALS = {
-    "val_auroc": Signal("val_auroc", "validation AUROC", needs_abnormal=True),
+    "val_auroc": Signal("val_auroc", "validation AUROC", needs_abnormal=True, weighs=True),
     "val_loss": Signal("val_loss", "validation loss", sign=-1),
-    "pseudo_auroc": Signal("val_pseudo_auroc", "AUROC against pseudo-anomalies"),
+    "pseudo_auroc": Signal("val_pseudo_auroc", "AUROC against pseudo-anomalies", weighs=True),
     "last_epoch": Signal("val_auroc", "last epoch", needs_abnormal=True, last=True),
     "test_auroc": Signal("test_auroc", "test AUROC"),
 }

@@ -18,7 +18,9 @@ from bench.judging.intervals import auroc_interval
 COLUMNS = {
     # of a planned run, so of its epochs too
     "trial": "the run's name, unique in its study",
-    "kind": "tuning (part of a search) or final (the winner again, under a fresh seed)",
+    "kind": "tuning (part of a search), finalist (one of its best again, under a fresh seed, to choose "
+    "among them) or final (the winner or the default, under a further seed, tested)",
+    "role": "winner, default or superseded; not in the file: winners.jsonl tells",
     "model": "the model's name",
     "family": "the model's family: GAN or baseline",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class)",
@@ -45,12 +47,16 @@ COLUMNS = {
     "epochs": "epochs that were trained",
     "generator_steps": "updates of the network that generates or reconstructs images, until then",
     "images_seen": "images that training took in until then, repeats counted",
+    "passes": "the same in passes over the training images",
+    "steps": "generator steps that the run was to have; empty where its epochs were passes",
+    "fair_steps": "generator steps that do the model justice on such images (its file says which)",
     "train_seconds": "seconds of training, over all epochs",
     "score_seconds": "seconds of scoring images, over all epochs",
     # of the chosen epoch
     "epoch": "the chosen epoch; in epochs.jsonl, the row's epoch",
     "objective": "what searchers and schedulers maximise: the signal, negated where less is better",
     "val_*": "figures of the validation images",
+    "mix_share": "the weight of the score's second part; the first has the rest; both standardised",
     "device": "cpu or cuda, where the networks ran",
     "hardware": "the processor or GPU that they ran on",
     "precision": "the networks' arithmetic",
@@ -61,9 +67,16 @@ COLUMNS = {
     "loss_*": "the mean of each training loss",
 }
 SECONDS = ("train_seconds", "score_seconds")
-SO_FAR = ("generator_steps", "images_seen")  # an epoch's record has them of all epochs until then
+SO_FAR = (
+    "generator_steps",
+    "images_seen",
+    "passes",
+)  # an epoch's record has them of all epochs until then
 NO_EPOCHS: dict[str, Any] = dict.fromkeys(SECONDS)
-OF_THE_CHOSEN_EPOCH = ("epoch", "objective", "family", "device", "hardware", "precision")
+OF_THE_CHOSEN_EPOCH = (
+    *("epoch", "objective", "mix_share", "test_default_mix_auroc"),
+    *("family", "device", "hardware", "precision"),
+)
 
 
 def of_task(
@@ -99,6 +112,7 @@ def of_epochs(before: Mapping[str, Any] | None, record: Mapping[str, Any]) -> di
 def of_run(run: PlannedRun, attempt: int, config: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a run, whatever came of it; `config` has the hyperparameters as it ended."""
     row = of_epoch(run, attempt, {"number": run.number, "seed": run.seed})
+    row |= {"steps": run.budget.steps, "fair_steps": run.budget.fair}
     row |= {f"config_{name}": value for name, value in config.items()}
     changed = {name: value for name, value in run.config.items() if config[name] != value}
     return row | {f"tried_{name}": value for name, value in changed.items()}

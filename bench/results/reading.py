@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
+WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
 SAME_PART = "same_part"  # its column that names the part which is the score itself
 
 
@@ -59,8 +61,33 @@ class Results:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row per trial."""
-        return pd.DataFrame(read_rows(self.path / "trials.jsonl"))
+        """One row per trial, with its role in the study as it is now."""
+        frame = pd.DataFrame(read_rows(self.path / "trials.jsonl"))
+        return frame.assign(role=list(map(self.role, frame.to_dict("records"))))
+
+    @cached_property
+    def winners(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """By model and class: the last line on it in winners.jsonl; an older study has none."""
+        decisions = read_rows(self.path / WINNERS)
+        return {(decision["model"], decision["class"]): decision for decision in decisions}
+
+    def role(self, row: Mapping[str, Any]) -> str | None:
+        """What a run is in the study as it is now; None for runs of a search that still count.
+
+        A study that has grown holds superseded runs: of an earlier winner, or of fewer steps.
+        """
+        final = row.get("kind") == "final"
+        decision = self.winners.get((row.get("model", ""), row.get("class", "")))
+        if decision is None:
+            return "winner" if final else None
+        steps = row.get("steps")
+        if decision["steps"] != (None if pd.isna(steps) else steps):
+            return "superseded"
+        if not final:
+            return None
+        if row["number"] == decision["number"]:
+            return "winner"
+        return "default" if row["number"] == 0 else "superseded"
 
     @cached_property
     def epochs(self) -> pd.DataFrame:

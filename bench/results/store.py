@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 from bench.choices.errors import UserError, note, taken
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.study import Study
+from bench.results.reading import WINNERS, read_rows
 
 RAY_LOG = "ray.log"  # what Ray says while a study runs
 COMPACT = (",", ":")  # rows without spaces take a fifteenth less
@@ -109,6 +111,18 @@ class Store:
             raise
         return store
 
+    def grow(self, study: Study, fields: Sequence[str]) -> None:
+        """Notes in study.json that the study goes on as a larger one, where these fields differ."""
+        path = self.path / "study.json"
+        content = json.loads(path.read_bytes())
+        new = json.loads(json.dumps({name: getattr(study, name) for name in fields}))
+        old = {name: content["study"].get(name) for name in fields}
+        if new == old:
+            return
+        content["grown_from"] = [*content.get("grown_from", []), old]
+        content["study"] |= new
+        write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
+
     def append(self, file_name: str, row: dict[str, Any]) -> None:
         """Adds a line to a .jsonl file, whole or not at all."""
         values = {name: json_value(value) for name, value in row.items()}
@@ -147,6 +161,11 @@ class Store:
         if scores is not None:
             write_whole(folder / "histogram.csv", scores.to_csv(index=False))
         self.append("trials.jsonl", row)
+
+    def add_winner(self, decision: dict[str, Any]) -> None:
+        """Keeps which configuration won a task and why; the last decision on a task counts."""
+        if decision not in read_rows(self.path / WINNERS):
+            self.append(WINNERS, decision)
 
     def close(self) -> None:
         self.lock.release()

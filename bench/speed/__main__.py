@@ -131,9 +131,9 @@ def train_every_class(name: str, epochs: int, **given: Any) -> dict[str, Any]:
         run = Run(
             "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1,
             select_on=ready.select_on[task], device=ready.device, precision=study.precision,
-            final=True,
+            final=True, budget=ready.budget(study, "w_skipganomaly", task, config),
         )  # fmt: skip
-        for record in train(run, epochs):
+        for record in train(run):
             elapsed = time.perf_counter() - start
             print(f"{task.cls}, epoch {record['epoch']}: {elapsed:.1f} s", file=sys.stderr)
         aurocs.append(columns.of_scores(run.test_scores())["test_auroc"])

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 import models
-from bench.choices.tasks import PUBLISHED, SOUND, Protocol, Task
+from bench.choices.tasks import PUBLISHED, SOUND, Budget, Protocol, Task
 from bench.data.datasets import Dataset
 from bench.data.splits import Labelled, make_split
 from bench.judging import metrics
 from bench.judging.intervals import auroc_interval
-from bench.judging.selection import improves
+from bench.judging.selection import improves, objective
 from bench.training.run import Run, score_parts, train
 
 # The order of the steps that need no new training.
-ORDER = ("test_order", "scoring_mode", "test_pool", "selection")
+ORDER = ("test_order", "scoring_mode", "test_pool", "selection", "mix")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def audit(
     task: Task,
     *,
     hyperparameters: dict[str, Any],
-    epochs: int,
+    budget: Budget,
     seed: int,
     split_seed: int,
     select_on: str,
@@ -82,6 +82,7 @@ def audit(
             select_on=select_on,
             device=device,
             precision=precision,
+            budget=budget,
         )
         tests = {
             protocol: split.test.to(run.ran["device"])
@@ -89,8 +90,8 @@ def audit(
             if split.test
         }
         best: dict[str, dict[str, Any]] = {}
-        for record in train(run, epochs):
-            say(f"training {len(rows) + 1} of {model}, epoch {record['epoch']}/{epochs}")
+        for record in train(run):
+            say(f"training {len(rows) + 1} of {model}, epoch {record['epoch']}/{budget.epochs}")
             scored: dict[Protocol, np.ndarray] = {}
             for member in members:
                 # What chooses the epoch changes no score.
@@ -100,10 +101,12 @@ def audit(
                     scored[how] = score(run, test, member.protocol)
                 auroc = metrics.auroc(test.labels, scored[how])
                 by_test = member.protocol.selection == "test"
-                objective = auroc if by_test else record["objective"]
+                own = auroc
+                if not by_test:
+                    own = objective(run.figures(run.mix(member.protocol.mix)), select_on)
                 chosen = best.get(member.change)
                 if improves(
-                    objective,
+                    own,
                     chosen["objective"] if chosen else None,
                     "val_auroc" if by_test else select_on,
                 ):
@@ -113,7 +116,7 @@ def audit(
                         "auroc": auroc,
                         "low": low,
                         "high": high,
-                        "objective": objective,
+                        "objective": own,
                     }
         del run  # a GPU then holds one model at a time
         for member in members:
@@ -129,7 +132,8 @@ def audit(
 
 
 def score(run: Run, test: Labelled, protocol: Protocol) -> np.ndarray:
-    return run.model.combine(score_parts(run.model, test.images, protocol)).numpy()
+    parts = score_parts(run.model, test.images, protocol)
+    return (run.mix(protocol.mix) or run.model.combine)(parts).numpy()
 
 
 def markdown(rows: pd.DataFrame) -> str:

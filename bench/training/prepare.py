@@ -4,7 +4,9 @@ Refuses choices that do not fit.
 """
 
 import datetime
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import models
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 from bench.choices.study import Study
-from bench.choices.tasks import Protocol, Task, protocol_of
+from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
 from bench.data.splits import Split, left_out, make_split, tasks_of
@@ -21,6 +23,8 @@ from bench.judging.selection import SIGNALS
 from bench.results.provenance import machine
 from bench.training.devices import choose_device
 from bench.training.run import check_batch
+
+EVALUATIONS = 20  # of a run, where a pass over the images is no longer than this share of it
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,31 @@ class Prepared:
     def check_batch(self, model: str, size: int) -> None:
         """UserError where a task has fewer training images than a batch of the model."""
         check_batch(model, size, min(len(split.train) for split in self.splits.values()))
+
+    def budgets(
+        self, study: Study, defaults: Mapping[str, Mapping[str, Any]]
+    ) -> dict[tuple[str, Task], Budget]:
+        """How long the study's runs train, by model and task.
+
+        `defaults`: each model's default hyperparameters. All runs of a model on a task have the
+        same generator steps and epochs, so that they can be compared.
+        """
+        return {
+            (model, task): self.budget(study, model, task, config)
+            for model, config in defaults.items()
+            for task in self.tasks
+        }
+
+    def budget(self, study: Study, model: str, task: Task, config: Mapping[str, Any]) -> Budget:
+        kind, images = models.get(model), len(self.splits[task].train)
+        if not kind.BATCHES:
+            return Budget(epochs=1)  # it is fitted at once
+        fair = min(kind.STEPS, self.dataset.steps or kind.STEPS)
+        if study.epochs:
+            return Budget(study.epochs, fair=fair)
+        steps = study.steps or fair
+        pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
+        return Budget(min(EVALUATIONS, steps, math.ceil(steps / pass_steps)), steps, fair)
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""

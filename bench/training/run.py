@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,19 @@ from torch import Tensor
 
 import models
 from bench.choices.errors import UserError
-from bench.choices.tasks import Protocol
+from bench.choices.tasks import Budget, Protocol
 from bench.data.datasets import Decoding
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import Labelled, Split
 from bench.judging import metrics
-from bench.judging.selection import improves, objective, visible
+from bench.judging.selection import SIGNALS, improves, objective, visible
 from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
 from bench.training.devices import device_of
 from bench.training.model_files import packed, trained_state
 from models.base import AnomalyModel
 from models.images import Images
+from models.mix import Mix, standardised
 
 PICTURED = 4  # normal and as many abnormal validation images that --display shows
 
@@ -47,6 +48,7 @@ class Run:
         device: str = "cpu",
         precision: str = "float32",
         final: bool = False,
+        budget: Budget = Budget(epochs=1),  # noqa: B008 (it is frozen)
     ):
         """A `final` run is tested and keeps the chosen epoch's weights.
 
@@ -74,37 +76,48 @@ class Run:
         check_batch(model, self.model.config.batch_size, len(split.train))
         self.split, self.protocol, self.select_on = split.to(device), protocol, select_on
         self.pseudo = None
-        if select_on == "pseudo_auroc" and split.val is not None:
+        if (final or select_on == "pseudo_auroc") and split.val is not None:
             normal = split.val.normal().cpu()
             labels = np.repeat([0, 1], len(normal))
             images = torch.cat([normal, pseudo_anomalies(normal, seed=0)])
             self.pseudo = Labelled(images, labels).to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
-        self.final, self.epoch = final, 0
-        self.val_scores = np.empty(0)  # the last epoch's
+        self.final, self.budget, self.epoch = final, budget, 0
+        # The last epoch's parts of validation images and of pseudo-anomalies' scores.
+        self.val_parts: dict[str, Tensor] = {}
+        self.pseudo_parts: dict[str, Tensor] = {}
         self.best: dict[str, Any] = {}  # the chosen epoch's record so far
-        self.best_parts: dict[str, Tensor] = {}  # its test images' score parts
+        self.best_parts: dict[str, Tensor] = {}  # its test images' score parts, and "score"
         self.best_state: dict[str, Any] = {}  # its weights
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch and evaluates it: a flat record."""
         start = time.perf_counter()
-        losses = self.model.train_epoch(self.split.train, self.generator)
-        trained = time.perf_counter()
         self.epoch += 1
+        images, turns = self.split.train, self.budget.turns(self.epoch)
+        losses = self.model.train_epoch(images, self.generator, turns)
+        trained = time.perf_counter()
         record: dict[str, Any] = {"epoch": self.epoch}
         record["generator_steps"] = self.model.generator_steps
-        record["images_seen"] = self.model.images_seen(self.split.train)
+        record["images_seen"] = self.model.images_seen(images)
+        record["passes"] = record["images_seen"] / len(images)
         record |= {f"loss_{name}": value for name, value in losses.items()}
         if self.split.val is not None:
-            record |= self.validate(self.split.val)
-        parts = {}
+            self.val_parts = self.parts(self.split.val)
+            self.pseudo_parts = self.parts(self.pseudo) if self.pseudo else {}
+            self.model.mix = self.mix(self.protocol.mix)
+            record |= self.figures(self.model.mix)
+            if self.model.mix:
+                record["mix_share"] = self.model.mix.share
+        parts: dict[str, Tensor] = {}
         if self.tests and self.split.test is not None:
-            parts = self.parts(self.split.test)
-            record["test_auroc"] = metrics.auroc(
-                self.split.test.labels, self.model.combine(parts).numpy()
-            )
+            parts, labels = self.parts(self.split.test), self.split.test.labels
+            if mix := self.model.mix:
+                default = replace(mix, share=self.model.share)(parts)
+                record["test_default_mix_auroc"] = metrics.auroc(labels, default.numpy())
+            parts["score"] = self.model.score_of(parts)
+            record["test_auroc"] = metrics.auroc(labels, parts["score"].numpy())
         by_test = self.protocol.selection == "test"
         record["objective"] = (
             record["test_auroc"] if by_test else objective(visible(record), self.select_on)
@@ -118,14 +131,31 @@ class Run:
     def parts(self, labelled: Labelled) -> dict[str, Tensor]:
         return score_parts(self.model, labelled.images, self.protocol)
 
-    def validate(self, val: Labelled) -> dict[str, float]:
-        parts = self.parts(val)
-        scores = self.val_scores = self.model.combine(parts).numpy()
-        figures = {"val_loss": float(parts[self.model.LOSS].numpy()[val.labels == 0].mean())}
+    def mix(self, how: str) -> Mix | None:
+        """How the model's score weighs its parts after this epoch (see Protocol.mix)."""
+        if how == "raw" or self.model.MIXED is None:
+            return None
+        assert self.split.val is not None
+        is_normal = torch.from_numpy(self.split.val.labels == 0)
+        normal = {name: part[is_normal] for name, part in self.val_parts.items()}
+        mix, signal = (
+            standardised(self.model.MIXED, self.model.share, normal),
+            SIGNALS[self.select_on],
+        )
+        if how == "standardised" or not signal.weighs:
+            return mix
+        return mix.best(lambda tried: self.figures(tried)[signal.column])
+
+    def figures(self, mix: Mix | None) -> dict[str, float]:
+        """The last epoch's validation figures, with its scores mixed like this."""
+        val, score_of = self.split.val, mix or self.model.combine
+        assert val is not None
+        loss = self.val_parts[self.model.LOSS].numpy()[val.labels == 0].mean()
+        figures = {"val_loss": float(loss)}
         if val.labels.any():
-            figures["val_auroc"] = metrics.auroc(val.labels, scores)
+            figures["val_auroc"] = metrics.auroc(val.labels, score_of(self.val_parts).numpy())
         if self.pseudo is not None:
-            pseudo_scores = self.model.combine(self.parts(self.pseudo)).numpy()
+            pseudo_scores = score_of(self.pseudo_parts).numpy()
             figures["val_pseudo_auroc"] = metrics.auroc(self.pseudo.labels, pseudo_scores)
         return figures
 
@@ -133,13 +163,9 @@ class Run:
         """One row per test image, as the chosen epoch scores it: scores, labels, part_*."""
         if self.split.test is None:
             raise ValueError("there are no labelled test images")
-        columns: dict[str, np.ndarray] = {
-            "scores": self.model.combine(self.best_parts).numpy(),
-            "labels": self.split.test.labels,
-        }
-        return pd.DataFrame(
-            columns | {f"part_{name}": part.numpy() for name, part in self.best_parts.items()}
-        )
+        parts = {f"part_{name}": part.numpy() for name, part in self.best_parts.items()}
+        columns = {"scores": parts.pop("part_score"), "labels": self.split.test.labels}
+        return pd.DataFrame(columns | parts)
 
     def gallery(self, scores: pd.DataFrame) -> bytes:
         """The chosen epoch's most telling test images, reconstructed.
@@ -159,8 +185,9 @@ class Run:
         """What --display shows after an epoch: validation scores, and a picture of a few images."""
         if (val := self.split.val) is None:
             return {}
+        scores = self.model.score_of(self.val_parts).numpy()
         names = enumerate(("normal", "abnormal"))
-        arrays = {name: self.val_scores[val.labels == label] for label, name in names}
+        arrays = {name: scores[val.labels == label] for label, name in names}
         index = np.concatenate([np.flatnonzero(val.labels == label)[:PICTURED] for label in (0, 1)])
         images = val.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)
@@ -199,9 +226,9 @@ def score_parts(model: AnomalyModel, images: Images, protocol: Protocol) -> dict
     return model.score_parts(images, training_mode_batch=batch)
 
 
-def train(run: Run, epochs: int) -> Iterator[dict[str, Any]]:
-    """Trains until so many epochs are done; one record each."""
-    while run.epoch < epochs:
+def train(run: Run, epochs: int | None = None) -> Iterator[dict[str, Any]]:
+    """Trains until so many epochs are done, or all of its budget; one record each."""
+    while run.epoch < (epochs or run.budget.epochs):
         yield run.step()
 
 

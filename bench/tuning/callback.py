@@ -88,7 +88,7 @@ class StudyCallback(Callback):
         best, epochs = dict(last["best"]), last["epochs"]
         config = best.pop("config")
         outcome = columns.of_chosen_epoch(best, epochs)
-        if epochs < self.study.epochs:
+        if epochs < run.budget.epochs:
             outcome |= columns.of_stop(self.study.scheduler, self.scheduler.stop_reason(trial))
         self.paused_in.setdefault((run.model, run.task), []).append(trial.storage)
         outputs = {name: last.get(name) for name in OUTPUTS}
@@ -116,6 +116,7 @@ class StudyCallback(Callback):
         with self.writing():
             row = self.recorder.finish(run, outcome, **outputs)
         self.planner.finish(run, row)
+        self.progress.eta.planned = self.planner.planned()
         self.progress.trial(row)
         if self.planner.searched(run):  # nothing continues its paused trials any more
             for storage in self.paused_in.pop((run.model, run.task), []):

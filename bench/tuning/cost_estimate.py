@@ -1,8 +1,8 @@
 """What a study would cost: its runs, and the time of an epoch, measured on a few images."""
 
+import math
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +13,12 @@ import torch
 import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
+from bench.choices.tasks import Budget
 from bench.data.splits import Split
 from bench.training.devices import device_of
 from bench.training.prepare import Prepared
 from bench.training.run import score_parts
-from bench.tuning.searchers import Search
+from bench.tuning.planner import Planner
 from bench.tuning.spaces import SearchSpace
 from bench.watching.time_left import clock
 from models.fitted import FittedModel
@@ -56,9 +57,9 @@ def seconds_each(call: Callable[[int], Any], first: int, most: int, device: str)
 
 
 def time_epoch(
-    study: Study, ready: Prepared, config: dict[str, Any], model: str, split: Split
+    study: Study, ready: Prepared, config: dict[str, Any], model: str, split: Split, budget: Budget
 ) -> Epoch:
-    """Measures a model on few images; in proportion, an epoch over all of them."""
+    """Measures a model for a few steps on few images; in proportion, an epoch of the budget."""
     torch.manual_seed(study.seed)
     shape, device = tuple(split.train.shape[1:]), device_of(model, ready.device)
     detector = models.create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
@@ -70,12 +71,12 @@ def time_epoch(
         detector.train_epoch(images, generator)
         fit = time.perf_counter() - start
     else:
-        steps = len(images) // batch
-        first = getattr(detector.config, "n_critic", 1)  # whole turns of critic and generator
-        per_step = seconds_each(
-            lambda n: detector.train_epoch(images[: n * batch], generator), first, steps, device
+        turns = len(images) // batch / detector.turn  # of a pass
+        if budget.steps is not None:
+            turns = budget.steps / budget.epochs
+        train = turns * seconds_each(
+            lambda n: detector.train_epoch(images, generator, n), 1, math.ceil(turns), device
         )
-        train = steps * per_step
     some = split.val or split.test
     each = 0.0
     if some is not None:
@@ -96,21 +97,22 @@ def plan(
     study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]
 ) -> pd.DataFrame:
     """One line per model: what is left to run after `rows`, and the seconds of it, run by run."""
-    done = Counter((row["model"], row["kind"]) for row in rows)
-    split = max(ready.splits.values(), key=lambda split: len(split.train))
+    rows = list(rows)
+    budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
+    planned = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1).planned()
+    planned.subtract((row["model"], row["kind"]) for row in rows)
+    task, split = max(ready.splits.items(), key=lambda item: len(item[1].train))
     lines = []
     for model in study.model:
-        space = spaces[model]
-        search = Search(model, study.searcher, space.distributions, space.default, study.seed)
-        tuning = len(ready.tasks) * search.trials(study.trials) - done[model, "tuning"]
-        final = len(ready.tasks) * study.seeds - done[model, "final"]
-        epoch = time_epoch(study, ready, space.default, model, split)
+        tuning = planned[model, "tuning"] + planned[model, "finalist"]
+        final, budget = planned[model, "final"], budgets[model, task]
+        epoch = time_epoch(study, ready, spaces[model].default, model, split, budget)
         line: dict[str, Any] = {"model": model, "classes": len(ready.tasks)}
-        line |= {"configurations": tuning, "final runs": final}
-        line["epochs at most"] = study.epochs * (tuning + final)
+        line |= {"tuning runs": planned[model, "tuning"], "finalists": planned[model, "finalist"]}
+        line |= {"final runs": final, "epochs at most": budget.epochs * (tuning + final)}
         line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
         seconds = (tuning + final) * epoch.start
-        seconds += study.epochs * (tuning * epoch.tuning + final * epoch.final)
+        seconds += budget.epochs * (tuning * epoch.tuning + final * epoch.final)
         lines.append(line | {"seconds": seconds})
     return pd.DataFrame(lines)
 
@@ -129,7 +131,7 @@ def show(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str,
     slots = [study.at_a_time(device_of(model, ready.device), machine) for model in lines["model"]]
     lines["hours at most"] = lines.pop("seconds") / slots / 3600
     print(lines.to_markdown(index=False, floatfmt=".3g"))
-    runs = int(lines[["configurations", "final runs"]].to_numpy().sum())
+    runs = int(lines[["tuning runs", "finalists", "final runs"]].to_numpy().sum())
     epochs = int(lines["epochs at most"].sum())
     at_a_time = " to ".join(map(str, sorted({min(slots), max(slots)})))
     left = clock(lines["hours at most"].sum() * 3600)

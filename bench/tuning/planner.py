@@ -1,65 +1,29 @@
-"""Which run comes next: each search's configurations, then the winner again under fresh seeds."""
+"""Which run comes next: a search's configurations, its finalists, then its winner.
 
-import math
+Tuning runs share one seed, so the best of them is partly the luckiest: it and a few others, the
+finalists, are trained again under fresh seeds, and so is the default. The best mean wins. Winner
+and default are then trained under further seeds and tested: the final runs.
+"""
+
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from bench.choices.study import Study
-from bench.choices.tasks import PlannedRun, Task
-from bench.judging.selection import best_number
+from bench.choices.tasks import Budget, PlannedRun, Task, protocol_of
 from bench.tuning.journal import Journal
 from bench.tuning.schedulers import WHOLE_POPULATION
+from bench.tuning.search_group import Group, means
 from bench.tuning.searchers import INFORMED, Search
 from bench.tuning.spaces import SearchSpace
 from bench.tuning.trainable import PLANNED
 
+FINALIST_SEEDS = 1000  # finalists' seeds begin so far above the study's; final runs' right above
+FINALISTS = 3
 REPEATED_FAILURE = 3  # so many first trials that all fail alike end the study
-
-
-@dataclass
-class Group:
-    """One search: a model on one task, or on all of them where one configuration serves all."""
-
-    model: str
-    tasks: list[Task]
-    search: Search
-    default: dict[str, Any]
-    trials: int  # configurations
-    asked: int = 0
-    queue: deque[PlannedRun] = field(default_factory=deque)
-    live: int = 0  # runs that are under way
-    # (number, task) -> the configuration as its run ended, and its objective
-    tuned: dict[tuple[int, Task], tuple[dict[str, Any], float | None]] = field(default_factory=dict)
-    finals_planned: bool = False
-
-    def objectives(self) -> dict[int, float | None]:
-        """Number -> mean objective over the tasks, once it ran on all of them.
-
-        None if one failed.
-        """
-        means: dict[int, float | None] = {}
-        for number in sorted({number for number, _ in self.tuned}):
-            values = [self.tuned[number, t][1] for t in self.tasks if (number, t) in self.tuned]
-            if len(values) == len(self.tasks):
-                scored = [value for value in values if value is not None]
-                failed = len(scored) < len(values)
-                means[number] = None if failed else math.fsum(scored) / len(scored)
-        return means
-
-    def winner(self) -> tuple[int, dict[str, Any]] | None:
-        """The best configuration's number and values.
-
-        The default where there was no search, None where all configurations failed.
-        """
-        if not self.trials:
-            return 0, self.default
-        number = best_number(self.objectives())
-        return None if number is None else (number, self.tuned[number, self.tasks[0]][0])
 
 
 class Planner(Searcher):
@@ -70,17 +34,33 @@ class Planner(Searcher):
         study: Study,
         tasks: list[Task],
         spaces: Mapping[str, SearchSpace],
+        budgets: Mapping[tuple[str, Task], Budget],
         rows: Iterable[dict[str, Any]],
         slots: Callable[[str], int],
         journal: Journal | None = None,
+        decided: Callable[[dict[str, Any]], None] = lambda decision: None,
     ):
-        """`spaces`: what is searched in each model; `rows`: the trials that an earlier command
-        finished; `slots(model)`: how many of its trials run at a time."""
+        """`spaces`: what is searched in each model; `budgets`: how long its runs on a task train;
+        `rows`: the trials that an earlier command finished; `slots(model)`: how many of its trials
+        run at a time; `decided` is told of each winner: a line of winners.jsonl."""
         super().__init__(metric="objective", mode="max")
         self.study, self.spaces, self.slots, self.journal = study, spaces, slots, journal
+        self.budgets, self.decided = budgets, decided
+        by_test = protocol_of(study).selection == "test"
+        default = 0 if by_test else FINALISTS
+        self.finalists = default if study.finalists is None else study.finalists
         self.deadline: float | None = None  # set as the first run starts
         self.finished: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
+        self.grown = {
+            (model, task): any(
+                (row.get("model"), row.get("class")) == (model, task.cls)
+                and row.get("steps") != budget.steps
+                for row in self.finished.values()
+            )
+            for (model, task), budget in budgets.items()
+        }
         self.runs: dict[str, PlannedRun] = {}  # by Ray's trial id, while they are under way
+        self.done = 0  # runs of the study as it is now that are finished
         self.failures: list[str] = []
         self.stopped: str | None = None  # why no more trials are started
         self.interrupted = False
@@ -91,7 +71,8 @@ class Planner(Searcher):
         space, study = self.spaces[model], self.study
         name = f"{model} {tasks[0].cls if len(tasks) == 1 else 'all'}"
         search = Search(
-            name, study.searcher, space.distributions, space.default, study.seed, self.journal
+            *(name, study.searcher, space.distributions, space.default, study.seed, self.journal),
+            first=space.first([task.cls for task in tasks]),
         )
         return Group(model, tasks, search, space.default, search.trials(study.trials))
 
@@ -99,9 +80,22 @@ class Planner(Searcher):
         """(Model, kind) -> how many runs there are in all."""
         planned: Counter[tuple[str, str]] = Counter()
         for group in self.groups:
-            planned[group.model, "tuning"] += len(group.tasks) * group.trials
-            planned[group.model, "final"] += len(group.tasks) * self.study.seeds
+            tasks, seeds = len(group.tasks), self.study.seeds
+            planned[group.model, "tuning"] += tasks * group.trials
+            planned[group.model, "final"] += tasks * seeds
+            if not self.judges(group):
+                continue
+            finalists = group.finalists or range(min(self.finalists, group.trials - 1) + 1)
+            planned[group.model, "finalist"] += tasks * len(finalists) * self.study.finalist_seeds
+            if not (group.finals_planned and group.winner(self.judges(group)) == 0):
+                planned[group.model, "final"] += tasks * seeds  # of the default
         return planned
+
+    def judges(self, group: Group) -> int:
+        """How many runs a finalist of the group has; 0 where tuning alone chooses."""
+        if group.trials < 2 or not self.finalists:
+            return 0
+        return self.study.finalist_seeds * len(group.tasks)
 
     def next_run(self) -> PlannedRun | None:
         if self.deadline is None:
@@ -117,8 +111,7 @@ class Planner(Searcher):
                 if row is None:
                     group.live += 1
                     return run
-                if run.kind == "tuning":
-                    self.tell(group, run, row["objective"])
+                self.take_in(group, run, row["objective"])
         return None
 
     def fill(self, group: Group) -> bool:
@@ -137,19 +130,52 @@ class Planner(Searcher):
             config = group.default | group.search.ask(number, self.recorded(group, number))
             group.queue.extend(self.plan(group, "tuning", number, self.study.seed, config))
             return True
-        if group.finals_planned or len(group.objectives()) < group.trials:
+        if len(group.objectives()) < group.trials:
             return False
-        group.finals_planned = True
-        if winner := group.winner():
-            for seed in range(self.study.seed + 1, self.study.seed + 1 + self.study.seeds):
-                group.queue.extend(self.plan(group, "final", winner[0], seed, winner[1]))
+        if group.finalists is None:
+            group.finalists = group.best(self.finalists) if self.judges(group) else []
+            for number in group.finalists:
+                self.plan_again(
+                    group, "finalist", number, FINALIST_SEEDS, self.study.finalist_seeds
+                )
+        if not group.queue and len(group.judged) == len(group.finalists) * self.judges(group):
+            self.plan_finals(group)
         return bool(group.queue)
+
+    def plan_finals(self, group: Group) -> None:
+        """Queues the final runs: those of the winner, and of the default beside it."""
+        winner = group.winner(self.judges(group))
+        if group.finals_planned or winner is None:
+            return
+        group.finals_planned = True
+        for task in group.tasks:
+            steps = self.budgets[group.model, task].steps
+            (best,) = self.plan(group, "tuning", winner, self.study.seed, {})[:1]
+            decision = {"model": group.model, "class": task.cls, "number": winner, "steps": steps}
+            judged = means(group.judged, self.judges(group)) or group.objectives()
+            objectives = {str(number): value for number, value in judged.items()}
+            self.decided({"trial": best.trial} | decision | {"objectives": objectives})
+        for number in {winner, 0} if self.judges(group) else {winner}:
+            self.plan_again(group, "final", number, 0, self.study.seeds)
+
+    def plan_again(self, group: Group, kind: str, number: int, above: int, seeds: int) -> None:
+        """Queues runs of a configuration under so many seeds, the first of them above + 1."""
+        first = self.study.seed + above + 1
+        for seed in range(first, first + seeds):
+            group.queue.extend(self.plan(group, kind, number, seed, group.config(number)))
 
     def plan(
         self, group: Group, kind: str, number: int, seed: int, config: dict[str, Any]
     ) -> list[PlannedRun]:
         """The runs of one configuration under one seed: one for each of the group's tasks."""
-        return [PlannedRun(kind, group.model, task, number, seed, config) for task in group.tasks]
+        return [
+            PlannedRun(
+                *(kind, group.model, task, number, seed, config),
+                self.budgets[group.model, task],
+                self.grown[group.model, task],
+            )
+            for task in group.tasks
+        ]
 
     def recorded(self, group: Group, number: int) -> dict[str, Any] | None:
         """What an earlier command proposed as this configuration; None where no run of it ended."""
@@ -160,8 +186,13 @@ class Planner(Searcher):
                 }
         return None
 
-    def tell(self, group: Group, run: PlannedRun, value: float | None) -> None:
-        """Tells the search a run's objective; None if the run failed."""
+    def take_in(self, group: Group, run: PlannedRun, value: float | None) -> None:
+        """Takes in a finished run's objective, None if it failed; tells the search of its own."""
+        self.done += 1
+        if run.kind == "finalist":
+            group.judged[run.number, run.task, run.seed] = value
+        if run.kind != "tuning":
+            return
         row = self.finished[run.trial]
         config = {name: row[f"config_{name}"] for name in group.default}
         group.tuned[run.number, run.task] = (config, value)
@@ -176,8 +207,7 @@ class Planner(Searcher):
         self.finished[run.trial] = row
         if row["status"] == "error":
             self.failures.append(row["error"])
-        if run.kind == "tuning":
-            self.tell(group, run, row["objective"])
+        self.take_in(group, run, row["objective"])
         done = [r for r in self.finished.values() if r["status"] != "error"]
         if len(self.failures) >= REPEATED_FAILURE and not done and len(set(self.failures)) == 1:
             self.stopped = f"the first {len(self.failures)} trials all failed: {self.failures[0]}"

@@ -1,5 +1,6 @@
 """Ray Tune's trial schedulers, one instance per task: only trials of one task are compared."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,8 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from bench.choices.study import Study
+from bench.choices.tasks import PlannedRun
 from bench.tuning.spaces import Space, changeable
 from bench.tuning.trainable import PLANNED
 
@@ -52,25 +55,33 @@ def pb2(space: Space, interval: int) -> TrialScheduler:
     return PB2(perturbation_interval=interval, hyperparam_bounds=bounds(space), **GOAL)
 
 
-def make_scheduler(name: str, space: Space, epochs: int) -> TrialScheduler:
-    """A scheduler for one task's trials."""
-    interval = max(1, epochs // 5)  # PBT and PB2 change course about five times a run
+def hyperband(epochs: int, grace: int, factor: int) -> TrialScheduler:
+    """Ray's HyperBand with only those of its brackets that train for `grace` epochs or more."""
+    scheduler = HyperBandScheduler(max_t=epochs, reduction_factor=factor, **GOAL)
+    scheduler._s_max_1 = min(scheduler._s_max_1, 1 + int(math.log(epochs / grace, factor)))
+    return scheduler
+
+
+def make_scheduler(study: Study, space: Space, epochs: int) -> TrialScheduler:
+    """The study's scheduler for one task's trials, which train for so many epochs."""
+    fifth = max(1, epochs // 5)  # PBT and PB2 change course about five times a run
+    grace, factor = min(study.grace_period or fifth, epochs), study.reduction_factor
     makers: dict[str, Callable[[], TrialScheduler]] = {
         "fifo": FIFOScheduler,
         "asha": lambda: AsyncHyperBandScheduler(
-            max_t=epochs + 1, grace_period=1, reduction_factor=3, **GOAL
+            max_t=epochs + 1, grace_period=grace, reduction_factor=factor, **GOAL
         ),
-        "hyperband": lambda: HyperBandScheduler(max_t=epochs, reduction_factor=3, **GOAL),
-        "median": lambda: MedianStoppingRule(grace_period=1, min_samples_required=2, **GOAL),
+        "hyperband": lambda: hyperband(epochs, grace, factor),
+        "median": lambda: MedianStoppingRule(grace_period=grace, min_samples_required=2, **GOAL),
         "pbt": lambda: PopulationBasedTraining(
-            perturbation_interval=interval,
+            perturbation_interval=fifth,
             hyperparam_mutations=mutations(space),
             custom_explore_fn=lambda config: clip(config, space),
             **GOAL,
         ),
-        "pb2": lambda: pb2(space, interval),
+        "pb2": lambda: pb2(space, fifth),
     }
-    return makers[name]()
+    return makers[study.scheduler]()
 
 
 class _TaskView:
@@ -97,8 +108,8 @@ class PerTask(TrialScheduler):
     _metric = "objective"
     _supports_buffered_results = False
 
-    def __init__(self, make: Callable[[str], TrialScheduler]):
-        """`make(model)` gives a scheduler for one task of that model."""
+    def __init__(self, make: Callable[[PlannedRun], TrialScheduler]):
+        """`make(run)` gives a scheduler for the runs of the same model and task."""
         super().__init__()
         self.make = make
         self.schedulers: dict[tuple, TrialScheduler] = {}
@@ -110,9 +121,9 @@ class PerTask(TrialScheduler):
         return (run.model, run.task, run.kind)
 
     def scheduler(self, trial: Trial, controller: Any) -> tuple[TrialScheduler, Any]:
-        key = self.key(trial)
+        key, run = self.key(trial), trial.config[PLANNED]
         if key not in self.schedulers:
-            self.schedulers[key] = FIFOScheduler() if key[2] == "final" else self.make(key[0])
+            self.schedulers[key] = self.make(run) if run.kind == "tuning" else FIFOScheduler()
             self.trials[key], self.objectives[key] = [], defaultdict(dict)
         return self.schedulers[key], _TaskView(controller, self.trials[key])
 

@@ -5,6 +5,7 @@ A proposal is a function of the seed, its number, and the results that the searc
 
 import warnings
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,18 +35,24 @@ class Search:
         default: dict[str, Any],
         seed: int,
         journal: Journal | None = None,
+        first: Sequence[dict[str, Any]] = (),
     ):
+        """`first`: configurations of earlier studies, which are tried right after the default."""
         self.name, self.searcher, self.space, self.journal = name, searcher, space, journal
         self.default = {key: default[key] for key in space}
+        self.first: list[dict[str, Any]] = []
+        for config in ({key: one[key] for key in space} for one in first):
+            if config not in (self.default, *self.first):
+                self.first.append(config)
         self.entropy = [seed, zlib.crc32(name.encode())]  # each search of a study draws its own
         self.study = optuna.create_study(direction="maximize")
         self.asked: dict[int, optuna.Trial] = {}
         points = grid(space, seed) if searcher == "grid" else []
-        self.grid = [point for point in points if point != self.default]
+        self.grid = [point for point in points if point not in (self.default, *self.first)]
 
     def size(self) -> int:
-        """How many configurations a grid has, the default included."""
-        return 1 + len(self.grid)
+        """How many configurations a grid has, the default and the first ones included."""
+        return 1 + len(self.first) + len(self.grid)
 
     def trials(self, wanted: int | None) -> int:
         """How many of the `wanted` configurations to try: none without a space.
@@ -83,8 +90,10 @@ class Search:
     def propose(self, number: int) -> dict[str, Any]:
         if number == 0 or not self.space:
             return self.default
+        if number <= len(self.first):
+            return self.first[number - 1]
         if self.searcher == "grid":
-            return self.grid[number - 1]
+            return self.grid[number - 1 - len(self.first)]
         self.study.sampler = self.sampler(number)
         trial = self.asked[number] = self.study.ask(self.space)
         return {name: trial.params[name] for name in self.space}

@@ -4,11 +4,12 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -20,6 +21,8 @@ import models
 import search_spaces
 from bench.choices.errors import UserError, unknown
 from bench.choices.study import Study
+from bench.data import datasets
+from bench.results.reading import read
 from models import fields
 
 Space = dict[str, BaseDistribution]
@@ -145,13 +148,19 @@ def held_of(study: Study, model: str) -> dict[str, Any]:
     return released | set_of(study, model)
 
 
+def start_of(study: Study, model: str) -> dict[str, Any]:
+    """Hyperparameters of the default configuration that are not the model's own defaults."""
+    suited = datasets.defaults_of(study.dataset, models.hyperparameters(model))
+    return suited | held_of(study, model)
+
+
 def default_of(study: Study, model: str) -> dict[str, Any]:
     """Every hyperparameter of the configuration that a search starts from.
 
     UserError where a value, or an end of a range, does not fit the model's others.
     """
     config = models.get(model).Config
-    held = held_of(study, model)
+    held = start_of(study, model)
     try:
         default = config.make(held)
     except ValueError as error:
@@ -172,6 +181,14 @@ class SearchSpace:
     distributions: Space  # by hyperparameter; those that are held have none
     default: dict[str, Any]  # every hyperparameter of the configuration that the search starts from
 
+    # (class, configuration) of --start_from's winners
+    earlier: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def first(self, classes: Collection[str]) -> list[dict[str, Any]]:
+        """The earlier winners of these classes, or of all where these have none."""
+        own = [config for cls, config in self.earlier if cls in classes]
+        return own or [config for _, config in self.earlier]
+
     def largest_batch(self) -> int:
         batch_size = self.distributions.get("batch_size")
         return max([self.default["batch_size"], *(edges(batch_size) if batch_size else [])])
@@ -179,7 +196,33 @@ class SearchSpace:
 
 def spaces_of(study: Study) -> dict[str, SearchSpace]:
     """The search space of each of the study's models; UserError for values that do not fit."""
-    return {m: SearchSpace(space_of(study, m), default_of(study, m)) for m in study.model}
+    earlier = winners_of(study)
+    return {
+        m: SearchSpace(space_of(study, m), default_of(study, m), earlier[m]) for m in study.model
+    }
+
+
+def winners_of(study: Study) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """By model: class and configuration of each winner in the folders of --start_from.
+
+    UserError for a folder without a winner among the study's models.
+    """
+    winners: dict[str, list[tuple[str, dict[str, Any]]]] = {model: [] for model in study.model}
+    for folder in study.start_from:
+        trials = read(folder).trials
+        rows = trials[(trials.get("role") == "winner") & trials.get("model").isin(study.model)]
+        if rows.empty:
+            raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model)}")
+        for row in rows.drop_duplicates(["model", "class"]).to_dict("records"):
+            known = models.hyperparameters(row["model"])
+            default = default_of(study, row["model"])
+            config = {
+                name: known[name].type(row[f"config_{name}"])
+                for name in known
+                if pd.notna(row.get(f"config_{name}"))
+            }
+            winners[row["model"]].append((row["class"], default | config))
+    return winners
 
 
 def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:

@@ -1,6 +1,7 @@
 """Runs a study on Ray Tune, or what is left of it."""
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 
 from bench.choices.monitoring import View
 from bench.choices.study import Study
+from bench.choices.tasks import Budget, Task
 from bench.judging.selection import SIGNALS
 from bench.results.reading import read_rows
 from bench.results.store import JOURNAL, RAY_LOG, Store
@@ -52,9 +54,11 @@ def run(
         return study.at_a_time(device_of(model, device), cluster)
 
     own = ray_start.start(view.verbose) if study.address is None else None
-    planner = Planner(study, ready.tasks, spaces, done, slots, Journal(store.path / JOURNAL))
+    budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
+    journal = Journal(store.path / JOURNAL)
+    planner = Planner(study, ready.tasks, spaces, budgets, done, slots, journal, store.add_winner)
     scheduler = PerTask(
-        lambda model: make_scheduler(study.scheduler, spaces[model].distributions, study.epochs)
+        lambda run: make_scheduler(study, spaces[run.model].distributions, run.budget.epochs)
     )
     with (
         interruptible(planner),
@@ -101,13 +105,18 @@ def run(
     return planner
 
 
+def epochs_of(budgets: Mapping[tuple[str, Task], Budget]) -> dict[str, int]:
+    """The epochs of a model's runs; the most, where its tasks differ."""
+    models = {model for model, _ in budgets}
+    return {m: max(b.epochs for (model, _), b in budgets.items() if model == m) for m in models}
+
+
 def shared_by_trials(study: Study, ready: Prepared, store: Store, view: View) -> dict[str, Any]:
     """What every trial's process is given, beside its own configuration."""
     return {
         "splits": ready.splits,  # one object for Ray's store: all splits index the same images
         "protocol": ready.protocol,
         "select_on": ready.select_on,
-        "epochs": study.epochs,
         "threads": study.cpus_per_trial or 1,
         "device": ready.device,
         "gpus": study.resources(ready.device).get("gpu", 0),
@@ -139,7 +148,7 @@ def progress_of(
     signals = ["test_auroc"] if by_test else ready.select_on.values()
     figures = {SIGNALS[signal].column for signal in signals}
     return Progress(
-        Eta(planner.planned(), study.epochs, final_scoring),
+        Eta(planner.planned(), epochs_of(planner.budgets), final_scoring),
         done,
         figures.pop() if len(figures) == 1 else "objective",
         at_a_time=lambda: min(map(planner.slots, study.model)),

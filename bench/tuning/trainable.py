@@ -54,6 +54,7 @@ class EpochTrainable(tune.Trainable):
                 device=self.shared["device"],
                 precision=self.shared["precision"],
                 final=planned.kind == "final",
+                budget=planned.budget,
             )
         except Exception as error:  # `step` raises it: then only this trial fails, not its process
             self.error = error
@@ -65,7 +66,7 @@ class EpochTrainable(tune.Trainable):
         run, record = self.run, self.run.step()
         if run.best["epoch"] == run.epoch:
             run.best["config"] = self.hyperparameters  # PBT changes them between epochs
-        over = run.epoch >= self.shared["epochs"]
+        over = run.epoch >= run.budget.epochs
         result = {
             "record": record,
             "best": run.best,

@@ -87,7 +87,7 @@ class Progress:
         self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.eta, self.figure, self.at_a_time = eta, figure, at_a_time
         self.stops_early, self.quiet = stops_early, quiet
-        self.runs, self.done, self.slots = sum(eta.planned.values()), 0, 1
+        self.done, self.slots = 0, 1
         self.started = self.last_line = time.monotonic()
         self.running: list[str] = []
         self.latest: dict[str, dict[str, Any]] = {}  # unfinished run -> the row of its last epoch
@@ -115,6 +115,11 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         self.stack.close()
 
+    @property
+    def runs(self) -> int:
+        """How many runs the study has in all, as far as is known: the default may win a search."""
+        return sum(self.eta.planned.values())
+
     def set_running(self, trials: list[str]) -> None:
         """Replaces the list of the runs that are under way."""
         self.running = trials
@@ -126,7 +131,7 @@ class Progress:
         self.latest[trial] = row
         self.eta.add((row["model"], row["kind"]), row["train_seconds"], row["score_seconds"])
         if not self.console.is_terminal and time.monotonic() - self.last_line >= QUIET_SECONDS:
-            epoch = f"epoch {row['epoch']}/{self.eta.epochs}"
+            epoch = f"epoch {row['epoch']}/{self.eta.epochs[row['model']]}"
             self.say(f"          {trial}  {epoch}  {describe(row)}")
 
     def dropped(self, trial: str) -> None:
@@ -228,11 +233,10 @@ class Progress:
         table = self.table(title, "epoch", self.figure, "s/epoch")
         for trial in self.running[:limit]:
             row = self.latest.get(trial)
-            epoch = row["epoch"] if row else 0
             value = row.get(self.figure) if row else None
             table.add_row(
                 trial,
-                f"{epoch}/{self.eta.epochs}",
+                f"{row['epoch']}/{self.eta.epochs[row['model']]}" if row else "0",
                 "" if value is None else f"{value:.3f}",
                 f"{row['train_seconds'] + row['score_seconds']:.1f}" if row else "",
             )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-RunKind = tuple[str, str]  # (model, tuning or final)
+RunKind = tuple[str, str]  # (model, kind of run)
 
 
 def clock(seconds: float) -> str:
@@ -23,7 +23,7 @@ class Eta:
     """Estimates the time left: each epoch to come costs the mean of its model's epochs so far."""
 
     planned: Mapping[RunKind, int]  # runs of the whole study
-    epochs: int  # per run
+    epochs: Mapping[str, int]  # of each run, by model
     # A final run scores the test images too: its scoring time per epoch over a tuning run's.
     final_scoring: float = 1.0
     finished: Counter[RunKind] = field(default_factory=Counter)  # runs
@@ -56,14 +56,15 @@ class Eta:
     def epoch_seconds(self, kind: RunKind) -> float | None:
         """The mean time of an epoch; None if none was measured.
 
-        For a model's final runs, estimated from its tuning runs until one of their epochs is
+        For a model's other runs, estimated from its tuning runs until one of their epochs is
         measured.
         """
         if self.measured[kind]:
             return (self.training[kind] + self.scoring[kind]) / self.measured[kind]
         tuning = (kind[0], "tuning")
-        if kind[1] == "final" and self.measured[tuning]:
-            scoring = self.scoring[tuning] * self.final_scoring
+        if self.measured[tuning]:
+            factor = self.final_scoring if kind[1] == "final" else 1.0
+            scoring = self.scoring[tuning] * factor
             return (self.training[tuning] + scoring) / self.measured[tuning]
         return None
 
@@ -79,7 +80,7 @@ class Eta:
         how many runs go on side by side.
         """
         runs = {kind: count - self.finished[kind] for kind, count in self.planned.items()}
-        epochs = Counter({kind: count * self.epochs for kind, count in runs.items()})
+        epochs = Counter({kind: count * self.epochs[kind[0]] for kind, count in runs.items()})
         for kind, done in running:
             epochs[kind] -= done
         seconds = {kind: self.epoch_seconds(kind) for kind, count in epochs.items() if count > 0}

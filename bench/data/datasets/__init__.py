@@ -3,12 +3,13 @@
 The folder is the registry: a file here is a data set, and its name is its command-line name.
 
 A data set file has CLASSES and `load(root) -> Dataset`, which gives square images of their native
-size; CLASSES are there without what loading needs. Files whose names begin with an underscore, and
-folder.py (any folder of images), are not named data sets.
+size; CLASSES are there without what loading needs. It may have DEFAULTS: the hyperparameters that
+suit its images, in the models that have them, where no flag says otherwise. Files whose names begin
+with an underscore, and folder.py (any folder of images), are not named data sets.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -48,6 +49,7 @@ class Dataset:
     # How image files were decoded; new ones that its models score are decoded alike.
     decoding: Decoding = field(default_factory=Decoding)
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
+    steps: int | None = None  # generator steps that are enough for any model on such images
     # uint8 (N + M, C, H, W): training images, then test images.
     images: np.ndarray = field(init=False)
 
@@ -154,6 +156,14 @@ def folder_of(name_or_folder: str, root: Path) -> Path | None:
 def classes_of(name: str) -> tuple[str, ...]:
     """The classes of a named data set, without loading it."""
     return import_module(f"{__name__}.{name}").CLASSES
+
+
+def defaults_of(name_or_folder: str, known: Collection[str]) -> dict[str, Any]:
+    """Those of the `known` hyperparameters that suit a data set's images, without loading it."""
+    if name_or_folder not in NAMES:
+        return {}
+    suited = getattr(import_module(f"{__name__}.{name_or_folder}"), "DEFAULTS", {})
+    return {name: value for name, value in suited.items() if name in known}
 
 
 def load(

@@ -1,0 +1,73 @@
+"""One search of a study: the configurations it has tried, its finalists and its winner."""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.choices.tasks import PlannedRun, Task
+from bench.judging.selection import best_number
+from bench.tuning.searchers import Search
+
+
+@dataclass
+class Group:
+    """One search: a model on one task, or on all of them where one configuration serves all."""
+
+    model: str
+    tasks: list[Task]
+    search: Search
+    default: dict[str, Any]
+    trials: int  # configurations
+    asked: int = 0
+    queue: deque[PlannedRun] = field(default_factory=deque)
+    live: int = 0  # runs that are under way
+    # (number, task) -> the configuration as its run ended, and its objective
+    tuned: dict[tuple[int, Task], tuple[dict[str, Any], float | None]] = field(default_factory=dict)
+    finalists: list[int] | None = None  # their numbers, once they are planned
+    # (number, task, seed) -> the objective of a finalist's run
+    judged: dict[tuple[int, Task, int], float | None] = field(default_factory=dict)
+    finals_planned: bool = False
+
+    def objectives(self) -> dict[int, float | None]:
+        """Number -> mean objective of its tuning runs, once it ran on all tasks.
+
+        None if one failed.
+        """
+        tuned = {(number, task, 0): value for (number, task), (_, value) in self.tuned.items()}
+        return means(tuned, of=len(self.tasks))
+
+    def config(self, number: int) -> dict[str, Any]:
+        """A configuration, as its tuning run ended; the default where nothing is searched."""
+        return self.tuned[number, self.tasks[0]][0] if self.trials else self.default
+
+    def best(self, count: int) -> list[int]:
+        """The numbers of the default and of so many others, the best ones first."""
+        others = {number: value for number, value in self.objectives().items() if number}
+        numbers: list[int] = []
+        while len(numbers) < count and (number := best_number(others)) is not None:
+            numbers.append(number)
+            del others[number]
+        return [*numbers, 0]
+
+    def winner(self, runs: int) -> int | None:
+        """The best configuration's number; None where all of them failed.
+
+        By the means of the finalists' `runs` each, if there are any.
+        """
+        if not self.trials:
+            return 0
+        return best_number(means(self.judged, of=runs) if runs else self.objectives())
+
+
+def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict[int, float | None]:
+    """Number -> mean over its runs, once it has so many; None if one failed."""
+    by_number: dict[int, list[float | None]] = {}
+    for (number, *_), value in sorted(values.items(), key=lambda item: item[0][0]):
+        by_number.setdefault(number, []).append(value)
+    return {
+        number: None if None in runs else math.fsum(v for v in runs if v is not None) / of
+        for number, runs in by_number.items()
+        if len(runs) == of
+    }
