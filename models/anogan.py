@@ -53,6 +53,7 @@ class Model(WGAN):
     Config = Config
     MIXED = ("residual", "feature")
     STEPS = 10_000  # WGAN-GP on MNIST's zeros (released code), and not too few for MNIST's digits
+    DIGITS_STEPS = 4_000
     LOSS = "residual"  # the distance that remains falls as the generator learns normal images
 
     def build(self) -> None:

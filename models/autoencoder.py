@@ -26,6 +26,7 @@ class Model(base.AnomalyModel):
     Config = Config
     FAMILY = "baseline"
     STEPS = 10_000  # as GANomaly, which it is compared with
+    DIGITS_STEPS = 1_000
     ANY_SIZE = True
 
     def build(self) -> None:

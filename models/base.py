@@ -68,6 +68,7 @@ class AnomalyModel(ABC):
     MIXED: ClassVar[tuple[str, str] | None] = None  # the parts of a score that weighs two
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps that its authors trained for; the comment has the source
+    DIGITS_STEPS: ClassVar[int]  # after which it learns little more on digits (results/README.md)
 
     progress: Callable[[int, int], None] | None = None  # called with (images scored, images in all)
     scored, to_score = 0, 0

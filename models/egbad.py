@@ -65,6 +65,7 @@ class Model(base.AnomalyModel):
     # Released code: 54,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a twentieth
     # of the size.
     STEPS = 10_000
+    DIGITS_STEPS = 3_000
     PUBLISHED = {"lr": 1e-5, "lr_discriminator": 1e-5}
 
     def build(self) -> None:

@@ -43,6 +43,7 @@ class Model(WGAN):
     Config = Config
     MIXED = ("reconstruction", "feature")
     STEPS = 10_000  # as AnoGAN, which has the same GAN (released code: 100,000 on retinal images)
+    DIGITS_STEPS = 2_500
 
     def build(self) -> None:
         super().build()

@@ -27,7 +27,7 @@ class FittedModel(AnomalyModel):
     BATCHES = False
     USES_GPU = False
     LOSS = "distance"
-    STEPS = 0
+    STEPS = DIGITS_STEPS = 0
     samples: Tensor | None = None  # uint8 (M, C, H, W)
     seed: int = 0
 

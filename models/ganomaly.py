@@ -57,6 +57,7 @@ class Model(base.AnomalyModel):
 
     Config = Config
     STEPS = 10_000  # released code: 15 epochs of CIFAR-10's nine classes, batches of 64
+    DIGITS_STEPS = 1_000
     PUBLISHED = {"feature_matching": False, "restart_discriminator": True, "score_squared": True}
 
     def build(self) -> None:

@@ -33,6 +33,7 @@ class Model(skip_gan.SkipGAN):
 
     Config = Config
     STEPS = 2_100  # released code: 15 epochs of CIFAR-10's nine classes, batches of 64, n_critic 5
+    DIGITS_STEPS = 2_100
     PUBLISHED = {
         "adversarial_gradient": False,
         "latent_gradient": False,

@@ -3,15 +3,22 @@
 The losses' weights cover the published grid: w_con 25, 50, 75; w_lat and w_adv 0.5, 1, 2.
 """
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 SPACE: dict[str, BaseDistribution] = {
-    "w_con": FloatDistribution(25, 75),
-    "w_lat": FloatDistribution(0.5, 2, log=True),
-    "w_adv": FloatDistribution(0.5, 2, log=True),
-    "lr": FloatDistribution(2e-5, 2e-3, log=True),
-    "lr_critic": FloatDistribution(2e-5, 2e-3, log=True),
-    "beta1": FloatDistribution(0, 0.9),
-    "nz": IntDistribution(25, 400, log=True),
-    "score_lat": FloatDistribution(0, 1),
+    "skip": CategoricalDistribution([True, False]),
+    "n_critic": CategoricalDistribution([1, 2, 5]),
+    "w_con": FloatDistribution(1, 100, log=True),
+    "w_lat": FloatDistribution(0.1, 10, log=True),
+    "w_adv": FloatDistribution(1e-3, 2, log=True),
+    "w_gp": FloatDistribution(1, 50, log=True),
+    "lr": FloatDistribution(5e-5, 1e-3, log=True),
+    "lr_critic": FloatDistribution(5e-5, 1e-3, log=True),
+    "beta1": FloatDistribution(0, 0.5),
+    "nz": IntDistribution(8, 256, log=True),
 }

@@ -12,7 +12,11 @@ from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task
 from bench.data.datasets import Dataset
 from bench.data.images import IndexedImages
 
-HELD_OUT = 0.1  # of the normal training images, for validation
+# Of the normal training images, for validation: a share, but not so few that chance would choose,
+# unless that were too many of them.
+HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.1, 25, 0.25
+# Abnormal ones at least, if there are so many; they cannot train.
+FEWEST_ABNORMAL = 100
 
 
 @dataclass(frozen=True)
@@ -145,9 +149,10 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
 
     val = None
     if protocol.selection == "val":
-        held_out = max(1, round(len(normal) * HELD_OUT))
+        fewest = min(FEWEST_HELD_OUT, round(len(normal) * MOST_HELD_OUT))
+        held_out = max(1, fewest, round(len(normal) * HELD_OUT))
         chosen, normal = normal[:held_out], normal[held_out:]
-        indices = np.concatenate([chosen, anomalies[:held_out]])
+        indices = np.concatenate([chosen, anomalies[: max(held_out, FEWEST_ABNORMAL)]])
         labels = np.repeat([0, 1], [len(chosen), len(indices) - len(chosen)])
         val = Labelled(images(indices), labels)
 

@@ -55,9 +55,10 @@ def objective(record: Mapping[str, Any], select_on: str) -> float:
 def improves(new: float, best: float | None, select_on: str) -> bool:
     """Whether an epoch with this objective takes the best one's place.
 
-    The first of equals stays.
+    The last of equals wins: on few validation images many epochs are equal, and the first of them
+    would be hardly trained.
     """
-    return best is None or SIGNALS[select_on].last or new > best
+    return best is None or SIGNALS[select_on].last or new >= best
 
 
 def best_number(objectives: Mapping[int, float | None]) -> int | None:

@@ -61,7 +61,7 @@ class Prepared:
         kind, images = models.get(model), len(self.splits[task].train)
         if not kind.BATCHES:
             return Budget(epochs=1)  # it is fitted at once
-        fair = min(kind.STEPS, self.dataset.steps or kind.STEPS)
+        fair = kind.DIGITS_STEPS if self.dataset.few else kind.STEPS
         if study.epochs:
             return Budget(study.epochs, fair=fair)
         steps = study.steps or fair

@@ -49,7 +49,7 @@ class Dataset:
     # How image files were decoded; new ones that its models score are decoded alike.
     decoding: Decoding = field(default_factory=Decoding)
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
-    steps: int | None = None  # generator steps that are enough for any model on such images
+    few: bool = False  # so few and so small images that models learn them in their DIGITS_STEPS
     # uint8 (N + M, C, H, W): training images, then test images.
     images: np.ndarray = field(init=False)
 

@@ -12,7 +12,6 @@ from bench.data.datasets import Dataset
 CLASSES = tuple("0123456789")
 # Narrower networks and smaller batches than for photographs: 100 images a class, 16 x 16 pixels.
 DEFAULTS = {"ngf": 16, "ndf": 16, "batch_size": 16}
-STEPS = 3_000  # generator steps; more change little in any of the models
 
 
 def load(root: Path) -> Dataset:
@@ -26,5 +25,5 @@ def load(root: Path) -> Dataset:
         pixels, labels.astype(np.int64), test_size=1 / 3, stratify=labels, random_state=0
     )
     return Dataset(
-        *("digits", CLASSES, train_images, train_labels, test_images, test_labels), steps=STEPS
+        *("digits", CLASSES, train_images, train_labels, test_images, test_labels), few=True
     )
