@@ -1,7 +1,8 @@
 """Search spaces. The folder is the registry: `<model>.py` holds that model's space.
 
 SPACE maps the names of the hyperparameters that a study tunes to Optuna distributions. Others keep
-the model's defaults.
+the model's defaults. NEEDS, where there is one, maps a hyperparameter to the switch without which
+it means nothing: it is not searched where that is held at False.
 """
 
 import importlib
@@ -19,4 +20,9 @@ def get(model: str) -> dict[str, BaseDistribution]:
     return importlib.import_module(f"search_spaces.{model}").SPACE
 
 
-__all__ = ["NAMES", "get"]
+def needs(model: str) -> dict[str, str]:
+    """Hyperparameters of the model's search space that mean nothing without a switch."""
+    return getattr(importlib.import_module(f"search_spaces.{model}"), "NEEDS", {})
+
+
+__all__ = ["NAMES", "get", "needs"]

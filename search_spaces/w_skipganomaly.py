@@ -22,3 +22,4 @@ SPACE: dict[str, BaseDistribution] = {
     "beta1": FloatDistribution(0, 0.5),
     "nz": IntDistribution(8, 256, log=True),
 }
+NEEDS = {"w_adv": "adversarial_gradient", "w_lat": "latent_gradient"}

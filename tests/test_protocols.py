@@ -176,13 +176,23 @@ def test_any_class_sizes_give_a_right_split_or_a_clear_error(
             assert (split.test.labels == 0).sum() == sum(test[i] for i in normal) - untrained
 
 
-def test_sound_holds_out_a_tenth_and_as_many_anomalies() -> None:
-    split = make_split(
-        dataset_of([100, 100, 100], [20, 20, 20]), Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0
-    )
+@pytest.mark.parametrize(
+    ("normal", "abnormal", "held_out", "anomalies"),
+    [
+        (2000, 1500, 200, 200),  # a tenth, and as many anomalies
+        (200, 150, 25, 100),  # few images: more of them, or chance would choose
+        (40, 30, 10, 30),  # but not more than a quarter
+        (2, 50, 1, 50),
+    ],
+)
+def test_sound_holds_out_a_tenth_but_not_too_few(
+    normal: int, abnormal: int, held_out: int, anomalies: int
+) -> None:
+    dataset = dataset_of([normal, abnormal], [20, 20])
+    split = make_split(dataset, Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
     assert split.val is not None
-    assert len(split.train) == 180
-    assert np.bincount(split.val.labels).tolist() == [20, 20]
+    assert len(split.train) == normal - held_out
+    assert np.bincount(split.val.labels).tolist() == [held_out, anomalies]
 
 
 def test_published_trains_on_all_and_tests_on_training_images_sorted() -> None:
@@ -233,14 +243,14 @@ def test_selection_refuses_test_columns() -> None:
     assert objective(visible(record), "val_auroc") == 0.6
 
 
-def test_the_best_epoch_is_chosen_and_the_first_of_equals() -> None:
+def test_the_best_epoch_is_chosen_and_the_last_of_equals() -> None:
     values = [0.5, 0.7, 0.7, 0.6]
     for select_on, expected in (("val_auroc", 0.7), ("last_epoch", 0.6)):
         best = None
         for value in values:
             best = value if improves(value, best, select_on) else best
         assert best == expected
-    assert not improves(0.7, 0.7, "val_auroc"), "the first of equals stays"
+    assert improves(0.7, 0.7, "val_auroc"), "the first of equals is trained least"
 
 
 def test_the_best_number_is_the_first_of_equals_and_no_failed_run() -> None:

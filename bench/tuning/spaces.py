@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -19,10 +18,10 @@ from optuna.distributions import (
 
 import models
 import search_spaces
-from bench.choices.errors import UserError, unknown
+from bench.choices.errors import UserError, note, unknown
 from bench.choices.study import Study
 from bench.data import datasets
-from bench.results.reading import read
+from bench.tuning.earlier import winners_of
 from models import fields
 
 Space = dict[str, BaseDistribution]
@@ -96,7 +95,7 @@ def space_of(study: Study, model: str) -> Space:
             f"--space: '{both[0]}' is held at {held[both[0]]} (by --set or a flag of its own: give "
             "one of them)"
         )
-    space = given or dict(search_spaces.get(model))
+    space = given or own_space(study, model)
     for name, distribution in space.items():
         if name not in known:
             raise unknown(f"--space (model {model})", name, known)
@@ -107,6 +106,13 @@ def space_of(study: Study, model: str) -> Space:
         except ValueError as error:
             raise UserError(f"--space (model {model}): {error}") from None
     return {name: distribution for name, distribution in space.items() if name not in held}
+
+
+def own_space(study: Study, model: str) -> Space:
+    """The model's own search space, without what means nothing as the switches are held."""
+    held, needs = start_of(study, model), search_spaces.needs(model)
+    useless = {name for name, switch in needs.items() if held.get(switch) is False}
+    return {k: d for k, d in search_spaces.get(model).items() if k not in useless}
 
 
 def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
@@ -196,33 +202,14 @@ class SearchSpace:
 
 def spaces_of(study: Study) -> dict[str, SearchSpace]:
     """The search space of each of the study's models; UserError for values that do not fit."""
-    earlier = winners_of(study)
-    return {
-        m: SearchSpace(space_of(study, m), default_of(study, m), earlier[m]) for m in study.model
-    }
-
-
-def winners_of(study: Study) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """By model: class and configuration of each winner in the folders of --start_from.
-
-    UserError for a folder without a winner among the study's models.
-    """
-    winners: dict[str, list[tuple[str, dict[str, Any]]]] = {model: [] for model in study.model}
-    for folder in study.start_from:
-        trials = read(folder).trials
-        rows = trials[(trials.get("role") == "winner") & trials.get("model").isin(study.model)]
-        if rows.empty:
-            raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model)}")
-        for row in rows.drop_duplicates(["model", "class"]).to_dict("records"):
-            known = models.hyperparameters(row["model"])
-            default = default_of(study, row["model"])
-            config = {
-                name: known[name].type(row[f"config_{name}"])
-                for name in known
-                if pd.notna(row.get(f"config_{name}"))
-            }
-            winners[row["model"]].append((row["class"], default | config))
-    return winners
+    defaults = {model: default_of(study, model) for model in study.model}
+    earlier = winners_of(study, defaults)
+    spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier[m]) for m in study.model}
+    for model, space in spaces.items():
+        for name, switch in search_spaces.needs(model).items():
+            if not (study.space or name in space.distributions or space.default[switch]):
+                note(f"{model}: {name} is not searched, because {switch} is False")
+    return spaces
 
 
 def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:

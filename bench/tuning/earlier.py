@@ -1,0 +1,36 @@
+"""--start_from: the winners of earlier studies, which a study tries first."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+import models
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.results.reading import read
+
+Winners = list[tuple[str, dict[str, Any]]]  # class and configuration
+
+
+def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str, Winners]:
+    """By model: the winners in the folders of --start_from.
+
+    `defaults`: what a hyperparameter is that an earlier version did not have. UserError for a
+    folder without a winner among the study's models.
+    """
+    winners: dict[str, Winners] = {model: [] for model in study.model}
+    for folder in study.start_from:
+        trials = read(folder).trials
+        rows = trials[(trials.get("role") == "winner") & trials.get("model").isin(study.model)]
+        if rows.empty:
+            raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model)}")
+        for row in rows.drop_duplicates(["model", "class"]).to_dict("records"):
+            model = row["model"]
+            config = {
+                name: hyperparameter.type(row[f"config_{name}"])
+                for name, hyperparameter in models.hyperparameters(model).items()
+                if pd.notna(row.get(f"config_{name}"))
+            }
+            winners[model].append((row["class"], defaults[model] | config))
+    return winners

@@ -1,0 +1,91 @@
+"""How long runs train: generator steps that epochs share, passes that follow one another."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, stored
+
+import models
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.choices.tasks import Budget
+from bench.training.prepare import EVALUATIONS, Prepared, prepare
+
+DIGITS = {"dataset": "digits", "normal_class": ("3",)}
+
+
+@given(steps=st.integers(1, 5000), epochs=st.integers(1, 100))
+def test_epochs_share_the_steps(steps: int, epochs: int):
+    turns = [Budget(epochs, steps).turns(epoch) for epoch in range(1, epochs + 1)]
+    assert sum(turns) == steps
+    assert max(turns) - min(turns) <= 1
+
+
+@pytest.fixture(scope="module")
+def ready() -> Prepared:
+    return prepare(Study(**DIGITS))
+
+
+def budget(ready: Prepared, study: Study, model: str, **values: int) -> Budget:
+    config = {"batch_size": 16} | values
+    return ready.budgets(study, {model: config})[model, ready.tasks[0]]
+
+
+def test_a_study_trains_for_the_fair_budget_unless_told(ready: Prepared):
+    for name in NETWORKS:
+        kind = models.get(name)
+        got = budget(ready, Study(**DIGITS), name)
+        assert (got.steps, got.fair) == (kind.DIGITS_STEPS, kind.DIGITS_STEPS)
+        assert kind.STEPS >= kind.DIGITS_STEPS >= 1000
+        assert got.epochs == EVALUATIONS
+    assert budget(ready, Study(**DIGITS, steps=70), "ganomaly") == Budget(12, 70, 1000)
+    assert budget(ready, Study(**DIGITS, epochs=4), "ganomaly") == Budget(4, None, 1000)
+    assert budget(ready, Study(**DIGITS), "pca") == Budget(1)
+
+
+def test_no_epoch_is_shorter_than_a_pass_unless_there_are_few_steps(ready: Prepared):
+    images = len(ready.splits[ready.tasks[0]].train)
+    got = budget(ready, Study(**DIGITS, steps=100), "w_skipganomaly", n_critic=5)
+    assert got.epochs == EVALUATIONS
+    assert got.steps / got.epochs >= images // 16 / 5
+    assert budget(ready, Study(**DIGITS, steps=1), "ganomaly") == Budget(1, 1, 1000)
+
+
+def test_steps_and_epochs_are_not_given_together():
+    with pytest.raises(UserError, match="--steps and --epochs: give only one"):
+        Study(steps=5, epochs=5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_turns_add_up_to_passes(name: str):
+    """So many steps are the same whether they come in passes or in parts of passes."""
+    values = small(name)
+    passes, parts = (make(name, **values) for _ in range(2))
+    images, steps = pictures(4 * 6 + 1), 6 * 2
+    generators = [torch.Generator().manual_seed(3) for _ in range(2)]
+    for _ in range(2):
+        passes.train_epoch(images, generators[0])
+    for turns in (1, steps // parts.turn - 1):
+        parts.train_epoch(images, generators[1], turns)
+    assert passes.steps == parts.steps == steps
+    trained = min(steps, getattr(parts.config, "gan_steps", steps))
+    assert parts.generator_steps == math.ceil(trained / parts.turn)
+    state, other = passes.checkpoint(), parts.checkpoint()
+    assert_same_to_the_bit(state, other)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_run_goes_on_in_the_middle_of_a_pass(name: str):
+    whole, first, second = (make(name, **small(name)) for _ in range(3))
+    images = pictures(4 * 5 + 2)
+    generators = [torch.Generator().manual_seed(3) for _ in range(3)]
+    for turns in (2, 3):
+        whole.train_epoch(images, generators[0], turns)
+    first.train_epoch(images, generators[1], 2)
+    second.restore(stored(first.checkpoint()))
+    generators[2].set_state(generators[1].get_state())
+    second.train_epoch(images, generators[2], 3)
+    assert_same_to_the_bit(whole.checkpoint(), second.checkpoint())

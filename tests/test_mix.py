@@ -1,0 +1,128 @@
+"""How a score weighs its parts: standardised, by a weight that validation images choose."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, stored, train
+
+import models
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.choices.tasks import ONE_CLASS, SOUND, Budget, Task, protocol_of
+from bench.data import datasets
+from bench.data.splits import Split, make_split
+from bench.judging import metrics
+from bench.results import columns
+from bench.training import model_files
+from bench.training.run import Run
+from models.mix import Mix, standardised
+
+MIXED = [name for name in NETWORKS if models.get(name).MIXED]
+NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=20)
+
+
+@settings(deadline=None)
+@given(first=NUMBERS, scale=st.floats(1e-3, 1e3), share=st.floats(0, 1))
+def test_the_units_of_a_part_change_no_order(first: list[float], scale: float, share: float):
+    a = torch.tensor(first, dtype=torch.float64)
+    b = a.flip(0)
+    normal = {"a": a, "b": b}
+    scaled = {"a": a, "b": b * scale + 3}
+    mix, other = (standardised(("a", "b"), share, parts) for parts in (normal, scaled))
+    if a.std(correction=0) > 1e-3:
+        torch.testing.assert_close(mix(normal), other(scaled), rtol=1e-4, atol=1e-4)
+
+
+def test_a_part_that_is_always_the_same_counts_for_nothing():
+    parts = {"a": torch.arange(4.0), "b": torch.full((4,), 7.0)}
+    mix = standardised(("a", "b"), 0.5, parts)
+    assert mix.spreads[1] == 1
+    assert mix(parts).argsort().tolist() == [0, 1, 2, 3]
+
+
+def test_the_best_share_is_the_nearest_of_equals():
+    mix = Mix(("a", "b"), (0, 0), (1, 1), 0.3)
+    assert mix.best(lambda tried: 1.0).share == 0.3, "nothing to gain: the default stays"
+    assert mix.best(lambda tried: -abs(tried.share - 0.71)).share == pytest.approx(0.7)
+    assert mix.best(lambda tried: float(tried.share >= 0.5)).share == pytest.approx(0.5)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    digits = datasets.load("digits", root=tmp_path_factory.mktemp("data"))
+    return make_split(digits, Task(ONE_CLASS, "3"), SOUND, seed=0)
+
+
+def run_of(model: str, split: Split, mix: str, select_on: str = "val_auroc") -> Run:
+    values = small(model, batch_size=16)
+    protocol = dataclasses.replace(SOUND, mix=mix)
+    return Run(
+        *(model, split, protocol), hyperparameters=values, seed=1, select_on=select_on, final=True,
+        budget=Budget(1, 3),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("model", MIXED)
+def test_validation_images_choose_the_weight_and_the_test_never_does(model: str, split: Split):
+    raw, default, chosen = (run_of(model, split, mix) for mix in ("raw", "standardised", "chosen"))
+    records = [run.step() for run in (raw, default, chosen)]
+    assert raw.model.mix is None
+    assert default.model.mix.share == default.model.share == records[1]["mix_share"]
+    assert records[2]["val_auroc"] >= records[1]["val_auroc"]
+    # The parts are the same: only their weights differ.
+    for name, part in raw.best_parts.items():
+        assert name == "score" or torch.equal(part, chosen.best_parts[name])
+    assert records[2]["test_default_mix_auroc"] == pytest.approx(records[1]["test_auroc"])
+    val = split.val
+    normal = chosen.val_parts[chosen.model.MIXED[0]][torch.from_numpy(val.labels == 0)]
+    assert chosen.model.mix.means[0] == pytest.approx(float(normal.mean()), rel=1e-5)
+    scores = chosen.test_scores()
+    assert metrics.auroc(scores["labels"], scores["scores"]) == records[2]["test_auroc"]
+    row = columns.of_chosen_epoch(chosen.best, 1)
+    assert {"mix_share", "test_default_mix_auroc"} <= set(row)
+
+
+@pytest.mark.parametrize("select_on", ["val_loss", "last_epoch"])
+def test_signals_that_see_no_scores_leave_the_weight_alone(split: Split, select_on: str):
+    run = run_of("w_skipganomaly", split, "chosen", select_on)
+    assert run.step()["mix_share"] == run.model.share
+
+
+@pytest.mark.parametrize("model", MIXED)
+def test_a_loaded_model_scores_with_the_chosen_weight(model: str, split: Split, tmp_path):
+    run = run_of(model, split, "chosen")
+    run.step()
+    run.model.mix = dataclasses.replace(run.model.mix, share=0.35)
+    state = model_files.trained_state(run.model)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(model_files.packed(model, run.model, state, {}))
+    loaded, _ = model_files.load(path)
+    assert loaded.mix.share == 0.35
+    images = split.test.images[:8]
+    assert torch.equal(loaded.score(images), run.model.score(images))
+
+
+@pytest.mark.parametrize("model", MIXED)
+def test_a_checkpoint_has_the_weights(model: str):
+    trained, images = make(model), pictures(8)
+    train(trained, images)
+    parts = trained.score_parts(images)
+    trained.mix = standardised(trained.MIXED, 0.2, parts)
+    again = make(model, seed=1)
+    again.restore(stored(trained.checkpoint()))
+    assert torch.equal(again.score(images), trained.score(images))
+    assert_same_to_the_bit(again.checkpoint()["mix"], trained.checkpoint()["mix"])
+
+
+def test_a_study_that_selects_on_the_test_has_nothing_to_standardise_by():
+    assert protocol_of(Study(selection="test")).mix == "raw"
+    with pytest.raises(UserError, match=r"--mix chosen: .* leaves none"):
+        protocol_of(Study(selection="test", mix="chosen"))
+
+
+def test_shares_are_between_the_parts_alone():
+    assert np.isclose(Mix(("a", "b"), (0, 0), (1, 1), 0.0).best(lambda m: m.share).share, 1)

@@ -1,0 +1,170 @@
+"""Which runs a study plans: finalists under fresh seeds, the default beside the winner, growth."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.choices.study import Study
+from bench.choices.tasks import ONE_CLASS, Budget, PlannedRun, Task
+from bench.tuning.planner import FINALIST_SEEDS, Planner
+from bench.tuning.spaces import spaces_of
+
+TASKS = [Task(ONE_CLASS, cls) for cls in ("3", "5")]
+Objective = Callable[[PlannedRun], float | None]
+
+
+def planner(rows: list[dict[str, Any]] | None = None, steps: int = 100, **choices: Any) -> Planner:
+    study = Study(model=("pca",), searcher="random", **choices)
+    budgets = {("pca", task): Budget(2, steps) for task in TASKS}
+    decisions: list[dict[str, Any]] = []
+    made = Planner(
+        *(study, TASKS, spaces_of(study), budgets, rows or [], lambda model: 1),
+        decided=decisions.append,
+    )
+    made.decisions = decisions  # type: ignore[attr-defined]
+    return made
+
+
+def run_all(planner: Planner, objective: Objective) -> list[PlannedRun]:
+    """Runs all that a planner plans, one at a time."""
+    runs = []
+    while (run := planner.next_run()) is not None:
+        value = objective(run)
+        row = {"trial": run.trial, "kind": run.kind, "model": run.model, "class": run.task.cls}
+        row |= {"number": run.number, "seed": run.seed, "steps": run.budget.steps}
+        row |= {"status": "done" if value is not None else "error", "error": "why"}
+        row |= {f"config_{name}": value for name, value in run.config.items()}
+        planner.finish(run, row | {"objective": value})
+        runs.append(run)
+    assert planner.planned().total() == planner.done
+    return runs
+
+
+def kinds(runs: list[PlannedRun]) -> dict[str, set[tuple[int, int]]]:
+    """(Number, seed) of the runs of each kind, which all tasks share."""
+    return {
+        kind: {(run.number, run.seed) for run in runs if run.kind == kind}
+        for kind in ("tuning", "finalist", "final")
+    }
+
+
+def lucky(run: PlannedRun) -> float:
+    """Configuration 1 is best under the search's seed alone, 2 under all others."""
+    if run.kind == "tuning":
+        return {0: 0.5, 1: 0.9, 2: 0.8, 3: 0.7}.get(run.number, 0.1)
+    return {1: 0.4, 2: 0.8}.get(run.number, 0.6)
+
+
+def test_a_winner_by_luck_does_not_win():
+    plan = planner(trials=6, finalists=2, finalist_seeds=3, seeds=2)
+    found = kinds(run_all(plan, lucky))
+    assert found["tuning"] == {(number, 0) for number in range(6)}
+    first = FINALIST_SEEDS + 1
+    seeds = range(first, first + 3)
+    assert found["finalist"] == {(number, seed) for number in (1, 2, 0) for seed in seeds}
+    assert found["final"] == {(number, seed) for number in (2, 0) for seed in (1, 2)}
+    assert [(d["class"], d["number"], d["steps"]) for d in plan.decisions] == [
+        ("3", 2, 100),
+        ("5", 2, 100),
+    ]
+    assert plan.decisions[0]["objectives"] == pytest.approx({"1": 0.4, "2": 0.8, "0": 0.6})
+
+
+def test_without_finalists_the_best_of_one_seed_wins():
+    found = kinds(run_all(planner(trials=6, finalists=0, seeds=2), lucky))
+    assert not found["finalist"]
+    assert found["final"] == {(1, 1), (1, 2)}
+
+
+def test_where_the_default_wins_it_is_trained_once():
+    found = kinds(run_all(planner(trials=3, seeds=2), lambda run: -run.number))
+    assert found["final"] == {(0, 1), (0, 2)}
+
+
+def test_test_images_choose_without_finalists():
+    found = kinds(run_all(planner(trials=3, seeds=1, selection="test"), lucky))
+    assert not found["finalist"]
+
+
+def test_one_configuration_for_all_classes_is_judged_by_their_mean():
+    def objective(run: PlannedRun) -> float:
+        return {(1, "3"): 1.0, (1, "5"): 0.0}.get((run.number, run.task.cls), 0.6)
+
+    found = kinds(run_all(planner(trials=3, seeds=1, tune_for="mean"), objective))
+    assert found["final"] == {(0, 1)}, "1 is best on one class and worst on the other"
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    values=st.dictionaries(
+        st.tuples(st.integers(0, 4), st.integers(0, 1002)), st.none() | st.floats(0, 1)
+    ),
+    trials=st.integers(0, 5),
+    finalists=st.integers(0, 3),
+    fallback=st.none() | st.floats(0, 1),
+)
+def test_every_plan_comes_to_an_end(values: dict, trials: int, finalists: int, fallback: float):
+    """Whatever fails: each run is planned once, and the counts that are printed are right."""
+    plan = planner(trials=trials, finalists=finalists, seeds=2)
+    runs, seen = [], Counter[str]()
+    while (run := plan.next_run()) is not None:
+        value = values.get((run.number, run.seed), fallback)
+        row = {
+            "trial": run.trial,
+            "status": "error" if value is None else "done",
+            "error": run.trial,
+        }
+        row |= {"kind": run.kind, "objective": value, "steps": 100, "number": run.number}
+        row |= {"model": "pca", "class": run.task.cls}
+        plan.finish(run, row | {f"config_{k}": v for k, v in run.config.items()})
+        runs.append(run)
+        seen[run.trial] += 1
+    assert set(seen.values()) <= {1}
+    for decision in plan.decisions:
+        finals = {r.number for r in runs if r.kind == "final" and r.task.cls == decision["class"]}
+        assert finals <= {decision["number"], 0}
+        assert decision["number"] in finals
+
+
+def rows_of(plan: Planner) -> list[dict[str, Any]]:
+    return list(plan.finished.values())
+
+
+def test_more_trials_and_seeds_go_on_with_what_is_there():
+    small = planner(trials=2, seeds=1)
+    run_all(small, lucky)
+    grown = planner(rows_of(small), trials=4, seeds=2)
+    again = kinds(run_all(grown, lucky))
+    assert again["tuning"] == {(2, 0), (3, 0)}
+    assert {number for number, _ in again["finalist"]} == {2, 3}, "1 and 0 were judged before"
+    assert again["final"] == {(2, 1), (2, 2), (0, 2)}, "the default's first seed was tested before"
+
+
+def test_more_steps_train_everything_anew_under_other_names():
+    small = planner(trials=2, seeds=1)
+    names = {run.trial for run in run_all(small, lucky)}
+    grown = planner(rows_of(small), steps=200, trials=2, seeds=1)
+    longer = run_all(grown, lucky)
+    assert {run.trial for run in longer} == {f"{name}-200steps" for name in names}
+    assert not run_all(planner(rows_of(grown), steps=200, trials=2, seeds=1), lucky)
+
+
+def test_earlier_winners_are_tried_first():
+    study = Study(model=("pca",), searcher="random", trials=4)
+    spaces = spaces_of(study)
+    default = spaces["pca"].default
+    earlier = [("3", default | {"components": 7}), ("5", default | {"components": 9})]
+    spaces["pca"].earlier.extend([*earlier, ("3", default)])
+    budgets = {("pca", task): Budget(1) for task in TASKS}
+    plan = Planner(study, TASKS, spaces, budgets, [], lambda model: 1)
+    tried: dict[str, list[int]] = {"3": [], "5": []}
+    for run in run_all(plan, lucky):
+        if run.kind == "tuning":
+            tried[run.task.cls].append(run.config["components"])
+    assert tried["3"][:2] == [default["components"], 7]
+    assert tried["5"][:2] == [default["components"], 9]
+    assert len(set(tried["3"])) == 4
