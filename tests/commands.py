@@ -13,7 +13,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "300"]
-TINY += ["--set", "ngf=4", "ndf=4"]
+TINY += ["--set", "ngf=4", "ndf=4", "--finalists", "0"]
 PATIENCE = 300  # seconds that a test waits for a command
 
 

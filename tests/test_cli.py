@@ -250,7 +250,7 @@ def test_each_models_own_batch_size_is_held_against_the_images(
     assert results.read(tmp_path / "k").trials.iloc[0].status == "done"
     for script in (train, train_tune):
         line = fails(capsys, script, [*folder, "--model", "anogan"], tmp_path)
-        assert "--batch_size: 50 (anogan) is more than the 36 training images" in line
+        assert "--batch_size: 50 (anogan) is more than the 30 training images" in line
     several = [*folder, "--model", "knn", "anogan", "--set", "batch_size=36"]
     assert "--batch_size: 37" in fails(
         capsys, train_tune, [*several[:-1], "batch_size=37"], tmp_path

@@ -19,7 +19,7 @@ Objective = Callable[[PlannedRun], float | None]
 
 def planner(rows: list[dict[str, Any]] | None = None, steps: int = 100, **choices: Any) -> Planner:
     study = Study(model=("pca",), searcher="random", **choices)
-    budgets = {("pca", task): Budget(2, steps) for task in TASKS}
+    budgets = {("pca", task): Budget(2, steps // 2) for task in TASKS}
     decisions: list[dict[str, Any]] = []
     made = Planner(
         *(study, TASKS, spaces_of(study), budgets, rows or [], lambda model: 1),

@@ -26,7 +26,7 @@ BLOCKS = [
     for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     if not kind
 ]
-SMALL = ["--epochs", "1", "--limit_train", "300", "--limit_test", "100"]
+SMALL = ["--epochs", "1", "--steps", "2", "--limit_train", "300", "--limit_test", "100"]
 TINY = {
     "train_tune.py": [*SMALL, "--trials", "1", "--seeds", "1", "--set", "ngf=4", "ndf=4"],
     "train.py": [*SMALL, "--ngf", "4", "--ndf", "4"],

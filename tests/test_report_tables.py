@@ -127,14 +127,6 @@ def test_studies_are_joined_and_columns_name_what_differs(tmp_path):
     ]
 
 
-def test_oracle_is_the_best_epoch_on_test(tmp_path):
-    _, _, epochs, finals, *_ = load(make_study(tmp_path / "s"))
-    table = tables.oracle_table(finals, epochs)
-    assert table.frame["gap"].tolist() == pytest.approx([0.01] * 4)
-    assert "upper bound" in table.frame.columns[3]
-    assert tables.oracle_table(finals, epochs.drop(columns="test_auroc")) is None
-
-
 def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
     trials = load(make_study(tmp_path / "s"))[1]
     row = searches.tuning_table(trials).frame.iloc[0]
@@ -234,7 +226,7 @@ def test_settings_name_every_value_that_rows_have(tmp_path):
     studies, trials, *_ = load(edit(make_study(tmp_path / "s"), change))
     settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
     assert settings["chosen by"] == "by bird, by cat"
-    assert settings["final runs"] == "3 seed(s), 3 epochs, batches of 64"
+    assert settings["final runs"] == "3 seed(s), 3 epoch(s), batches of 64"
 
 
 def test_texts_are_escaped():

@@ -72,7 +72,7 @@ def test_report_end_to_end(tmp_path):
     assert f"{out / 'auroc.md'}, .csv, .tex" in done.stdout
     files = {path.name for path in out.iterdir()}
     texts, drawings = (
-        ("auroc", "oracle", "metrics", "parts", "tuning", "ranks"),
+        ("auroc", "signals", "metrics", "parts", "tuning", "ranks"),
         ("roc", "pr", "learning", "histogram_pca", "histogram_w_skipganomaly"),
     )
     assert {f"{name}.{kind}" for name in texts for kind in ("md", "csv", "tex")} <= files

@@ -100,7 +100,7 @@ def test_two_models_two_classes(study) -> None:
         "--epochs",
         "1",
     ]
-    status, found = study(*flags, "--seeds", "2")
+    status, found = study(*flags, "--seeds", "2", "--finalists", "3")
     assert status == 0
     finals = found.trials[found.trials.role == "winner"]
     assert (finals.groupby(["model", "class"]).size() == 2).all()

@@ -19,7 +19,8 @@ from bench.watching.live_curves import PICTURE
 
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "300"]
 TINY += ["--set", "ngf=4", "ndf=4"]
-SHORT = ["--epochs", "2", "--trials", "2", "--seeds", "1", "--scheduler", "fifo", "--name", "study"]
+SHORT = ["--epochs", "2", "--trials", "2", "--seeds", "1", "--finalists", "0"]
+SHORT += ["--scheduler", "fifo", "--name", "study"]
 
 
 @pytest.mark.slow

@@ -134,12 +134,12 @@ class Options:
         None,
         "training",
         "generator steps of each run, evaluated 20 times or once per pass (default: the model's "
-        "fair budget: its authors', or less on digits)",
+        "fair budget: its authors', or less on digits); rounded up to whole epochs",
     )
     epochs: int | None = option(
         None,
         "training",
-        "in place of --steps: passes over the training images, evaluated after each",
+        "passes over the training images, each evaluated; with --steps: how often to evaluate",
         aliases=("niter",),
     )
     batch_size: int | None = option(

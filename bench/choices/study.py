@@ -29,8 +29,6 @@ class Study(Options):
             raise UserError(
                 "--abnormal_class and --normal_class: give only one, they are two different tasks",
             )
-        if self.steps and self.epochs:
-            raise UserError("--steps and --epochs: give only one, both say how long a run trains")
         if self.name is not None and not re.fullmatch(r"[\w+][\w.+ -]*", self.name):
             raise UserError(f"--name: '{self.name}' is no plain folder name")
         self.budget_seconds()

@@ -74,14 +74,13 @@ class Budget:
     """How long a run trains: so many epochs, after each of which it is evaluated."""
 
     epochs: int
-    steps: int | None = None  # generator steps in all, shared by the epochs; None: an epoch a pass
+    turns: int | None = None  # generator steps of an epoch; None: those of a pass over the images
     fair: int = 0  # the generator steps that do the model justice; 0: it has none
 
-    def turns(self, epoch: int) -> int | None:
-        """The generator steps of an epoch, which are counted from 1; None: those of a pass."""
-        if self.steps is None:
-            return None
-        return self.steps * epoch // self.epochs - self.steps * (epoch - 1) // self.epochs
+    @property
+    def steps(self) -> int | None:
+        """The generator steps of all epochs; None where they are passes."""
+        return None if self.turns is None else self.epochs * self.turns
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from bench.choices.tasks import PlannedRun
 from bench.commands import resume
 from bench.commands.score import score_folder
 from bench.data.datasets import Decoding
-from bench.results import Results, Store, columns, model_file, write_whole
+from bench.reporting.cautions import of_training
+from bench.results import Results, Store, columns, model_file, read, write_whole
 from bench.results.store import new_folder
 from bench.training.audit import audit, markdown
 from bench.training.model_files import trained_state
@@ -130,6 +131,8 @@ def train_run(
         low, high = row["test_auroc_low"], row["test_auroc_high"]
         interval = f"95 % interval of the test set: {low:.4f} to {high:.4f}"
         print(f"test AUROC {row['test_auroc']:.4f} ({interval})")
+    for line in of_training(read(store.path).trials):
+        print(f"warning: {line}")
     if study.keep_models == "all":
         print(f"the trained model: {model_file(store.path, planned.trial)}")
     if extras["score_folder"]:

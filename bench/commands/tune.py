@@ -10,6 +10,7 @@ from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands import resume
 from bench.judging.selection import by_column
+from bench.reporting.cautions import of_training
 from bench.results.reading import Results, read, read_rows
 from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.prepare import Prepared, default_name, prepare
@@ -71,6 +72,8 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
     trials = read(path).trials
     if len(trials):
         print_winners(trials)
+        for line in of_training(trials):
+            print(f"\nwarning: {line}")
         failed = trials[trials["status"] == "error"]
         for trial, error in zip(failed["trial"], failed["error"], strict=True):
             print(f"failed: {trial}: {error}", file=sys.stderr)

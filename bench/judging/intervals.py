@@ -51,6 +51,18 @@ def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, flo
     return area, min(low, area * alike), max(high, 1 - (1 - area) * alike)
 
 
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+    """The mean of independent values and its Student interval; unknown (NaN) for one value."""
+    array = np.asarray(values, float)
+    mean, half = float(array.mean()), math.nan
+    if len(array) > 1:
+        from scipy.special import stdtrit
+
+        error = array.std(ddof=1) / math.sqrt(len(array))
+        half = float(stdtrit(len(array) - 1, (1 + level) / 2) * error)
+    return mean, mean - half, mean + half
+
+
 def logit_interval(area: float, half: float) -> tuple[float, float]:
     """`area` less and plus `half`, taken on the logit scale (by the delta method)."""
     logit, width = math.log(area / (1 - area)), half / (area * (1 - area))

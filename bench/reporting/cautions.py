@@ -15,6 +15,9 @@ SAME_IMAGES = (
     *("test_pool", "untrained_classes"),
 )
 
+# Older rows lack some of these.
+TRAINED_COLUMNS = ["model", "role", "status", "epoch", "epochs", "generator_steps", "fair_steps"]
+
 
 def cautions(
     studies: Mapping[str, Results],
@@ -42,7 +45,7 @@ def cautions(
             f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than "
             "chance"
         )
-    lines += edge_epochs(trials)
+    lines += of_training(trials)
     if single := (areas["seeds"] == 1).sum():
         lines.append(
             f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is "
@@ -53,12 +56,18 @@ def cautions(
     return lines
 
 
+def of_training(trials: pd.DataFrame) -> list[str]:
+    """Lines on final runs that may have trained too little: `trials` as Results gives them."""
+    known = trials.reindex(columns=[*TRAINED_COLUMNS, *trials.columns.difference(TRAINED_COLUMNS)])
+    return [*edge_epochs(known), *short_budgets(known)]
+
+
 def edge_epochs(trials: pd.DataFrame) -> list[str]:
     """A line on final runs whose chosen epoch is the last or the first: another budget may do better.
 
     Models that are fitted at once have no generator steps, and older rows do not say them.
     """
-    of_several = (trials["kind"] == "final") & (trials["epochs"] > 1)
+    of_several = (trials["role"] == "winner") & (trials["epochs"] > 1)
     trained = trials[of_several & (trials["generator_steps"] > 0)]
     steps = trained["generator_steps"]
     edges = {
@@ -74,6 +83,18 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
         f"({steps.min():.0f} to {steps.max():.0f} generator steps): {advice[edge]}"
         for edge, at_edge in edges.items()
         if at_edge.any()
+    ]
+
+
+def short_budgets(trials: pd.DataFrame) -> list[str]:
+    """A line for each model whose final runs trained for less than its fair budget."""
+    finals = trials[(trials["role"] == "winner") & (trials["status"] != "error")]
+    short = finals[finals["generator_steps"] < finals["fair_steps"]]
+    return [
+        f"{model}: {len(group)} final runs had {group['generator_steps'].min():.0f} generator steps "
+        f"or a little more, where {group['fair_steps'].max():.0f} are fair: their figures are of a "
+        "network that is not fully trained"
+        for model, group in short.groupby("model")
     ]
 
 

@@ -28,6 +28,7 @@ Scores = Mapping[tuple[str, str], pd.DataFrame]
 def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All studies' trials and epochs, each row with its study, its place and what chose it.
 
+    Superseded runs, of a study that has grown since, are left out.
     `row` and `column` are its place in a table: a column names the model, and besides it only that
     in which two results of one row would differ. `signal` is the column of the figure that chose:
     the objective where an older row does not name it.
@@ -42,6 +43,7 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     epochs = epochs.reindex(
         columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"]))
     )
+    trials = trials[trials["role"] != "superseded"].reset_index(drop=True)
     trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
     columns = {name: signal.column for name, signal in SIGNALS.items()}
     trials["signal"] = trials["select_on"].map(columns).fillna("objective")
@@ -60,9 +62,9 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
-    """The final runs that have a test result."""
+    """The winners' final runs that have a test result."""
     return trials[
-        (trials["kind"] == "final") & (trials["status"] != "error") & trials["test_auroc"].notna()
+        (trials["role"] == "winner") & (trials["status"] != "error") & trials["test_auroc"].notna()
     ]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.choices.errors import UserError
 from bench.judging.comparison import compare
-from bench.reporting import figures, frames, searches, tables
+from bench.reporting import choosing, figures, frames, searches, tables
 from bench.reporting.cautions import cautions, swamped
 from bench.reporting.explorer import explorer
 from bench.reporting.page import Section, page
@@ -32,7 +32,12 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     runs = list(explorer(studies, finals, scores, warnings))
 
     settings = tables.settings_table(studies, trials)
-    tuned = [searches.tuning_table(trials), searches.saved_table(studies, trials)]
+    tuned = [
+        choosing.help_table(trials),
+        choosing.luck_table(trials),
+        searches.tuning_table(trials),
+        searches.saved_table(trials),
+    ]
     drawn = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
     curves = searches.learning_curves(finals, epochs)
     if len(areas):
@@ -49,7 +54,9 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                 figures.critical_differences(comparison),
             ),
             section(
-                "measured", "How was it measured?", [settings, tables.oracle_table(finals, epochs)]
+                "measured",
+                "How was it measured?",
+                [settings, choosing.signals_table(finals, epochs)],
             ),
             section(
                 "scores",

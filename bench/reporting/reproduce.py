@@ -42,6 +42,7 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     names = [field.name for field in fields(Study) if field.metadata["group"] in GROUPS]
     values = {name: study.get(name) for name in names if name not in HYPERPARAMETERS}
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
+    values["steps"] = row["generator_steps"] if pd.notna(row.get("steps")) else None
     own_split = values.pop("split_seed")  # the study's, whatever the row's seed
     values["split_seed"] = study.get("seed") if own_split is None else own_split
     values["cpus_per_trial"] = values.pop("cpus_per_trial") or 1  # threads decide sums' last bits

@@ -4,7 +4,7 @@ The plots are our own: Optuna's Matplotlib plots set a style for the whole proce
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import matplotlib as mpl
@@ -20,7 +20,6 @@ from bench.judging.selection import by_column
 from bench.reporting.figures import COLOURS, STYLE, WIDTH, Drawing, drawn, looks_of, panels
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
-from bench.results.reading import Results
 
 FEWEST = 10  # configurations under which nothing is said of what mattered
 MOST_LINES = 500
@@ -34,7 +33,7 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
     """
     tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")]
     winners = (
-        trials[trials["kind"] == "final"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
+        trials[trials["role"] == "winner"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
     )
     rows = []
     for key, group in tuning.dropna(subset="objective").groupby(KEY, sort=False):
@@ -86,15 +85,15 @@ def changes(winner: pd.Series, default: pd.Series) -> str:
     )
 
 
-def saved_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table | None:
+def saved_table(trials: pd.DataFrame) -> Table | None:
     """The epochs that searches ran, beside those they would have run without early stopping."""
     tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(
         subset="epochs"
     )
     if not (tuning["status"] == "stopped").any():
         return None
-    full = tuning["study"].map({name: study.study.get("epochs") for name, study in studies.items()})
-    groups = tuning.assign(full=full.astype(float)).groupby("column", sort=False)
+    full = trials.groupby(KEY)["epochs"].transform("max")  # final runs are never stopped
+    groups = tuning.assign(full=full).groupby("column", sort=False)
     table = groups.agg(
         runs=("trial", "size"), epochs=("epochs", "sum"), full=("full", "sum")
     ).reset_index()

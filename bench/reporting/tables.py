@@ -100,7 +100,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         rows, command = trials[trials["study"] == name], origin.get("hardware") or {}
         if rows.empty:  # no trial has finished yet
             continue
-        finals = rows[rows["kind"] == "final"]
+        finals = rows[rows["role"] == "winner"]
         # An older study's rows do not say on what they ran.
         ran = rows["hardware"].dropna().unique()
         hardware = ", ".join(map(str, ran)) or command.get("gpu") or command.get("cpu")
@@ -119,13 +119,20 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "protocol": ", ".join([each(rows["protocol"]), *switched]),
             "chosen by": each(rows["select_on"].replace(titles)),
             "search": searched,
-            "final runs": f"{finals['seed'].nunique()} seed(s), {study.get('epochs')} epochs"
+            "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
             "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}",
         }
     frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
     return Table("settings", "What the figures rest on", frame)
+
+
+def length(finals: pd.DataFrame) -> str:
+    """How long final runs trained: `1000 generator steps in 20 epochs`."""
+    epochs = f"{each(finals['epochs'])} epoch(s)"
+    steps = each(finals["generator_steps"][finals["generator_steps"] > 0])
+    return f"{steps} generator steps in {epochs}" if steps else epochs
 
 
 def each(values: pd.Series) -> str:
@@ -137,27 +144,6 @@ def each(values: pd.Series) -> str:
     return ", ".join(
         f"{value:g}" if isinstance(value, float) else str(value) for value in different
     )
-
-
-def oracle_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
-    """The reported AUROC beside that of the epoch which is best on the test images."""
-    if "test_auroc" not in epochs:
-        return None
-    best = epochs.groupby(["study", "trial"])["test_auroc"].max().rename("oracle").reset_index()
-    runs = finals.merge(best, on=["study", "trial"]).dropna(subset="oracle")
-    if runs.empty:
-        return None
-    table = (
-        runs.groupby(["row", "column"], sort=False)[["test_auroc", "oracle"]].mean().reset_index()
-    )
-    table["gap"] = table["oracle"] - table["test_auroc"]
-    table.columns = pd.Index(["class", "model", "AUROC", "oracle (upper bound)", "gap"])
-    note = (
-        "Means over seeds. The oracle takes each run's best epoch on the test images: an upper "
-        "bound on any selection of an epoch, and no result. The gap is what choosing on the test "
-        "set would add."
-    )
-    return Table("oracle", "Chosen epoch against the best epoch on test", table, note)
 
 
 def metrics_table(finals: pd.DataFrame) -> Table | None:
@@ -197,20 +183,24 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
             "class": run["row"],
             "model": run["column"],
             "whole score": run["test_auroc"],
+            "default mix": run["test_default_mix_auroc"],
+            "chosen weight": run["mix_share"],
         }
         for name, share in variance_shares(frame).items():
             row |= {name: auroc(frame["labels"], frame[f"part_{name}"]), f"{name}, share": share}
-        if len(row) > 3:
+        if len(row) > 5:
             rows.append(row)
     if not rows:
         return None
     table = pd.DataFrame(rows).groupby(["class", "model"], sort=False).mean().reset_index()
-    areas = [name for name in table.columns[3:] if not name.endswith(", share")]
+    areas = [name for name in table.columns[5:] if not name.endswith(", share")]
     table["strongest part"] = table[areas].idxmax(axis=1)
+    table = table.dropna(axis=1, how="all")
     note = (
         "AUROC of each part taken as the score by itself, and its share of the score's variance "
         "over the test images; means over seeds. A part whose share is 0 is not in the score, or "
-        "might as well not be."
+        "might as well not be. Default mix: the same parts, standardised, by the model's own weights; "
+        "chosen weight: that of the second part, by validation images."
     )
     return Table("parts", "Which part of the score carries the signal", table, note)
 

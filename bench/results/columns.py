@@ -62,6 +62,7 @@ COLUMNS = {
     "precision": "the networks' arithmetic",
     # of the test images
     "test_*": "metrics of the final run's test images (bench/judging/metrics.py)",
+    "test_default_mix_auroc": "the test AUROC by the model's own weights of its standardised parts",
     "n_test_*": "how many normal and abnormal test images there are",
     # of an epoch alone
     "loss_*": "the mean of each training loss",

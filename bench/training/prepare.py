@@ -62,11 +62,12 @@ class Prepared:
         if not kind.BATCHES:
             return Budget(epochs=1)  # it is fitted at once
         fair = kind.DIGITS_STEPS if self.dataset.few else kind.STEPS
-        if study.epochs:
+        if study.epochs and not study.steps:
             return Budget(study.epochs, fair=fair)
         steps = study.steps or fair
         pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
-        return Budget(min(EVALUATIONS, steps, math.ceil(steps / pass_steps)), steps, fair)
+        epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
+        return Budget(epochs, math.ceil(steps / epochs), fair)
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""

@@ -95,8 +95,8 @@ class Run:
         """Trains one epoch and evaluates it: a flat record."""
         start = time.perf_counter()
         self.epoch += 1
-        images, turns = self.split.train, self.budget.turns(self.epoch)
-        losses = self.model.train_epoch(images, self.generator, turns)
+        images = self.split.train
+        losses = self.model.train_epoch(images, self.generator, self.budget.turns)
         trained = time.perf_counter()
         record: dict[str, Any] = {"epoch": self.epoch}
         record["generator_steps"] = self.model.generator_steps

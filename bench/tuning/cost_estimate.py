@@ -71,9 +71,7 @@ def time_epoch(
         detector.train_epoch(images, generator)
         fit = time.perf_counter() - start
     else:
-        turns = len(images) // batch / detector.turn  # of a pass
-        if budget.steps is not None:
-            turns = budget.steps / budget.epochs
+        turns = budget.turns or len(images) // batch / detector.turn
         train = turns * seconds_each(
             lambda n: detector.train_epoch(images, generator, n), 1, math.ceil(turns), device
         )

@@ -1,0 +1,152 @@
+"""What choosing did: the search's winner against the default, finalists, and every signal."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.judging.comparison import FEWEST_CLASSES, compare
+from bench.judging.intervals import mean_interval
+from bench.judging.selection import SIGNALS, improves, objective
+from bench.reporting.frames import KEY
+from bench.reporting.writers import Table
+
+ORACLE = "oracle (upper bound)"
+
+
+def help_table(trials: pd.DataFrame) -> Table | None:
+    """Did tuning help? The winner's test AUROC less the default's, under the same fresh seeds."""
+    finals = trials[(trials["kind"] == "final") & trials["test_auroc"].notna()]
+    searched = {key for key, group in trials.groupby(KEY) if (group["kind"] == "finalist").any()}
+    rows: list[dict[str, Any]] = []
+    for key, group in finals.groupby(KEY, sort=False):
+        winner, default = (
+            group[part].set_index("seed")["test_auroc"]
+            for part in (group["role"] == "winner", group["number"] == 0)
+        )
+        pairs = pd.DataFrame({"winner": winner, "default": default}).dropna()
+        if key not in searched or pairs.empty:
+            continue
+        mean, low, high = mean_interval((pairs["winner"] - pairs["default"]).to_numpy())
+        number = group.loc[group["role"] == "winner", "number"].iloc[0]
+        row = {"class": group["row"].iloc[0], "model": group["column"].iloc[0]}
+        row |= {"configuration": "default" if number == 0 else str(number), "seeds": len(pairs)}
+        row |= dict(pairs[["default", "winner"]].mean())
+        rows.append(row | {"gain": mean, "low": low, "high": high})
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows)
+    verdicts = [verdict(str(model), group) for model, group in frame.groupby("model", sort=False)]
+    note = (
+        "Test AUROC under the same fresh seeds, which chose nothing; gain: their paired difference "
+        "with its 95 % interval over seeds (Student's t). " + " ".join(verdicts)
+    )
+    return Table("tuning_gain", "Did tuning help?", frame, note)
+
+
+def verdict(model: str, rows: pd.DataFrame) -> str:
+    """The answer over classes, in a sentence."""
+    gain = rows["gain"].mean()
+    changed = int((rows["configuration"] != "default").sum())
+    text = f"{model}: {gain:+.3f} in the mean of {len(rows)} class(es), {changed} of which changed"
+    if not changed:
+        return f"{text}: no, the default won everywhere."
+    if len(rows) < FEWEST_CLASSES:
+        return f"{text}; too few classes to test."
+    p = compare(rows.set_index("class")[["winner", "default"]]).pairs["p"].iloc[0]
+    helped = "no clear answer" if not p < 0.05 else "yes" if gain > 0 else "no, it harmed"
+    return f"{text}; Wilcoxon p = {p:.2g}: {helped}."
+
+
+def luck_table(trials: pd.DataFrame) -> Table | None:
+    """What finalists are worth: fresh seeds' judgement of the best of one seed, and of the winner.
+
+    Of each finalist seed in turn, the others choose: it then judges a choice it had no part in.
+    """
+    finalists = trials[(trials["kind"] == "finalist") & trials["objective"].notna()]
+    tuning = trials[(trials["kind"] == "tuning") & trials["objective"].notna()]
+    rows = []
+    for key, group in finalists.groupby(KEY, sort=False):
+        by_seed = group.pivot_table(index="seed", columns="number", values="objective").dropna(
+            axis=1
+        )
+        search = tuning[(tuning[KEY].apply(tuple, axis=1) == key)]
+        search = search.drop_duplicates("number").set_index("number")["objective"]
+        search = search[search.index.isin(by_seed.columns)]
+        if len(by_seed) < 2 or search.empty:
+            continue
+        first = search.idxmax()
+        others = [by_seed.drop(index=seed).mean().idxmax() for seed in by_seed.index]
+        judged = [
+            by_seed.loc[seed, number] for seed, number in zip(by_seed.index, others, strict=True)
+        ]
+        rows.append(
+            {
+                "class": group["row"].iloc[0],
+                "model": group["column"].iloc[0],
+                "seeds": len(by_seed),
+                "in the search": search[first],
+                "again": by_seed[first].mean(),
+                "finalists' winner": float(np.mean(judged)),
+                "another won": by_seed.mean().idxmax() != first,
+            }
+        )
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows)
+    frame["gain"] = frame["finalists' winner"] - frame["again"]
+    lost = (frame["in the search"] - frame["again"]).mean()
+    note = (
+        "The objective on validation images. The best configuration of the search's one seed, there "
+        f"and under fresh seeds: it lost {lost:.3f} in the mean. Finalists' winner: chosen by all "
+        "fresh seeds but one and judged by that one, each in turn. Another won in "
+        f"{int(frame['another won'].sum())} of {len(frame)} searches; the gain is "
+        f"{frame['gain'].mean():+.3f} in the mean."
+    )
+    frame["another won"] = frame["another won"].map({True: "yes", False: "no"})
+    return Table("luck", "Was the search won by luck?", frame, note)
+
+
+def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
+    """The test AUROC of the epoch that each signal would have chosen, mean over final runs."""
+    if "test_auroc" not in epochs:
+        return None
+    places = finals[["study", "trial"]]
+    known = epochs.merge(places).dropna(subset="test_auroc")
+    rows = [
+        {"class": run["row"].iloc[0], "model": run["column"].iloc[0]} | dict(chosen(run))
+        for _, run in known.groupby(["study", "trial"], sort=False)
+    ]
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows)
+    table = frame.groupby(["class", "model"], sort=False).mean().reset_index()
+    if table["class"].nunique() > 1:
+        means = frame.groupby("model", sort=False).mean(numeric_only=True).reset_index()
+        table = pd.concat([table, means.assign(**{"class": "mean"})], ignore_index=True)
+    note = (
+        "Test AUROC of the epoch that each signal would have chosen in the same final runs, mean "
+        "over seeds. The score's weights are those that the study's own signal chose. The "
+        "validation AUROC sees anomalies of the tested class; pseudo-anomalies, validation loss and "
+        "last epoch need none. The oracle takes the best epoch on the test images: no result, but "
+        "a bound on any choice of an epoch."
+    )
+    return Table("signals", "What would each signal have chosen?", table, note)
+
+
+def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """By signal: the test AUROC of the epoch that it chooses in a run."""
+    records = run.sort_values("epoch").to_dict("records")
+    for name, signal in SIGNALS.items():
+        known = all(pd.notna(record.get(signal.column)) for record in records)
+        if name == "test_auroc" or not (signal.last or known):
+            continue
+        best, area = None, math.nan
+        for record in records:
+            value = objective({signal.column: record.get(signal.column) or 0.0}, name)
+            if improves(value, best, name):
+                best, area = value, float(record["test_auroc"])
+        yield signal.title, area
+    yield ORACLE, max(float(record["test_auroc"]) for record in records)

@@ -1,0 +1,101 @@
+"""What the report says of choosing: did tuning help, was it luck, what would each signal choose."""
+
+import json
+
+import pytest
+from studies import load, make_study, write_rows
+
+from bench import results
+from bench.reporting import choosing, frames
+
+
+def test_every_signal_chooses_its_epoch(tmp_path):
+    _, _, epochs, finals, *_ = load(make_study(tmp_path / "s"))
+    areas = finals.groupby(["row", "column"], sort=False)["test_auroc"].mean().to_numpy()
+    # Test AUROC and validation AUROC rise by 0.01 and 0.05 an epoch; the middle one was chosen.
+    epochs["val_loss"] = epochs["epoch"].map({1: 0.2, 2: 0.3, 3: 0.3})
+    frame = choosing.signals_table(finals, epochs).frame
+    of_classes = frame[frame["class"] != "mean"]
+    assert of_classes["validation AUROC"].to_numpy() == pytest.approx(areas + 0.01)
+    assert of_classes["validation loss"].to_numpy() == pytest.approx(areas - 0.01)
+    assert of_classes["last epoch"].to_numpy() == pytest.approx(areas + 0.01)
+    assert of_classes[choosing.ORACLE].to_numpy() == pytest.approx(areas + 0.01)
+    assert "AUROC against pseudo-anomalies" not in frame, "no epoch has it"
+    means = frame[frame["class"] == "mean"].set_index("model")["validation loss"]
+    expected = of_classes.groupby("model")["validation loss"].mean()
+    assert means.to_dict() == pytest.approx(expected.to_dict())
+    assert choosing.signals_table(finals, epochs.drop(columns="test_auroc")) is None
+
+
+def searched(folder, gains: dict[str, float]):
+    """A study with finalists: the default, and configuration 2, which is better by class's gain."""
+    rows, classes = [], list(gains)
+    base = {"model": "gan", "status": "done", "epochs": 3, "family": "GAN", "dataset": "cifar10"}
+    base |= {"task": "one-class", "protocol": "sound", "select_on": "val_auroc"}
+    for cls, gain in gains.items():
+        here = base | {"class": cls}
+        for number, objective in enumerate((0.6, 0.9, 0.8)):
+            run = {"kind": "tuning", "number": number, "seed": 0, "objective": objective}
+            rows.append(here | run | {"trial": f"{cls}-{number}"})
+        for number, objective in ((0, 0.6), (1, 0.5), (2, 0.7)):
+            for seed in (1001, 1002):
+                run = {"kind": "finalist", "number": number, "seed": seed, "objective": objective}
+                rows.append(here | run | {"trial": f"{cls}-{number}-{seed}"})
+        for seed in (1, 2, 3):
+            for number, area in ((0, 0.6), (2, 0.6 + gain)):
+                run = {"kind": "final", "number": number, "seed": seed, "objective": 0.7}
+                run |= {"test_auroc": area + 0.01 * seed}
+                rows.append(here | run | {"trial": f"{cls}-{number}-{seed}"})
+    folder.mkdir()
+    write_rows(folder / "trials.jsonl", rows)
+    write_rows(
+        folder / "winners.jsonl",
+        [{"trial": "t", "model": "gan", "class": c, "number": 2, "steps": None} for c in classes],
+    )
+    choices = {"model": ["gan"], "dataset": "cifar10"}
+    (folder / "study.json").write_text(json.dumps({"study": choices, "provenance": {}}))
+    return frames.join({"s": results.read(folder)})[0]
+
+
+def test_did_tuning_help_is_answered_on_seeds_that_chose_nothing(tmp_path):
+    trials = searched(tmp_path / "s", {f"c{k}": 0.05 + 0.01 * k for k in range(6)})
+    table = choosing.help_table(trials)
+    assert table.frame["gain"].tolist() == pytest.approx([0.05 + 0.01 * k for k in range(6)])
+    assert table.frame["seeds"].tolist() == [3] * 6
+    assert (
+        (table.frame["low"] <= table.frame["gain"]) & (table.frame["gain"] <= table.frame["high"])
+    ).all()
+    assert "gan: +0.075 in the mean of 6 class(es), 6 of which changed" in table.note
+    assert "Wilcoxon p = 0.031: yes." in table.note
+
+
+def test_an_honest_no_is_shown(tmp_path):
+    table = choosing.help_table(
+        searched(tmp_path / "s", {f"c{k}": -0.05 - 0.01 * k for k in range(6)})
+    )
+    assert "no, it harmed" in table.note
+    few = choosing.help_table(searched(tmp_path / "few", {"a": 0.1}))
+    assert "too few classes to test" in few.note
+    assert choosing.help_table(load(make_study(tmp_path / "old"))[1]) is None, "no finalists"
+
+
+def test_the_luck_of_one_seed(tmp_path):
+    """Configuration 1 is best in the search, and worst under fresh seeds."""
+    table = choosing.luck_table(searched(tmp_path / "s", {"a": 0.1, "b": 0.1}))
+    row = table.frame.iloc[0]
+    assert (row["in the search"], row["again"], row["finalists' winner"]) == (0.9, 0.5, 0.7)
+    assert row["gain"] == pytest.approx(0.2)
+    assert row["another won"] == "yes"
+    assert "it lost 0.400 in the mean" in table.note
+    assert "Another won in 2 of 2 searches" in table.note
+
+
+def test_superseded_runs_are_not_reported(tmp_path):
+    folder = tmp_path / "s"
+    searched(folder, {"a": 0.1})
+    decision = {"trial": "t", "model": "gan", "class": "a", "number": 1, "steps": None}
+    with (folder / "winners.jsonl").open("a") as file:
+        file.write(json.dumps(decision) + "\n")
+    trials = frames.join({"s": results.read(folder)})[0]
+    assert set(trials.loc[trials["kind"] == "final", "number"]) == {0}
+    assert results.read(folder).trials["role"].value_counts()["superseded"] == 3
