@@ -32,6 +32,10 @@ def check_search(study: Study) -> None:
     """UserError for hyperparameters, spaces and schedulers that do not fit the models."""
     from bench.tuning.spaces import check_scheduler, set_of  # loads Optuna
 
+    for folder in study.start_from:
+        from bench.tuning.earlier import rows_of  # loads pandas
+
+        rows_of(folder, study)
     for model in study.model:
         set_of(study, model)
         check_scheduler(study, model)

@@ -13,19 +13,26 @@ from bench.results.reading import read
 Winners = list[tuple[str, dict[str, Any]]]  # class and configuration
 
 
+def rows_of(folder: str, study: Study) -> list[dict[str, Any]]:
+    """A row of each winner among the study's models; UserError where the folder has none."""
+    rows = [
+        row
+        for row in read(folder).trials.to_dict("records")
+        if row["role"] == "winner" and row["model"] in study.model
+    ]
+    if not rows:
+        raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model)}")
+    return list({(row["model"], row["class"]): row for row in rows}.values())
+
+
 def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str, Winners]:
     """By model: the winners in the folders of --start_from.
 
-    `defaults`: what a hyperparameter is that an earlier version did not have. UserError for a
-    folder without a winner among the study's models.
+    `defaults`: what a hyperparameter is that an earlier version did not have.
     """
     winners: dict[str, Winners] = {model: [] for model in study.model}
     for folder in study.start_from:
-        trials = read(folder).trials
-        rows = trials[(trials.get("role") == "winner") & trials.get("model").isin(study.model)]
-        if rows.empty:
-            raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model)}")
-        for row in rows.drop_duplicates(["model", "class"]).to_dict("records"):
+        for row in rows_of(folder, study):
             model = row["model"]
             config = {
                 name: hyperparameter.type(row[f"config_{name}"])

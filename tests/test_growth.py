@@ -1,0 +1,107 @@
+"""Studies that go on with more: trials, seeds, steps, classes, models; and earlier winners first."""
+
+import json
+from pathlib import Path
+
+import pytest
+from studies import write_rows
+
+import train_tune
+from bench import results
+from bench.choices.errors import UserError
+
+FLAGS = ["--model", "autoencoder", "--dataset", "digits", "--limit_train", "300"]
+FLAGS += ["--limit_test", "100", "--set", "width=4", "--searcher", "random", "--scheduler", "fifo"]
+FIRST = ["--normal_class", "3", "--trials", "2", "--seeds", "1", "--steps", "4"]
+
+
+def grow(folder: Path, *flags: str) -> results.Results:
+    place = ["--results_dir", str(folder), "--name", "study"]
+    assert train_tune.main([*place, "--resume", *flags]) == 0
+    return results.read(folder / "study")
+
+
+def counts(study: results.Results) -> dict[str, int]:
+    """How many runs of each kind count, and how many are superseded."""
+    trials = study.trials
+    current = trials[trials["role"] != "superseded"]
+    return current["kind"].value_counts().to_dict() | {"superseded": len(trials) - len(current)}
+
+
+@pytest.mark.slow
+def test_a_study_grows(tmp_path: Path, ray_session, capsys: pytest.CaptureFixture) -> None:
+    place = ["--results_dir", str(tmp_path), "--name", "study"]
+    assert train_tune.main([*FLAGS, *FIRST, *place]) == 0
+    first = results.read(tmp_path / "study")
+    assert counts(first)["tuning"] == 2
+    rows = (first.path / "trials.jsonl").read_bytes()
+
+    more = grow(tmp_path, "--trials", "4", "--seeds", "2", "--normal_class", "3", "5")
+    assert (more.path / "trials.jsonl").read_bytes().startswith(rows), "what was there stays"
+    found = counts(more)
+    assert found["tuning"] == 8
+    winners = more.trials[more.trials["role"] == "winner"]
+    assert winners.groupby("class").size().to_dict() == {"3": 2, "5": 2}
+    content = json.loads((more.path / "study.json").read_text())
+    assert (content["study"]["trials"], content["study"]["normal_class"]) == (4, ["3", "5"])
+    assert content["grown_from"][0]["trials"] == 2
+
+    longer = grow(tmp_path, "--steps", "8", "--model", "autoencoder", "pca")
+    current = longer.trials[longer.trials["role"] != "superseded"]
+    trained = current[current["model"] == "autoencoder"]
+    assert set(trained["generator_steps"]) == {8}
+    assert set(current.loc[current["role"] == "winner", "model"]) == {"autoencoder", "pca"}
+    before = len(longer.trials)
+    assert len(grow(tmp_path).trials) == before, "nothing is left to do"
+    assert "fair" in capsys.readouterr().out, "4 and 8 steps are less than fair"
+
+
+@pytest.mark.slow
+def test_earlier_winners_are_tried_first(tmp_path: Path, ray_session) -> None:
+    row = {"trial": "t", "kind": "final", "model": "autoencoder", "class": "3", "number": 1}
+    row |= {"status": "done", "config_lr": 0.0033, "config_nz": 9, "config_batch_size": 8}
+    (tmp_path / "one").mkdir()
+    write_rows(tmp_path / "one" / "trials.jsonl", [row])
+    (tmp_path / "one" / "study.json").write_text(json.dumps({"study": {}, "provenance": {}}))
+    flags = [*FLAGS, *FIRST, "--results_dir", str(tmp_path), "--start_from", str(tmp_path / "one")]
+    assert train_tune.main([*flags, "--name", "two", "--trials", "3", "--finalists", "0"]) == 0
+    tried = results.read(tmp_path / "two").trials.query("kind == 'tuning'").set_index("number")
+    assert (tried.loc[1, "config_lr"], tried.loc[1, "config_nz"]) == (0.0033, 9)
+    assert (tried["config_batch_size"] == 16).all(), "it is not searched"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--trials", "1"], "it was started with --trials 2, not 1"),
+        (["--normal_class", "5"], "it was started with --normal_class 3, not 5"),
+        (["--steps", "2"], "it was started with --steps 4, not 2"),
+        (["--searcher", "tpe"], "it was started with --searcher random, not tpe"),
+    ],
+)
+def test_a_study_neither_shrinks_nor_changes(tmp_path: Path, flags: list[str], message: str):
+    place = ["--results_dir", str(tmp_path), "--name", "study"]
+    choices = {"model": ["autoencoder"], "dataset": "digits", "normal_class": ["3"], "trials": 2}
+    choices |= {"searcher": "random", "seeds": 1, "steps": 4, "finalists": None}
+    (tmp_path / "study").mkdir()
+    content = {"study": choices, "provenance": {}, "made_by": "train_tune.py"}
+    (tmp_path / "study" / "study.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        train_tune.main([*place, "--resume", *flags])
+
+
+def test_a_study_of_an_earlier_version_is_not_resumed(tmp_path: Path):
+    (tmp_path / "study").mkdir()
+    content = {"study": {"model": ["pca"], "dataset": "digits"}, "provenance": {}}
+    (tmp_path / "study" / "study.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="is of an earlier version"):
+        train_tune.main(["--results_dir", str(tmp_path), "--name", "study", "--resume"])
+
+
+def test_a_folder_without_winners_starts_nothing(tmp_path: Path):
+    (tmp_path / "other").mkdir()
+    content = {"study": {"model": ["pca"], "dataset": "digits"}, "provenance": {}}
+    (tmp_path / "other" / "study.json").write_text(json.dumps(content))
+    flags = ["--dataset", "digits", "--normal_class", "3", "--model", "pca"]
+    with pytest.raises(UserError, match="has no winner of pca"):
+        train_tune.main([*flags, "--start_from", str(tmp_path / "other"), "--dry_run"])
