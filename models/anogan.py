@@ -33,6 +33,7 @@ class Config(base.Config):
     ngf: int = 64  # generator's channels at the outermost level (released code)
     ndf: int = 64  # critic's channels at the outermost level (released code)
     nz: int = 128  # size of the latent (released code)
+    batch_norm: bool = False  # in the generator (WGAN-GP's code for CIFAR-10: yes)
     score_feature: float = 0.1  # weight of the features in search and score (lambda in eq. 8)
     starts: int = 512  # fixed random latents; an image's search starts from the closest
     restarts: int = 1  # searches for each image, from its closest starts; the best one counts

@@ -108,9 +108,9 @@ class AnomalyModel(ABC):
     def generator_steps(self) -> int:
         """How often the network that generates or reconstructs images was updated so far.
 
-        That is once in a turn, the first of its steps.
+        That is once in a turn, the last of its steps.
         """
-        return math.ceil(self.steps / self.turn)
+        return self.steps // self.turn
 
     @property
     def turn(self) -> int:

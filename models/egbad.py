@@ -1,19 +1,21 @@
 """Efficient GAN-based anomaly detection, EGBAD (Zenati et al. 2018, arXiv:1802.06222).
 
 A bidirectional GAN (arXiv:1605.09782): the generator maps latents to images, the encoder maps
-images to latents, and the discriminator sees an image together with its latent. The original's
-dropout in the discriminator and its moving average of the weights are left out. Distances are means
-where the original has sums, so that the score's weights suit any image size. PUBLISHED has the
-step sizes of the released code, github.com/houssamzenati/Efficient-GAN-Anomaly-Detection.
+images to latents, and the discriminator sees an image together with its latent. "Released code" below
+is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNIST). Where it
+differs from the paper, or takes longer to train, it is a field of `Config`; PUBLISHED turns them on.
+Its networks are other ones: two convolutions for 28 x 28 images. Distances are means where it has
+sums, so that the score's weights suit any image size.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from models import base
-from models.losses import cross_entropy, per_image
+from models.losses import cross_entropy
 from models.networks import Generator, Pyramid, init_weights
 from models.optimizers import Adam
 
@@ -30,6 +32,16 @@ class Config(base.Config):
     joint: int = 1024  # the discriminator's features f(x, z) (released code, MNIST)
     alpha: float = 0.9  # the reconstruction's weight in the score, the rest is L_D's (section 3)
     feature_matching: bool = True  # L_D compares features; False: cross-entropy (section 3)
+    dropout: float = 0.0  # share of the discriminator's activations (released code: 0.5)
+    average: float = 0.0  # decay of a moving average of weights that scores (released code: 0.999)
+    fresh_noise: bool = False  # generator and encoder draw their own latents (released code: yes)
+    score_sums: bool = False  # distances are sums, not means (released code: yes)
+    judge_reconstruction: bool = False  # cross-entropy of G(E(x)), not of x (released code: yes)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if max(self.dropout, self.average) >= 1:
+            raise ValueError("dropout and average must be below 1")
 
 
 class Discriminator(nn.Module):
@@ -39,12 +51,15 @@ class Discriminator(nn.Module):
     the last layer.
     """
 
-    def __init__(self, channels: int, size: int, width: int, latent: int, joint: int):
+    def __init__(
+        self, channels: int, size: int, width: int, latent: int, joint: int, dropout: float
+    ):
         super().__init__()
-        self.image = Pyramid(channels, size, width, nn.BatchNorm2d)
-        self.latent = nn.Sequential(nn.Linear(latent, joint // 2), nn.LeakyReLU(0.1))
+        dropped = [nn.Dropout(dropout)] if dropout else []
+        self.image = Pyramid(channels, size, width, nn.BatchNorm2d, dropout)
+        self.latent = nn.Sequential(nn.Linear(latent, joint // 2), nn.LeakyReLU(0.1), *dropped)
         both = nn.Linear(self.image.features + joint // 2, joint)
-        self.features = nn.Sequential(both, nn.LeakyReLU(0.1))
+        self.features = nn.Sequential(both, nn.LeakyReLU(0.1), *dropped)
         self.classifier = nn.Linear(joint, 1)
         init_weights(self)
 
@@ -66,14 +81,23 @@ class Model(base.AnomalyModel):
     # of the size.
     STEPS = 10_000
     DIGITS_STEPS = 3_000
-    PUBLISHED = {"lr": 1e-5, "lr_discriminator": 1e-5}
+    PUBLISHED = {
+        "lr": 1e-5,
+        "lr_discriminator": 1e-5,
+        "dropout": 0.5,
+        "average": 0.999,
+        "fresh_noise": True,
+        "score_sums": True,
+        "judge_reconstruction": True,
+    }
 
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
         self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz)).to(self.device)
         self.generator = Generator(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
-        self.discriminator = Discriminator(channels, size, c.ndf, c.nz, c.joint).to(self.device)
+        discriminator = Discriminator(channels, size, c.ndf, c.nz, c.joint, c.dropout)
+        self.discriminator = discriminator.to(self.device)
         generators = nn.ModuleDict({"encoder": self.encoder, "generator": self.generator})
         init_weights(generators)
         self.networks = nn.ModuleDict(
@@ -82,6 +106,9 @@ class Model(base.AnomalyModel):
                 "discriminator": self.discriminator,
             }
         )
+        if c.average:
+            self.averaged = copy.deepcopy(self.networks).requires_grad_(False)
+            self.networks["averaged"] = self.averaged
         self.optimizers = {
             "generators": Adam(generators, c.lr, c.beta1, c.beta2),
             "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
@@ -99,6 +126,9 @@ class Model(base.AnomalyModel):
         discriminator_loss.backward()
         self.optimizers["discriminator"].step()
 
+        if self.config.fresh_noise:
+            z = torch.randn(len(x), self.config.nz, generator=rng, device=rng.device)
+            fake = self.generator(z)
         # Swapped labels: the encoder's pairs are to look like the generator's, and the reverse.
         self.discriminator.requires_grad_(False)
         encoder_loss = cross_entropy(self.discriminator(x, encoded)[0], 0).mean()
@@ -107,22 +137,44 @@ class Model(base.AnomalyModel):
         (encoder_loss + generator_loss).backward()
         self.optimizers["generators"].step()
         self.discriminator.requires_grad_(True)
+        if self.config.average:
+            self.take_average()
         return {
             "discriminator": discriminator_loss,
             "encoder": encoder_loss,
             "generator": generator_loss,
         }
 
+    @torch.no_grad()
+    def take_average(self) -> None:
+        """Moves the averaged weights towards the present ones; running statistics are the same."""
+        for name, averaged in self.averaged.items():
+            network = self.networks[name]
+            for mean, weight in zip(averaged.parameters(), network.parameters(), strict=True):
+                mean.lerp_(weight, 1 - self.config.average)
+            for copied, buffer in zip(averaged.buffers(), network.buffers(), strict=True):
+                copied.copy_(buffer)
+
+    def scorers(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """The encoder, generator and discriminator that score."""
+        networks = self.averaged if self.config.average else self.networks
+        names = ("generators.encoder", "generators.generator", "discriminator")
+        encoder, generator, discriminator = map(networks.get_submodule, names)
+        return encoder, generator, discriminator
+
     def parts(self, x: Tensor) -> dict[str, Tensor]:
-        z = self.encoder(x)
-        fake = self.generator(z)
-        logit, features = self.discriminator(x, z)
-        if self.config.feature_matching:  # |f(x, E(x)) - f(G(E(x)), E(x))|_1
-            discriminator = per_image((features - self.discriminator(fake, z)[1]).abs())
+        c, (encoder, generator, judge) = self.config, self.scorers()
+        z = encoder(x)
+        fake = generator(z)
+        logit, features = judge(x, z)
+        fake_logit, fake_features = judge(fake, z)
+        reconstruction = (x - fake.float()).abs().flatten(1)
+        if c.feature_matching:  # |f(x, E(x)) - f(G(E(x)), E(x))|_1
+            distance = (features - fake_features).abs()
         else:
-            discriminator = cross_entropy(logit, 1)
-        reconstruction = per_image((x - fake.float()).abs())
-        return {"reconstruction": reconstruction, "discriminator": discriminator}
+            distance = cross_entropy(fake_logit if c.judge_reconstruction else logit, 1)[:, None]
+        total = torch.sum if c.score_sums else torch.mean
+        return {"reconstruction": total(reconstruction, 1), "discriminator": total(distance, 1)}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
         return (1 - self.share) * parts["reconstruction"] + self.share * parts["discriminator"]
@@ -132,4 +184,5 @@ class Model(base.AnomalyModel):
         return 1 - self.config.alpha
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        return self.generator(self.encoder(x)).float()
+        encoder, generator, _ = self.scorers()
+        return generator(encoder(x)).float()

@@ -6,10 +6,9 @@ score; the encoder's loss sends no gradient into the GAN. After `gan_steps` step
 and only the encoder trains, as in the original. The encoder's loss is the paper's `izi_f`.
 Generator and critic are AnoGAN's, so that the two models differ only in how they find a latent (the
 original has residual networks for 64 x 64 images). "Released code" below is
-github.com/tSchlegl/f-AnoGAN.
+github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED bounds the latent as it does.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +33,8 @@ class Config(base.Config):
     ngf: int = 64  # channels at the outermost level, generator and encoder (released code)
     ndf: int = 64  # channels at the outermost level, critic (released code)
     nz: int = 128  # size of the latent (released code)
+    batch_norm: bool = False  # in the generator (WGAN-GP's code for CIFAR-10: yes)
+    bound_latent: bool = False  # E(x) is the tanh of its last layer (released code: yes)
     kappa: float = 1.0  # weight of the features' distance, in loss and score (released code)
 
 
@@ -42,6 +43,7 @@ class Model(WGAN):
 
     Config = Config
     MIXED = ("reconstruction", "feature")
+    PUBLISHED = {"bound_latent": True}
     STEPS = 10_000  # as AnoGAN, which has the same GAN (released code: 100,000 on retinal images)
     DIGITS_STEPS = 2_500
 
@@ -49,13 +51,15 @@ class Model(WGAN):
         super().build()
         c, (channels, size, _) = self.config, self.image_shape
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
-        self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz)).to(self.device)
+        bound = [nn.Tanh()] if c.bound_latent else []
+        encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz), *bound)
+        self.encoder = encoder.to(self.device)
         self.networks["encoder"] = self.encoder
         self.optimizers["encoder"] = RMSprop(self.encoder, c.lr_encoder, alpha=0.9)
 
     @property
     def generator_steps(self) -> int:
-        return math.ceil(min(self.steps, self.config.gan_steps) / self.turn)
+        return min(self.steps, self.config.gan_steps) // self.turn
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         losses = self.gan_step(x, rng) if self.steps < self.config.gan_steps else {}

@@ -2,10 +2,12 @@
 
 An autoencoder reconstructs an image, and a second encoder maps the reconstruction to a latent.
 
-The paper and the released code (github.com/samet-akcay/ganomaly) differ. The paper's adversarial
-term matches features and its score is an L1 distance; the code has a cross-entropy and a squared
-distance, and draws the discriminator's weights anew when its loss is near zero. Each difference is
-a field of `Config`: the defaults are the paper's, PUBLISHED holds the code's.
+The paper and the released code (github.com/samet-akcay/ganomaly, commit 106a59e) differ. The paper's
+score is an L1 distance, the code's a squared one; the code takes the generator's step first, and
+draws the discriminator's weights anew when its loss is near zero. Each difference is a field of
+`Config`: the defaults are the paper's, PUBLISHED holds the code's. Both match features in the
+adversarial term; the code before October 2018 (commit 103a8c5) had a cross-entropy there, which
+feature_matching=False brings back.
 """
 
 from dataclasses import dataclass
@@ -31,7 +33,8 @@ class Config(base.Config):
     ngf: int = 64  # generator's channels at the outermost level (released code)
     ndf: int = 64  # discriminator's channels at the outermost level (released code)
     nz: int = 100  # size of the latent (section 5)
-    feature_matching: bool = True  # adversarial term (eq. 1); False: cross-entropy (released code)
+    feature_matching: bool = True  # adversarial term (eq. 1); False: cross-entropy (code of 2018)
+    generator_first: bool = False  # its step precedes the discriminator's (released code: yes)
     restart_discriminator: bool = False  # new weights at a loss under 1e-5 (released code: yes)
     score_squared: bool = False  # squared latent distance, not L1 (eq. 5; released code: yes)
 
@@ -58,7 +61,7 @@ class Model(base.AnomalyModel):
     Config = Config
     STEPS = 10_000  # released code: 15 epochs of CIFAR-10's nine classes, batches of 64
     DIGITS_STEPS = 1_000
-    PUBLISHED = {"feature_matching": False, "restart_discriminator": True, "score_squared": True}
+    PUBLISHED = {"generator_first": True, "restart_discriminator": True, "score_squared": True}
 
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
@@ -86,16 +89,26 @@ class Model(base.AnomalyModel):
         return fake.float(), latent.float().flatten(1), self.encoder2(fake).float().flatten(1)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        c = self.config
         fake, latent_in, latent_out = self.generate(x)
+        latent = (latent_in - latent_out).square().mean()
+        if self.config.generator_first:
+            return self.generator_step(x, fake, latent) | self.discriminator_step(x, fake)
+        return self.discriminator_step(x, fake) | self.generator_step(x, fake, latent)
 
+    def discriminator_step(self, x: Tensor, fake: Tensor) -> dict[str, Tensor]:
         real_loss = cross_entropy(self.discriminator(x)[0], 1).mean()
         fake_loss = cross_entropy(self.discriminator(fake.detach())[0], 0).mean()
-        discriminator_loss = real_loss + fake_loss
+        loss = (real_loss + fake_loss) / 2
         self.optimizers["discriminator"].zero_grad()
-        discriminator_loss.backward()
+        loss.backward()
         self.optimizers["discriminator"].step()
+        if self.config.restart_discriminator:
+            init_weights(self.discriminator, loss < 1e-5)
+        return {"discriminator": loss}
 
+    def generator_step(self, x: Tensor, fake: Tensor, latent: Tensor) -> dict[str, Tensor]:
+        """Updates the generator that made `fake` from x, with this latent (encoder) loss."""
+        c = self.config
         self.discriminator.requires_grad_(False)
         logit, features = self.discriminator(fake)
         if c.feature_matching:  # |f(x) - f(G(x))|_2^2
@@ -103,19 +116,11 @@ class Model(base.AnomalyModel):
         else:
             adversarial = cross_entropy(logit, 1).mean()
         contextual = (fake - x).abs().mean()
-        latent = (latent_in - latent_out).square().mean()
         self.optimizers["generator"].zero_grad()
         (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
         self.optimizers["generator"].step()
         self.discriminator.requires_grad_(True)
-        if c.restart_discriminator:
-            init_weights(self.discriminator, torch.minimum(real_loss, fake_loss) < 1e-5)
-        return {
-            "discriminator": discriminator_loss,
-            "adversarial": adversarial,
-            "contextual": contextual,
-            "latent": latent,
-        }
+        return {"adversarial": adversarial, "contextual": contextual, "latent": latent}
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         fake, latent_in, latent_out = self.generate(x)

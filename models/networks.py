@@ -165,16 +165,24 @@ class Pyramid(nn.Sequential):
     """Images (B, C, S, S) to features (B, `features`), halving down to 4 x 4 or less; S from 16.
 
     Channels start at `width` and double at each halving, up to 8 * width. `norm` is the inner
-    levels' normalisation; None for none, as in WGAN-GP's code for digits.
+    levels' normalisation; None for none, as in WGAN-GP's code for digits. `dropout`: the share of
+    each level's activations that training drops.
     """
 
-    def __init__(self, channels: int, size: int, width: int, norm: type[nn.Module] | None = None):
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        width: int,
+        norm: type[nn.Module] | None = None,
+        dropout: float = 0.0,
+    ):
         layers: list[nn.Module] = []
         for level in range(len(sides(size)) - 1):
             inner = width * min(2**level, 8)
             layers += [nn.Conv2d(channels, inner, 5, 2, 2)]
             layers += [norm(inner)] if norm and level else []
-            layers += [nn.LeakyReLU(0.2)]
+            layers += [nn.LeakyReLU(0.2), nn.Dropout(dropout)] if dropout else [nn.LeakyReLU(0.2)]
             channels = inner
         super().__init__(*layers, nn.Flatten())
         self.features = channels * sides(size)[-1] ** 2

@@ -1,7 +1,10 @@
 """Skip-GANomaly (Akcay, Atapour-Abarghouei and Breckon 2019, arXiv:1901.08954).
 
-As in the released code (github.com/samet-akcay/skip-ganomaly), one forward pass of the generator
-serves both steps, and its own step comes before the discriminator's.
+As in the released code (github.com/samet-akcay/skip-ganomaly, commit 4f93ee6), one forward pass of
+the generator serves both steps, and its own step comes before the discriminator's. There the latent
+term is part of the discriminator's loss too, which so learns features that do not tell an image from
+its reconstruction, though their distance is then the score; and its weights are drawn anew at a
+loss under 1e-5. Both are fields of `Config`, off by default.
 """
 
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from models.optimizers import Adam
 @dataclass(frozen=True)
 class Config(skip_gan.Config):
     lr_discriminator: float = 2e-4  # Adam's step size, discriminator (released code; paper: 2e-3)
+    discriminator_latent: bool = False  # the latent term trains it too (released code: yes)
     restart_discriminator: bool = False  # new weights at a loss under 1e-5 (released code: yes)
 
 
@@ -45,8 +49,7 @@ class Model(skip_gan.SkipGAN):
     Config = Config
     STEPS = 17_600  # released code: 25 epochs of CIFAR-10's nine classes, batches of 64
     DIGITS_STEPS = 2_000
-    # The released code lets both terms reach the generator: only the restart differs.
-    PUBLISHED = {"restart_discriminator": True}
+    PUBLISHED = {"discriminator_latent": True, "restart_discriminator": True}
 
     def build(self) -> None:
         super().build()
@@ -66,9 +69,13 @@ class Model(skip_gan.SkipGAN):
         fake = self.reconstruct(x)
         generator_losses = self.generator_step(x, fake, self.discriminator)
 
-        real_loss = cross_entropy(self.discriminator(x)[0], 1).mean()
-        fake_loss = cross_entropy(self.discriminator(fake.detach())[0], 0).mean()
-        discriminator_loss = real_loss + fake_loss
+        real_logit, real_features = self.discriminator(x)
+        fake_logit, fake_features = self.discriminator(fake.detach())
+        real_loss = cross_entropy(real_logit, 1).mean()
+        discriminator_loss = real_loss + cross_entropy(fake_logit, 0).mean()
+        if self.config.discriminator_latent:
+            latent = (fake_features - real_features).square().mean()
+            discriminator_loss = discriminator_loss + self.config.w_lat * latent
         self.optimizers["discriminator"].zero_grad()
         discriminator_loss.backward()
         self.optimizers["discriminator"].step()

@@ -65,10 +65,10 @@ class Model(skip_gan.SkipGAN):
         return features.sum(1) if self.config.penalise_sum else features.mean(1)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """A critic's step, and every `n_critic` steps one of the generator."""
+        """A critic's step, and after every `n_critic` of them one of the generator."""
         c = self.config
         # The critic's step needs no graph through the generator: only the generator's own does.
-        generator_steps = self.steps % c.n_critic == 0
+        generator_steps = (self.steps + 1) % c.n_critic == 0
         with torch.set_grad_enabled(generator_steps):
             fake = self.reconstruct(x)
 

@@ -15,15 +15,16 @@ from models.optimizers import Adam
 class WGAN(base.AnomalyModel):
     """A generator of images from latents, against a critic; a subclass adds the anomaly score.
 
-    Its `Config` needs lr, beta1, beta2, w_gp, n_critic, ngf, ndf and nz. Letters: a batch is
-    (B, C, H, W); latents are (B, Z), Z = nz.
+    Its `Config` needs lr, beta1, beta2, w_gp, n_critic, ngf, ndf, nz and batch_norm. Letters: a
+    batch is (B, C, H, W); latents are (B, Z), Z = nz.
     """
 
     ANY_SIZE = True
 
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
-        self.generator = Generator(channels, size, c.ngf, c.nz).to(self.device)
+        norm = nn.BatchNorm2d if c.batch_norm else None
+        self.generator = Generator(channels, size, c.ngf, c.nz, norm).to(self.device)
         self.features = Pyramid(channels, size, c.ndf).to(self.device)
         score = nn.Linear(self.features.features, 1)
         self.critic = nn.Sequential(self.features, score).to(self.device)
@@ -34,12 +35,12 @@ class WGAN(base.AnomalyModel):
         }
 
     def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """A critic's step, and every `n_critic` steps one of the generator (algorithm 1).
+        """A critic's step, and after every `n_critic` of them one of the generator (algorithm 1).
 
         Returns their losses.
         """
         c = self.config
-        generator_steps = self.steps % c.n_critic == 0
+        generator_steps = (self.steps + 1) % c.n_critic == 0
         z = torch.randn(len(x), c.nz, generator=rng, device=rng.device)
         with torch.set_grad_enabled(generator_steps):
             fake = self.generator(z).float()

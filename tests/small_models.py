@@ -52,6 +52,14 @@ def train(
     return [model.train_epoch(images, generator) for _ in range(epochs)][-1]
 
 
+def differ(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Whether two sets of named tensors differ by more than rounding."""
+    if a.keys() != b.keys() or any(a[key].shape != b[key].shape for key in a):
+        return True
+    close = (torch.allclose(a[key].float(), b[key].float(), rtol=1e-4, atol=1e-7) for key in a)
+    return not all(close)
+
+
 def stored(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """The checkpoint, saved and loaded again (weights_only: a file that needs code is refused)."""
     file = io.BytesIO()

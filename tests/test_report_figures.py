@@ -72,8 +72,8 @@ def test_what_tuning_did(tmp_path):
     tuning_rows = [row for row in rows if row["kind"] == "tuning"]
     many = [tried(row | {"trial": f"{row['trial']}-{i}"}) for row in tuning_rows for i in range(5)]
     write_rows(folder / "trials.jsonl", [row for row in rows if row["kind"] == "final"] + many)
-    studies, trials, *_ = load(folder)
-    saved = searches.saved_table(studies, trials).frame.set_index("model")
+    trials = load(folder)[1]
+    saved = searches.saved_table(trials).frame.set_index("model")
     assert saved.loc["pca"].tolist() == [30, 30, 30, 90, "67 %"]
     for _, varied, gain in searches.searched(trials):
         shares = searches.importance(varied, gain)

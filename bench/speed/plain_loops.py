@@ -56,7 +56,7 @@ def wgan_step(
     optimizers["critic"].zero_grad()
     loss.backward(retain_graph=True)
     optimizers["critic"].step()
-    if step % c.n_critic:
+    if (step + 1) % c.n_critic:
         return
     real_features, fake_features = critic(x).flatten(1), critic(fake).flatten(1)
     latent = (fake_features - real_features).square().mean()

@@ -1,0 +1,132 @@
+"""How models follow their originals: each difference is a field, and `published` turns it on."""
+
+import copy
+
+import pytest
+import torch
+from small_models import NETWORKS, differ, make, pictures
+
+import models
+
+CRITICS = [name for name in NETWORKS if "n_critic" in models.hyperparameters(name)]
+
+
+def steps(model, count: int, seed: int = 0) -> list[dict[str, float]]:
+    """The losses of so many training steps on the same batch."""
+    rng = torch.Generator().manual_seed(seed)
+    x = model.normalise(pictures(model.config.batch_size))
+    losses = []
+    for _ in range(count):
+        losses.append({name: float(loss) for name, loss in model.train_step(x, rng).items()})
+        model.steps += 1
+    return losses
+
+
+def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return copy.deepcopy(dict(module.named_parameters()))
+
+
+@pytest.mark.parametrize("name", CRITICS)
+def test_the_generators_first_step_comes_after_n_critic_steps(name: str):
+    """WGAN-GP, algorithm 1 (arXiv:1704.00028)."""
+    model = make(name, n_critic=3)
+    before = weights(model.generator)
+    steps(model, 2)
+    assert not differ(weights(model.generator), before)
+    assert model.generator_steps == 0
+    steps(model, 1)
+    assert differ(weights(model.generator), before)
+    assert model.generator_steps == 1
+
+
+def test_skipganomalys_discriminator_minimises_the_latent_term_where_it_was_released():
+    """Released code, commit 4f93ee6: err_d is the sum of err_d_real, err_d_fake and err_g_lat."""
+    plain, released = (make("skipganomaly", discriminator_latent=on) for on in (False, True))
+    first, other = steps(plain, 1)[0], steps(released, 1)[0]
+    assert first["latent"] == pytest.approx(other["latent"]), "the generator's step comes first"
+    # Its features have moved with the generator's step, which the discriminator's own pass sees.
+    assert other["discriminator"] == pytest.approx(
+        first["discriminator"] + released.config.w_lat * other["latent"], rel=0.05
+    )
+    assert differ(weights(plain.discriminator), weights(released.discriminator))
+
+
+def test_ganomalys_generator_goes_first_where_it_was_released():
+    """Released code, commit 106a59e: the generator sees the discriminator before its own step."""
+    paper, released = (make("ganomaly", generator_first=first) for first in (False, True))
+    losses = [steps(model, 1)[0] for model in (paper, released)]
+    assert losses[0]["discriminator"] == losses[1]["discriminator"]
+    assert losses[0]["contextual"] == losses[1]["contextual"]
+    assert losses[0]["adversarial"] != losses[1]["adversarial"]
+
+
+def test_ganomalys_discriminator_restarts_at_the_mean_of_both_losses(monkeypatch):
+    from models import ganomaly
+
+    asked = []
+    monkeypatch.setattr(ganomaly, "init_weights", lambda network, when: asked.append(when))
+    model = make("ganomaly", restart_discriminator=True)
+    asked.clear()  # a new network draws its weights too
+    loss = steps(model, 1)[0]["discriminator"]
+    assert [bool(when) for when in asked] == [loss < 1e-5]
+
+
+def test_egbad_scores_with_a_moving_average_of_its_weights():
+    model = make("egbad", average=0.5)
+    before = weights(model.generator)
+    steps(model, 1)
+    after, averaged = weights(model.generator), model.averaged.get_submodule("generators.generator")
+    for name, weight in averaged.named_parameters():
+        torch.testing.assert_close(weight, (before[name] + after[name]) / 2)
+        assert not weight.requires_grad
+    images = pictures(4)
+    score = model.score(images)
+    with torch.no_grad():
+        for weight in averaged.parameters():
+            weight.zero_()
+    assert not torch.allclose(model.score(images), score), "the average scores"
+
+
+def test_egbads_fields_change_what_they_say():
+    plain = make("egbad")
+    images = pictures(4)
+    sums = make("egbad", score_sums=True)
+    pixels, features = 16 * 16, sums.config.joint
+    for name, count in (("reconstruction", pixels), ("discriminator", features)):
+        one, other = (model.score_parts(images)[name] for model in (plain, sums))
+        torch.testing.assert_close(other, one * count, rtol=1e-4, atol=1e-4)
+    judged, of_x = (
+        make("egbad", feature_matching=False, judge_reconstruction=on).score_parts(images)
+        for on in (True, False)
+    )
+    assert not torch.allclose(judged["discriminator"], of_x["discriminator"])
+    torch.manual_seed(0)
+    losses = [steps(make("egbad", fresh_noise=on), 1)[0] for on in (False, True)]
+    assert losses[0]["discriminator"] == losses[1]["discriminator"]
+    assert losses[0]["generator"] != losses[1]["generator"]
+    dropped = make("egbad", dropout=0.5)
+    dropped.networks.train()
+    x = dropped.normalise(images)
+    z = torch.zeros(4, dropped.config.nz)
+    assert not torch.equal(dropped.discriminator(x, z)[1], dropped.discriminator(x, z)[1])
+    with pytest.raises(ValueError, match="must be below 1"):
+        make("egbad", dropout=1.0)
+
+
+@pytest.mark.parametrize("name", ["anogan", "f_anogan"])
+def test_batch_normalisation_in_the_generator_is_a_field(name: str):
+    norms = [
+        [m for m in make(name, (3, 16, 16), batch_norm=on).generator if "BatchNorm" in str(type(m))]
+        for on in (False, True)
+    ]
+    assert not norms[0]
+    assert norms[1]
+
+
+def test_f_anogans_latent_is_bounded_where_it_was_released():
+    model = make("f_anogan", bound_latent=True)
+    with torch.no_grad():
+        for weight in model.encoder.parameters():
+            weight.mul_(1e3)
+        latent = model.encoder(model.normalise(pictures(4)))
+    assert latent.abs().max() <= 1
