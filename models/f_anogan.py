@@ -1,12 +1,12 @@
 """f-AnoGAN (Schlegl et al. 2019, Medical Image Analysis 54:30-44).
 
-An encoder takes the place of AnoGAN's search for a latent. The original trains the GAN, freezes it,
-then trains the encoder. Here every step trains both, so that each epoch ends with a model that can
-score; the encoder's loss sends no gradient into the GAN. After `gan_steps` steps the GAN is frozen
-and only the encoder trains, as in the original. The encoder's loss is the paper's `izi_f`.
-Generator and critic are AnoGAN's, so that the two models differ only in how they find a latent (the
-original has residual networks for 64 x 64 images). "Released code" below is
-github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED bounds the latent as it does.
+An encoder takes the place of AnoGAN's search for a latent. Two phases, as in the original: the GAN
+trains for `gan_steps`; then it is frozen, and the encoder trains alone by the paper's `izi_f` loss,
+which sends no gradient into the GAN. Here the encoder trains beside the GAN as well, so that each
+epoch ends with a model that can score (`encoder_beside`). Generator and critic are AnoGAN's, so that
+the two models differ only in how they find a latent (the original has residual networks for 64 x 64
+images). "Released code" below is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has its
+bounded latent, and no encoder beside the GAN.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ class Config(base.Config):
     beta2: float = 0.9  # Adam's second moment, generator and critic (released code)
     w_gp: float = 10.0  # weight of the gradient penalty (arXiv:1704.00028, algorithm 1)
     n_critic: int = 5  # critic steps for each generator step (arXiv:1704.00028, algorithm 1)
-    gan_steps: int = 100_000  # steps after which only the encoder trains
+    gan_steps: int = 6_700  # generator steps of the GAN; then the encoder trains alone
+    encoder_beside: bool = True  # it trains beside the GAN too (released code: no)
     ngf: int = 64  # channels at the outermost level, generator and encoder (released code)
     ndf: int = 64  # channels at the outermost level, critic (released code)
     nz: int = 128  # size of the latent (released code)
@@ -43,8 +44,10 @@ class Model(WGAN):
 
     Config = Config
     MIXED = ("reconstruction", "feature")
-    PUBLISHED = {"bound_latent": True}
-    STEPS = 10_000  # as AnoGAN, which has the same GAN (released code: 100,000 on retinal images)
+    PUBLISHED = {"bound_latent": True, "encoder_beside": False}
+    # A GAN like AnoGAN's, and half as many steps for the encoder again (released code, on retinal
+    # images: 100,000 and 50,000).
+    STEPS = 10_000
     DIGITS_STEPS = 2_500
 
     def build(self) -> None:
@@ -57,19 +60,22 @@ class Model(WGAN):
         self.networks["encoder"] = self.encoder
         self.optimizers["encoder"] = RMSprop(self.encoder, c.lr_encoder, alpha=0.9)
 
-    @property
-    def generator_steps(self) -> int:
-        return min(self.steps, self.config.gan_steps) // self.turn
-
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        losses = self.gan_step(x, rng) if self.steps < self.config.gan_steps else {}
+        c = self.config
+        frozen = self.steps >= c.gan_steps * c.n_critic
+        losses = {} if frozen else self.gan_step(x, rng)
+        return losses | self.encoder_step(x) if frozen or c.encoder_beside else losses
+
+    def encoder_step(self, x: Tensor) -> dict[str, Tensor]:
+        self.generator.eval()  # its running statistics are of its own images
         reconstruction, feature = self.distances(x)
-        encoder_loss = (reconstruction + self.config.kappa * feature).mean()
+        loss = (reconstruction + self.config.kappa * feature).mean()
         self.optimizers["encoder"].zero_grad()
         # The gradient passes through the generator and the critic, but only the encoder keeps one.
-        encoder_loss.backward(inputs=list(self.encoder.parameters()))
+        loss.backward(inputs=list(self.encoder.parameters()))
         self.optimizers["encoder"].step()
-        return losses | {"encoder": encoder_loss}
+        self.generator.train()
+        return {"encoder": loss}
 
     def distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean squared distances (B,) of x and G(E(x)): in pixels, in the critic's features."""

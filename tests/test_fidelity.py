@@ -130,3 +130,19 @@ def test_f_anogans_latent_is_bounded_where_it_was_released():
             weight.mul_(1e3)
         latent = model.encoder(model.normalise(pictures(4)))
     assert latent.abs().max() <= 1
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_f_anogans_gan_is_frozen_while_its_encoder_trains_alone(beside: bool):
+    model = make("f_anogan", gan_steps=2, n_critic=2, encoder_beside=beside)
+    parts = ("generator", "critic", "encoder")
+    before = {name: weights(model.networks[name]) for name in parts}
+    steps(model, 4)
+    middle = {name: weights(model.networks[name]) for name in parts}
+    moved = {name: differ(before[name], middle[name]) for name in parts}
+    assert moved == {"generator": True, "critic": True, "encoder": beside}
+    losses = steps(model, 2)
+    after = {name: weights(model.networks[name]) for name in parts}
+    moved = {name: differ(middle[name], after[name]) for name in parts}
+    assert moved == {"generator": False, "critic": False, "encoder": True}
+    assert [set(loss) for loss in losses] == [{"encoder"}] * 2

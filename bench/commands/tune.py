@@ -105,3 +105,7 @@ def print_winners(trials: pd.DataFrame) -> None:
                 spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
                 figure = f"{group[column].mean():.3f}{spread}"
                 print(f"  {signal.title}: {figure} over {len(group)} seed(s)")
+        beside = trials[(trials["role"] == "default") & (trials["status"] != "error")]
+        beside = beside[(beside["model"] == model) & (beside["class"] == cls)]
+        if "test_auroc" in beside and len(beside):
+            print(f"  test AUROC of the default: {beside['test_auroc'].mean():.3f}, same seeds")
