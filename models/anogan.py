@@ -52,7 +52,6 @@ class Model(WGAN):
     """Letters: a batch is (B, C, H, W); latents are (B, Z), Z = nz; P = starts, R = restarts."""
 
     Config = Config
-    MIXED = ("residual", "feature")
     STEPS = 10_000  # WGAN-GP on MNIST's zeros (released code), and not too few for MNIST's digits
     DIGITS_STEPS = 4_000
     LOSS = "residual"  # the distance that remains falls as the generator learns normal images
@@ -70,11 +69,13 @@ class Model(WGAN):
         return {"residual": residual, "feature": feature}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        return (1 - self.share) * parts["residual"] + self.share * parts["feature"]
+        share = self.config.score_feature
+        return (1 - share) * parts["residual"] + share * parts["feature"]
 
     @property
-    def share(self) -> float:
-        return self.config.score_feature
+    def weights(self) -> dict[str, float]:
+        share = self.config.score_feature
+        return {"residual": 1 - share, "feature": share}
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.generator(self.search(x)[0]).float()

@@ -5,15 +5,16 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from models.average import Average
 from models.fields import Hyperparameter, check, parse
-from models.images import Images, check_images
+from models.images import Images, check_images, generator_on
 from models.mix import Mix
 from models.networks import frozen
 from models.optimizers import Optimizer
@@ -27,6 +28,7 @@ class Config:
     """A model's hyperparameters. The comment behind each is its help text and names its source."""
 
     batch_size: int = 64  # images in a training step
+    average: float = 0.0  # decay of a moving average of the weights, which then scores; 0: none
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -65,7 +67,6 @@ class AnomalyModel(ABC):
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
-    MIXED: ClassVar[tuple[str, str] | None] = None  # the parts of a score that weighs two
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps that its authors trained for; the comment has the source
     DIGITS_STEPS: ClassVar[int]  # after which it learns little more on digits (results/README.md)
@@ -89,6 +90,7 @@ class AnomalyModel(ABC):
         self.steps = 0  # training steps taken so far
         self.left = torch.empty(0, dtype=torch.int64)  # images still to come in the current pass
         self.build()
+        self.average = Average(self.networks, config.average) if config.average else None
 
     @classmethod
     def check_shape(cls, image_shape: tuple[int, int, int]) -> None:
@@ -142,9 +144,9 @@ class AnomalyModel(ABC):
         """The anomaly score (B,) as published, of parts (B,) in their own units."""
 
     @property
-    def share(self) -> float:
-        """The weight of the second of MIXED by default, 0 to 1; the first has the rest."""
-        raise NotImplementedError("this model's score weighs no two parts")
+    def weights(self) -> dict[str, float]:
+        """By part: its weight where the score mixes standardised parts; in all 1, or none."""
+        return {}
 
     def score_of(self, parts: dict[str, Tensor]) -> Tensor:
         """The anomaly score (B,), computed from its parts (B,): higher is more anomalous."""
@@ -178,7 +180,7 @@ class AnomalyModel(ABC):
         batch smaller than the others. Raises FloatingPointError for a loss that is not finite.
         """
         check_images(images, self.image_shape)
-        rng = self.device_generator(generator)
+        rng = generator_on(self.device, generator)
         self.networks.train()
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
@@ -187,6 +189,8 @@ class AnomalyModel(ABC):
             with self.arithmetic(weights_change=True):
                 losses = self.train_step(x, rng)
             self.steps += 1
+            if self.average:
+                self.average.update()
             # The sums stay on the device: reading one would make each step wait for a GPU.
             for name, loss in losses.items():
                 sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()
@@ -224,10 +228,7 @@ class AnomalyModel(ABC):
             yield self.normalise(images[batch])
 
     def score(self, images: Images) -> Tensor:
-        """float32 (N,) on the CPU: higher is more anomalous.
-
-        Independent of what else is in the batch.
-        """
+        """float32 (N,) on the CPU, higher is more anomalous; each image is scored by itself."""
         return self.score_of(self.score_parts(images))
 
     def score_parts(
@@ -268,16 +269,12 @@ class AnomalyModel(ABC):
         """Images uint8 (B, C, H, W) in [0, 255] to float32 in [-1, 1], on the device."""
         return images.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
 
-    def device_generator(self, generator: torch.Generator) -> torch.Generator:
-        """A generator on the model's device: the given one, or one seeded from it."""
-        if generator.device.type == self.device.type:
-            return generator
-        seed = int(torch.randint(2**62, (), generator=generator))
-        return torch.Generator(self.device).manual_seed(seed)
-
-    def frozen(self, training: bool) -> AbstractContextManager[None]:
-        """Networks in training or evaluation mode, with running statistics that do not change."""
-        return frozen(self.networks, training)
+    @contextmanager
+    def frozen(self, training: bool) -> Iterator[None]:
+        """Networks in training or evaluation mode, as they score: nothing in them changes."""
+        average = self.average.in_place() if self.average else nullcontext()
+        with average, frozen(self.networks, training):
+            yield
 
     def checkpoint(self) -> dict[str, Any]:
         """All that training changes, as tensors and plain values, for `restore`."""
@@ -288,7 +285,7 @@ class AnomalyModel(ABC):
             "steps": self.steps,
             "left": self.left,
             "mix": asdict(self.mix) if self.mix else None,
-        }
+        } | ({"average": dict(enumerate(self.average.means))} if self.average else {})
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the state in a checkpoint, to the bit."""
@@ -296,5 +293,8 @@ class AnomalyModel(ABC):
         for name, state in checkpoint["optimizers"].items():
             self.optimizers[name].restore(state)
         self.steps, self.left = checkpoint["steps"], checkpoint.get("left", self.left)
+        if self.average:  # a trained model's file has the averaged weights alone
+            means = checkpoint.get("average")
+            self.average.restore(means.values() if means else self.networks.parameters())
         mix = checkpoint.get("mix")  # older files have none
         self.mix = Mix(**mix) if mix else None

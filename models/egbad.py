@@ -8,7 +8,6 @@ Its networks are other ones: two convolutions for 28 x 28 images. Distances are 
 sums, so that the score's weights suit any image size.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -33,15 +32,14 @@ class Config(base.Config):
     alpha: float = 0.9  # the reconstruction's weight in the score, the rest is L_D's (section 3)
     feature_matching: bool = True  # L_D compares features; False: cross-entropy (section 3)
     dropout: float = 0.0  # share of the discriminator's activations (released code: 0.5)
-    average: float = 0.0  # decay of a moving average of weights that scores (released code: 0.999)
     fresh_noise: bool = False  # generator and encoder draw their own latents (released code: yes)
     score_sums: bool = False  # distances are sums, not means (released code: yes)
     judge_reconstruction: bool = False  # cross-entropy of G(E(x)), not of x (released code: yes)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if max(self.dropout, self.average) >= 1:
-            raise ValueError("dropout and average must be below 1")
+        if self.dropout >= 1:
+            raise ValueError(f"dropout must be below 1, not {self.dropout}")
 
 
 class Discriminator(nn.Module):
@@ -76,7 +74,6 @@ class Model(base.AnomalyModel):
 
     Config = Config
     ANY_SIZE = True
-    MIXED = ("reconstruction", "discriminator")
     # Released code: 54,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a twentieth
     # of the size.
     STEPS = 10_000
@@ -106,9 +103,6 @@ class Model(base.AnomalyModel):
                 "discriminator": self.discriminator,
             }
         )
-        if c.average:
-            self.averaged = copy.deepcopy(self.networks).requires_grad_(False)
-            self.networks["averaged"] = self.averaged
         self.optimizers = {
             "generators": Adam(generators, c.lr, c.beta1, c.beta2),
             "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),
@@ -137,37 +131,17 @@ class Model(base.AnomalyModel):
         (encoder_loss + generator_loss).backward()
         self.optimizers["generators"].step()
         self.discriminator.requires_grad_(True)
-        if self.config.average:
-            self.take_average()
         return {
             "discriminator": discriminator_loss,
             "encoder": encoder_loss,
             "generator": generator_loss,
         }
 
-    @torch.no_grad()
-    def take_average(self) -> None:
-        """Moves the averaged weights towards the present ones; running statistics are the same."""
-        for name, averaged in self.averaged.items():
-            network = self.networks[name]
-            for mean, weight in zip(averaged.parameters(), network.parameters(), strict=True):
-                mean.lerp_(weight, 1 - self.config.average)
-            for copied, buffer in zip(averaged.buffers(), network.buffers(), strict=True):
-                copied.copy_(buffer)
-
-    def scorers(self) -> tuple[nn.Module, nn.Module, nn.Module]:
-        """The encoder, generator and discriminator that score."""
-        networks = self.averaged if self.config.average else self.networks
-        names = ("generators.encoder", "generators.generator", "discriminator")
-        encoder, generator, discriminator = map(networks.get_submodule, names)
-        return encoder, generator, discriminator
-
     def parts(self, x: Tensor) -> dict[str, Tensor]:
-        c, (encoder, generator, judge) = self.config, self.scorers()
-        z = encoder(x)
-        fake = generator(z)
-        logit, features = judge(x, z)
-        fake_logit, fake_features = judge(fake, z)
+        c, z = self.config, self.encoder(x)
+        fake = self.generator(z)
+        logit, features = self.discriminator(x, z)
+        fake_logit, fake_features = self.discriminator(fake, z)
         reconstruction = (x - fake.float()).abs().flatten(1)
         if c.feature_matching:  # |f(x, E(x)) - f(G(E(x)), E(x))|_1
             distance = (features - fake_features).abs()
@@ -177,12 +151,12 @@ class Model(base.AnomalyModel):
         return {"reconstruction": total(reconstruction, 1), "discriminator": total(distance, 1)}
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        return (1 - self.share) * parts["reconstruction"] + self.share * parts["discriminator"]
+        alpha = self.config.alpha
+        return alpha * parts["reconstruction"] + (1 - alpha) * parts["discriminator"]
 
     @property
-    def share(self) -> float:
-        return 1 - self.config.alpha
+    def weights(self) -> dict[str, float]:
+        return {"reconstruction": self.config.alpha, "discriminator": 1 - self.config.alpha}
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        encoder, generator, _ = self.scorers()
-        return generator(encoder(x)).float()
+        return self.generator(self.encoder(x)).float()

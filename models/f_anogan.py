@@ -6,7 +6,8 @@ which sends no gradient into the GAN. Here the encoder trains beside the GAN as 
 epoch ends with a model that can score (`encoder_beside`). Generator and critic are AnoGAN's, so that
 the two models differ only in how they find a latent (the original has residual networks for 64 x 64
 images). "Released code" below is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has its
-bounded latent, and no encoder beside the GAN.
+bounded latent, and no encoder beside the GAN. A run's generator steps are those of the GAN, then as
+many encoder steps for each as there were critic steps.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,6 @@ class Model(WGAN):
     """A WGAN-GP with an encoder E: images (B, C, H, W) to latents (B, nz)."""
 
     Config = Config
-    MIXED = ("reconstruction", "feature")
     PUBLISHED = {"bound_latent": True, "encoder_beside": False}
     # A GAN like AnoGAN's, and half as many steps for the encoder again (released code, on retinal
     # images: 100,000 and 50,000).
@@ -91,8 +91,9 @@ class Model(WGAN):
         return parts["reconstruction"] + self.config.kappa * parts["feature"]
 
     @property
-    def share(self) -> float:
-        return self.config.kappa / (1 + self.config.kappa)
+    def weights(self) -> dict[str, float]:
+        kappa = self.config.kappa
+        return {"reconstruction": 1 / (1 + kappa), "feature": kappa / (1 + kappa)}
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.generator(self.encoder(x)).float()

@@ -56,5 +56,5 @@ def check(name: str, kind: type, value: Any) -> None:
         raise ValueError(f"{name} must be 1 or more, not {value}")
     if kind is float and not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a finite number, 0 or more, not {value}")
-    if name.startswith("beta") and value >= 1:
+    if (name.startswith("beta") or name == "average") and value >= 1:
         raise ValueError(f"{name} must be below 1, not {value}")

@@ -31,6 +31,23 @@ def cross_entropy(logits: Tensor, label: float) -> Tensor:
     return binary_cross_entropy_with_logits(logits, labels, reduction="none")
 
 
+def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Images (B, C, S, S), each mirrored or not, and shifted by up to an eighth of its side.
+
+    What comes in at an edge is the image's own reflection there.
+    """
+    count, _, size, _ = x.shape
+    most = size // 8
+    mirrored = torch.rand(count, 1, 1, 1, generator=rng, device=x.device) < 0.5
+    x = torch.where(mirrored, x.flip(3), x)
+    for dim, shape in ((2, (count, 1, size, 1)), (3, (count, 1, 1, size))):
+        shift = torch.randint(-most, most + 1, (count, 1), generator=rng, device=x.device)
+        place = (torch.arange(size, device=x.device) + shift).abs()
+        place = size - 1 - (size - 1 - place).abs()
+        x = x.gather(dim, place.view(shape).expand_as(x))
+    return x
+
+
 def per_image(errors: Tensor) -> Tensor:
     """The mean of each image's errors: (B, ...) to (B,)."""
     return errors.flatten(1).mean(dim=1)

@@ -1,47 +1,59 @@
-"""A score that is mixed from two parts, each in units of its own spread on normal images."""
+"""A score that is mixed from parts, each in units of its own spread on normal images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-SHARES = np.linspace(0, 1, 21)  # of the second part, that are compared
+FINE, COARSE = 20, 10  # how many steps from 0 to 1 a weight takes: of two parts, of more
 
 
 @dataclass(frozen=True)
 class Mix:
-    """The weighted mean of two parts after each is standardised: (part - mean) / spread.
+    """The weighted mean of parts after each is standardised: (part - mean) / spread.
 
-    Without that, the part with the larger numbers is the score, whatever the weights are.
+    Without that, the part with the largest numbers is the score, whatever the weights are.
     """
 
-    parts: Sequence[str]  # two, as all lists below
+    parts: Sequence[str]  # as many as entries in each list below
+    weights: Sequence[float]  # 0 to 1; they add up to 1
     means: Sequence[float]  # on held-out normal images
     spreads: Sequence[float]  # standard deviations there; 1 where all of them are alike
-    share: float  # the second part's weight, 0 to 1; the first has the rest
 
     def __call__(self, parts: Mapping[str, Tensor]) -> Tensor:
         """The score (N,) of images with these parts, each (N,)."""
-        first, second = (
-            (parts[name] - mean) / spread
-            for name, mean, spread in zip(self.parts, self.means, self.spreads, strict=True)
+        columns = zip(self.parts, self.weights, self.means, self.spreads, strict=True)
+        score: Tensor = sum(  # type: ignore[assignment]
+            weight * (parts[name] - mean) / spread for name, weight, mean, spread in columns
         )
-        return (1 - self.share) * first + self.share * second
+        return score
 
     def best(self, judge: Callable[["Mix"], float]) -> "Mix":
-        """The mix with the highest `judge(mix)`; of equal ones, that with the nearest share."""
-        shares = sorted({self.share, *SHARES.tolist()}, key=lambda share: abs(share - self.share))
-        return max((replace(self, share=share) for share in shares), key=judge)
+        """The mix with the highest `judge(mix)`; of equal ones, that with the nearest weights."""
+        steps = FINE if len(self.parts) == 2 else COARSE
+        tried = [list(self.weights), *weightings(len(self.parts), steps, steps)]
+        tried.sort(
+            key=lambda weights: abs(torch.tensor(weights) - torch.tensor(self.weights)).sum()
+        )
+        return max((replace(self, weights=weights) for weights in tried), key=judge)
 
 
-def standardised(names: tuple[str, str], share: float, normal: Mapping[str, Tensor]) -> Mix:
-    """The mix of two parts by their values (N,) on normal images that were not trained on."""
-    first, second = (torch.stack([normal[name].double() for name in names])).unbind()
-    means = (float(first.mean()), float(second.mean()))
-    spreads = (spread(first), spread(second))
-    return Mix(names, means, spreads, share)
+def weightings(parts: int, left: int, steps: int) -> Iterator[list[float]]:
+    """All weights of so many parts, in steps of 1 / steps, that add up to left / steps."""
+    if parts == 1:
+        yield [left / steps]
+        return
+    for first in range(left + 1):
+        for rest in weightings(parts - 1, left - first, steps):
+            yield [first / steps, *rest]
+
+
+def standardised(weights: Mapping[str, float], normal: Mapping[str, Tensor]) -> Mix:
+    """The mix with these weights by part, of images whose parts (N,) on normal ones are given."""
+    values = [normal[name].double() for name in weights]
+    means = [float(part.mean()) for part in values]
+    return Mix(list(weights), list(weights.values()), means, [spread(part) for part in values])
 
 
 def spread(values: Tensor) -> float:

@@ -7,7 +7,9 @@ differ in the network that judges its images: a discriminator in one, a critic i
 from abc import abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from models import base
 from models.losses import per_image
@@ -28,6 +30,9 @@ class Config(base.Config):
     nz: int = 100  # discriminator's or critic's features f(x) (released code)
     skip: bool = True  # skip connections from the generator's encoder to its decoder
     score_lat: float = 0.1  # the latent's weight in the score (1 - lambda, arXiv:1901.08954, eq. 5)
+    w_rot: float = 0.0  # weight of the opponent's loss in telling rotations (arXiv:1811.11212)
+    score_rot: float = 0.5  # that loss's weight in the score, where w_rot is above 0
+    augment: bool = False  # training images are flipped and shifted at random
     adversarial_gradient: bool = True  # the adversarial term reaches the generator
     latent_gradient: bool = True  # the latent term reaches the generator
 
@@ -39,13 +44,23 @@ class SkipGAN(base.AnomalyModel):
     Letters: a batch is (B, C, S, S); K = nz features.
     """
 
-    MIXED = ("reconstruction", "latent")
+    rotations: nn.Linear  # the head on the opponent's features that tells rotations
 
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
         self.networks = nn.ModuleDict({"generator": self.generator})
         self.optimizers = {"generator": Adam(self.generator, c.lr, c.beta1, c.beta2)}
+
+    def opponent(self, name: str, network: nn.Module, lr: float) -> None:
+        """Takes up the opponent; with it, where w_rot is above 0, the head that tells rotations."""
+        c, trained = self.config, network
+        self.networks[name] = network
+        if c.w_rot:
+            self.rotations = nn.Linear(c.nz, 4).to(self.device)
+            self.networks["rotations"] = self.rotations
+            trained = nn.ModuleList([network, self.rotations])
+        self.optimizers[name] = Adam(trained, lr, c.beta1, c.beta2)
 
     @abstractmethod
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,19 +92,47 @@ class SkipGAN(base.AnomalyModel):
         opponent.requires_grad_(True)
         return {"adversarial": adversarial, "contextual": contextual, "latent": latent}
 
+    def rotation_losses(self, turned: Tensor, turns: Tensor) -> Tensor:
+        """The opponent's cross-entropy (B,) in telling how often each image was turned by 90°."""
+        logits = self.rotations(self.judge(turned)[1]).float()
+        return cross_entropy(logits, turns, reduction="none")
+
+    def rotation_loss(self, x: Tensor) -> Tensor:
+        """Its mean, weighted, where a quarter of the images is turned by each of four rotations."""
+        quarters = x.chunk(4)
+        turned = torch.cat([torch.rot90(part, k, dims=(2, 3)) for k, part in enumerate(quarters)])
+        counts = torch.tensor([len(part) for part in quarters], device=x.device)
+        turns = torch.arange(len(quarters), device=x.device).repeat_interleave(counts)
+        return self.config.w_rot * self.rotation_losses(turned, turns).mean()
+
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         fake = self.reconstruct(x)
-        return {
+        parts = {
             "reconstruction": per_image((x - fake).square()),
             "latent": per_image((self.judge(x)[1] - self.judge(fake)[1]).square()),
         }
+        if self.config.w_rot:
+            losses = [
+                self.rotation_losses(
+                    torch.rot90(x, k, dims=(2, 3)), torch.full((len(x),), k).to(x.device)
+                )
+                for k in range(4)
+            ]
+            parts["rotation"] = torch.stack(losses).mean(dim=0)
+        return parts
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        return (1 - self.share) * parts["reconstruction"] + self.share * parts["latent"]
+        weighted = [weight * parts[name] for name, weight in self.weights.items()]
+        return torch.stack(weighted).sum(dim=0)
 
     @property
-    def share(self) -> float:
-        return self.config.score_lat
+    def weights(self) -> dict[str, float]:
+        latent = self.config.score_lat
+        weights = {"reconstruction": 1 - latent, "latent": latent}
+        if not self.config.w_rot:
+            return weights
+        rest = 1 - self.config.score_rot
+        return {name: rest * weight for name, weight in weights.items()} | {"rotation": 1 - rest}
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.generator(x).float()

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from models import skip_gan
-from models.losses import cross_entropy
+from models.losses import augmented, cross_entropy
 from models.networks import Encoder, init_weights
-from models.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,7 @@ class Model(skip_gan.SkipGAN):
         super().build()
         c, (channels, size, _) = self.config, self.image_shape
         self.discriminator = Discriminator(channels, size, c.ndf, c.nz).to(self.device)
-        self.networks["discriminator"] = self.discriminator
-        optimizer = Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2)
-        self.optimizers["discriminator"] = optimizer
+        self.opponent("discriminator", self.discriminator, c.lr_discriminator)
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.discriminator(x)
@@ -66,6 +63,7 @@ class Model(skip_gan.SkipGAN):
         return cross_entropy(verdict, 1).mean()
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        x = augmented(x, rng) if self.config.augment else x
         fake = self.reconstruct(x)
         generator_losses = self.generator_step(x, fake, self.discriminator)
 
@@ -76,9 +74,13 @@ class Model(skip_gan.SkipGAN):
         if self.config.discriminator_latent:
             latent = (fake_features - real_features).square().mean()
             discriminator_loss = discriminator_loss + self.config.w_lat * latent
+        losses = {"discriminator": discriminator_loss.detach()} | generator_losses
+        if self.config.w_rot:
+            losses["rotation"] = self.rotation_loss(x)
+            discriminator_loss = discriminator_loss + losses["rotation"]
         self.optimizers["discriminator"].zero_grad()
         discriminator_loss.backward()
         self.optimizers["discriminator"].step()
         if self.config.restart_discriminator:
-            init_weights(self.discriminator, discriminator_loss < 1e-5)
-        return {"discriminator": discriminator_loss} | generator_losses
+            init_weights(self.discriminator, losses["discriminator"] < 1e-5)
+        return losses

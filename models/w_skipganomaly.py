@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from models import skip_gan
-from models.losses import gradient_penalty
+from models.losses import augmented, gradient_penalty
 from models.networks import Encoder, init_weights
-from models.optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ class Model(skip_gan.SkipGAN):
         super().build()
         c, (channels, size, _) = self.config, self.image_shape
         self.critic = Encoder(channels, size, c.ndf, c.nz, nn.InstanceNorm2d).to(self.device)
-        self.networks["critic"] = self.critic
-        self.optimizers["critic"] = Adam(self.critic, c.lr_critic, c.beta1, c.beta2)
+        self.opponent("critic", self.critic, c.lr_critic)
 
     def features(self, x: Tensor) -> Tensor:
         """f(x) (B, K), float32."""
@@ -67,6 +65,7 @@ class Model(skip_gan.SkipGAN):
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """A critic's step, and after every `n_critic` of them one of the generator."""
         c = self.config
+        x = augmented(x, rng) if c.augment else x
         # The critic's step needs no graph through the generator: only the generator's own does.
         generator_steps = (self.steps + 1) % c.n_critic == 0
         with torch.set_grad_enabled(generator_steps):
@@ -75,12 +74,15 @@ class Model(skip_gan.SkipGAN):
         real_features, fake_features = self.features(torch.cat([x, fake.detach()])).chunk(2)
         penalty = gradient_penalty(self.penalised, x, fake.detach(), rng).mean()
         critic_loss = (fake_features - real_features).mean() + c.w_gp * penalty
+        losses = {"critic": critic_loss.detach(), "penalty": penalty}
+        if c.w_rot:
+            losses["rotation"] = self.rotation_loss(x)
+            critic_loss = critic_loss + losses["rotation"]
         self.optimizers["critic"].zero_grad()
         critic_loss.backward()
         self.optimizers["critic"].step()
-        losses = {"critic": critic_loss, "penalty": penalty}
         if c.restart_critic:
-            init_weights(self.critic, critic_loss < 1e-5)
+            init_weights(self.critic, losses["critic"] < 1e-5)
         if not generator_steps:
             return losses
         return losses | self.generator_step(x, fake, self.critic)

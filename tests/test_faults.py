@@ -182,6 +182,7 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
     """At most three checkpoints a trial of the searches under way, and none when a search is over."""
     flags = [

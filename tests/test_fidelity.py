@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
-from small_models import NETWORKS, differ, make, pictures
+from small_models import NETWORKS, differ, make, pictures, stored, train
 
 import models
+from bench.training.model_files import trained_state
 
 CRITICS = [name for name in NETWORKS if "n_critic" in models.hyperparameters(name)]
 
@@ -17,7 +18,9 @@ def steps(model, count: int, seed: int = 0) -> list[dict[str, float]]:
     x = model.normalise(pictures(model.config.batch_size))
     losses = []
     for _ in range(count):
-        losses.append({name: float(loss) for name, loss in model.train_step(x, rng).items()})
+        losses.append(
+            {name: float(loss.detach()) for name, loss in model.train_step(x, rng).items()}
+        )
         model.steps += 1
     return losses
 
@@ -71,20 +74,27 @@ def test_ganomalys_discriminator_restarts_at_the_mean_of_both_losses(monkeypatch
     assert [bool(when) for when in asked] == [loss < 1e-5]
 
 
-def test_egbad_scores_with_a_moving_average_of_its_weights():
-    model = make("egbad", average=0.5)
-    before = weights(model.generator)
-    steps(model, 1)
-    after, averaged = weights(model.generator), model.averaged.get_submodule("generators.generator")
-    for name, weight in averaged.named_parameters():
-        torch.testing.assert_close(weight, (before[name] + after[name]) / 2)
-        assert not weight.requires_grad
-    images = pictures(4)
-    score = model.score(images)
-    with torch.no_grad():
-        for weight in averaged.parameters():
-            weight.zero_()
-    assert not torch.allclose(model.score(images), score), "the average scores"
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_moving_average_of_the_weights_scores(name: str):
+    """As in EGBAD's released code; a field of every network."""
+    model, images = make(name, average=0.5), pictures(4)
+    before = weights(model.networks)
+    train(model, images)
+    assert model.steps == 1
+    after = weights(model.networks)
+    with model.frozen(training=False):
+        averaged = weights(model.networks)
+    assert not differ(averaged, {k: (before[k] + after[k]) / 2 for k in before})
+    assert not differ(weights(model.networks), after), "training goes on with its own"
+    again = make(name, average=0.5, seed=1)
+    again.restore(stored(model.checkpoint()))
+    assert torch.equal(again.score(images), model.score(images))
+    loaded = make(name, average=0.5, seed=2)
+    loaded.restore(trained_state(model))
+    assert torch.equal(loaded.score(images), model.score(images))
+    plain = make(name)
+    train(plain, images)
+    assert not differ(weights(plain.networks), after), "it changes no training"
 
 
 def test_egbads_fields_change_what_they_say():

@@ -1,15 +1,14 @@
 """How a score weighs its parts: standardised, by a weight that validation images choose."""
 
 import dataclasses
+import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, stored, train
 
-import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Budget, Task, protocol_of
@@ -19,9 +18,9 @@ from bench.judging import metrics
 from bench.results import columns
 from bench.training import model_files
 from bench.training.run import Run
-from models.mix import Mix, standardised
+from models.mix import COARSE, Mix, standardised, weightings
 
-MIXED = [name for name in NETWORKS if models.get(name).MIXED]
+MIXED = [name for name in NETWORKS if make(name).weights]
 NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=20)
 
 
@@ -32,23 +31,34 @@ def test_the_units_of_a_part_change_no_order(first: list[float], scale: float, s
     b = a.flip(0)
     normal = {"a": a, "b": b}
     scaled = {"a": a, "b": b * scale + 3}
-    mix, other = (standardised(("a", "b"), share, parts) for parts in (normal, scaled))
+    weights = {"a": 1 - share, "b": share}
+    mix, other = (standardised(weights, parts) for parts in (normal, scaled))
     if a.std(correction=0) > 1e-3:
         torch.testing.assert_close(mix(normal), other(scaled), rtol=1e-4, atol=1e-4)
 
 
 def test_a_part_that_is_always_the_same_counts_for_nothing():
     parts = {"a": torch.arange(4.0), "b": torch.full((4,), 7.0)}
-    mix = standardised(("a", "b"), 0.5, parts)
+    mix = standardised({"a": 0.5, "b": 0.5}, parts)
     assert mix.spreads[1] == 1
     assert mix(parts).argsort().tolist() == [0, 1, 2, 3]
 
 
-def test_the_best_share_is_the_nearest_of_equals():
-    mix = Mix(("a", "b"), (0, 0), (1, 1), 0.3)
-    assert mix.best(lambda tried: 1.0).share == 0.3, "nothing to gain: the default stays"
-    assert mix.best(lambda tried: -abs(tried.share - 0.71)).share == pytest.approx(0.7)
-    assert mix.best(lambda tried: float(tried.share >= 0.5)).share == pytest.approx(0.5)
+def test_the_best_weights_are_the_nearest_of_equals():
+    mix = Mix("ab", (0.7, 0.3), (0, 0), (1, 1))
+    assert mix.best(lambda tried: 1.0).weights == [0.7, 0.3], "nothing to gain: the default stays"
+    best = mix.best(lambda tried: -abs(tried.weights[1] - 0.71))
+    assert best.weights == pytest.approx([0.3, 0.7])
+    best = mix.best(lambda tried: float(tried.weights[1] >= 0.5))
+    assert best.weights == pytest.approx([0.5, 0.5])
+    assert mix.best(lambda tried: tried.weights[1]).weights == [0, 1]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4])
+def test_weightings_add_up_to_1_and_are_all_there(parts: int):
+    found = [tuple(weights) for weights in weightings(parts, COARSE, COARSE)]
+    assert len(found) == len(set(found)) == math.comb(COARSE + parts - 1, parts - 1)
+    assert all(sum(weights) == pytest.approx(1) and min(weights) >= 0 for weights in found)
 
 
 @pytest.fixture(scope="module")
@@ -71,37 +81,40 @@ def test_validation_images_choose_the_weight_and_the_test_never_does(model: str,
     raw, default, chosen = (run_of(model, split, mix) for mix in ("raw", "standardised", "chosen"))
     records = [run.step() for run in (raw, default, chosen)]
     assert raw.model.mix is None
-    assert default.model.mix.share == default.model.share == records[1]["mix_share"]
+    own = default.model.weights
+    assert dict(zip(own, default.model.mix.weights, strict=True)) == own
+    assert {name: records[1][f"mix_{name}"] for name in own} == own
+    assert sum(own.values()) == pytest.approx(1)
     assert records[2]["val_auroc"] >= records[1]["val_auroc"]
     # The parts are the same: only their weights differ.
     for name, part in raw.best_parts.items():
         assert name == "score" or torch.equal(part, chosen.best_parts[name])
     assert records[2]["test_default_mix_auroc"] == pytest.approx(records[1]["test_auroc"])
     val = split.val
-    normal = chosen.val_parts[chosen.model.MIXED[0]][torch.from_numpy(val.labels == 0)]
+    normal = chosen.val_parts[next(iter(own))][torch.from_numpy(val.labels == 0)]
     assert chosen.model.mix.means[0] == pytest.approx(float(normal.mean()), rel=1e-5)
     scores = chosen.test_scores()
     assert metrics.auroc(scores["labels"], scores["scores"]) == records[2]["test_auroc"]
     row = columns.of_chosen_epoch(chosen.best, 1)
-    assert {"mix_share", "test_default_mix_auroc"} <= set(row)
+    assert {*(f"mix_{name}" for name in own), "test_default_mix_auroc"} <= set(row)
 
 
 @pytest.mark.parametrize("select_on", ["val_loss", "last_epoch"])
 def test_signals_that_see_no_scores_leave_the_weight_alone(split: Split, select_on: str):
     run = run_of("w_skipganomaly", split, "chosen", select_on)
-    assert run.step()["mix_share"] == run.model.share
+    assert run.step()["mix_latent"] == run.model.weights["latent"]
 
 
 @pytest.mark.parametrize("model", MIXED)
 def test_a_loaded_model_scores_with_the_chosen_weight(model: str, split: Split, tmp_path):
     run = run_of(model, split, "chosen")
     run.step()
-    run.model.mix = dataclasses.replace(run.model.mix, share=0.35)
+    run.model.mix = dataclasses.replace(run.model.mix, weights=[0.65, 0.35])
     state = model_files.trained_state(run.model)
     path = tmp_path / "model.safetensors"
     path.write_bytes(model_files.packed(model, run.model, state, {}))
     loaded, _ = model_files.load(path)
-    assert loaded.mix.share == 0.35
+    assert loaded.mix.weights == [0.65, 0.35]
     images = split.test.images[:8]
     assert torch.equal(loaded.score(images), run.model.score(images))
 
@@ -111,7 +124,7 @@ def test_a_checkpoint_has_the_weights(model: str):
     trained, images = make(model), pictures(8)
     train(trained, images)
     parts = trained.score_parts(images)
-    trained.mix = standardised(trained.MIXED, 0.2, parts)
+    trained.mix = standardised(trained.weights, parts)
     again = make(model, seed=1)
     again.restore(stored(trained.checkpoint()))
     assert torch.equal(again.score(images), trained.score(images))
@@ -122,7 +135,3 @@ def test_a_study_that_selects_on_the_test_has_nothing_to_standardise_by():
     assert protocol_of(Study(selection="test")).mix == "raw"
     with pytest.raises(UserError, match=r"--mix chosen: .* leaves none"):
         protocol_of(Study(selection="test", mix="chosen"))
-
-
-def test_shares_are_between_the_parts_alone():
-    assert np.isclose(Mix(("a", "b"), (0, 0), (1, 1), 0.0).best(lambda m: m.share).share, 1)

@@ -61,6 +61,7 @@ def test_schedulers(study, scheduler: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_paused_trials_may_lie_elsewhere(study, tmp_path: Path) -> None:
     storage = tmp_path / "scratch"
     flags = [

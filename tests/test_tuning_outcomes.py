@@ -46,9 +46,9 @@ def test_failed_trials_are_recorded_and_the_study_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "searcher", ["random", "tpe"]
-)  # test_journal.py has the others, without Ray
+@pytest.mark.parametrize(  # test_journal.py has the others, without Ray
+    "searcher", ["random", pytest.param("tpe", marks=pytest.mark.long)]
+)
 def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) -> None:
     """Cut the rows of a finished study and move it: resumed, it ends with the same rows, to the bit.
 

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 
-def pseudo_anomalies(images: Tensor, seed: int) -> Tensor:
+def pseudo_anomalies(images: Tensor, seed: int, without_rotations: bool = False) -> Tensor:
     """One anomaly of each image: in turn a pasted cut, shuffled patches, a rotation.
 
-    Images and anomalies are uint8 (N, C, S, S).
+    Images and anomalies are uint8 (N, C, S, S). `without_rotations`: for a model that was trained
+    to tell rotations.
     """
     rng = torch.Generator().manual_seed(seed)
-    kinds = (cut_paste, shuffle_patches, rotate)
+    kinds = (cut_paste, shuffle_patches, rotate)[: 2 if without_rotations else 3]
     return torch.stack([kinds[i % len(kinds)](image, rng) for i, image in enumerate(images)])
 
 

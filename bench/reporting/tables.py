@@ -184,23 +184,23 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
             "model": run["column"],
             "whole score": run["test_auroc"],
             "default mix": run["test_default_mix_auroc"],
-            "chosen weight": run["mix_share"],
         }
         for name, share in variance_shares(frame).items():
             row |= {name: auroc(frame["labels"], frame[f"part_{name}"]), f"{name}, share": share}
-        if len(row) > 5:
+            row[f"{name}, weight"] = run.get(f"mix_{name}", math.nan)
+        if len(row) > 4:
             rows.append(row)
     if not rows:
         return None
     table = pd.DataFrame(rows).groupby(["class", "model"], sort=False).mean().reset_index()
-    areas = [name for name in table.columns[5:] if not name.endswith(", share")]
+    areas = [name for name in table.columns[4:] if not name.endswith((", share", ", weight"))]
     table["strongest part"] = table[areas].idxmax(axis=1)
     table = table.dropna(axis=1, how="all")
     note = (
         "AUROC of each part taken as the score by itself, and its share of the score's variance "
         "over the test images; means over seeds. A part whose share is 0 is not in the score, or "
         "might as well not be. Default mix: the same parts, standardised, by the model's own weights; "
-        "chosen weight: that of the second part, by validation images."
+        "weight: the one that was chosen by validation images."
     )
     return Table("parts", "Which part of the score carries the signal", table, note)
 

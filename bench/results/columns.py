@@ -56,7 +56,7 @@ COLUMNS = {
     "epoch": "the chosen epoch; in epochs.jsonl, the row's epoch",
     "objective": "what searchers and schedulers maximise: the signal, negated where less is better",
     "val_*": "figures of the validation images",
-    "mix_share": "the weight of the score's second part; the first has the rest; both standardised",
+    "mix_*": "each part's weight in the score, where that mixes standardised parts; in all 1",
     "device": "cpu or cuda, where the networks ran",
     "hardware": "the processor or GPU that they ran on",
     "precision": "the networks' arithmetic",
@@ -75,7 +75,7 @@ SO_FAR = (
 )  # an epoch's record has them of all epochs until then
 NO_EPOCHS: dict[str, Any] = dict.fromkeys(SECONDS)
 OF_THE_CHOSEN_EPOCH = (
-    *("epoch", "objective", "mix_share", "test_default_mix_auroc"),
+    *("epoch", "objective", "test_default_mix_auroc"),
     *("family", "device", "hardware", "precision"),
 )
 
@@ -127,7 +127,7 @@ def of_chosen_epoch(best: Mapping[str, Any], epochs: int) -> dict[str, Any]:
     figures = {
         name: value
         for name, value in best.items()
-        if name.startswith("val_") or name in OF_THE_CHOSEN_EPOCH
+        if name.startswith(("val_", "mix_")) or name in OF_THE_CHOSEN_EPOCH
     }
     return {"status": "done", "error": None, "epochs": epochs} | figures
 

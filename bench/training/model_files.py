@@ -68,8 +68,10 @@ def trained_state(model: AnomalyModel) -> dict[str, Any]:
 
     Left out: the optimisers' moments, two thirds of it all.
     """
-    state = model.checkpoint() | {"optimizers": {}}
+    with model.frozen(training=False):  # with the weights that score
+        state = model.checkpoint() | {"optimizers": {}}
     del state["left"]  # of a pass over the training images
+    state.pop("average", None)
     tensors, plain = flatten(state)
     return unflatten({name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}, plain)
 

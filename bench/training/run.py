@@ -79,7 +79,7 @@ class Run:
         if (final or select_on == "pseudo_auroc") and split.val is not None:
             normal = split.val.normal().cpu()
             labels = np.repeat([0, 1], len(normal))
-            images = torch.cat([normal, pseudo_anomalies(normal, seed=0)])
+            images = torch.cat([normal, pseudo_anomalies(normal, 0, self.tells_rotations())])
             self.pseudo = Labelled(images, labels).to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
@@ -90,6 +90,10 @@ class Run:
         self.best: dict[str, Any] = {}  # the chosen epoch's record so far
         self.best_parts: dict[str, Tensor] = {}  # its test images' score parts, and "score"
         self.best_state: dict[str, Any] = {}  # its weights
+
+    def tells_rotations(self) -> bool:
+        """Whether a part of the score was trained on rotations, so that they cannot choose it."""
+        return "rotation" in self.model.weights
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch and evaluates it: a flat record."""
@@ -108,13 +112,16 @@ class Run:
             self.pseudo_parts = self.parts(self.pseudo) if self.pseudo else {}
             self.model.mix = self.mix(self.protocol.mix)
             record |= self.figures(self.model.mix)
-            if self.model.mix:
-                record["mix_share"] = self.model.mix.share
+            if mix := self.model.mix:
+                record |= {
+                    f"mix_{part}": weight
+                    for part, weight in zip(mix.parts, mix.weights, strict=True)
+                }
         parts: dict[str, Tensor] = {}
         if self.tests and self.split.test is not None:
             parts, labels = self.parts(self.split.test), self.split.test.labels
             if mix := self.model.mix:
-                default = replace(mix, share=self.model.share)(parts)
+                default = replace(mix, weights=list(self.model.weights.values()))(parts)
                 record["test_default_mix_auroc"] = metrics.auroc(labels, default.numpy())
             parts["score"] = self.model.score_of(parts)
             record["test_auroc"] = metrics.auroc(labels, parts["score"].numpy())
@@ -133,15 +140,12 @@ class Run:
 
     def mix(self, how: str) -> Mix | None:
         """How the model's score weighs its parts after this epoch (see Protocol.mix)."""
-        if how == "raw" or self.model.MIXED is None:
+        if how == "raw" or not self.model.weights:
             return None
         assert self.split.val is not None
         is_normal = torch.from_numpy(self.split.val.labels == 0)
         normal = {name: part[is_normal] for name, part in self.val_parts.items()}
-        mix, signal = (
-            standardised(self.model.MIXED, self.model.share, normal),
-            SIGNALS[self.select_on],
-        )
+        mix, signal = standardised(self.model.weights, normal), SIGNALS[self.select_on]
         if how == "standardised" or not signal.weighs:
             return mix
         return mix.best(lambda tried: self.figures(tried)[signal.column])
