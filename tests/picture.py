@@ -1,6 +1,6 @@
 """README's picture of the report's page.
 
-python tests/picture.py results/measured/digits-tuned results/measured/page.png
+python tests/picture.py results/measured/digits-one-class-defaults results/measured/page.png
 """
 
 import io

@@ -67,13 +67,13 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
     """
     finalists = trials[(trials["kind"] == "finalist") & trials["objective"].notna()]
     tuning = trials[(trials["kind"] == "tuning") & trials["objective"].notna()]
-    rows = []
+    searches, rows = dict(list(tuning.groupby(KEY))), []
     for key, group in finalists.groupby(KEY, sort=False):
         by_seed = group.pivot_table(index="seed", columns="number", values="objective").dropna(
             axis=1
         )
-        search = tuning[(tuning[KEY].apply(tuple, axis=1) == key)]
-        search = search.drop_duplicates("number").set_index("number")["objective"]
+        search = searches.get(key, tuning[:0]).drop_duplicates("number")
+        search = search.set_index("number")["objective"]
         search = search[search.index.isin(by_seed.columns)]
         if len(by_seed) < 2 or search.empty:
             continue
