@@ -101,6 +101,7 @@ def test_the_benchmark_appends_its_rows_to_a_file(tmp_path, small_networks):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_study_is_timed():
     row = harness.time_study(trials=3, limit=300, epochs=2)
     assert row["start_seconds"] > 1
