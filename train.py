@@ -175,9 +175,9 @@ def start(
         name, study = content["model"], replace(study, model=(content["model"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif not earlier:
-        released = models.get(name).PUBLISHED if study.protocol == "published" else {}
-        suited = datasets.defaults_of(study.dataset, models.hyperparameters(name))
-        run["hyperparameters"] = suited | released | run["hyperparameters"]
+        suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"
+        start = models.starting_values(name, suited, published)
+        run["hyperparameters"] = start | run["hyperparameters"]
     try:
         config = models.get(name).Config.make(run["hyperparameters"])
     except ValueError as error:

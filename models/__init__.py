@@ -31,6 +31,17 @@ def hyperparameters(name: str) -> dict[str, Hyperparameter]:
     return fields.read(name)
 
 
+def starting_values(name: str, suited: dict[str, Any], published: bool) -> dict[str, Any]:
+    """Hyperparameters that differ from the model's own defaults where nobody sets them.
+
+    `suited`: what suits a data set's images, in any model; `published`: with those of the released
+    code, for which torch is imported.
+    """
+    known = hyperparameters(name)
+    own = {key: value for key, value in suited.items() if key in known}
+    return own | (get(name).PUBLISHED if published else {})
+
+
 def create(
     name: str,
     image_shape: tuple[int, int, int],
@@ -55,4 +66,4 @@ def check(name: str) -> None:
         raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
 
 
-__all__ = ["NAMES", "create", "get", "hyperparameters"]
+__all__ = ["NAMES", "create", "get", "hyperparameters", "starting_values"]

@@ -68,10 +68,6 @@ class Model(WGAN):
         _, residual, feature = self.search(x)
         return {"residual": residual, "feature": feature}
 
-    def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        share = self.config.score_feature
-        return (1 - share) * parts["residual"] + share * parts["feature"]
-
     @property
     def weights(self) -> dict[str, float]:
         share = self.config.score_feature

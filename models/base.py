@@ -58,7 +58,7 @@ class AnomalyModel(ABC):
     """An anomaly detector trained on normal images only. Images: uint8 (N, C, H, W) in [0, 255].
 
     A subclass called `Model`, in a file of its own, defines `Config`, creates `self.networks` and
-    `self.optimizers` in `build`, and implements `train_step`, `parts` and `combine`.
+    `self.optimizers` in `build`, and implements `train_step`, `parts`, and `weights` or `combine`.
     """
 
     Config: ClassVar[type[Config]]
@@ -73,7 +73,7 @@ class AnomalyModel(ABC):
 
     progress: Callable[[int, int], None] | None = None  # called with (images scored, images in all)
     scored, to_score = 0, 0
-    mix: Mix | None = None  # how a score weighs its standardised parts; None: `combine` does it all
+    mix: Mix | None = None  # how a score weighs its standardised parts; None: see `combine`
 
     def __init__(
         self,
@@ -139,9 +139,9 @@ class AnomalyModel(ABC):
         look like: it chooses the best epoch and trial where no validation image is abnormal.
         """
 
-    @abstractmethod
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        """The anomaly score (B,) as published, of parts (B,) in their own units."""
+        """The anomaly score (B,) as published, of parts (B,) in their own units, by `weights`."""
+        return sum(weight * parts[name] for name, weight in self.weights.items())  # type: ignore
 
     @property
     def weights(self) -> dict[str, float]:

@@ -150,10 +150,6 @@ class Model(base.AnomalyModel):
         total = torch.sum if c.score_sums else torch.mean
         return {"reconstruction": total(reconstruction, 1), "discriminator": total(distance, 1)}
 
-    def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        alpha = self.config.alpha
-        return alpha * parts["reconstruction"] + (1 - alpha) * parts["discriminator"]
-
     @property
     def weights(self) -> dict[str, float]:
         return {"reconstruction": self.config.alpha, "discriminator": 1 - self.config.alpha}

@@ -121,10 +121,6 @@ class SkipGAN(base.AnomalyModel):
             parts["rotation"] = torch.stack(losses).mean(dim=0)
         return parts
 
-    def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        weighted = [weight * parts[name] for name, weight in self.weights.items()]
-        return torch.stack(weighted).sum(dim=0)
-
     @property
     def weights(self) -> dict[str, float]:
         latent = self.config.score_lat

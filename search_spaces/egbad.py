@@ -1,10 +1,5 @@
 """EGBAD (efficient GAN-based anomaly detection)."""
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from search_spaces._shared import BETA1, LR, NZ
 
-SPACE: dict[str, BaseDistribution] = {
-    "lr": FloatDistribution(5e-5, 1e-3, log=True),
-    "lr_discriminator": FloatDistribution(5e-5, 1e-3, log=True),
-    "beta1": FloatDistribution(0, 0.5),
-    "nz": IntDistribution(8, 256, log=True),
-}
+SPACE = {"lr": LR, "lr_discriminator": LR, "beta1": BETA1, "nz": NZ}

@@ -1,18 +1,15 @@
 """f-AnoGAN."""
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import FloatDistribution
 
-SPACE: dict[str, BaseDistribution] = {
-    "n_critic": CategoricalDistribution([1, 2, 5]),
-    "lr": FloatDistribution(5e-5, 1e-3, log=True),
-    "lr_encoder": FloatDistribution(5e-5, 1e-3, log=True),
-    "beta1": FloatDistribution(0, 0.5),
-    "w_gp": FloatDistribution(1, 50, log=True),
-    "nz": IntDistribution(8, 256, log=True),
+from search_spaces._shared import BETA1, LR, N_CRITIC, NZ, W_GP
+
+SPACE = {
+    "n_critic": N_CRITIC,
+    "lr": LR,
+    "lr_encoder": LR,
+    "beta1": BETA1,
+    "w_gp": W_GP,
+    "nz": NZ,
     "kappa": FloatDistribution(0.01, 10, log=True),  # also of the encoder's loss
 }

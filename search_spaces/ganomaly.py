@@ -1,13 +1,5 @@
 """GANomaly."""
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from search_spaces._shared import BETA1, LR, NZ, WEIGHTS
 
-SPACE: dict[str, BaseDistribution] = {
-    "w_con": FloatDistribution(1, 100, log=True),
-    "w_lat": FloatDistribution(0.1, 10, log=True),
-    "w_adv": FloatDistribution(1e-3, 2, log=True),
-    "lr": FloatDistribution(5e-5, 1e-3, log=True),
-    "lr_discriminator": FloatDistribution(5e-5, 1e-3, log=True),
-    "beta1": FloatDistribution(0, 0.5),
-    "nz": IntDistribution(8, 256, log=True),
-}
+SPACE = WEIGHTS | {"lr": LR, "lr_discriminator": LR, "beta1": BETA1, "nz": NZ}

@@ -18,7 +18,6 @@ from bench.tuning.spaces import (
     edges,
     grid,
     grid_points,
-    held_of,
     inside,
     parse,
     set_of,
@@ -112,10 +111,10 @@ def test_every_space_belongs_to_a_model() -> None:
 
 def test_set_holds_for_the_models_that_have_it() -> None:
     study = Study(model=("w_skipganomaly", "pca"), set=("ngf=8",))
-    assert held_of(study, "w_skipganomaly") == {"ngf": 8}
-    assert held_of(study, "pca") == {}
+    assert set_of(study, "w_skipganomaly") == {"ngf": 8}
+    assert set_of(study, "pca") == {}
     with pytest.raises(UserError, match="ngf"):
-        held_of(Study(model=("pca",), set=("ngf=8",)), "pca")
+        set_of(Study(model=("pca",), set=("ngf=8",)), "pca")
 
 
 @pytest.mark.parametrize("model", models.NAMES)

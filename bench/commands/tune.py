@@ -91,7 +91,10 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
 
 def print_winners(trials: pd.DataFrame) -> None:
     """Prints each search's winner: the values that the search chose, and its final figures."""
-    finals = trials[(trials["role"] == "winner") & (trials["status"] != "error")]
+    finals, defaults = (
+        trials[(trials["role"] == role) & (trials["status"] != "error")]
+        for role in ("winner", "default")
+    )
     tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
     for (model, cls), group in finals.groupby(["model", "class"]):
         winner = group.iloc[0]
@@ -105,7 +108,6 @@ def print_winners(trials: pd.DataFrame) -> None:
                 spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
                 figure = f"{group[column].mean():.3f}{spread}"
                 print(f"  {signal.title}: {figure} over {len(group)} seed(s)")
-        beside = trials[(trials["role"] == "default") & (trials["status"] != "error")]
-        beside = beside[(beside["model"] == model) & (beside["class"] == cls)]
+        beside = defaults[(defaults["model"] == model) & (defaults["class"] == cls)]
         if "test_auroc" in beside and len(beside):
             print(f"  test AUROC of the default: {beside['test_auroc'].mean():.3f}, same seeds")

@@ -18,8 +18,8 @@ from bench.judging.intervals import auroc_interval
 COLUMNS = {
     # of a planned run, so of its epochs too
     "trial": "the run's name, unique in its study",
-    "kind": "tuning (part of a search), finalist (one of its best again, under a fresh seed, to choose "
-    "among them) or final (the winner or the default, under a further seed, tested)",
+    "kind": "tuning (part of a search), finalist (one of its best, trained again under a fresh seed) "
+    "or final (the winner or the default, trained under a further seed and tested)",
     "role": "winner, default or superseded; not in the file: winners.jsonl tells",
     "model": "the model's name",
     "family": "the model's family: GAN or baseline",
@@ -68,11 +68,8 @@ COLUMNS = {
     "loss_*": "the mean of each training loss",
 }
 SECONDS = ("train_seconds", "score_seconds")
-SO_FAR = (
-    "generator_steps",
-    "images_seen",
-    "passes",
-)  # an epoch's record has them of all epochs until then
+# An epoch's record has these of all epochs until then.
+SO_FAR = ("generator_steps", "images_seen", "passes")
 NO_EPOCHS: dict[str, Any] = dict.fromkeys(SECONDS)
 OF_THE_CHOSEN_EPOCH = (
     *("epoch", "objective", "test_default_mix_auroc"),

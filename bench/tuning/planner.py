@@ -148,13 +148,16 @@ class Planner(Searcher):
         if group.finals_planned or winner is None:
             return
         group.finals_planned = True
-        for task in group.tasks:
-            steps = self.budgets[group.model, task].steps
-            (best,) = self.plan(group, "tuning", winner, self.study.seed, {})[:1]
-            decision = {"model": group.model, "class": task.cls, "number": winner, "steps": steps}
-            judged = means(group.judged, self.judges(group)) or group.objectives()
-            objectives = {str(number): value for number, value in judged.items()}
-            self.decided({"trial": best.trial} | decision | {"objectives": objectives})
+        judged = means(group.judged, self.judges(group)) or group.objectives()
+        objectives = {str(number): value for number, value in judged.items()}
+        for run in self.plan(group, "tuning", winner, self.study.seed, {}):
+            decision: dict[str, Any] = {
+                "trial": run.trial,
+                "model": run.model,
+                "class": run.task.cls,
+            }
+            decision |= {"number": winner, "steps": run.budget.steps, "objectives": objectives}
+            self.decided(decision)
         for number in {winner, 0} if self.judges(group) else {winner}:
             self.plan_again(group, "final", number, 0, self.study.seeds)
 

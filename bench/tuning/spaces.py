@@ -148,16 +148,10 @@ def set_of(study: Study, model: str) -> dict[str, Any]:
     return values
 
 
-def held_of(study: Study, model: str) -> dict[str, Any]:
-    """Hyperparameters that no search changes: the flags', and released code's if `published`."""
-    released = models.get(model).PUBLISHED if study.protocol == "published" else {}
-    return released | set_of(study, model)
-
-
 def start_of(study: Study, model: str) -> dict[str, Any]:
     """Hyperparameters of the default configuration that are not the model's own defaults."""
-    suited = datasets.defaults_of(study.dataset, models.hyperparameters(model))
-    return suited | held_of(study, model)
+    suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"
+    return models.starting_values(model, suited, published) | set_of(study, model)
 
 
 def default_of(study: Study, model: str) -> dict[str, Any]:

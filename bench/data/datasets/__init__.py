@@ -9,7 +9,7 @@ with an underscore, and folder.py (any folder of images), are not named data set
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -158,12 +158,11 @@ def classes_of(name: str) -> tuple[str, ...]:
     return import_module(f"{__name__}.{name}").CLASSES
 
 
-def defaults_of(name_or_folder: str, known: Collection[str]) -> dict[str, Any]:
-    """Those of the `known` hyperparameters that suit a data set's images, without loading it."""
+def defaults_of(name_or_folder: str) -> dict[str, Any]:
+    """The hyperparameters that suit a data set's images, without loading it."""
     if name_or_folder not in NAMES:
         return {}
-    suited = getattr(import_module(f"{__name__}.{name_or_folder}"), "DEFAULTS", {})
-    return {name: value for name, value in suited.items() if name in known}
+    return getattr(import_module(f"{__name__}.{name_or_folder}"), "DEFAULTS", {})
 
 
 def load(
