@@ -199,9 +199,13 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     note = (
         "AUROC of each part taken as the score by itself, and its share of the score's variance "
         "over the test images; means over seeds. A part whose share is 0 is not in the score, or "
-        "might as well not be. Default mix: the same parts, standardised, by the model's own weights; "
-        "weight: the one that was chosen by validation images."
+        "might as well not be."
     )
+    if "default mix" in table:
+        note += (
+            " Default mix: the same parts, standardised, by the model's own weights; weight: the one "
+            "that was chosen by validation images."
+        )
     return Table("parts", "Which part of the score carries the signal", table, note)
 
 
