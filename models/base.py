@@ -2,9 +2,8 @@
 
 import dataclasses
 import inspect
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
@@ -14,10 +13,11 @@ from torch import Tensor, nn
 
 from models.average import Average
 from models.fields import Hyperparameter, check, parse
-from models.images import Images, check_images, generator_on
+from models.images import Images, check_images
 from models.mix import Mix
 from models.networks import frozen
 from models.optimizers import Optimizer
+from models.steps import Steps
 
 SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
 PRECISIONS = ("float32", "tf32", "bfloat16")
@@ -67,6 +67,7 @@ class AnomalyModel(ABC):
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
+    GRAPHS: ClassVar[bool] = True  # a GPU replays its steps (models.graphs); see `kind_of_step`
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps that its authors trained for; the comment has the source
     DIGITS_STEPS: ClassVar[int]  # after which it learns little more on digits (results/README.md)
@@ -89,6 +90,7 @@ class AnomalyModel(ABC):
         self.optimizers: dict[str, Optimizer] = {}
         self.steps = 0  # training steps taken so far
         self.left = torch.empty(0, dtype=torch.int64)  # images still to come in the current pass
+        self.training = Steps(self)
         self.build()
         self.average = Average(self.networks, config.average) if config.average else None
 
@@ -118,6 +120,10 @@ class AnomalyModel(ABC):
     def turn(self) -> int:
         """Training steps for each generator step: `n_critic` where the model has a critic."""
         return getattr(self.config, "n_critic", 1)
+
+    def kind_of_step(self) -> Hashable:
+        """What `train_step` may branch on in Python: steps of one kind call the same kernels."""
+        return (self.steps + 1) % self.turn == 0
 
     def images_seen(self, images: Images) -> int:
         """How many images the training steps so far took in, all epochs over `images` counted."""
@@ -180,26 +186,9 @@ class AnomalyModel(ABC):
         batch smaller than the others. Raises FloatingPointError for a loss that is not finite.
         """
         check_images(images, self.image_shape)
-        rng = generator_on(self.device, generator)
         self.networks.train()
-        sums: dict[str, Tensor] = {}
-        counts: dict[str, int] = {}
         steps = None if turns is None else turns * self.turn
-        for x in self.batches(images, generator, steps):
-            with self.arithmetic(weights_change=True):
-                losses = self.train_step(x, rng)
-            self.steps += 1
-            if self.average:
-                self.average.update()
-            # The sums stay on the device: reading one would make each step wait for a GPU.
-            for name, loss in losses.items():
-                sums[name] = sums[name] + loss.detach() if name in sums else loss.detach()
-                counts[name] = counts.get(name, 0) + 1
-        means = {name: float(total / counts[name]) for name, total in sums.items()}
-        for name, mean in means.items():
-            if not math.isfinite(mean):
-                raise FloatingPointError(f"the loss '{name}' became {mean} (step {self.steps})")
-        return means
+        return self.training.take(self.batches(images, generator, steps), generator)
 
     def arithmetic(self, weights_change: bool = False) -> torch.autocast:
         """The context in which torch computes at the model's precision.

@@ -10,6 +10,7 @@ bounded latent, and no encoder beside the GAN. A run's generator steps are those
 many encoder steps for each as there were critic steps.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import torch
@@ -60,11 +61,16 @@ class Model(WGAN):
         self.networks["encoder"] = self.encoder
         self.optimizers["encoder"] = RMSprop(self.encoder, c.lr_encoder, alpha=0.9)
 
+    def gan_is_frozen(self) -> bool:
+        return self.steps >= self.config.gan_steps * self.config.n_critic
+
+    def kind_of_step(self) -> Hashable:
+        return self.gan_is_frozen(), super().kind_of_step()
+
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        c = self.config
-        frozen = self.steps >= c.gan_steps * c.n_critic
+        frozen = self.gan_is_frozen()
         losses = {} if frozen else self.gan_step(x, rng)
-        return losses | self.encoder_step(x) if frozen or c.encoder_beside else losses
+        return losses | self.encoder_step(x) if frozen or self.config.encoder_beside else losses
 
     def encoder_step(self, x: Tensor) -> dict[str, Tensor]:
         self.generator.eval()  # its running statistics are of its own images

@@ -28,11 +28,3 @@ def check_images(images: Images, shape: tuple[int, int, int]) -> None:
     if len(images.shape) != 4 or tuple(images.shape[1:]) != tuple(shape) or not len(images):
         wanted = f"(N, {', '.join(map(str, shape))})"
         raise ValueError(f"images must have shape {wanted}, not {tuple(images.shape)}")
-
-
-def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
-    """A generator on the device: the given one, or one seeded from it."""
-    if generator.device.type == device.type:
-        return generator
-    seed = int(torch.randint(2**62, (), generator=generator))
-    return torch.Generator(device).manual_seed(seed)

@@ -101,9 +101,8 @@ class SkipGAN(base.AnomalyModel):
         """Its mean, weighted, where a quarter of the images is turned by each of four rotations."""
         quarters = x.chunk(4)
         turned = torch.cat([torch.rot90(part, k, dims=(2, 3)) for k, part in enumerate(quarters)])
-        counts = torch.tensor([len(part) for part in quarters], device=x.device)
-        turns = torch.arange(len(quarters), device=x.device).repeat_interleave(counts)
-        return self.config.w_rot * self.rotation_losses(turned, turns).mean()
+        turns = [torch.full((len(part),), k, device=x.device) for k, part in enumerate(quarters)]
+        return self.config.w_rot * self.rotation_losses(turned, torch.cat(turns)).mean()
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         fake = self.reconstruct(x)
@@ -114,7 +113,7 @@ class SkipGAN(base.AnomalyModel):
         if self.config.w_rot:
             losses = [
                 self.rotation_losses(
-                    torch.rot90(x, k, dims=(2, 3)), torch.full((len(x),), k).to(x.device)
+                    torch.rot90(x, k, dims=(2, 3)), torch.full((len(x),), k, device=x.device)
                 )
                 for k in range(4)
             ]

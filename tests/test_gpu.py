@@ -1,19 +1,33 @@
-"""Tests that need a GPU: same bits again, and steps that do not wait for it."""
+"""Tests that need a GPU: same bits again, steps that do not wait for it, and trials that share it."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from small_models import NETWORKS, make, pictures, small, stored
+from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, stored, train
 
 import models
+import train_tune
+from bench import results
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, Task
 from bench.data import datasets
 from bench.data.splits import Split, make_split
 from bench.training.devices import be_deterministic
-from bench.training.run import Run, train
+from bench.training.run import Run
+from bench.training.run import train as train_run
 from models.base import PRECISIONS
+
+ROTATIONS = {"w_rot": 1.0, "augment": True, "average": 0.99}
+SETTINGS = [
+    *((name, {}) for name in NETWORKS),
+    *((name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)),
+    *((name, ROTATIONS) for name in ("skipganomaly", "w_skipganomaly")),
+]
+# Of gradients, relative. Rounding alone gives up to 0.11 in bfloat16 (on a CPU), an eighth of it in tf32.
+LARGEST_ERROR = {"float32": 1e-3, "tf32": 0.02, "bfloat16": 0.15}
+
+WIDTHS = {"ngf": 16, "ndf": 16, "n_critic": 1}
 
 NO_GPU = not torch.cuda.is_available()
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(NO_GPU, reason="there is no CUDA device here")]
@@ -45,13 +59,13 @@ def test_a_run_from_a_checkpoint_ends_in_the_same_bits(name, precision, split):
 
     be_deterministic(True)
     try:
-        list(train(whole := new(), 4))
-        list(train(half := new(), 2))
+        list(train_run(whole := new(), 4))
+        list(train_run(half := new(), 2))
         # Before the next run: all runs of a process draw from its one random state.
         checkpoint = stored(half.checkpoint())
         rest = new()
         rest.restore(checkpoint)
-        list(train(rest, 4))
+        list(train_run(rest, 4))
     finally:
         be_deterministic(False)
     pd.testing.assert_frame_equal(rest.test_scores(), whole.test_scores(), check_exact=True)
@@ -73,3 +87,73 @@ def test_a_step_does_not_wait_for_the_gpu(name):
                 model.train_step(x, rng)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.fixture
+def deterministic():
+    be_deterministic(True)
+    yield
+    be_deterministic(False)
+
+
+@pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
+def test_recorded_steps_compute_the_same_bits(name, settings, precision, monkeypatch):
+    trained = []
+    for recorded in (True, False):
+        monkeypatch.setattr(models.get(name), "GRAPHS", recorded)
+        model = make(name, device="cuda", precision=precision, **settings)
+        losses = train(model, pictures(30), epochs=3)
+        trained.append(losses | model.checkpoint())
+        graphs = model.training.graphs
+        assert bool(graphs and graphs.recorded) == recorded
+    assert_same_to_the_bit(*trained)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_first_gradients_are_those_of_a_cpu(name, precision, monkeypatch):
+    values = {k: 1e-9 for k in models.hyperparameters(name) if k.startswith("lr")}
+    values |= {k: v for k, v in WIDTHS.items() if k in models.hyperparameters(name)}
+    exact = make(name, **values)
+    rounded = make(name, device="cuda", precision=precision, **values)
+    # Both draw the same numbers.
+    draws = torch.Generator()
+    rand, randn = torch.rand, torch.randn
+    monkeypatch.setattr(
+        torch, "rand", lambda *n, generator, device: rand(*n, generator=draws).to(device)
+    )
+    monkeypatch.setattr(
+        torch, "randn", lambda *n, generator, device: randn(*n, generator=draws).to(device)
+    )
+    for model in (exact, rounded):
+        draws.manual_seed(0)
+        with model.arithmetic(weights_change=True):
+            model.train_step(model.normalise(pictures(8)), torch.Generator(model.device))
+    for key, optimizer in exact.optimizers.items():
+        # After one step, a moment is of the first gradient alone.
+        moment = "means" if "means" in optimizer.state else "squares"
+        ours, theirs = (
+            torch.cat([tensor.flatten().cpu() for tensor in model.optimizers[key].state[moment]])
+            for model in (rounded, exact)
+        )
+        error = (ours - theirs).norm() / theirs.norm()
+        print(name, precision, key, f"{error:.1e}")
+        assert error < LARGEST_ERROR[precision], key
+
+
+@pytest.mark.slow
+def test_trials_share_a_gpu_and_one_out_of_memory_fails_alone(tmp_path, ray_session):
+    flags = ["--model", "ganomaly", "--dataset", "digits", "--abnormal_class", "3", "--steps", "20"]
+    flags += ["--limit_train", "300", "--finalists", "0", "--seeds", "1", "--searcher", "grid"]
+    # A GPU of 80 GB gives each 1.6 GB; the widest needs four times as much.
+    flags += ["--space", "ngf=4,8,16,1024", "--device", "cuda", "--gpus_per_trial", "0.02"]
+    train_tune.main([*flags, "--results_dir", str(tmp_path), "--name", "study"])
+    rows = results.read(tmp_path / "study").trials
+    failed = rows[rows.status == "error"]
+    assert failed.config_ngf.tolist() == [1024]
+    assert "OutOfMemoryError" in failed.error.iloc[0]
+    done = rows[rows.kind == "tuning"].drop(failed.index)
+    assert sorted(done.config_ngf) == [4, 8, 16]
+    assert set(done.device) == {"cuda"}

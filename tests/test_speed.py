@@ -78,15 +78,6 @@ def small_networks(monkeypatch):
 
 
 @pytest.mark.slow
-def test_training_on_every_class_is_timed():
-    classes = ("3", "5", "7")
-    row = speed.train_every_class("digits", 1, abnormal_class=classes, limit_train=300)
-    assert (row["classes"], row["epochs"]) == (3, 1)
-    assert row["seconds"] > 0.1
-    assert 0 < row["mean_test_auroc"] < 1
-
-
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_benchmark_appends_its_rows_to_a_file(tmp_path, small_networks):

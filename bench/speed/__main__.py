@@ -2,7 +2,7 @@
 
 examples:
   python -m bench.speed                                 # training and scoring of w_skipganomaly
-  python -m bench.speed --table cifar10 --epochs 15 --precision bfloat16  # each class abnormal once
+  python -m bench.speed --gpu 10                        # a GPU, alone and shared by 10 processes
   python -m bench.speed --latent MODEL.safetensors DIR  # AnoGAN's search on a folder of images
   python -m bench.speed --study 100                     # wall time over training time
   python -m bench.speed --scale 1000 10000 45000        # an epoch's time by number of images
@@ -19,7 +19,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,16 @@ import torch
 
 import models
 from bench.choices.errors import Parser, UserError, run_main
-from bench.choices.flags import path_of, study_from
+from bench.choices.flags import path_of
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
-from bench.results import columns
 from bench.results.provenance import machine
-from bench.speed import harness, plain_loops
+from bench.speed import gpu, harness, plain_loops
 from bench.training import model_files
-from bench.training.prepare import prepare
-from bench.training.run import Run, train
-from models.base import PRECISIONS, AnomalyModel
+from models.base import AnomalyModel
 
 LATENT = "AnoGAN's search: a model file of anogan, and a folder of images to search for"
-TABLE = "train on a data set once per class, that class abnormal"
+GPU = "train w_skipganomaly on a GPU, alone and in this many processes at a time"
 SEARCH = "under this many seeds: epochs until TPE with ASHA is as good as a whole grid"
 OUT = "folder of speed.jsonl (default: results/speed)"
 
@@ -116,32 +113,6 @@ def one_trial_per_core(
         speeds = pool.map(on_one_core, [make_work] * cores, [precision] * cores, [rounds] * cores)
         ours = sum(speeds)
     return row(f"{what}, a trial a core", "images/s", plain, ours, precision=precision, batch=BATCH)
-
-
-def train_every_class(name: str, epochs: int, **given: Any) -> dict[str, Any]:
-    """How long w_skipganomaly takes for a whole table: each class of a data set abnormal in turn.
-
-    The time includes scoring the validation and test images after each epoch.
-    """
-    study = study_from({"dataset": name, "abnormal_class": ("all",), "epochs": epochs} | given)
-    ready = prepare(study)
-    config = dataclasses.asdict(models.get("w_skipganomaly").Config())
-    aurocs, start = [], time.perf_counter()
-    for task, split in ready.splits.items():
-        run = Run(
-            "w_skipganomaly", split, ready.protocol, hyperparameters=config, seed=1,
-            select_on=ready.select_on[task], device=ready.device, precision=study.precision,
-            final=True, budget=ready.budget(study, "w_skipganomaly", task, config),
-        )  # fmt: skip
-        for record in train(run):
-            elapsed = time.perf_counter() - start
-            print(f"{task.cls}, epoch {record['epoch']}: {elapsed:.1f} s", file=sys.stderr)
-        aurocs.append(columns.of_scores(run.test_scores())["test_auroc"])
-        del run  # so that a GPU holds only one model at a time
-    seconds = time.perf_counter() - start
-    details = {"what": "a table", "dataset": name, "classes": len(ready.splits), "epochs": epochs}
-    details |= {"images": len(ready.splits[ready.tasks[0]].train), "device": ready.device} | given
-    return details | {"seconds": seconds, "mean_test_auroc": float(np.mean(aurocs))}
 
 
 def scoring(precision: str | None) -> Work:
@@ -237,11 +208,9 @@ def command_line() -> Parser:
     add("--steps", **number, default=15_000, help="its steps per image (default: 15000)")
     add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="our search's hyperparameters")
     add("--study", type=int, metavar="TRIALS", help="time a study of this many trials")
-    add("--epochs", **number, default=5, help="epochs of --study and --table (default: 5)")
-    add("--limit_train", **number, help="their training images (default: 1000; --table: all)")
-    add("--table", type=os.path.expanduser, metavar="NAME|DIR", help=TABLE)
-    add("--device", default="cpu", choices=("cpu", "cuda"), help="device of --table")
-    add("--precision", default="float32", choices=PRECISIONS, help="precision of --table")
+    add("--epochs", **number, default=5, help="epochs of --study (default: 5)")
+    add("--limit_train", **number, default=1000, help="their training images (default: 1000)")
+    add("--gpu", type=int, metavar="PROCESSES", help=GPU)
     add("--report", type=int, metavar="TRIALS", help="time report.py on this many trials")
     add("--search", type=int, metavar="SEEDS", help=SEARCH)
     add("--scale", type=int, nargs="+", metavar="IMAGES", help="time epochs of this many images")
@@ -251,8 +220,10 @@ def command_line() -> Parser:
     return parser
 
 
-def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
     """The rows of the measurement that the flags ask for."""
+    if given.gpu:
+        return gpu.speeds(given.gpu)
     if given.latent:
         model, content = model_files.load(given.latent[0])
         if content["model"] != "anogan":
@@ -262,37 +233,34 @@ def measure(given: argparse.Namespace) -> list[dict[str, Any]]:
         model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
         folder, decoding = given.latent[1], content["decoding"]
         return [latent_search(model, decoding, folder, given.slice, given.steps)]
-    if given.table:
-        choices = {"precision": given.precision, "device": given.device}
-        if given.limit_train:
-            choices["limit_train"] = given.limit_train
-        return [train_every_class(given.table, given.epochs, **choices)]
     if given.study:
-        return [harness.time_study(given.study, given.limit_train or 1000, given.epochs)]
+        return [harness.time_study(given.study, given.limit_train, given.epochs)]
     if given.scale:
         return [scale(images) for images in given.scale]
     if given.report:
         return [harness.time_report(given.report)]
     if given.search:
         return [row for seed in range(given.search) for row in harness.compare_searches(seed)]
-    return [
+    return (
         compare(what, make_work, precision, given.rounds)
         for what, make_work in (("training", training), ("scoring", scoring))
         for compare in (one_process, one_trial_per_core)
         for precision in ("float32", "bfloat16")
-    ]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = command_line().parse_args(arguments)
     torch.set_num_threads(given.threads or torch.get_num_threads())
-    rows = measure(given)
-    table = pd.DataFrame(rows).drop(columns="config", errors="ignore")
-    print(table.to_markdown(index=False, floatfmt=".4g"))
-    origin = {"threads": torch.get_num_threads()} | machine()
+    origin, rows = {"threads": torch.get_num_threads()} | machine(), []
     given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "speed.jsonl").open("a") as file:
-        file.writelines(json.dumps(row | origin) + "\n" for row in rows)
+        for row in measure(given):
+            rows.append(row)
+            file.write(json.dumps(row | origin) + "\n")
+            file.flush()
+    table = pd.DataFrame(rows).drop(columns="config", errors="ignore")
+    print(table.to_markdown(index=False, floatfmt=".4g"))
     return 0
 
 

@@ -1,0 +1,55 @@
+"""Training steps as CUDA graphs: a GPU gets all kernels of a step at one launch.
+
+A step has some hundred small kernels, which a large GPU computes faster than Python launches them.
+A graph is that list of kernels, recorded once and launched as a whole. It computes the same bits.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+FIRST_STEPS = 3  # of each kind, kernel by kernel: CUDA's libraries set themselves up in them
+
+
+class Graphs:
+    """The graphs of one model's training steps, one for each kind of step and shape of batch.
+
+    `step` trains on a batch (B, C, H, W). It draws from `rng` and from CUDA's own generator alone,
+    changes the same tensors in place at each call, and never reads a value from the GPU.
+    """
+
+    def __init__(self, step: Callable[[Tensor], None], rng: torch.Generator):
+        self.step, self.rng = step, rng
+        self.counts: Counter[Hashable] = Counter()
+        self.recorded: dict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        self.stream = torch.cuda.Stream()  # CUDA records none of the default stream
+
+    @contextmanager
+    def on_own_stream(self) -> Iterator[None]:
+        """The GPU computes what is called within on a stream of its own, in order with the rest."""
+        around = torch.cuda.current_stream()
+        self.stream.wait_stream(around)
+        with torch.cuda.stream(self.stream):
+            yield
+        around.wait_stream(self.stream)
+
+    def run(self, kind: Hashable, x: Tensor) -> None:
+        """One step on a batch; `kind`: steps of one kind call the same kernels."""
+        kind = kind, x.shape
+        if kind not in self.recorded:
+            self.counts[kind] += 1
+            if self.counts[kind] <= FIRST_STEPS:
+                self.step(x)
+                return
+            graph, batch = torch.cuda.CUDAGraph(), x.clone()
+            graph.register_generator_state(self.rng)
+            # Other threads may use the GPU meanwhile.
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                self.step(batch)
+            self.recorded[kind] = graph, batch
+        graph, batch = self.recorded[kind]
+        batch.copy_(x)
+        graph.replay()

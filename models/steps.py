@@ -1,0 +1,76 @@
+"""A model's training steps: taken one after the other, with the means of their losses."""
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from models.graphs import Graphs
+
+if TYPE_CHECKING:
+    from models.base import AnomalyModel
+
+
+class Steps:
+    """Takes a model's training steps; on a GPU it replays them as graphs (models.graphs)."""
+
+    def __init__(self, model: "AnomalyModel"):
+        self.model = model
+        self.sums: dict[str, Tensor] = {}  # of each loss's values, on the device
+        self.losses: dict[Hashable, list[str]] = {}  # the names of those of each kind of step
+        self.rng: torch.Generator | None = None  # a GPU's own, which the steps draw from
+        self.graphs: Graphs | None = None
+
+    def take(self, batches: Iterable[Tensor], generator: torch.Generator) -> dict[str, float]:
+        """A step on each float batch (B, C, H, W); gives the mean of each loss.
+
+        Raises FloatingPointError for a mean that is not finite.
+        """
+        model, counts = self.model, Counter[str]()
+        rng = self.seeded(generator)
+        for total in self.sums.values():
+            total.zero_()
+        with self.graphs.on_own_stream() if self.graphs else nullcontext():
+            for x in batches:
+                kind = model.kind_of_step()
+                if self.graphs:
+                    self.graphs.run(kind, x)
+                else:
+                    self.step(x, rng)
+                model.steps += 1
+                counts.update(self.losses[kind])
+        means = {name: float(self.sums[name] / count) for name, count in counts.items()}
+        for name, mean in means.items():
+            if not math.isfinite(mean):
+                raise FloatingPointError(f"the loss '{name}' became {mean} (step {model.steps})")
+        return means
+
+    def seeded(self, generator: torch.Generator) -> torch.Generator:
+        """What the steps of an epoch draw from: the generator, or on a GPU one seeded from it."""
+        device = self.model.device
+        if device.type != "cuda":
+            return generator
+        if self.rng is None:
+            self.rng = rng = torch.Generator(device)
+            if self.model.GRAPHS:
+                self.graphs = Graphs(lambda x: self.step(x, rng), rng)
+        seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+        return self.rng.manual_seed(int(seed))
+
+    def step(self, x: Tensor, rng: torch.Generator) -> None:
+        """One training step, its losses added to `sums`."""
+        model = self.model
+        with model.arithmetic(weights_change=True):
+            losses = model.train_step(x, rng)
+        if model.average:
+            model.average.update()
+        # The sums stay on the device: reading one would make each step wait for a GPU.
+        for name, loss in losses.items():
+            if name not in self.sums:
+                self.sums[name] = torch.zeros_like(loss, requires_grad=False)
+            self.sums[name] += loss.detach()
+        self.losses[model.kind_of_step()] = list(losses)
