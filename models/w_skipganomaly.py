@@ -11,11 +11,11 @@ default, and PUBLISHED turns all of them on. That code
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import skip_gan
 from models.losses import augmented, gradient_penalty
-from models.networks import Encoder, init_weights
+from models.networks import Encoder, InstanceNorm, init_weights
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Model(skip_gan.SkipGAN):
     def build(self) -> None:
         super().build()
         c, (channels, size, _) = self.config, self.image_shape
-        self.critic = Encoder(channels, size, c.ndf, c.nz, nn.InstanceNorm2d).to(self.device)
+        self.critic = Encoder(channels, size, c.ndf, c.nz, InstanceNorm).to(self.device)
         self.opponent("critic", self.critic, c.lr_critic)
 
     def features(self, x: Tensor) -> Tensor:

@@ -79,15 +79,26 @@ def test_both_of_a_gpus_tf32_switches_are_set(precision, kind):
         assert torch.backends.cudnn.conv.fp32_precision == kind
 
 
-def test_only_a_cpu_takes_the_matrix_product_in_place_of_a_convolution(monkeypatch):
-    for layer, shortcut in (
-        (Conv(8, 4, 4, 2, 1, bias=False), "linear"),
-        (ConvTranspose(8, 4, 4, 2, 1, bias=False), "fold"),
-    ):
-        monkeypatch.setattr(nn.functional, shortcut, lambda *_, **__: pytest.fail("taken"))
-        with pytest.raises(pytest.fail.Exception, match="taken"):
-            layer(torch.zeros((2, 8, 2, 2)))
-        layer.to("meta")(torch.zeros((2, 8, 2, 2), device="meta"))
+@pytest.mark.parametrize(
+    ("layer", "side", "shortcut", "everywhere"),
+    [
+        (Conv(8, 4, 4, 2, 1, bias=False), 2, "linear", True),
+        (Conv(8, 4, 4, 1, 0, bias=False), 4, "linear", True),
+        (ConvTranspose(8, 4, 4, 2, 1, bias=False), 2, "fold", False),
+    ],
+)
+def test_matrix_products_take_the_place_of_small_convolutions(
+    layer, side, shortcut, everywhere, monkeypatch
+):
+    """On a CPU all of them, on other devices (here: meta) those that give or take one pixel."""
+    monkeypatch.setattr(nn.functional, shortcut, lambda *_, **__: pytest.fail("taken"))
+    for device in ("cpu", "meta"):
+        x = torch.zeros((2, 8, side, side), device=device)
+        if device == "cpu" or everywhere:
+            with pytest.raises(pytest.fail.Exception, match="taken"):
+                layer.to(device)(x)
+        else:
+            layer.to(device)(x)
 
 
 @pytest.mark.parametrize("happens", [False, True])
