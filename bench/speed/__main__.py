@@ -257,6 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with (given.out / "speed.jsonl").open("a") as file:
         for row in measure(given):
             rows.append(row)
+            print(row, file=sys.stderr)
             file.write(json.dumps(row | origin) + "\n")
             file.flush()
     table = pd.DataFrame(rows).drop(columns="config", errors="ignore")

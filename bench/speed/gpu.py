@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 import models
+from bench.training.devices import mps_runs
 from models.base import PRECISIONS, AnomalyModel
 
 BATCH = 64  # images in a step, as in released code
@@ -105,18 +106,17 @@ def operations_per_image() -> float:
 
 
 def speeds(processes: int) -> Iterator[dict[str, Any]]:
-    """A row for each precision, alone and in so many processes, recorded and kernel by kernel."""
+    """A row for each precision: one process kernel by kernel, one that replays, and so many."""
     each = operations_per_image()
     for precision in PRECISIONS[::-1]:
         most = products(precision)
-        for recorded in (True, False):
-            for count in (1, processes):
-                row: dict[str, Any] = {"what": "a GPU", "precision": precision, "batch": BATCH}
-                row |= {"recorded": recorded, "processes": count}
-                try:
-                    images = together(precision, recorded, count)
-                except Exception as error:
-                    yield row | {"error": f"{type(error).__name__}: {error}"}
-                    continue
-                row |= {"images_per_second": images, "table_seconds": TABLE / images}
-                yield row | {"share_of_matrix_product": images * each / most}
+        for recorded, count in ((False, 1), (True, 1), (True, processes)):
+            row: dict[str, Any] = {"what": "a GPU", "precision": precision, "batch": BATCH}
+            row |= {"recorded": recorded, "processes": count, "mps": mps_runs()}
+            try:
+                images = together(precision, recorded, count)
+            except Exception as error:
+                yield row | {"error": f"{type(error).__name__}: {error}"}
+                continue
+            row |= {"images_per_second": images, "table_seconds": TABLE / images}
+            yield row | {"share_of_matrix_product": images * each / most}

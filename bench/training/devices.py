@@ -1,6 +1,7 @@
 """Where networks run: which device, and whether it repeats its results to the bit."""
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -29,6 +30,15 @@ def choose_device(study: Study) -> str:
 def device_of(model: str, device: str) -> str:
     """Where a model runs in a study on `device`: some models use no GPU."""
     return device if models.get(model).USES_GPU else "cpu"
+
+
+def mps_runs() -> bool:
+    """Whether NVIDIA's Multi-Process Service runs: processes then compute on a GPU side by side.
+
+    Without it they take turns, and each leaves most of a large GPU idle.
+    """
+    folder = os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")
+    return Path(folder, "control").exists()
 
 
 def be_deterministic(on: bool) -> None:
