@@ -91,12 +91,13 @@ class Model(base.AnomalyModel):
     def build(self) -> None:
         c, (channels, size, _) = self.config, self.image_shape
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
-        self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz)).to(self.device)
-        self.generator = Generator(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
+        self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz))
+        self.generator = Generator(channels, size, c.ngf, c.nz, nn.BatchNorm2d)
         discriminator = Discriminator(channels, size, c.ndf, c.nz, c.joint, c.dropout)
         self.discriminator = discriminator.to(self.device)
         generators = nn.ModuleDict({"encoder": self.encoder, "generator": self.generator})
-        init_weights(generators)
+        init_weights(generators)  # before they move: every device starts from the same weights
+        generators.to(self.device)
         self.networks = nn.ModuleDict(
             {
                 "generators": generators,

@@ -41,6 +41,16 @@ def test_a_step_reads_no_value_and_stays_on_its_device(name, settings):
         assert all(part.shape == (4,) and part.device.type == "meta" for part in parts)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_device_starts_from_the_same_weights(name):
+    """Those that the CPU's generator draws. The meta device has none; a GPU's draws other ones."""
+    states = []
+    for device in ("cpu", "meta"):
+        make(name, device=device)
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
 @pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
 def test_bfloat16_trains_with_current_weights(name, settings):
     """One network's step sees the other's latest weights, as it does without torch's cache.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.choices.errors import note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands import resume
@@ -13,6 +14,7 @@ from bench.judging.selection import by_column
 from bench.reporting.cautions import of_training
 from bench.results.reading import Results, read, read_rows
 from bench.results.store import JOURNAL, RAY_LOG, Store
+from bench.training.devices import mps_runs
 from bench.training.prepare import Prepared, default_name, prepare
 from bench.tuning import cost_estimate
 from bench.tuning.spaces import spaces_of
@@ -63,6 +65,11 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
     print(f"study {store.path}: {', '.join(study.model)} on {classes}")
     tuning = f"{study.searcher} + {study.scheduler}"
     print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
+    if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
+        note(
+            "trials that share a GPU take turns on it; under NVIDIA's Multi-Process Service "
+            "(nvidia-cuda-mps-control -d) they run side by side, half as fast again"
+        )
     if done := len(read_rows(store.path / "trials.jsonl")):
         print(f"{done} runs are done already")
 
