@@ -38,11 +38,12 @@ AUDIT = (
 )
 LOAD = "a trained model (results/<study>/models/*.safetensors) to score with, or to train further"
 RESUME = "go on with the run --name; same figures as without the stop; needs no other flags"
-SCORE = "score this folder's images, without labels: scores.csv and a page, most anomalous first"
+SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
 SCORING = {  # the flags that have an effect where a loaded model only scores
     "load",
     "score_folder",
+    "false_alarms",
     "name",
     "results_dir",
     "dataroot",
@@ -59,7 +60,7 @@ def parser(model: str) -> Parser:
     flags.add_argument("--audit", action="store_true", help=AUDIT)
     flags.add_argument("--resume", action="store_true", help=RESUME)
     flags.add_argument("--load", type=path_of, metavar="FILE", help=LOAD)
-    flags.add_argument("--score_folder", type=path_of, metavar="DIR", help=SCORE)
+    flags.add_argument("--score_folder", type=path_of, metavar="DIR|IMAGE", help=SCORE)
     add_view_flags(flags, study=False)
     add_study_flags(flags, ("task", "protocol", "training", "output"))
     add_model_flags(flags, model)
@@ -134,8 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         study, run = study_from(given), {"hyperparameters": hyperparameters} | files
         checks.check_new(study)
-    if run["score_folder"] and not Path(run["score_folder"]).is_dir():
-        raise UserError(f"--score_folder: the folder {run['score_folder']} does not exist")
+    if run["score_folder"] and not Path(run["score_folder"]).exists():
+        raise UserError(f"--score_folder: {run['score_folder']} does not exist")
     if "dataset" in given or not given["load"]:
         checks.check_data(study)
     return start(study, name, run, given, view, earlier)
@@ -171,7 +172,8 @@ def start(
         device = "cpu" if "dataset" in given else choose_device(study)
         loaded, content = model_files.load(Path(run["load"]), device, study.precision)
         if given["load"] and "dataset" not in given:
-            return train.score(study, loaded, content, given["score_folder"], view)
+            rate = given.get("false_alarms")
+            return train.score(study, loaded, content, given["score_folder"], view, rate)
         name, study = content["model"], replace(study, model=(content["model"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif not earlier:

@@ -95,6 +95,14 @@ def test_train_then_score_a_folder_then_train_on(
     assert "&lt;new&gt;" in page
     assert "<new>" not in page
     assert page.count("data:image/png") == 24
+    assert ((first.verdict == "abnormal") == (first.p_value <= 0.05)).all()
+    assert page.count('class="abnormal"') == (first.verdict == "abnormal").sum()
+    row = results.read(tmp_path / "one").trials.iloc[0]
+    assert ((first.score > row.threshold) == (first.verdict == "abnormal")).all()
+    scores = results.read(tmp_path / "one").scores(row.trial)
+    called = scores.scores > row.threshold
+    assert row.test_true_alarms == pytest.approx(called[scores.labels == 1].mean())
+    assert row.test_false_alarms == pytest.approx(called[scores.labels == 0].mean())
 
     path = tmp_path / "one" / "models" / "w_skipganomaly-3-000-seed0.safetensors"
     assert (
@@ -102,6 +110,13 @@ def test_train_then_score_a_folder_then_train_on(
         == 0
     )
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again" / "scores.csv"), first)
+    one = ["--load", str(path), "--score_folder", str(folder / "3.png"), "--false_alarms", "0.5"]
+    assert train.main([*one, "--name", "single", *common]) == 0
+    single, same = pd.read_csv(tmp_path / "single" / "scores.csv"), first[first.image == "3.png"]
+    assert single.image.tolist() == ["3.png"]
+    assert single.score[0] == pytest.approx(same.score.iloc[0], rel=1e-5)
+    assert single.p_value[0] == same.p_value.iloc[0]
+    assert single.verdict[0] == ("abnormal" if single.p_value[0] <= 0.5 else "normal")
 
     assert train.main(["--load", str(path), *data, "--name", "further", *common]) == 0
     further = results.read(tmp_path / "further").trials.iloc[0]
@@ -109,6 +124,7 @@ def test_train_then_score_a_folder_then_train_on(
     capsys.readouterr()
     mistakes = [
         (["--load", str(path)], "--score_folder"),
+        (["--load", str(path), "--score_folder", str(folder), "--false_alarms", "5"], "between"),
         (["--load", str(path), "--ngf", "8", *data], "--ngf"),
         (["--load", str(path), *data, "--image_size", "32", "--name", "size"], "images"),
         (["--load", str(path), "--score_folder", str(tmp_path / "none"), "--name", "none"], "none"),

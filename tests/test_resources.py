@@ -97,6 +97,7 @@ def process(splits):
         shared |= {
             "threads": 1,
             "precision": "float32",
+            "false_alarms": 0.05,
             "deterministic": False,
             "gpus": 1,
             "display": False,

@@ -168,7 +168,7 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_folder_to_score_is_kept_too(stopped: Path, capsys: pytest.CaptureFixture) -> None:
     out = ["--name", "run", "--resume"]
-    with pytest.raises(UserError, match="--score_folder: the folder none does not exist"):
+    with pytest.raises(UserError, match="--score_folder: none does not exist"):
         train.main([*out, "--score_folder", "none"])
     assert train.main([*out, "--score_folder", "images/test"]) == 0
     assert len(pd.read_csv("results/run/scores.csv")) == 16

@@ -43,5 +43,8 @@ def check(name: str, value: Any, choices: tuple | None, least: int) -> None:
         if not (0 < value <= 1 or (value > 0 and float(value).is_integer())):
             reason = f"must be a share of a GPU above 0 or a whole number, not {value}"
             raise UserError(f"--{name} {reason}")
+    elif name == "false_alarms":
+        if not 0 < value < 1:
+            raise UserError(f"--{name} must be a share between 0 and 1, not {value}")
     elif value < least:
         raise UserError(f"--{name} must be {least} or more, not {value}")

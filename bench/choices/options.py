@@ -129,6 +129,12 @@ class Options:
         "(default: val_auroc; without abnormal images: val_loss)",
         choices=SELECT_ON,
     )
+    false_alarms: float = option(
+        0.05,
+        "protocol",
+        "share of normal images that may be called abnormal: held-out normal images set the "
+        "threshold for it, which goes into the trained model's file",
+    )
 
     steps: int | None = option(
         None,

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 import torch
 
 from bench.choices.errors import note
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
+from bench.judging.verdicts import Verdicts
 from bench.results.gallery import data_uri
 from bench.results.store import write_whole
 from bench.watching.progress import scoring
@@ -24,11 +26,13 @@ def score_folder(
     folder: Path,
     out: Path,
     say: Callable[[str], None],
+    judged: Verdicts | None,
     quiet: bool = False,
 ) -> pd.DataFrame:
-    """Scores every image of a folder, decoded as the training images were.
+    """Scores every image of a folder, or one image, decoded as the training images were.
 
-    Writes scores.csv and scores.html, most anomalous first. Columns: image, score, part_*.
+    Writes scores.csv and scores.html, most anomalous first. Columns: image, score, part_*; with
+    `judged` also p_value and verdict (abnormal or normal).
     """
     channels, size, _ = model.image_shape
     names, array, notes = read_images(folder, size, channels, decoding)
@@ -40,6 +44,10 @@ def score_folder(
         parts = model.score_parts(images)
     columns = {f"part_{name}": part.numpy() for name, part in parts.items()}
     frame = pd.DataFrame({"image": names, "score": model.score_of(parts).numpy()} | columns)
+    if judged:
+        frame.insert(2, "p_value", judged.p_values(frame["score"]))
+        called = judged.abnormal(frame["score"])
+        frame.insert(3, "verdict", np.where(called, "abnormal", "normal"))
     order = frame["score"].to_numpy().argsort(kind="stable")[::-1]
     frame = frame.iloc[order].reset_index(drop=True)
     write_whole(out / "scores.csv", frame.to_csv(index=False))
@@ -50,6 +58,8 @@ def score_folder(
         {
             "name": row.image,
             "score": row.score,
+            "p_value": row.p_value if judged else None,
+            "abnormal": judged is not None and row.verdict == "abnormal",
             "image": data_uri(ordered[i].numpy()),
             "rebuilt": None if rebuilt is None else data_uri(rebuilt[i].numpy()),
         }
@@ -57,5 +67,5 @@ def score_folder(
     ]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    write_whole(out / "scores.html", page.render(folder=folder.name, rows=rows))
+    write_whole(out / "scores.html", page.render(folder=folder.name, rows=rows, judged=judged))
     return frame

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import shlex
 import shutil
 import sys
@@ -11,13 +12,14 @@ from typing import Any
 
 import torch
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import RUN, Study
 from bench.choices.tasks import PlannedRun
 from bench.commands import resume
 from bench.commands.score import score_folder
 from bench.data.datasets import Decoding
+from bench.judging import verdicts
 from bench.reporting.cautions import of_training
 from bench.results import Results, Store, columns, model_file, read, write_whole
 from bench.results.store import new_folder
@@ -66,6 +68,7 @@ def train_run(
         precision=study.precision,
         final=True,
         budget=budget,
+        false_alarms=study.false_alarms,
     )
     if loaded is not None:
         if loaded.image_shape != run.model.image_shape:
@@ -131,6 +134,12 @@ def train_run(
         low, high = row["test_auroc_low"], row["test_auroc_high"]
         interval = f"95 % interval of the test set: {low:.4f} to {high:.4f}"
         print(f"test AUROC {row['test_auroc']:.4f} ({interval})")
+        if row.get("threshold") is not None:
+            print(
+                f"above the threshold {row['threshold']:.4g}, for {study.false_alarms:.1%} false "
+                f"alarms: {row['test_true_alarms']:.1%} of the abnormal and "
+                f"{row['test_false_alarms']:.1%} of the normal test images"
+            )
     for line in of_training(read(store.path).trials):
         print(f"warning: {line}")
     if study.keep_models == "all":
@@ -138,7 +147,8 @@ def train_run(
     if extras["score_folder"]:
         run.model.restore(run.best_state)
         folder, decoding = Path(extras["score_folder"]), ready.dataset.decoding
-        write_scores(run.model, decoding, folder, store.path, view)
+        judged = verdicts.from_file({"verdicts": run.best_verdicts}, None)
+        write_scores(run.model, decoding, folder, store.path, view, judged)
     print(f"next: {shlex.join(['python', 'report.py', str(store.path)])}")
     return 0
 
@@ -204,13 +214,22 @@ def audit_run(
 
 
 def score(
-    study: Study, model: AnomalyModel, content: dict[str, Any], folder: Path, view: View
+    study: Study,
+    model: AnomalyModel,
+    content: dict[str, Any],
+    folder: Path,
+    view: View,
+    false_alarms: float | None,
 ) -> int:
-    """Scores a folder with a trained model, into a new folder of results."""
+    """Scores a folder or an image with a trained model, into a new folder of results.
+
+    `false_alarms`: other than the rate that the model's file was made for.
+    """
+    judged = verdicts.from_file(content, false_alarms)
     name = study.name or stamped(content["model"], folder.resolve().name, "scores")
     out = new_folder(Path(study.results_dir), name, given=study.name is not None)
     try:
-        write_scores(model, content["decoding"], folder, out, view)
+        write_scores(model, content["decoding"], folder, out, view, judged)
     finally:
         with contextlib.suppress(OSError):
             out.rmdir()  # where nothing was written
@@ -218,7 +237,26 @@ def score(
 
 
 def write_scores(
-    model: AnomalyModel, decoding: Decoding, folder: Path, out: Path, view: View
+    model: AnomalyModel,
+    decoding: Decoding,
+    folder: Path,
+    out: Path,
+    view: View,
+    judged: verdicts.Verdicts | None,
 ) -> None:
-    score_folder(model, decoding, folder, out, printer(view), view.quiet)
+    frame = score_folder(model, decoding, folder, out, printer(view), judged, view.quiet)
+    if judged is None:
+        note("there are no verdicts: no normal images were held out when the model was trained")
+    elif judged.threshold is None:
+        enough = math.ceil(1 / judged.false_alarms) - 1
+        note(
+            f"--false_alarms {judged.false_alarms}: the {len(judged.normal)} normal images that were "
+            f"held out are too few to call any image abnormal ({enough} are enough)"
+        )
+    else:
+        called = (frame["verdict"] == "abnormal").sum()
+        print(
+            f"{called} of {len(frame)} abnormal: above {judged.threshold:.4g}, as at most "
+            f"{judged.false_alarms:.1%} of normal images are"
+        )
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.judging.comparison import FEWEST_CLASSES, Comparison
-from bench.judging.metrics import METRICS, auroc
+from bench.judging.metrics import ALARMS, METRICS, auroc
 from bench.judging.selection import SIGNALS
 from bench.reporting.frames import Scores, published, shared, variance_shares
 from bench.reporting.writers import Table
@@ -148,7 +148,8 @@ def each(values: pd.Series) -> str:
 
 def metrics_table(finals: pd.DataFrame) -> Table | None:
     """Mean ± standard deviation over seeds of the metrics beside AUROC."""
-    known = {f"test_{name}": metric for name, metric in METRICS.items() if name != "auroc"}
+    others = {name: metric for name, metric in METRICS.items() if name != "auroc"} | ALARMS
+    known = {f"test_{name}": metric for name, metric in others.items()}
     known = {name: known[name] for name in known if name in finals.dropna(axis=1, how="all")}
     if not known:
         return None
@@ -168,6 +169,8 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
         note += f" Lower is better: {', '.join(lower)}."
     if fitted:
         note += f" With a threshold fitted to the test images: {', '.join(fitted)}."
+    if "test_false_alarms" in known:
+        note += " Alarms and F1: at the threshold that held-out normal images set beforehand."
     return Table("metrics", "Other metrics", text, note, mean)
 
 

@@ -57,10 +57,15 @@ COLUMNS = {
     "objective": "what searchers and schedulers maximise: the signal, negated where less is better",
     "val_*": "figures of the validation images",
     "mix_*": "each part's weight in the score, where that mixes standardised parts; in all 1",
+    "threshold": "a score above it is abnormal: held-out normal images set it (--false_alarms)",
+    "threshold_balanced": "that at which validation images of both kinds are mistaken equally often",
     "device": "cpu or cuda, where the networks ran",
     "hardware": "the processor or GPU that they ran on",
     "precision": "the networks' arithmetic",
     # of the test images
+    "test_true_alarms": "share of the abnormal test images whose score is above the threshold",
+    "test_false_alarms": "share of the normal ones; --false_alarms is what was promised",
+    "test_alarm_f1": "F1 at that threshold",
     "test_*": "metrics of the final run's test images (bench/judging/metrics.py)",
     "test_default_mix_auroc": "the test AUROC by the model's own weights of its standardised parts",
     "n_test_*": "how many normal and abnormal test images there are",
@@ -72,7 +77,8 @@ SECONDS = ("train_seconds", "score_seconds")
 SO_FAR = ("generator_steps", "images_seen", "passes")
 NO_EPOCHS: dict[str, Any] = dict.fromkeys(SECONDS)
 OF_THE_CHOSEN_EPOCH = (
-    *("epoch", "objective", "test_default_mix_auroc"),
+    *("epoch", "objective", "test_default_mix_auroc", "threshold", "threshold_balanced"),
+    *(f"test_{name}" for name in metrics.ALARMS),
     *("family", "device", "hardware", "precision"),
 )
 

@@ -18,6 +18,7 @@ from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import Labelled, Split
 from bench.judging import metrics
 from bench.judging.selection import SIGNALS, improves, objective, visible
+from bench.judging.verdicts import Verdicts, verdicts
 from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
 from bench.training.devices import device_of
@@ -26,6 +27,7 @@ from models.base import AnomalyModel
 from models.images import Images
 from models.mix import Mix, standardised
 
+BEST = ("best", "best_parts", "best_state", "best_verdicts")  # of a Run: the chosen epoch's
 PICTURED = 4  # normal and as many abnormal validation images that --display shows
 
 
@@ -49,6 +51,7 @@ class Run:
         precision: str = "float32",
         final: bool = False,
         budget: Budget = Budget(epochs=1),  # noqa: B008 (it is frozen)
+        false_alarms: float = 0.05,
     ):
         """A `final` run is tested and keeps the chosen epoch's weights.
 
@@ -84,12 +87,14 @@ class Run:
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
         self.final, self.budget, self.epoch = final, budget, 0
+        self.false_alarms = false_alarms
         # The last epoch's parts of validation images and of pseudo-anomalies' scores.
         self.val_parts: dict[str, Tensor] = {}
         self.pseudo_parts: dict[str, Tensor] = {}
         self.best: dict[str, Any] = {}  # the chosen epoch's record so far
         self.best_parts: dict[str, Tensor] = {}  # its test images' score parts, and "score"
         self.best_state: dict[str, Any] = {}  # its weights
+        self.best_verdicts: dict[str, Any] = {}  # its Verdicts
 
     def tells_rotations(self) -> bool:
         """Whether a part of the score was trained on rotations, so that they cannot choose it."""
@@ -117,6 +122,9 @@ class Run:
                     f"mix_{part}": weight
                     for part, weight in zip(mix.parts, mix.weights, strict=True)
                 }
+        judged = self.verdicts()
+        if judged:
+            record |= {"threshold": judged.threshold, "threshold_balanced": judged.balanced}
         parts: dict[str, Tensor] = {}
         if self.tests and self.split.test is not None:
             parts, labels = self.parts(self.split.test), self.split.test.labels
@@ -125,6 +133,9 @@ class Run:
                 record["test_default_mix_auroc"] = metrics.auroc(labels, default.numpy())
             parts["score"] = self.model.score_of(parts)
             record["test_auroc"] = metrics.auroc(labels, parts["score"].numpy())
+            if judged:
+                figures = judged.figures(labels, parts["score"].numpy())
+                record |= {f"test_{name}": figure for name, figure in figures.items()}
         by_test = self.protocol.selection == "test"
         record["objective"] = (
             record["test_auroc"] if by_test else objective(visible(record), self.select_on)
@@ -133,6 +144,7 @@ class Run:
         if improves(record["objective"], self.best.get("objective"), self.select_on):
             self.best, self.best_parts = record | self.ran, parts
             self.best_state = trained_state(self.model) if self.final else {}
+            self.best_verdicts = asdict(judged) if judged and self.final else {}
         return record
 
     def parts(self, labelled: Labelled) -> dict[str, Tensor]:
@@ -149,6 +161,13 @@ class Run:
         if how == "standardised" or not signal.weighs:
             return mix
         return mix.best(lambda tried: self.figures(tried)[signal.column])
+
+    def verdicts(self) -> Verdicts | None:
+        """What tells normal from abnormal scores after this epoch; None without held-out images."""
+        if (val := self.split.val) is None:
+            return None
+        scores = self.model.score_of(self.val_parts).numpy()
+        return verdicts(val.labels, scores, self.false_alarms)
 
     def figures(self, mix: Mix | None) -> dict[str, float]:
         """The last epoch's validation figures, with its scores mixed like this."""
@@ -202,6 +221,7 @@ class Run:
     def packed(self, model: str, trial: str, classes: tuple[str, ...], decoding: Decoding) -> bytes:
         """The chosen epoch's model as a file's content."""
         extras = {"trial": trial, "classes": classes, "decoding": asdict(decoding)}
+        extras["verdicts"] = self.best_verdicts
         return packed(model, self.model, self.best_state, extras)
 
     def checkpoint(self) -> dict[str, Any]:
@@ -211,13 +231,13 @@ class Run:
         state["epoch"] = self.epoch
         if self.ran["device"] == "cuda":  # what restarts draw weights from
             state["cuda"] = torch.cuda.get_rng_state()
-        best = {name: getattr(self, name) for name in ("best", "best_parts", "best_state")}
+        best = {name: getattr(self, name) for name in BEST}
         return {"model": self.model.checkpoint()} | best | state
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         self.model.restore(checkpoint["model"])
-        for name in ("best", "best_parts", "best_state", "epoch"):
-            setattr(self, name, checkpoint[name])
+        for name in ("epoch", *BEST):
+            setattr(self, name, checkpoint.get(name, {}))  # earlier versions kept no verdicts
         self.generator.set_state(checkpoint["generator"])
         torch.set_rng_state(checkpoint["torch"])
         if "cuda" in checkpoint:

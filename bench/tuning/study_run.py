@@ -121,6 +121,7 @@ def shared_by_trials(study: Study, ready: Prepared, store: Store, view: View) ->
         "device": ready.device,
         "gpus": study.resources(ready.device).get("gpu", 0),
         "precision": study.precision,
+        "false_alarms": study.false_alarms,
         "deterministic": study.deterministic,
         "display": view.display,
         "keep_models": study.keep_models == "all",

@@ -55,6 +55,7 @@ class EpochTrainable(tune.Trainable):
                 precision=self.shared["precision"],
                 final=planned.kind == "final",
                 budget=planned.budget,
+                false_alarms=self.shared["false_alarms"],
             )
         except Exception as error:  # `step` raises it: then only this trial fails, not its process
             self.error = error

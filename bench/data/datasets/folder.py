@@ -87,12 +87,17 @@ def read_images(
 ) -> tuple[list[str], np.ndarray, list[str]]:
     """All images in and below the folder: names in natural order, uint8 (N, C, H, W), and notes.
 
-    Raises UserError, which names `flag`, if there are none, or one that is no image.
+    `folder` may be an image's file instead. Raises UserError, which names `flag`, if there are no
+    images, or one that is none.
     """
     folder = on_disk(folder)
-    if not folder.is_dir():
-        raise UserError(f"{flag}: the folder {folder} does not exist")
-    names, others = find_images(folder, flag)
+    if not folder.exists():
+        raise UserError(f"{flag}: {folder} does not exist")
+    names: list[Path]
+    if folder.is_dir():
+        names, others = find_images(folder, flag)
+    else:
+        folder, names, others = folder.parent, [Path(folder.name)], Counter()
     if not names:
         raise UserError(f"{flag}: there are no images in {folder}")
     images, notes = _decode_all([folder / name for name in names], size, channels, decoding, flag)

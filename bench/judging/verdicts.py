@@ -1,0 +1,78 @@
+"""Whether an image is abnormal, by the scores of normal images that no network was trained on.
+
+An image's p-value is the share of those that score at least as high, itself among them. Of new
+normal images, at most a share `alpha` has a p-value of `alpha` or less, however scores are
+distributed: a conformal p-value (Bates et al. 2023, arXiv:2104.08279, eq. 3). That holds where new
+normal images are like the held-out ones. These also choose the epoch, so the promise is as good as
+that choice has left them: a little optimistic.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bench.judging.metrics import Floats, checked, roc
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What tells normal from abnormal scores.
+
+    `normal`: scores of held-out normal images. `false_alarms`: the share of new normal images that
+    may be called abnormal. `balanced`: the score above which validation images of both
+    kinds are mistaken equally often; None where none was abnormal.
+    """
+
+    normal: list[float]
+    false_alarms: float
+    balanced: float | None = None
+
+    def p_values(self, scores: ArrayLike) -> Floats:
+        """The p-value of each score, float64 (N,), from 1 / (n + 1) to 1."""
+        normal, values = np.sort(np.asarray(self.normal)), np.asarray(scores, dtype=np.float64)
+        at_least = len(normal) - np.searchsorted(normal, values, side="left")
+        return (at_least + 1) / (len(normal) + 1)
+
+    def abnormal(self, scores: ArrayLike) -> np.ndarray:
+        """bool (N,): which scores are too high for a normal image."""
+        return self.p_values(scores) <= self.false_alarms
+
+    @property
+    def threshold(self) -> float | None:
+        """A score above it is abnormal; None where there are too few held-out images for any."""
+        above = int(self.false_alarms * (len(self.normal) + 1) + 1e-9) - 1  # may score higher
+        return None if above < 0 else float(np.sort(np.asarray(self.normal))[::-1][above])
+
+    def figures(self, labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
+        """How these verdicts do on labelled images (1: abnormal)."""
+        truth, values = checked(labels, scores)
+        called = self.abnormal(values)
+        hits, alarms = (called & truth).sum(), (called & ~truth).sum()
+        return {
+            "true_alarms": float(hits / truth.sum()),
+            "false_alarms": float(alarms / (~truth).sum()),
+            "alarm_f1": float(2 * hits / (hits + alarms + truth.sum())),
+        }
+
+
+def verdicts(labels: ArrayLike, scores: ArrayLike, false_alarms: float) -> Verdicts:
+    """From validation images' labels (1: abnormal) and scores."""
+    truth, values = np.asarray(labels) == 1, np.asarray(scores, dtype=np.float64)
+    balanced = equal_errors(truth, values) if truth.any() and not truth.all() else None
+    return Verdicts(values[~truth].tolist(), false_alarms, balanced)
+
+
+def equal_errors(truth: np.ndarray, values: Floats) -> float:
+    """The observed score above which false alarms and misses are most nearly equally frequent."""
+    alarms, hits = roc(truth, values)  # first where no score is above, last where all are
+    thresholds = np.unique(values)[::-1]
+    return float(thresholds[np.abs(alarms - (1 - hits))[:-1].argmin()])
+
+
+def from_file(content: dict[str, Any], false_alarms: float | None) -> Verdicts | None:
+    """Those in a trained model's file, at its rate of false alarms or another; None if it has none."""
+    if not (kept := content.get("verdicts")):
+        return None
+    return Verdicts(**kept | ({"false_alarms": false_alarms} if false_alarms else {}))

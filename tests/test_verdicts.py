@@ -1,0 +1,55 @@
+"""Thresholds and p-values: what they promise, whatever the scores are."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.judging.verdicts import Verdicts, verdicts
+
+SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
+RATES = st.floats(0.001, 0.999)
+
+
+@given(pool=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60), rate=RATES)
+def test_no_more_false_alarms_than_promised(pool, rate):
+    """Each image in turn is the new one, the others are held out: as likely as any other order."""
+    alarms = [
+        Verdicts(pool[:i] + pool[i + 1 :], rate).abnormal([pool[i]])[0] for i in range(len(pool))
+    ]
+    assert np.mean(alarms) <= rate + 1e-9
+
+
+@given(normal=SCORES, scores=SCORES, rate=RATES)
+def test_the_threshold_says_the_same_as_the_p_values(normal, scores, rate):
+    judged = Verdicts(normal, rate)
+    values = np.array(scores + normal)
+    threshold = np.inf if judged.threshold is None else judged.threshold
+    assert (judged.abnormal(values) == (values > threshold)).all()
+    assert (judged.p_values(values) > 0).all()
+    assert (judged.p_values(values) <= 1).all()
+    order = values.argsort()
+    assert (np.diff(judged.p_values(values)[order]) <= 0).all()
+
+
+def test_figures_of_a_small_example():
+    normal = [float(i) for i in range(19)]  # 0 to 18: with 19 of them, 5 % is the highest score
+    judged = Verdicts(normal, 0.05)
+    assert judged.threshold == 18
+    assert judged.p_values([18.5, 18.0, -1.0]).tolist() == [0.05, 0.1, 1.0]
+    figures = judged.figures([1, 1, 0, 0, 0, 0], [20, 3, 19, 1, 2, 3])
+    assert figures["true_alarms"] == 0.5
+    assert figures["false_alarms"] == 0.25
+    assert figures["alarm_f1"] == pytest.approx(0.5)
+
+
+def test_too_few_held_out_images_give_no_threshold():
+    judged = Verdicts([1.0, 2.0], 0.05)
+    assert judged.threshold is None
+    assert not judged.abnormal([1e9]).any()
+
+
+def test_balanced_errors():
+    labels, scores = [0] * 5 + [1] * 5, [0, 1, 2, 3, 6, 4, 5, 7, 8, 9]
+    assert verdicts(labels, scores, 0.05).balanced == 4  # one of five mistaken on either side
+    assert verdicts([0, 0], [1, 2], 0.05).balanced is None
