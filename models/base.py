@@ -90,7 +90,7 @@ class AnomalyModel(ABC):
         self.optimizers: dict[str, Optimizer] = {}
         self.steps = 0  # training steps taken so far
         self.left = torch.empty(0, dtype=torch.int64)  # images still to come in the current pass
-        self.training = Steps(self)
+        self.training = Steps()
         self.build()
         self.average = Average(self.networks, config.average) if config.average else None
 
@@ -188,7 +188,7 @@ class AnomalyModel(ABC):
         check_images(images, self.image_shape)
         self.networks.train()
         steps = None if turns is None else turns * self.turn
-        return self.training.take(self.batches(images, generator, steps), generator)
+        return self.training.take(self, self.batches(images, generator, steps), generator)
 
     def arithmetic(self, weights_change: bool = False) -> torch.autocast:
         """The context in which torch computes at the model's precision.

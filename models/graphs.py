@@ -17,12 +17,11 @@ FIRST_STEPS = 3  # of each kind, kernel by kernel: CUDA's libraries set themselv
 class Graphs:
     """The graphs of one model's training steps, one for each kind of step and shape of batch.
 
-    `step` trains on a batch (B, C, H, W). It draws from `rng` and from CUDA's own generator alone,
-    changes the same tensors in place at each call, and never reads a value from the GPU.
+    `rng` is what the steps draw from, besides CUDA's own generator.
     """
 
-    def __init__(self, step: Callable[[Tensor], None], rng: torch.Generator):
-        self.step, self.rng = step, rng
+    def __init__(self, rng: torch.Generator):
+        self.rng = rng
         self.counts: Counter[Hashable] = Counter()
         self.recorded: dict[Hashable, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
         self.stream = torch.cuda.Stream()  # CUDA records none of the default stream
@@ -36,19 +35,22 @@ class Graphs:
             yield
         around.wait_stream(self.stream)
 
-    def run(self, kind: Hashable, x: Tensor) -> None:
-        """One step on a batch; `kind`: steps of one kind call the same kernels."""
+    def run(self, kind: Hashable, step: Callable[[Tensor], None], x: Tensor) -> None:
+        """One step on a batch (B, C, H, W); steps of one `kind` call the same kernels.
+
+        `step` changes the same tensors in place at each call, and reads no value from the GPU.
+        """
         kind = kind, x.shape
         if kind not in self.recorded:
             self.counts[kind] += 1
             if self.counts[kind] <= FIRST_STEPS:
-                self.step(x)
+                step(x)
                 return
             graph, batch = torch.cuda.CUDAGraph(), x.clone()
             graph.register_generator_state(self.rng)
             # Other threads may use the GPU meanwhile.
             with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-                self.step(batch)
+                step(batch)
             self.recorded[kind] = graph, batch
         graph, batch = self.recorded[kind]
         batch.copy_(x)

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,31 +17,35 @@ if TYPE_CHECKING:
 
 
 class Steps:
-    """Takes a model's training steps; on a GPU it replays them as graphs (models.graphs)."""
+    """Takes a model's training steps; on a GPU it replays them as graphs (models.graphs).
 
-    def __init__(self, model: "AnomalyModel"):
-        self.model = model
+    It does not keep the model, which keeps it: a GPU would hold both until Python clears cycles.
+    """
+
+    def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}  # of each loss's values, on the device
         self.losses: dict[Hashable, list[str]] = {}  # the names of those of each kind of step
         self.rng: torch.Generator | None = None  # a GPU's own, which the steps draw from
         self.graphs: Graphs | None = None
 
-    def take(self, batches: Iterable[Tensor], generator: torch.Generator) -> dict[str, float]:
+    def take(
+        self, model: "AnomalyModel", batches: Iterable[Tensor], generator: torch.Generator
+    ) -> dict[str, float]:
         """A step on each float batch (B, C, H, W); gives the mean of each loss.
 
         Raises FloatingPointError for a mean that is not finite.
         """
-        model, counts = self.model, Counter[str]()
-        rng = self.seeded(generator)
+        rng, counts = self.seeded(model, generator), Counter[str]()
+        step = partial(self.step, model, rng)
         for total in self.sums.values():
             total.zero_()
         with self.graphs.on_own_stream() if self.graphs else nullcontext():
             for x in batches:
                 kind = model.kind_of_step()
                 if self.graphs:
-                    self.graphs.run(kind, x)
+                    self.graphs.run(kind, step, x)
                 else:
-                    self.step(x, rng)
+                    step(x)
                 model.steps += 1
                 counts.update(self.losses[kind])
         means = {name: float(self.sums[name] / count) for name, count in counts.items()}
@@ -49,21 +54,18 @@ class Steps:
                 raise FloatingPointError(f"the loss '{name}' became {mean} (step {model.steps})")
         return means
 
-    def seeded(self, generator: torch.Generator) -> torch.Generator:
+    def seeded(self, model: "AnomalyModel", generator: torch.Generator) -> torch.Generator:
         """What the steps of an epoch draw from: the generator, or on a GPU one seeded from it."""
-        device = self.model.device
-        if device.type != "cuda":
+        if model.device.type != "cuda":
             return generator
         if self.rng is None:
-            self.rng = rng = torch.Generator(device)
-            if self.model.GRAPHS:
-                self.graphs = Graphs(lambda x: self.step(x, rng), rng)
+            self.rng = torch.Generator(model.device)
+            self.graphs = Graphs(self.rng) if model.GRAPHS else None
         seed = torch.randint(2**62, (), generator=generator, device=generator.device)
         return self.rng.manual_seed(int(seed))
 
-    def step(self, x: Tensor, rng: torch.Generator) -> None:
+    def step(self, model: "AnomalyModel", rng: torch.Generator, x: Tensor) -> None:
         """One training step, its losses added to `sums`."""
-        model = self.model
         with model.arithmetic(weights_change=True):
             losses = model.train_step(x, rng)
         if model.average:

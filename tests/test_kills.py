@@ -12,6 +12,7 @@ import pytest
 from commands import PATIENCE, TINY, command, descendants, kill, lines, running, wait_for
 
 from bench import results
+from bench.results.columns import COSTS
 
 KILLS = int(os.environ.get("KILLS", "3"))
 
@@ -36,7 +37,7 @@ def strike(process: subprocess.Popen, victim: str) -> bool:
 
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows in one order, without the columns that a kill may change: times and attempts."""
-    frame = frame.drop(columns=["train_seconds", "score_seconds", "attempt"]).sort_index(axis=1)
+    frame = frame.drop(columns=[*COSTS, "attempt"], errors="ignore").sort_index(axis=1)
     keys = [name for name in ("trial", "epoch") if name in frame]
     return frame.sort_values(keys, ignore_index=True)
 

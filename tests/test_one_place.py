@@ -28,8 +28,8 @@ def test_a_metric_in_the_table_is_in_rows_and_in_the_report(tmp_path, monkeypatc
     def errors(labels, scores) -> float:
         return 1 - accuracy(labels, scores)
 
-    monkeypatch.setitem(metrics.METRICS, "accuracy", Metric(accuracy, "accuracy at 0.5"))
-    monkeypatch.setitem(metrics.METRICS, "errors", Metric(errors, "errors", higher_is_better=False))
+    monkeypatch.setitem(metrics.METRICS, "accuracy", Metric("accuracy at 0.5", accuracy))
+    monkeypatch.setitem(metrics.METRICS, "errors", Metric("errors", errors, higher_is_better=False))
     row = columns.of_scores(pd.DataFrame({"labels": [0, 0, 1, 1], "scores": [0.1, 0.6, 0.7, 0.9]}))
     assert (row["test_accuracy"], row["test_errors"]) == (0.75, 0.25)
     figures = {name: row[name] for name in ("test_accuracy", "test_errors")}

@@ -21,11 +21,11 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import RUN, Study
 from bench.data import datasets
+from bench.results.columns import COSTS
 from bench.results.provenance import machine
 from bench.results.store import Store
 from bench.training import model_files
 
-SECONDS = ["train_seconds", "score_seconds"]
 TINY = [
     "--dataset",
     "digits",
@@ -44,7 +44,7 @@ def same(one: results.Results, other: results.Results) -> None:
     assert not (other.path / RUN).exists()
     for part in ("trials", "epochs"):
         a, b = (
-            getattr(found, part).drop(columns=SECONDS).reset_index(drop=True)
+            getattr(found, part).drop(columns=[*COSTS], errors="ignore").reset_index(drop=True)
             for found in (one, other)
         )
         pd.testing.assert_frame_equal(a, b, check_exact=True)

@@ -18,6 +18,7 @@ from bench.choices.tasks import SOUND, Task
 from bench.data.datasets import Dataset
 from bench.data.splits import make_split
 from bench.reporting import reproduce
+from bench.results.columns import COSTS
 
 
 def test_failed_trials_are_recorded_and_the_study_goes_on(
@@ -77,7 +78,7 @@ def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) 
     assert path.read_text().splitlines(keepends=True)[:4] == kept
 
     def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-        frame = frame.drop(columns=["train_seconds", "score_seconds", "attempt"])
+        frame = frame.drop(columns=[*COSTS, "attempt"], errors="ignore")
         return frame.sort_values(["trial", "epoch"], ignore_index=True)
 
     for before, after in ((whole.trials, again.trials), (whole.epochs, again.epochs)):

@@ -56,7 +56,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
             section(
                 "measured",
                 "How was it measured?",
-                [settings, choosing.signals_table(finals, epochs)],
+                [settings, choosing.signals_table(finals, epochs), tables.cost_table(finals)],
             ),
             section(
                 "scores",

@@ -128,6 +128,26 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
     return Table("settings", "What the figures rest on", frame)
 
 
+def cost_table(finals: pd.DataFrame) -> Table | None:
+    """What each model takes: size, time and memory, means over its final runs."""
+    if "score_ms" not in finals or finals["score_ms"].isna().all():  # rows of an earlier version
+        return None
+    groups = finals.groupby(["column", "hardware"], sort=False)
+    frame = pd.DataFrame(
+        {
+            "parameters": groups["parameters"].mean(),
+            "training, minutes a run": groups["train_seconds"].mean() / 60,
+            "scoring, ms an image": groups["score_ms"].mean(),
+            "peak memory, MB": groups["peak_memory_mb"].max(),
+        }
+    ).reset_index()
+    whole = ["parameters", "peak memory, MB"]
+    shown = frame.assign(**{name: frame[name].map("{:,.0f}".format) for name in whole})
+    note = "A run's time is that beside the other runs of its study, which share the machine."
+    title = "What does a model cost?"
+    return Table("costs", title, shown.rename(columns={"column": "model"}), note, frame)
+
+
 def length(finals: pd.DataFrame) -> str:
     """How long final runs trained: `1000 generator steps in 20 epochs`."""
     epochs = f"{each(finals['epochs'])} epoch(s)"

@@ -57,6 +57,9 @@ COLUMNS = {
     "objective": "what searchers and schedulers maximise: the signal, negated where less is better",
     "val_*": "figures of the validation images",
     "mix_*": "each part's weight in the score, where that mixes standardised parts; in all 1",
+    "parameters": "numbers that training changes in the model's networks",
+    "score_ms": "milliseconds that the chosen epoch's model took to score an image",
+    "peak_memory_mb": "most memory of the run's process until then; on a GPU, of the GPU's",
     "threshold": "a score above it is abnormal: held-out normal images set it (--false_alarms)",
     "threshold_balanced": "that at which validation images of both kinds are mistaken equally often",
     "device": "cpu or cuda, where the networks ran",
@@ -73,13 +76,14 @@ COLUMNS = {
     "loss_*": "the mean of each training loss",
 }
 SECONDS = ("train_seconds", "score_seconds")
+COSTS = (*SECONDS, "score_ms", "peak_memory_mb")  # of two equal runs, these differ
 # An epoch's record has these of all epochs until then.
 SO_FAR = ("generator_steps", "images_seen", "passes")
 NO_EPOCHS: dict[str, Any] = dict.fromkeys(SECONDS)
 OF_THE_CHOSEN_EPOCH = (
     *("epoch", "objective", "test_default_mix_auroc", "threshold", "threshold_balanced"),
     *(f"test_{name}" for name in metrics.ALARMS),
-    *("family", "device", "hardware", "precision"),
+    *("family", "device", "hardware", "precision", "parameters", "score_ms", "peak_memory_mb"),
 )
 
 

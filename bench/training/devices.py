@@ -1,6 +1,8 @@
 """Where networks run: which device, and whether it repeats its results to the bit."""
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -8,6 +10,8 @@ import torch
 import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
+
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: macOS counts in bytes, Linux in KiB
 
 
 def choose_device(study: Study) -> str:
@@ -39,6 +43,13 @@ def mps_runs() -> bool:
     """
     folder = os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")
     return Path(folder, "control").exists()
+
+
+def peak_memory(device: str) -> int:
+    """The most bytes that this process has held so far, on a GPU those there."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
 
 
 def be_deterministic(on: bool) -> None:

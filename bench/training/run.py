@@ -21,7 +21,7 @@ from bench.judging.selection import SIGNALS, improves, objective, visible
 from bench.judging.verdicts import Verdicts, verdicts
 from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
-from bench.training.devices import device_of
+from bench.training.devices import device_of, peak_memory
 from bench.training.model_files import packed, trained_state
 from models.base import AnomalyModel
 from models.images import Images
@@ -87,7 +87,7 @@ class Run:
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
         self.final, self.budget, self.epoch = final, budget, 0
-        self.false_alarms = false_alarms
+        self.false_alarms, self.score_ms = false_alarms, 0.0
         # The last epoch's parts of validation images and of pseudo-anomalies' scores.
         self.val_parts: dict[str, Tensor] = {}
         self.pseudo_parts: dict[str, Tensor] = {}
@@ -142,13 +142,25 @@ class Run:
         )
         record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
         if improves(record["objective"], self.best.get("objective"), self.select_on):
-            self.best, self.best_parts = record | self.ran, parts
+            self.best, self.best_parts = record | self.ran | self.cost(), parts
             self.best_state = trained_state(self.model) if self.final else {}
             self.best_verdicts = asdict(judged) if judged and self.final else {}
         return record
 
     def parts(self, labelled: Labelled) -> dict[str, Tensor]:
-        return score_parts(self.model, labelled.images, self.protocol)
+        start = time.perf_counter()
+        parts = score_parts(self.model, labelled.images, self.protocol)
+        self.score_ms = 1000 * (time.perf_counter() - start) / len(labelled.labels)
+        return parts
+
+    def cost(self) -> dict[str, float]:
+        """The columns that say what the model takes: see bench/results/columns.py."""
+        parameters = sum(parameter.numel() for parameter in self.model.networks.parameters())
+        return {
+            "parameters": parameters,
+            "score_ms": self.score_ms,
+            "peak_memory_mb": peak_memory(self.ran["device"]) / 2**20,
+        }
 
     def mix(self, how: str) -> Mix | None:
         """How the model's score weighs its parts after this epoch (see Protocol.mix)."""
