@@ -40,6 +40,7 @@ LOAD = "a trained model (results/<study>/models/*.safetensors) to score with, or
 RESUME = "go on with the run --name; same figures as without the stop; needs no other flags"
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
+ANEW = ("load", "score_folder", "resume", "keep_models", "contamination")  # not with --audit
 SCORING = {  # the flags that have an effect where a loaded model only scores
     "load",
     "score_folder",
@@ -89,7 +90,7 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
     """UserError for flags that do not go together, or that would do nothing."""
     flags = {name for name, value in given.items() if value is not None and value is not False}
     if given["audit"]:
-        useless = sorted(flags & {"load", "score_folder", "resume", "keep_models", *AUDITED})
+        useless = sorted(flags & {*ANEW, *AUDITED})
         if useless:
             reason = "it trains anew, from the published protocol to the sound one"
             raise UserError(f"--audit: {reason}; leave out --{useless[0]}")

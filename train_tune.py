@@ -6,6 +6,7 @@ examples:
   python train_tune.py --dataset digits --normal_class 0 --searcher random --scheduler fifo
   python train_tune.py --dataset path/to/images --space w_con=25,50,75 lr=1e-5..1e-3:log
   python train_tune.py --model egbad --abnormal_class all --trials 30 --dry_run  # how long?
+  python train_tune.py --config my_study.toml --seeds 5
   python train_tune.py --name my_study --resume
 
 Configurations are compared within a task only. The best one, by a signal of the validation images,
@@ -18,8 +19,9 @@ import sys
 from collections.abc import Sequence
 
 import models
+from bench.choices import config
 from bench.choices.errors import Parser, run_main
-from bench.choices.flags import add_study_flags, study_from, truth
+from bench.choices.flags import add_study_flags, path_of, study_from, truth
 from bench.choices.monitoring import add_view_flags, take_view
 from bench.choices.names import UNDECODED, legible
 from bench.choices.options import SCHEDULERS, SEARCHERS
@@ -28,6 +30,8 @@ from bench.tuning import ray_start
 
 LIST = "name the models, data sets, search spaces, schedulers and searchers"
 RESUME = "go on with the study --name; other flags may be left out"
+CONFIG = "take flags from this file (TOML, or another study's study.json); flags given here win"
+PRINT_CONFIG = "print the study's choices as such a file, and do nothing else"
 DRY_RUN = "only estimate: the runs, their epochs and about how long, from one timed epoch per model"
 
 
@@ -36,6 +40,8 @@ def parser() -> Parser:
     flags = Parser(prog="train_tune.py", description=summary, epilog=details)
     flags.add_argument("--list", action="store_true", help=LIST)
     flags.add_argument("--resume", action="store_true", help=RESUME)
+    flags.add_argument("--config", type=path_of, metavar="FILE", help=CONFIG)
+    flags.add_argument("--print_config", action="store_true", help=PRINT_CONFIG)
     flags.add_argument("--dry_run", action="store_true", help=DRY_RUN)
     flags.add_argument(
         "--tune",
@@ -49,6 +55,14 @@ def parser() -> Parser:
     add_study_flags(flags, ("task", "protocol", "training", "tuning", "output"))
     add_view_flags(flags, study=True)
     return flags
+
+
+def with_config(arguments: Sequence[str] | None) -> list[str]:
+    """The command line's words, after those of its --config."""
+    words, first = list(sys.argv[1:] if arguments is None else arguments), Parser(add_help=False)
+    first.add_argument("--config", type=path_of)
+    path = first.parse_known_args(words)[0].config
+    return [*config.words_of(path), *words] if path else words
 
 
 def show_list() -> None:
@@ -66,11 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and any(map(UNDECODED.search, sys.argv)):
         # Ray cannot start from a command line that is not UTF-8.
         os.execv(sys.executable, [legible(word) for word in sys.orig_argv])
-    given = vars(parser().parse_args(arguments))
+    given = vars(parser().parse_args(with_config(arguments)))
     view = take_view(given)
     if given.pop("list"):
         show_list()
         return 0
+    only_print = given.pop("print_config")
     resumes, dry_run = given.pop("resume"), given.pop("dry_run")
     if not given.pop("tune"):
         given["trials"] = 0
@@ -82,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         study = resume.study_of(earlier, given)
     else:
         study = study_from(given)
+        if only_print:
+            print(config.text_of(study))
+            return 0
         if not dry_run:
             checks.check_new(study)
     checks.check_data(study)

@@ -46,5 +46,8 @@ def check(name: str, value: Any, choices: tuple | None, least: int) -> None:
     elif name == "false_alarms":
         if not 0 < value < 1:
             raise UserError(f"--{name} must be a share between 0 and 1, not {value}")
+    elif name == "contamination":
+        if not 0 <= value < 0.5:
+            raise UserError(f"--{name} must be a share from 0 to below a half, not {value}")
     elif value < least:
         raise UserError(f"--{name} must be {least} or more, not {value}")

@@ -76,6 +76,11 @@ class Options:
         None, "task", "keep this many training images: a fixed, class-balanced, seeded subset"
     )
     limit_test: int | None = option(None, "task", "keep this many test images, likewise")
+    contamination: float = option(
+        0.0,
+        "task",
+        "share of the images trained on that is abnormal, unknown to the model: are results robust?",
+    )
     split_seed: int | None = option(
         None,
         "task",

@@ -65,7 +65,10 @@ def protocol_of(study: Study) -> Protocol:
         if "mix" in given:
             reason = "is measured on validation images, and --selection test leaves none"
             raise UserError(f"--mix {protocol.mix}: it {reason} (give raw)")
-        return replace(protocol, mix="raw")
+        protocol = replace(protocol, mix="raw")
+    if study.contamination and protocol.test_pool == "with_training":
+        reason = "the test set has the abnormal training images (give --test_pool official)"
+        raise UserError(f"--contamination: {reason}")
     return protocol
 
 

@@ -115,12 +115,16 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
     return lines
 
 
-def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> Split:
+def make_split(
+    dataset: Dataset, task: Task, protocol: Protocol, seed: int, contamination: float = 0.0
+) -> Split:
     """The images that train, choose and test for a task; the same for the same seed.
 
     Where validation images choose the epoch, no two parts share an image (by content): a training
-    image that the test set or an earlier training image equals is left out. Raises UserError where
-    a part would be empty.
+    image that the test set or an earlier training image equals is left out.
+
+    `contamination`: the share of the images to train on that is abnormal; validation stays as it
+    is. Raises UserError where a part would be empty or lacks images.
     """
     if task.cls not in dataset.classes:
         raise unknown("class", task.cls, dataset.classes)
@@ -152,11 +156,18 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
         fewest = min(FEWEST_HELD_OUT, round(len(normal) * MOST_HELD_OUT))
         held_out = max(1, fewest, round(len(normal) * HELD_OUT))
         chosen, normal = normal[:held_out], normal[held_out:]
-        indices = np.concatenate([chosen, anomalies[: max(held_out, FEWEST_ABNORMAL)]])
+        tells, anomalies = np.split(anomalies, [max(held_out, FEWEST_ABNORMAL)])
+        indices = np.concatenate([chosen, tells])
         labels = np.repeat([0, 1], [len(chosen), len(indices) - len(chosen)])
         val = Labelled(images(indices), labels)
 
-    train = images(np.sort(normal))
+    hidden = round(len(normal) * contamination / (1 - contamination))
+    if hidden > len(anomalies):
+        raise UserError(
+            f"--contamination: {leaves} {len(anomalies)} abnormal images to train on, and a share "
+            f"of {contamination:g} takes {hidden}"
+        )
+    train = images(np.sort(np.concatenate([normal, anomalies[:hidden]])))
     known = np.flatnonzero(dataset.test_labels >= 0)
     if not len(known) and protocol.selection == "val":
         return Split(train, val, None)

@@ -11,7 +11,7 @@ from bench.results.reading import Results
 SWAMPS = 0.95  # of the score's variance
 # Results are only comparable where studies agree in these.
 SAME_IMAGES = (
-    *("limit_train", "limit_test", "image_size", "channels"),
+    *("limit_train", "limit_test", "image_size", "channels", "contamination"),
     *("test_pool", "untrained_classes"),
 )
 

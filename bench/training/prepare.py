@@ -101,7 +101,9 @@ def prepare(study: Study) -> Prepared:
     more = left_out(dataset, tasks, protocol)
     for line in more:
         note(line)
-    splits = {task: make_split(dataset, task, protocol, split_seed) for task in tasks}
+    splits = {
+        task: make_split(dataset, task, protocol, split_seed, study.contamination) for task in tasks
+    }
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
     if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
         raise UserError(

@@ -1,0 +1,52 @@
+"""A study's choices in a file: --config reads them, --print_config writes them."""
+
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+
+PLACE = ("name", "results_dir")  # of another study's own folder
+
+
+def words_of(path: Path) -> list[str]:
+    """The flags that a file stands for, which the command line parses as if they were given.
+
+    The file is TOML, with a flag's name for each key and a list or a table (`[set]`) for several
+    values; or the study.json of another study. UserError for any other file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        study = json.loads(text)["study"] if path.suffix == ".json" else tomllib.loads(text)
+        words = [word for name, value in study.items() for word in words_for(name, value)]
+    except OSError as error:
+        raise UserError(f"--config: {path} cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"--config: {path} is neither TOML nor a study.json ({str(error).splitlines()[0]})"
+        ) from None
+    if path.suffix == ".json":
+        return [word for word in words if word.split("=")[0][2:] not in PLACE]
+    return words
+
+
+def words_for(name: str, value: Any) -> list[str]:
+    """`{"ngf": 16}` for `set` becomes `--set ngf=16`; nothing for what is not set."""
+    if isinstance(value, dict):
+        value = [f"{key}={item}" for key, item in value.items()]
+    if isinstance(value, list):
+        return [f"--{name}", *map(str, value)] if value else []
+    return [] if value is None else [f"--{name}={value}"]
+
+
+def text_of(study: Study) -> str:
+    """The choices that differ from the defaults, as TOML that `words_of` reads."""
+    lines = [  # a JSON value is a TOML value, but for one character
+        f"{field.name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
+        for field in dataclasses.fields(study)
+        if (value := getattr(study, field.name)) != field.default
+    ]
+    return "\n".join(lines)

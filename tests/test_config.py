@@ -1,0 +1,92 @@
+"""--config and --print_config: the same study from a file, with flags on top."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import train_tune
+from bench.choices import config
+from bench.choices.errors import run_main
+from bench.choices.flags import study_from
+from bench.choices.study import Study
+
+FILE = """
+model = ["ganomaly", "egbad"]
+dataset = "digits"
+normal_class = ["8"]
+trials = 5
+false_alarms = 0.1
+deterministic = true
+
+[set]
+ngf = 16
+lr = 1e-3
+"""
+
+
+def printed(capsys: pytest.CaptureFixture, *flags: str) -> str:
+    assert train_tune.main([*flags, "--print_config"]) == 0
+    return capsys.readouterr().out
+
+
+def parsed(words: list[str]) -> Study:
+    return study_from(vars(train_tune.parser().parse_args(words)))
+
+
+def test_flags_win_over_the_file_and_what_is_printed_is_the_same_study(tmp_path, capsys):
+    path = tmp_path / "study.toml"
+    path.write_text(FILE)
+    text = printed(capsys, "--config", str(path), "--trials", "7")
+    again = tmp_path / "again.toml"
+    again.write_text(text)
+    study = parsed(config.words_of(again))
+    assert (study.model, study.trials, study.false_alarms) == (("ganomaly", "egbad"), 7, 0.1)
+    assert study.hyperparameters() == {"ngf": "16", "lr": "0.001"}
+    assert study.deterministic
+    assert printed(capsys, "--config", str(again)) == text
+
+
+@settings(deadline=None)
+@given(
+    trials=st.none() | st.integers(0, 99),
+    steps=st.none() | st.integers(1, 10**6),
+    classes=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="-"), min_size=1)),
+    share=st.floats(0, 0.49),
+)
+def test_every_study_comes_back_from_its_file(tmp_path_factory, trials, steps, classes, share):
+    classes = tuple(dict.fromkeys(classes))
+    study = Study(trials=trials, steps=steps, abnormal_class=classes, contamination=share)
+    path = tmp_path_factory.mktemp("config") / "study.toml"
+    path.write_text(config.text_of(study), encoding="utf-8")
+    assert parsed(config.words_of(path)) == study
+
+
+def test_another_studys_json_gives_its_choices_but_not_its_place(tmp_path, capsys):
+    path = tmp_path / "study.json"
+    fields = {"model": ["knn"], "name": "old", "results_dir": "there", "seeds": 4, "steps": None}
+    path.write_text(json.dumps({"study": fields}))
+    text = printed(capsys, "--config", str(path))
+    assert text == 'model = ["knn"]\nseeds = 4\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.toml", "trials = = 3", "neither TOML"),
+        ("a.json", "[]", "neither TOML"),
+        ("a.toml", "trails = 3", "--trails"),
+        ("a.toml", "trials = 'many'", "--trials"),
+        ("none.toml", None, "cannot be read"),
+    ],
+)
+def test_other_files_are_one_line(tmp_path: Path, capsys, name, content, reason):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        run_main(lambda: train_tune.main(["--config", str(path)]))
+    assert stop.value.code == 2
+    assert reason in capsys.readouterr().err.splitlines()[-1]
