@@ -94,7 +94,9 @@ def test_train_then_score_a_folder_then_train_on(
     page = (tmp_path / "one" / "scores.html").read_text()
     assert "&lt;new&gt;" in page
     assert "<new>" not in page
-    assert page.count("data:image/png") == 24
+    assert page.count("data:image/png") == 36
+    maps = sorted(path.name for path in (tmp_path / "one" / "heat_maps").iterdir())
+    assert maps == sorted(f"{path.name}.png" for path in folder.iterdir())
     assert ((first.verdict == "abnormal") == (first.p_value <= 0.05)).all()
     assert page.count('class="abnormal"') == (first.verdict == "abnormal").sum()
     row = results.read(tmp_path / "one").trials.iloc[0]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.results.gallery import EACH, GROUPS, chosen, images_of, sheet
+from bench.results.gallery import EACH, GROUPS, chosen, heat_maps, images_of, sheet
 
 
 @given(
@@ -50,3 +50,14 @@ def test_another_picture_is_no_sheet() -> None:
             images_of(picture, count)
     with pytest.raises(OSError, match="cannot identify"):
         images_of(b"no picture", 1)
+
+
+def test_heat_maps_show_where_a_reconstruction_fails():
+    images = np.full((2, 3, 8, 8), 100, np.uint8)
+    rebuilt = images.copy()
+    rebuilt[1, :, 2:4, 2:4] = 200
+    maps = heat_maps(images, rebuilt)
+    assert maps.shape == (2, 3, 8, 8)
+    assert (maps[0] == 100).all()
+    assert (maps[1, :, 2:4, 2:4] == np.array([255, 255, 0])[:, None, None]).all()
+    assert (maps[1, :, 5:] == 100).all()

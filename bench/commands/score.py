@@ -12,7 +12,7 @@ from bench.choices.errors import note
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
 from bench.judging.verdicts import Verdicts
-from bench.results.gallery import data_uri
+from bench.results.gallery import data_uri, encoded, heat_maps
 from bench.results.store import write_whole
 from bench.watching.progress import scoring
 from models.base import AnomalyModel
@@ -32,7 +32,8 @@ def score_folder(
     """Scores every image of a folder, or one image, decoded as the training images were.
 
     Writes scores.csv and scores.html, most anomalous first. Columns: image, score, part_*; with
-    `judged` also p_value and verdict (abnormal or normal).
+    `judged` also p_value and verdict (abnormal or normal). Of a model that reconstructs images,
+    heat_maps/ has a picture of each that shows where it fails to.
     """
     channels, size, _ = model.image_shape
     names, array, notes = read_images(folder, size, channels, decoding)
@@ -54,6 +55,9 @@ def score_folder(
 
     ordered = images[torch.from_numpy(order.copy())]
     rebuilt = model.reconstructions(ordered)
+    maps = None if rebuilt is None else heat_maps(ordered.numpy(), rebuilt.numpy())
+    for name, heat in zip(frame["image"], [] if maps is None else maps, strict=False):
+        write_whole(out / "heat_maps" / f"{name}.png", encoded(heat, "PNG"))
     rows = [
         {
             "name": row.image,
@@ -62,6 +66,7 @@ def score_folder(
             "abnormal": judged is not None and row.verdict == "abnormal",
             "image": data_uri(ordered[i].numpy()),
             "rebuilt": None if rebuilt is None else data_uri(rebuilt[i].numpy()),
+            "heat": None if maps is None else data_uri(maps[i]),
         }
         for i, row in enumerate(frame.itertuples())
     ]

@@ -50,6 +50,19 @@ def picture(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
     return sheet_array(images, rebuilt, difference)
 
 
+def heat_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """Where reconstructions differ: uint8 (N, 3, H, W), of (N, C, H, W) images and theirs.
+
+    The image in grey, and over it red to yellow, the mean absolute difference of the channels. All
+    images share one scale, up to the difference that one pixel in a thousand exceeds.
+    """
+    difference = np.abs(images.astype(np.int16) - rebuilt).mean(axis=1)
+    heat = np.clip(difference / max(np.quantile(difference, 0.999), 1), 0, 1)[:, None]
+    colour = np.concatenate([np.full_like(heat, 255), 255 * heat, np.zeros_like(heat)], axis=1)
+    grey = images.mean(axis=1, keepdims=True)
+    return ((1 - heat) * grey + heat * colour).round().astype(np.uint8)
+
+
 def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     """The (N, C, H, W) images of a sheet and their reconstructions, if it has them.
 
