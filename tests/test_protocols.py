@@ -229,6 +229,10 @@ def test_published_trains_on_all_and_tests_on_training_images_sorted() -> None:
     assert split.test is not None
     assert len(split.train) == 200
     assert split.test.labels.tolist() == [0] * 40 + [1] * 120
+    # Normal images are not sorted by their class, whatever order the data set has.
+    normal = dataset.test_labels[split.test.images.index[:40] - len(dataset.train_images)]
+    assert sorted(normal) == [0] * 20 + [2] * 20
+    assert normal.tolist() not in ([0] * 20 + [2] * 20, [2] * 20 + [0] * 20)
 
 
 def test_split_is_seeded() -> None:

@@ -186,6 +186,9 @@ def make_split(
         hint = f" (no training images of {names}{hint})" if names else ""
         lacking = f"normal test images{hint}" if labels.all() else "abnormal test images"
         raise UserError(f"{leaves} no {lacking}")
-    by_label = protocol.test_order == "sorted"
-    order = np.argsort(labels, kind="stable") if by_label else rng.permutation(len(labels))
+    order = rng.permutation(len(labels))
+    if protocol.test_order == "sorted":
+        # All normal images, of all their classes mixed as in CIFAR-10's own order: class folders
+        # would make batches of one class, which batch normalisation in training mode sees.
+        order = order[np.argsort(labels[order], kind="stable")]
     return Split(train, val, Labelled(images(indices[order]), labels[order]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import models
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.study import Study
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: macOS counts in bytes, Linux in KiB
@@ -28,7 +28,26 @@ def choose_device(study: Study) -> str:
         raise UserError(
             "--precision tf32: only a GPU has it, and this runs on a CPU (give float32)"
         )
+    if (
+        study.precision == "bfloat16"
+        and device == "cpu"
+        and not elsewhere
+        and not cpu_has_bfloat16()
+    ):
+        note(
+            "--precision bfloat16: this processor has no instructions for it and emulates them, "
+            "tens of times as slowly as float32"
+        )
     return device
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16; True where the system does not say."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return True
+    return "bf16" in flags  # avx512_bf16, amx_bf16, or Arm's bf16
 
 
 def device_of(model: str, device: str) -> str:
