@@ -103,11 +103,10 @@ class Run:
     def step(self) -> dict[str, Any]:
         """Trains one epoch and evaluates it: a flat record."""
         start = time.perf_counter()
-        self.epoch += 1
         images = self.split.train
         losses = self.model.train_epoch(images, self.generator, self.budget.turns)
         trained = time.perf_counter()
-        record: dict[str, Any] = {"epoch": self.epoch}
+        record: dict[str, Any] = {"epoch": self.epoch + 1}
         record["generator_steps"] = self.model.generator_steps
         record["images_seen"] = self.model.images_seen(images)
         record["passes"] = record["images_seen"] / len(images)
@@ -145,6 +144,7 @@ class Run:
             self.best, self.best_parts = record | self.ran | self.cost(), parts
             self.best_state = trained_state(self.model) if self.final else {}
             self.best_verdicts = asdict(judged) if judged and self.final else {}
+        self.epoch += 1  # now that it is done: a stop before this point says so
         return record
 
     def parts(self, labelled: Labelled) -> dict[str, Tensor]:
