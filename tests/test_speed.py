@@ -10,7 +10,7 @@ import torch
 import models
 from bench.choices.errors import UserError
 from bench.speed import __main__ as speed
-from bench.speed import harness, plain_loops
+from bench.speed import gpu, harness, plain_loops
 from bench.training import model_files
 from models.base import AnomalyModel
 
@@ -98,3 +98,12 @@ def test_a_study_is_timed():
     assert row["start_seconds"] > 1
     assert 0.5 < row["wall_over_training"] < 100
     assert row["driver_mb_at_100%"] > 100
+
+
+def test_operations_are_counted_forwards_and_backwards():
+    x = torch.randn(2, 3, 8, 8, requires_grad=True)
+    with gpu.Operations() as operations:
+        convolution = torch.nn.Conv2d(3, 5, 3, padding=1)
+        convolution(x).sum().backward()
+    forward = 2 * (2 * 5 * 8 * 8) * (3 * 3 * 3)
+    assert operations.count == 3 * forward  # for x and for the weights as much again
