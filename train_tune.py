@@ -97,11 +97,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         study = resume.study_of(earlier, given)
     else:
         study = study_from(given)
-        if only_print:
-            print(config.text_of(study))
-            return 0
-        if not dry_run:
-            checks.check_new(study)
+    if only_print:
+        print(config.text_of(study))
+        return 0
+    if not (resumes or dry_run):
+        checks.check_new(study)
     checks.check_data(study)
     checks.check_search(study)
     if not dry_run and study.address is None and arguments is None:

@@ -77,8 +77,8 @@ class ConvTranspose(nn.ConvTranspose2d):
 class InstanceNorm(nn.Module):
     """Each channel of each image, less its own mean and over its own standard deviation.
 
-    As nn.InstanceNorm2d, by layer normalisation over an image's sides: that computes each channel
-    of each image at once, in half to a fifth of the time.
+    As nn.InstanceNorm2d, by layer normalisation over an image's sides: with its gradients' gradient
+    it takes half the time in bfloat16 on a CPU, and fewer kernels on a GPU.
     """
 
     def __init__(self, channels: int):

@@ -8,8 +8,10 @@ from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small
 from torch import nn
 
 import models
+from bench.choices.study import Study
+from bench.training import devices
 from bench.training.devices import be_deterministic
-from models.networks import Conv, ConvTranspose, init_weights
+from models.networks import Conv, ConvTranspose, InstanceNorm, init_weights
 
 PUBLISHED = [(name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)]
 SETTINGS = [*((name, {}) for name in NETWORKS), *PUBLISHED]
@@ -160,3 +162,22 @@ def test_be_deterministic_changes_no_result_on_a_cpu(name, monkeypatch):
         results.append(model.checkpoint() | {"scores": model.score(pictures(8))})
     be_deterministic(False)
     assert_same_to_the_bit(*results)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_emulated_bfloat16_is_said(has, monkeypatch, capsys):
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: has)
+    assert devices.choose_device(Study(device="cpu", precision="bfloat16")) == "cpu"
+    assert ("emulates" in capsys.readouterr().err) != has
+
+
+def test_instance_normalisation_is_torchs_and_so_are_its_gradients():
+    results = []
+    for norm in (InstanceNorm(3), nn.InstanceNorm2d(3)):
+        x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        y = norm(x)
+        (gradient,) = torch.autograd.grad(y.pow(3).sum(), x, create_graph=True)
+        gradient.square().sum().backward()
+        results.append((y, gradient, x.grad))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -64,6 +64,17 @@ def test_every_study_comes_back_from_its_file(tmp_path_factory, trials, steps, c
     assert parsed(config.words_of(path)) == study
 
 
+def test_printing_a_study_to_go_on_with_does_nothing_else(tmp_path, capsys):
+    folder = tmp_path / "old"
+    folder.mkdir()
+    study = {"model": ["knn"], "finalists": 0}
+    kept = json.dumps({"made_by": "train_tune.py", "study": study, "provenance": {}})
+    (folder / "study.json").write_text(kept)
+    place = ["--name", "old", "--results_dir", str(tmp_path), "--resume"]
+    assert 'model = ["knn"]' in printed(capsys, *place)
+    assert [path.name for path in folder.iterdir()] == ["study.json"]
+
+
 def test_another_studys_json_gives_its_choices_but_not_its_place(tmp_path, capsys):
     path = tmp_path / "study.json"
     fields = {"model": ["knn"], "name": "old", "results_dir": "there", "seeds": 4, "steps": None}

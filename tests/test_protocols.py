@@ -142,33 +142,6 @@ def test_errors_name_the_way_out() -> None:
 sizes = st.lists(st.integers(0, 12), min_size=1, max_size=5)
 
 
-@given(share=st.floats(0, 0.49), kind=st.sampled_from([LEAVE_ONE_CLASS_OUT, ONE_CLASS]))
-def test_contamination_hides_a_share_of_abnormal_images_in_the_training_set(share, kind):
-    dataset = dataset_of([300, 200, 400], [20, 20, 20])
-    task = Task(kind, dataset.classes[0])
-    clean = make_split(dataset, task, SOUND, seed=0)
-    spare = (dataset.train_labels == 0) == (kind == LEAVE_ONE_CLASS_OUT)
-    spare = spare.sum() - (clean.val.labels == 1).sum()
-    if round(len(clean.train) * share / (1 - share)) > spare:
-        with pytest.raises(UserError, match=f"--contamination: .* {spare} abnormal images"):
-            make_split(dataset, task, SOUND, seed=0, contamination=share)
-        return
-    split = make_split(dataset, task, SOUND, seed=0, contamination=share)
-    own = dataset.train_labels[split.train.index] == 0
-    abnormal = own if kind == LEAVE_ONE_CLASS_OUT else ~own
-    assert abnormal.mean() == pytest.approx(share, abs=1 / len(clean.train))
-    assert set(clean.train.index) <= set(split.train.index)
-    for part in ("val", "test"):  # as without it
-        same, other = getattr(clean, part), getattr(split, part)
-        assert same.images.index.tolist() == other.images.index.tolist()
-        assert not set(other.images.index) & set(split.train.index)
-
-
-def test_contamination_does_not_go_with_a_test_set_of_training_images():
-    with pytest.raises(UserError, match=r"--contamination: .*--test_pool official"):
-        protocol_of(Study(contamination=0.1, protocol="published"))
-
-
 @settings(max_examples=150, deadline=None)
 @given(
     train=sizes,

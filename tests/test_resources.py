@@ -21,7 +21,6 @@ from bench.data import datasets
 from bench.data.images import ImageArray, IndexedImages
 from bench.data.splits import Labelled, Split, make_split
 from bench.results import provenance
-from bench.training import devices
 from bench.training.run import Run
 from bench.tuning import trainable
 from bench.tuning.trainable import PLANNED, EpochTrainable
@@ -259,13 +258,6 @@ def test_a_checkpoint_from_a_gpu_comes_back_into_the_cpus_memory(
         torch.load(tmp_path / "run.pt", weights_only=True)
     worker.load_checkpoint(str(tmp_path))
     assert worker.run.epoch == 1
-
-
-@pytest.mark.parametrize("has", [True, False])
-def test_emulated_bfloat16_is_said(has, monkeypatch, capsys):
-    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: has)
-    assert devices.choose_device(Study(device="cpu", precision="bfloat16")) == "cpu"
-    assert ("emulates" in capsys.readouterr().err) != has
 
 
 def test_the_command_starts_no_cuda_to_say_where_it_ran(

@@ -107,3 +107,9 @@ def test_operations_are_counted_forwards_and_backwards():
         convolution(x).sum().backward()
     forward = 2 * (2 * 5 * 8 * 8) * (3 * 3 * 3)
     assert operations.count == 3 * forward  # for x and for the weights as much again
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_without_a_gpu_its_speed_is_no_question(tmp_path):
+    with pytest.raises(UserError, match="--gpu: there is no CUDA device"):
+        speed.main(["--gpu", "2", "--out", str(tmp_path)])

@@ -20,17 +20,20 @@ def words_of(path: Path) -> list[str]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        study = json.loads(text)["study"] if path.suffix == ".json" else tomllib.loads(text)
-        words = [word for name, value in study.items() for word in words_for(name, value)]
+        other = path.suffix == ".json"
+        study = json.loads(text)["study"] if other else tomllib.loads(text)
+        return [
+            word
+            for name, value in study.items()
+            if not (other and name in PLACE)
+            for word in words_for(name, value)
+        ]
     except OSError as error:
         raise UserError(f"--config: {path} cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--config: {path} is neither TOML nor a study.json ({str(error).splitlines()[0]})"
         ) from None
-    if path.suffix == ".json":
-        return [word for word in words if word.split("=")[0][2:] not in PLACE]
-    return words
 
 
 def words_for(name: str, value: Any) -> list[str]:

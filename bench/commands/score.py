@@ -56,8 +56,9 @@ def score_folder(
     ordered = images[torch.from_numpy(order.copy())]
     rebuilt = model.reconstructions(ordered)
     maps = None if rebuilt is None else heat_maps(ordered.numpy(), rebuilt.numpy())
-    for name, heat in zip(frame["image"], [] if maps is None else maps, strict=False):
-        write_whole(out / "heat_maps" / f"{name}.png", encoded(heat, "PNG"))
+    if maps is not None:
+        for name, heat in zip(frame["image"], maps, strict=True):
+            write_whole(out / "heat_maps" / f"{name}.png", encoded(heat, "PNG"))
     rows = [
         {
             "name": row.image,

@@ -22,17 +22,18 @@ MEASURED = ROOT / "results" / "measured"
 def one_class_on_digits() -> pd.DataFrame:
     """A row for each model: its test AUROC over the ten digits, the best mean first."""
     runs = results.read(MEASURED / "digits-one-class-defaults").trials
-    rows = [
-        {
-            "model": f"`{model}`",
-            "generator steps": f"{group['generator_steps'].max():,.0f}".removeprefix("0") or " ",
-            "mean": group["test_auroc"].mean(),
-            "lowest to highest": f"{group['test_auroc'].min():.3f} to "
-            f"{group['test_auroc'].max():.3f}",
-            "digits": len(group),
-        }
-        for model, group in runs.groupby("model")
-    ]
+    rows = []
+    for model, group in runs.groupby("model"):
+        steps, aurocs = group["generator_steps"].max(), group["test_auroc"]
+        rows.append(
+            {
+                "model": f"`{model}`",
+                "generator steps": f"{steps:,.0f}" if steps else "",
+                "mean": aurocs.mean(),
+                "lowest to highest": f"{aurocs.min():.3f} to {aurocs.max():.3f}",
+                "digits": len(group),
+            }
+        )
     return pd.DataFrame(rows).sort_values("mean", ascending=False)
 
 
@@ -58,7 +59,7 @@ def figures(study: str) -> pd.DataFrame:
 
 
 def with_means(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a last row of means, over the classes that a column has."""
+    """The table with a last row: the mean of each column that has every class."""
     means = table.mean().where(table.notna().all())
     return pd.concat([table, means.to_frame("mean").T]).rename_axis("abnormal").reset_index()
 

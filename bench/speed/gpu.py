@@ -12,12 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 import models
+from bench.choices.errors import UserError
 from bench.training.devices import mps_runs
 from models.base import PRECISIONS, AnomalyModel
 
 BATCH = 64  # images in a step, as in released code
-TABLE = 10 * 15 * 45_000  # images that the published table trains on: 10 classes, 15 epochs
-IMAGES = 45_000
+IMAGES = 45_000  # normal ones that a model of the published table trains on
+TABLE = 10 * 15 * IMAGES  # that the whole table trains on: 10 classes, 15 epochs
 LIMIT = 120  # seconds that a mode may take
 TIMED = 2.0  # seconds of training that are timed
 SIDE = 8192  # of the matrices whose product shows what the GPU can do
@@ -55,7 +56,7 @@ def worker(precision: str, recorded: bool, barrier: Barrier, rates: Any) -> None
 def together(precision: str, recorded: bool, processes: int) -> float:
     """Images a second that so many processes train on in all.
 
-    TimeoutError where one of them does not end in time.
+    queue.Empty where one of them does not end in time.
     """
     context = multiprocessing.get_context("spawn")
     barrier, rates = context.Barrier(processes), context.Queue()
@@ -106,7 +107,12 @@ def operations_per_image() -> float:
 
 
 def speeds(processes: int) -> Iterator[dict[str, Any]]:
-    """A row for each precision: one process kernel by kernel, one that replays, and so many."""
+    """For each precision a row of one process kernel by kernel, one that replays, and so many.
+
+    UserError where there is no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise UserError("--gpu: there is no CUDA device")
     each = operations_per_image()
     for precision in PRECISIONS[::-1]:
         most = products(precision)
