@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
@@ -11,15 +11,18 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from models import sizes
 from models.average import Average
 from models.fields import Hyperparameter, check, parse
-from models.images import Images, check_images
+from models.images import Images, Shape, check_images
 from models.mix import Mix
 from models.networks import frozen
 from models.optimizers import Optimizer
 from models.steps import Steps
 
-SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
+# Images scored at once in evaluation mode, where their number changes speed and memory only; fewer
+# of them where an image has more than LARGE pixels.
+SCORING_BATCH, LARGE = 256, 256**2
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
@@ -64,7 +67,7 @@ class AnomalyModel(ABC):
     Config: ClassVar[type[Config]]
     FAMILY: ClassVar[str] = "GAN"  # or "baseline": what a report compares the GANs with
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
-    ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
+    ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
     GRAPHS: ClassVar[bool] = True  # a GPU replays its steps (models.graphs); see `kind_of_step`
@@ -78,12 +81,12 @@ class AnomalyModel(ABC):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: Shape,
         config: Any,
         device: str = "cpu",
         precision: str = "float32",
     ):
-        self.check_shape(image_shape)
+        self.check_shape(image_shape, asdict(config))
         self.image_shape, self.config = image_shape, config
         self.device, self.precision = torch.device(device), precision
         self.networks: nn.ModuleDict = nn.ModuleDict()
@@ -95,18 +98,11 @@ class AnomalyModel(ABC):
         self.average = Average(self.networks, config.average) if config.average else None
 
     @classmethod
-    def check_shape(cls, image_shape: tuple[int, int, int]) -> None:
-        """ValueError unless images (C, H, W) are square, 16 to 256 a side, with 1 or 3 channels.
-
-        Without ANY_SIZE, the side must also be a power of two.
-        """
-        channels, height, width = image_shape
-        fits = 16 <= height <= 256 and (cls.ANY_SIZE or height.bit_count() == 1)
-        if height != width or not fits:
-            kind = "" if cls.ANY_SIZE else "a power of two "
-            raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
-        if channels not in (1, 3):
-            raise ValueError(f"images must have 1 or 3 channels, not {channels}")
+    def check_shape(cls, image_shape: Shape, config: Mapping[str, Any] | None = None) -> None:
+        """ValueError for images (C, H, W) that the model cannot take, with these hyperparameters."""
+        sizes.check(image_shape[1:], cls.ANY_SIZE)
+        if image_shape[0] not in (1, 3):
+            raise ValueError(f"images must have 1 or 3 channels, not {image_shape[0]}")
 
     @property
     def generator_steps(self) -> int:
@@ -169,7 +165,7 @@ class AnomalyModel(ABC):
         """
         made = []
         with self.frozen(training=False), torch.no_grad():
-            for x in images.split(SCORING_BATCH):
+            for x in images.split(self.scoring_batch()):
                 with self.arithmetic():
                     again = self.reconstruct(self.normalise(x))
                 if again is None:
@@ -234,7 +230,7 @@ class AnomalyModel(ABC):
         check_images(images, self.image_shape)
         chunks, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=training_mode_batch is not None), torch.no_grad():
-            for x in images.split(training_mode_batch or SCORING_BATCH):
+            for x in images.split(training_mode_batch or self.scoring_batch()):
                 with self.arithmetic():
                     chunks.append(
                         {name: part.float() for name, part in self.parts(self.normalise(x)).items()}
@@ -248,6 +244,11 @@ class AnomalyModel(ABC):
                     f"{int((~part.isfinite()).sum())} of {len(part)} '{name}' scores are not finite"
                 )
         return parts
+
+    def scoring_batch(self) -> int:
+        """How many images are scored at once in evaluation mode."""
+        _, height, width = self.image_shape
+        return max(1, SCORING_BATCH * LARGE // max(LARGE, height * width))
 
     def say_scored(self, of_this_batch: int = 0) -> None:
         """Tells `progress` how many images are scored, these of the current batch included."""

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 
 
+Shape = tuple[int, int, int]  # channels, height and width of an image
+
+
 class Images(Protocol):
     """uint8 (N, C, H, W): a Tensor, or what copies its images from a larger one batch by batch."""
 
@@ -21,7 +24,7 @@ class Images(Protocol):
     def split(self, size: int, /) -> Iterable[Tensor]: ...
 
 
-def check_images(images: Images, shape: tuple[int, int, int]) -> None:
+def check_images(images: Images, shape: Shape) -> None:
     """ValueError unless there are images, uint8 and each of this shape (C, H, W)."""
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be uint8, not {images.dtype}")

@@ -5,13 +5,16 @@ differ in the network that judges its images: a discriminator in one, a critic i
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from models import base
+from models.images import Shape
 from models.losses import per_image
 from models.networks import UNet
 from models.optimizers import Adam
@@ -41,13 +44,22 @@ class SkipGAN(base.AnomalyModel):
     """A U-Net that reconstructs normal images, trained against a discriminator or critic.
 
     A subclass adds this opponent in `build` and implements `judge`, `adversarial` and `train_step`.
-    Letters: a batch is (B, C, S, S); K = nz features.
+    Letters: a batch is (B, C, H, W); K = nz features.
     """
 
     rotations: nn.Linear  # the head on the opponent's features that tells rotations
 
+    @classmethod
+    def check_shape(cls, image_shape: Shape, config: Mapping[str, Any] | None = None) -> None:
+        super().check_shape(image_shape, config)
+        _, height, width = image_shape
+        if config and config["w_rot"] and height != width:
+            raise ValueError(
+                f"w_rot: images that are turned must be square, not {height}x{width} (give 0)"
+            )
+
     def build(self) -> None:
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
         self.networks = nn.ModuleDict({"generator": self.generator})
         self.optimizers = {"generator": Adam(self.generator, c.lr, c.beta1, c.beta2)}
