@@ -6,6 +6,7 @@ examples:
   python train.py --name my_run --resume       # go on with a run that was stopped
   python train.py --dataset path/to/images --isize 32 --niter 5 --score_folder path/to/new/images
   python train.py --load results/my_study/models/TRIAL.safetensors --score_folder path/to/images
+  python train.py --load results/my_study/models/TRIAL.safetensors --export model.onnx
   python train.py --dataset cifar10 --abnormal_class airplane --epochs 5 --audit
   python train.py --model skipganomaly --help  # that model's hyperparameters
 
@@ -37,6 +38,10 @@ AUDIT = (
     "step moves the test AUROC"
 )
 LOAD = "a trained model (results/<study>/models/*.safetensors) to score with, or to train further"
+EXPORT = (
+    "write the loaded model for other programs, as ONNX (.onnx) or for torch.export.load (.pt2): "
+    "uint8 images in, scores and anomaly maps out"
+)
 RESUME = "go on with the run --name; same figures as without the stop; needs no other flags"
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
@@ -52,6 +57,7 @@ SCORING = {  # the flags that have an effect where a loaded model only scores
     "device",
     "cpus_per_trial",
 }
+EXPORTING = {"load", "export", "false_alarms"}  # likewise where it is exported
 
 
 def parser(model: str) -> Parser:
@@ -61,6 +67,7 @@ def parser(model: str) -> Parser:
     flags.add_argument("--audit", action="store_true", help=AUDIT)
     flags.add_argument("--resume", action="store_true", help=RESUME)
     flags.add_argument("--load", type=path_of, metavar="FILE", help=LOAD)
+    flags.add_argument("--export", type=path_of, metavar="FILE", help=EXPORT)
     flags.add_argument("--score_folder", type=path_of, metavar="DIR|IMAGE", help=SCORE)
     add_view_flags(flags, study=False)
     add_study_flags(flags, ("task", "protocol", "training", "output"))
@@ -96,16 +103,22 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
             raise UserError(f"--audit: {reason}; leave out --{useless[0]}")
     if given["resume"] and given["load"]:
         raise UserError("--resume: it goes on with the run's own weights; leave out --load")
-    if given["load"]:
+    if given["export"]:
+        if not given["load"]:
+            raise UserError("--export: give the trained model with --load")
+        if useless := sorted(flags - EXPORTING):
+            raise UserError(f"--export: it only writes the model; leave out --{useless[0]}")
+        checks.check_export(given["export"])
+    elif given["load"]:
         if in_file := sorted(flags & {"model", *hyperparameters} - set(HYPERPARAMETERS)):
             raise UserError(f"--load: the file says which model it is; leave out --{in_file[0]}")
         if not ("dataset" in given or given["score_folder"]):
-            hint = "give --score_folder to score images, or --dataset to train further"
+            hint = "give --score_folder, --export, or --dataset to train further"
             raise UserError(f"--load: {hint}")
         if "dataset" not in given and (useless := sorted(flags - SCORING)):
             raise UserError(f"--load: without --dataset it only scores; leave out --{useless[0]}")
-        if not given["load"].is_file():
-            raise UserError(f"--load: there is no file {given['load']}")
+    if given["load"] and not given["load"].is_file():
+        raise UserError(f"--load: there is no file {given['load']}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,10 +183,14 @@ def start(
     loaded = None
     if run["load"] and not (earlier and (earlier.path / RUN).exists()):
         # Training further takes only the loaded model's weights, to a new model on the device.
-        device = "cpu" if "dataset" in given else choose_device(study)
+        device = "cpu" if "dataset" in given or given["export"] else choose_device(study)
         loaded, content = model_files.load(Path(run["load"]), device, study.precision)
         if given["load"] and "dataset" not in given:
             rate = given.get("false_alarms")
+            if given["export"]:
+                from bench.commands.export import export
+
+                return export(loaded, content, given["export"], rate)
             return train.score(study, loaded, content, given["score_folder"], view, rate)
         name, study = content["model"], replace(study, model=(content["model"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
@@ -188,7 +205,7 @@ def start(
     ready = prepare(study)
     if len(ready.tasks) > 1:
         raise UserError("--abnormal_class: train.py trains on one class (train_tune.py on several)")
-    ready.check_batch(name, config.batch_size)
+    ready.check(name, asdict(config))
     if given["audit"]:
         return train.audit_run(study, ready, name, asdict(config), view)
     run["hyperparameters"] = asdict(config)

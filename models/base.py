@@ -71,6 +71,7 @@ class AnomalyModel(ABC):
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
     GRAPHS: ClassVar[bool] = True  # a GPU replays its steps (models.graphs); see `kind_of_step`
+    NO_EXPORT: ClassVar[str] = ""  # why no file of another program can hold it, if none can
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps that its authors trained for; the comment has the source
     DIGITS_STEPS: ClassVar[int]  # after which it learns little more on digits (results/README.md)
@@ -170,7 +171,7 @@ class AnomalyModel(ABC):
                     again = self.reconstruct(self.normalise(x))
                 if again is None:
                     return None
-                made.append(((again + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
+                made.append(self.pixels(again).to(torch.uint8).cpu())
         return torch.cat(made)
 
     def train_epoch(
@@ -258,6 +259,11 @@ class AnomalyModel(ABC):
     def normalise(self, images: Tensor) -> Tensor:
         """Images uint8 (B, C, H, W) in [0, 255] to float32 in [-1, 1], on the device."""
         return images.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
+
+    @staticmethod
+    def pixels(x: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] as whole numbers in [0, 255], still float."""
+        return ((x + 1) * 127.5).round().clamp(0, 255)
 
     @contextmanager
     def frozen(self, training: bool) -> Iterator[None]:

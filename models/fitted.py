@@ -26,6 +26,7 @@ class FittedModel(AnomalyModel):
     ANY_SIZE = True
     BATCHES = False
     USES_GPU = False
+    NO_EXPORT = "scikit-learn computes its scores, not a network"
     LOSS = "distance"
     STEPS = DIGITS_STEPS = 0
     samples: Tensor | None = None  # uint8 (M, C, H, W)

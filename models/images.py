@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-
 Shape = tuple[int, int, int]  # channels, height and width of an image
 
 

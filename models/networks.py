@@ -228,7 +228,8 @@ class Generator(nn.Sequential):
         ]
         for level, (inner, outer) in enumerate(pairwise(widths)):
             layers += [norm(inner)] if norm else []
-            even = tuple(1 - side % 2 for side in up[level + 1])  # 0 where it is odd, as in 4 -> 7
+            height, across = up[level + 1]
+            even = (1 - height % 2, 1 - across % 2)  # 0 where a side is odd, as in 4 -> 7
             layers += [nn.ReLU(), nn.ConvTranspose2d(inner, outer, 5, 2, 2, output_padding=even)]
         super().__init__(*layers, nn.Tanh())
 

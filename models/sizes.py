@@ -1,5 +1,7 @@
 """The sizes of images that networks take: height and width in pixels."""
 
+from math import prod
+
 LEAST, MOST = 16, 1024  # of each side
 
 Size = tuple[int, int]  # height, width
@@ -54,4 +56,4 @@ def nearest(size: Size) -> list[str]:
     fitting = [pair for pair in pairs if fits(pair)]
     below = [pair for pair in fitting if pair[0] <= height and pair[1] <= width]
     above = [pair for pair in fitting if pair[0] >= height and pair[1] >= width]
-    return [text(pair) for pair in (max(below, key=sum), min(above, key=sum))]
+    return [text(pair) for pair in (max(below, key=prod), min(above, key=prod))]

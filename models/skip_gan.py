@@ -125,7 +125,7 @@ class SkipGAN(base.AnomalyModel):
         if self.config.w_rot:
             losses = [
                 self.rotation_losses(
-                    torch.rot90(x, k, dims=(2, 3)), torch.full((len(x),), k, device=x.device)
+                    torch.rot90(x, k, dims=(2, 3)), torch.full(x.shape[:1], k, device=x.device)
                 )
                 for k in range(4)
             ]

@@ -53,11 +53,13 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
         text = meta["help"] + (f" (default: {default})" if default not in (None, "") else "")
         spellings = [f"--{name}" for name in (field.name, *meta["aliases"])]
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
-        kind: Any = os.path.expanduser if meta["path"] else base_type(field.type)
+        kind: Any = meta["parse"] or (os.path.expanduser if meta["path"] else base_type(field.type))
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
         elif meta["path"]:
             kwargs["metavar"] = "PATH"
+        elif meta["parse"]:
+            kwargs["metavar"] = "N|HxW"
         elif kind is bool:
             kind, kwargs = truth, {"nargs": "?", "const": True, "metavar": "True|False"}
         else:

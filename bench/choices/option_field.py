@@ -1,5 +1,6 @@
 """The fields of Study, each with what the command line needs to make a flag of it."""
 
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any
 
@@ -15,11 +16,13 @@ def option(
     choices: tuple | None = None,
     many: bool = False,
     path: bool = False,
+    parse: Callable[[str], Any] | None = None,
     least: int = 1,
 ) -> Any:
     """A field of Study, with what `flags.add_study_flags` needs to make a flag of it.
 
-    `many`: the flag takes several values. `path`: ~ is the home folder. `least`: of a number.
+    `many`: the flag takes several values. `path`: ~ is the home folder. `parse`: what makes a value of
+    a word, if not the field's type. `least`: of a number.
     """
     metadata = {
         "group": group,
@@ -28,6 +31,7 @@ def option(
         "choices": choices,
         "many": many,
         "path": path,
+        "parse": parse,
         "least": least,
     }
     return field(default=default, metadata=metadata)

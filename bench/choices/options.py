@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bench.choices import image_size
 from bench.choices.option_field import option
 from bench.judging.selection import SELECT_ON
 
@@ -53,12 +54,13 @@ class Options:
         "out of the test, or count as normal",
         choices=("left_out", "normal"),
     )
-    image_size: int | None = option(
+    image_size: int | str | None = option(
         None,
         "task",
-        "height and width in pixels, 16 to 256; most models want a power of two "
-        "(default: the data's, rounded up to one)",
+        "pixels, 16 to 1024: 64 for squares; for a folder's images also 64x96, height x width; "
+        "powers of two fit every model (default: the square one that holds the data's)",
         aliases=("isize",),
+        parse=image_size.parse,
     )
     channels: int | None = option(
         None,
@@ -69,7 +71,7 @@ class Options:
     resize: str = option(
         "squash",
         "task",
-        "images that are not square: squash to a square, crop the centre, or pad with black",
+        "images of other proportions than --image_size: squash, crop the centre, or pad with black",
         choices=("squash", "crop", "pad"),
     )
     limit_train: int | None = option(

@@ -1,5 +1,6 @@
 """Checks of a study's choices that need no data, torch or Ray, so that a mistake costs a second."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from bench.choices.study import Study
 from bench.data import datasets
 from models import fields
 
+EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this kind needs
+
 
 def check_data(study: Study) -> None:
     """UserError for an unknown data set or class, or for a size of images that no model takes."""
     datasets.check_form(study.image_size, study.channels)
     if datasets.folder_of(study.dataset, Path(study.dataroot)) is None:
+        datasets.check_square(study.dataset, study.image_size)
         study.chosen_classes(datasets.classes_of(study.dataset))
 
 
@@ -39,6 +43,19 @@ def check_search(study: Study) -> None:
     for model in study.model:
         set_of(study, model)
         check_scheduler(study, model)
+
+
+def check_export(path: Path) -> None:
+    """UserError for a file that --export cannot write."""
+    if path.suffix not in EXPORTS:
+        raise UserError(f"--export: {path.name} ends in none of {', '.join(EXPORTS)}")
+    if path.exists() or path.is_symlink():
+        raise UserError(f"--export: {path} exists already (give another name)")
+    if lacking := [name for name in EXPORTS[path.suffix] if find_spec(name) is None]:
+        raise UserError(
+            f"--export: {path.suffix} needs {' and '.join(lacking)}: uv sync --group export, or "
+            f"pip install {' '.join(lacking)} (.pt2 needs nothing more)"
+        )
 
 
 def check_new(study: Study) -> None:

@@ -29,7 +29,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     ready = prepare(study)
     spaces = spaces_of(study)
     for model, space in spaces.items():
-        ready.check_batch(model, space.largest_batch())
+        ready.check(model, space.largest())
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)

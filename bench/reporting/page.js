@@ -79,6 +79,7 @@ function images() {
       const layers = saved.rebuilt ? [[0], [100], [0, 100]] : [[0]]; // image, reconstruction, their difference
       for (const rows of layers) {
         const tile = document.createElement("i");
+        tile.style.aspectRatio = saved.aspect;
         tile.style.backgroundImage = rows.map(() => `url(${saved.sheet})`).join();
         tile.style.backgroundPosition = rows.map((y) => `${x}% ${y}%`).join();
         tile.style.backgroundSize = size;

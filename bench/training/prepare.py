@@ -39,9 +39,14 @@ class Prepared:
     device: str
     notes: tuple[str, ...]  # what was left out, scaled, cropped or guessed
 
-    def check_batch(self, model: str, size: int) -> None:
-        """UserError where a task has fewer training images than a batch of the model."""
-        check_batch(model, size, min(len(split.train) for split in self.splits.values()))
+    def check(self, model: str, largest: Mapping[str, Any]) -> None:
+        """UserError where the images, or a batch of them, do not suit the model.
+
+        `largest`: the largest value of each of its hyperparameters.
+        """
+        check_shape(model, self.dataset, largest)
+        images = min(len(split.train) for split in self.splits.values())
+        check_batch(model, largest["batch_size"], images)
 
     def budgets(
         self, study: Study, defaults: Mapping[str, Mapping[str, Any]]
@@ -90,10 +95,7 @@ def prepare(study: Study) -> Prepared:
     for line in dataset.notes:
         note(line)
     for model in study.model:
-        try:
-            models.get(model).check_shape(dataset.image_shape)
-        except ValueError as error:
-            raise UserError(f"--image_size: {model}: {error}") from None
+        check_shape(model, dataset)
     split_seed = study.seed_of_splits()
     dataset = dataset.limit(study.limit_train, study.limit_test, seed=split_seed)
     protocol = protocol_of(study)
@@ -111,6 +113,14 @@ def prepare(study: Study) -> Prepared:
             "val_loss)"
         )
     return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
+
+
+def check_shape(model: str, dataset: Dataset, config: Mapping[str, Any] | None = None) -> None:
+    """UserError where the model cannot take the images, with these hyperparameters."""
+    try:
+        models.get(model).check_shape(dataset.image_shape, config)
+    except ValueError as error:
+        raise UserError(f"--image_size: {model}: {error}") from None
 
 
 def choose_select_on(study: Study, task: Task, split: Split) -> str:

@@ -233,7 +233,7 @@ class Run:
     def packed(self, model: str, trial: str, classes: tuple[str, ...], decoding: Decoding) -> bytes:
         """The chosen epoch's model as a file's content."""
         extras = {"trial": trial, "classes": classes, "decoding": asdict(decoding)}
-        extras["verdicts"] = self.best_verdicts
+        extras |= {"verdicts": self.best_verdicts, "precision": self.ran["precision"]}
         return packed(model, self.model, self.best_state, extras)
 
     def checkpoint(self) -> dict[str, Any]:

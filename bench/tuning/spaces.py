@@ -189,9 +189,10 @@ class SearchSpace:
         own = [config for cls, config in self.earlier if cls in classes]
         return own or [config for _, config in self.earlier]
 
-    def largest_batch(self) -> int:
-        batch_size = self.distributions.get("batch_size")
-        return max([self.default["batch_size"], *(edges(batch_size) if batch_size else [])])
+    def largest(self) -> dict[str, Any]:
+        """The largest value of each hyperparameter."""
+        searched = self.distributions.items()
+        return self.default | {k: max([self.default[k], *edges(d)]) for k, d in searched}
 
 
 def spaces_of(study: Study) -> dict[str, SearchSpace]:

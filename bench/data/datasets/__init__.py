@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.choices.errors import UserError, unknown
+from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
 from bench.data.datasets._decoding import Decoding
+from models.sizes import LEAST, MOST
 
 if TYPE_CHECKING:
     from bench.data.images import ImageArray
@@ -30,7 +32,7 @@ NAMES = sorted(
     for file in Path(__file__).parent.glob("*.py")
     if file.stem != "folder" and not file.stem.startswith("_")
 )
-SIZES = (16, 32, 64, 128, 256)  # that every model takes
+SIZES = (16, 32, 64, 128, 256)  # that every model takes, and one is chosen of by default
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,12 +130,18 @@ class Dataset:
         )
 
 
-def check_form(image_size: int | None, channels: int | None) -> None:
+def check_form(image_size: ImageSize | None, channels: int | None) -> None:
     """UserError for images that no model takes."""
-    if image_size is not None and not SIZES[0] <= image_size <= SIZES[-1]:
-        raise UserError(f"--image_size: {image_size} is not between {SIZES[0]} and {SIZES[-1]}")
+    if image_size is not None and not all(LEAST <= side <= MOST for side in sides(image_size)):
+        raise UserError(f"--image_size: {image_size} is not between {LEAST} and {MOST}")
     if channels not in (None, 1, 3):
         raise UserError(f"--channels: {channels} is neither 1 nor 3")
+
+
+def check_square(name: str, image_size: ImageSize | None) -> None:
+    """UserError for another size of the square images of a named data set."""
+    if image_size and len(set(sides(image_size))) > 1:
+        raise UserError(f"--image_size: the images of {name} are square (give one number)")
 
 
 def folder_of(name_or_folder: str, root: Path) -> Path | None:
@@ -169,15 +177,15 @@ def load(
     name_or_folder: str,
     *,
     root: Path,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     channels: int | None = None,
     resize: str = Decoding.resize,
 ) -> Dataset:
-    """The named data set, or the folder of images, as images (channels, image_size, image_size).
+    """The named data set, or the folder of images, as images of this size and so many channels.
 
     `root` is where data sets lie, are downloaded to and are cached; a folder may be named relative
     to it. By default the size is the smallest of SIZES that holds the data's own, and the channels
-    are the data's own. `resize` says how images become square (see Decoding). UserError for a
+    are the data's own. `resize` says how images get other proportions (see Decoding). UserError for a
     choice that does not exist, and for data that cannot be read or downloaded.
     """
     check_form(image_size, channels)
@@ -186,8 +194,9 @@ def load(
 
         return folder.load(path, root / ".cache", image_size, channels, resize)
 
+    check_square(name_or_folder, image_size)
     dataset: Dataset = import_module(f"{__name__}.{name_or_folder}").load(root)
-    size = image_size or smallest_size(max(dataset.image_shape[1:]))
+    size = sides(image_size)[0] if image_size else smallest_size(max(dataset.image_shape[1:]))
     train, test = (
         _recolour(_resize(images, size), channels)
         for images in (dataset.train_images, dataset.test_images)

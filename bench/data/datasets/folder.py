@@ -21,10 +21,12 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.choices.errors import UserError
+from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import legible, on_disk
 from bench.data.datasets import Dataset, _decoding, smallest_size
 from bench.data.datasets._decoding import Alpha, Decoding, Header
 from bench.data.datasets._files import find_images, left_out
+from models.sizes import Size
 
 RECIPE = 2  # counts the ways in which files became arrays: kept arrays of another one are not taken
 
@@ -33,11 +35,11 @@ Content = tuple[np.ndarray, Decoding, list[str]]
 
 
 def load(
-    folder: Path, cache: Path, image_size: int | None, channels: int | None, resize: str
+    folder: Path, cache: Path, image_size: ImageSize | None, channels: int | None, resize: str
 ) -> Dataset:
     """The folder's images.
 
-    Their size is `image_size`, or the one that fits most of the training images.
+    Their size is `image_size`, or the square one that fits most of the training images.
 
     Without `channels` they have one if all are grey, else three. Decoded images are kept in the
     folder `cache`, which may be deleted at any time. Raises UserError if there is no train/, no
@@ -70,8 +72,9 @@ def load(
     file = (
         cache / f"{folder.resolve().name}-{_key(folder, both, (image_size, channels, resize))}.npz"
     )
+    size = sides(image_size) if image_size else None
     images, decoding, notes = _kept(file) or _keep(
-        file, _read(paths[:n], paths[n:], image_size, channels, resize)
+        file, _read(paths[:n], paths[n:], size, channels, resize)
     )
     return Dataset(
         legible(folder.resolve().name),
@@ -83,7 +86,7 @@ def load(
 
 
 def read_images(
-    folder: Path, size: int, channels: int, decoding: Decoding, flag: str = "--score_folder"
+    folder: Path, size: Size, channels: int, decoding: Decoding, flag: str = "--score_folder"
 ) -> tuple[list[str], np.ndarray, list[str]]:
     """All images in and below the folder: names in natural order, uint8 (N, C, H, W), and notes.
 
@@ -105,14 +108,15 @@ def read_images(
 
 
 def _read(
-    train: list[Path], test: list[Path], size: int | None, channels: int | None, resize: str
+    train: list[Path], test: list[Path], size: Size | None, channels: int | None, resize: str
 ) -> Content:
     """All the images, decoded as the training images ask for."""
     headers: list[Header] = list(_each(_decoding.read_header, train + test))
     if size is None:
         side = max if resize == "pad" else min
         counts = Counter(smallest_size(side(header.size)) for header in headers[: len(train)])
-        size = max(counts, key=lambda size: (counts[size], -size))
+        most = max(counts, key=lambda size: (counts[size], -size))
+        size = (most, most)
     channels = channels or (1 if all(header.grey for header in headers) else 3)
 
     training = list(zip(train, headers, strict=False))
@@ -132,10 +136,10 @@ def _read(
 
 
 def _decode_all(
-    paths: list[Path], size: int, channels: int, decoding: Decoding, flag: str = "--dataset"
+    paths: list[Path], size: Size, channels: int, decoding: Decoding, flag: str = "--dataset"
 ) -> tuple[np.ndarray, list[str]]:
     """uint8 (N, C, H, W), and notes."""
-    images = np.empty((len(paths), channels, size, size), np.uint8)
+    images = np.empty((len(paths), channels, *size), np.uint8)
     call = partial(_decoding.decode, size=size, channels=channels, decoding=decoding)
     seen = []
     for i, (pixels, image) in enumerate(_each(call, paths, flag, "Reading images")):
