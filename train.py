@@ -183,6 +183,7 @@ def start(
         run["hyperparameters"] = start | run["hyperparameters"]
     try:
         config = models.get(name).Config.make(run["hyperparameters"])
+        models.get(name).fetch(config)
     except ValueError as error:
         raise UserError(f"--{error}") from None
     ready = prepare(study)

@@ -62,7 +62,7 @@ class AnomalyModel(ABC):
     """
 
     Config: ClassVar[type[Config]]
-    FAMILY: ClassVar[str] = "GAN"  # or "baseline": what a report compares the GANs with
+    FAMILY: ClassVar[str] = "GAN"  # "baseline": what GANs must beat; "pretrained": has outside data
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
@@ -107,6 +107,10 @@ class AnomalyModel(ABC):
             raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
         if channels not in (1, 3):
             raise ValueError(f"images must have 1 or 3 channels, not {channels}")
+
+    @classmethod  # noqa: B027
+    def fetch(cls, config: Any) -> None:
+        """Gets pretrained weights, where a model has any; ValueError where they cannot be had."""
 
     @property
     def generator_steps(self) -> int:
@@ -189,6 +193,13 @@ class AnomalyModel(ABC):
         self.networks.train()
         steps = None if turns is None else turns * self.turn
         return self.training.take(self, self.batches(images, generator, steps), generator)
+
+    def scale_steps(self, share: float) -> None:
+        """Sets the optimisers' step sizes to this share of those that the configuration has."""
+        for optimizer in self.optimizers.values():
+            if optimizer.share != share:
+                optimizer.share = share
+                self.training.graphs = None  # a graph has the step size that it was recorded with
 
     def arithmetic(self, weights_change: bool = False) -> torch.autocast:
         """The context in which torch computes at the model's precision.

@@ -153,6 +153,12 @@ class Options:
         "passes over the training images, each evaluated; with --steps: how often to evaluate",
         aliases=("niter",),
     )
+    niter_decay: int = option(
+        0,
+        "training",
+        "of the epochs, the last so many, in which step sizes fall linearly to almost 0",
+        least=0,
+    )
     batch_size: int | None = option(
         None,
         "training",

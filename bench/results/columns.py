@@ -22,7 +22,7 @@ COLUMNS = {
     "or final (the winner or the default, trained under a further seed and tested)",
     "role": "winner, default or superseded; not in the file: winners.jsonl tells",
     "model": "the model's name",
-    "family": "the model's family: GAN or baseline",
+    "family": "the model's family: GAN, baseline or pretrained (which uses outside data)",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class)",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
     "number": "number of the configuration within its search; 0 is the model's default",

@@ -62,12 +62,13 @@ class Prepared:
         if not kind.BATCHES:
             return Budget(epochs=1)  # it is fitted at once
         fair = kind.DIGITS_STEPS if self.dataset.few else kind.STEPS
+        decay = study.niter_decay
         if study.epochs and not study.steps:
-            return Budget(study.epochs, fair=fair)
+            return check_decay(Budget(study.epochs, None, fair, decay), model)
         steps = study.steps or fair
         pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
-        return Budget(epochs, math.ceil(steps / epochs), fair)
+        return check_decay(Budget(epochs, math.ceil(steps / epochs), fair, decay), model)
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
@@ -111,6 +112,14 @@ def prepare(study: Study) -> Prepared:
             "val_loss)"
         )
     return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
+
+
+def check_decay(budget: Budget, model: str) -> Budget:
+    """The budget; UserError where it is over before step sizes have fallen."""
+    if budget.decay >= budget.epochs:
+        reason = f"a run of {model} has {budget.epochs} epochs"
+        raise UserError(f"--niter_decay: {budget.decay} is too many: {reason} (give fewer)")
+    return budget
 
 
 def choose_select_on(study: Study, task: Task, split: Split) -> str:

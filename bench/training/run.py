@@ -104,6 +104,7 @@ class Run:
         """Trains one epoch and evaluates it: a flat record."""
         start = time.perf_counter()
         images = self.split.train
+        self.model.scale_steps(self.budget.step_size(self.epoch))
         losses = self.model.train_epoch(images, self.generator, self.budget.turns)
         trained = time.perf_counter()
         record: dict[str, Any] = {"epoch": self.epoch + 1}
