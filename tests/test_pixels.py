@@ -1,5 +1,7 @@
 """Pixel AUROC and AUPRO against naive versions, which try every threshold and walk every region."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,7 +45,7 @@ def naive_aupro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
         ]
         points.append((float(called[~masks].mean()), float(np.mean(overlaps))))
     area = 0.0
-    for (x, y), (next_x, next_y) in zip(points, points[1:], strict=False):
+    for (x, y), (next_x, next_y) in itertools.pairwise(points):
         if x < limit and next_x > x:
             end = min(next_x, limit)
             at_end = y + (next_y - y) * (end - x) / (next_x - x)

@@ -142,7 +142,8 @@ def make_split(
 
     category = task.cls if task.kind == CATEGORY else ""
     trains, tests = (
-        dataset.of(category, labels) for labels in (dataset.train_labels, dataset.test_labels)
+        dataset.in_category(category, labels)
+        for labels in (dataset.train_labels, dataset.test_labels)
     )
     rng = np.random.default_rng(seed)
     pool = usable(dataset, protocol)
@@ -203,17 +204,17 @@ def make_split(
         # would make batches of one class, which batch normalisation in training mode sees.
         order = order[np.argsort(labels[order], kind="stable")]
     indices, labels = indices[order], labels[order]
-    defects, masks = what_and_where(dataset, task, protocol, indices, labels)
+    defects, masks = defects_and_masks(dataset, task, protocol, indices, labels)
     return Split(train, val, Labelled(images(indices), labels, defects, masks))
 
 
-def what_and_where(
+def defects_and_masks(
     dataset: Dataset, task: Task, protocol: Protocol, indices: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """`defects` and `masks` (see Labelled) of these images of image_array.
 
-    Abnormal classes are defects of one thing, where nothing is trained on them. Whoever has but
-    one defect needs no figures by defect.
+    Abnormal classes are defects of one thing where that is a category, or where none of them has
+    training images. One kind alone has no figures of its own: they would be those of the task.
     """
     defects = masks = None
     n, abnormal = len(dataset.train_images), labels == 1

@@ -4,7 +4,6 @@ Own code, held to a naive version in tests/test_pixels.py: libraries that have A
 bin the values. It keeps a count for each value that the maps have, so it is exact at any size.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +22,8 @@ class Rates(NamedTuple):
     overlap: Floats  # share of each anomalous region's pixels, the mean over regions
 
 
-def rates(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Rates:
-    """Of anomaly maps, each (H, W), higher where more anomalous, and bool masks like them.
+def rates(maps: np.ndarray, masks: np.ndarray) -> Rates:
+    """Of anomaly maps (N, H, W), higher where more anomalous, and bool masks like them.
 
     A region is a part of a mask whose pixels touch, if only at a corner. ValueError where normal
     or anomalous pixels are missing, or a value is not finite.
@@ -45,7 +44,9 @@ def rates(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> Rates:
         shares += np.bincount(places[mask], weights[numbers[mask]], minlength=len(levels))
         regions += count
     if not (normal.any() and regions):
-        raise ValueError(f"{normal.sum():.0f} normal pixels, {regions} anomalous regions: no figure")
+        raise ValueError(
+            f"{normal.sum():.0f} normal pixels, {regions} anomalous regions: no figure"
+        )
 
     def above(counts: Floats, total: float) -> Floats:
         return np.concatenate([[0.0], np.cumsum(counts[::-1])]) / total
@@ -66,7 +67,7 @@ def aupro(at: Rates, limit: float = LIMIT) -> float:
     return float(np.trapezoid(y, x) / limit)
 
 
-def evaluate(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> dict[str, float]:
+def evaluate(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
     """The figures of PIXELS, by name; see `rates`."""
     at = rates(maps, masks)
     area = float(np.trapezoid(at.true_positives, at.false_positives))  # ties count half

@@ -33,7 +33,9 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
                         f"--reproduce: {trial} took over others' weights as it trained; no command "
                         "makes it"
                     )
-                choices = results.study | form(results) if row["task"] == CATEGORY else results.study
+                choices = results.study
+                if row.get("task") == CATEGORY:
+                    choices = choices | form(results)
                 return command(choices, {str(name): value for name, value in row.items()})
             known.append(str(row["trial"]))
     near = difflib.get_close_matches(trial, known, n=1)
@@ -66,7 +68,7 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def form(results: Results) -> dict[str, int]:
-    """The size and channels of a study's images: of one of its categories others might be seen."""
+    """Size and channels of a study's images, which one of its categories alone might not have."""
     channels, size, _ = results.provenance["dataset"]["image_shape"]
     return {"image_size": size, "channels": channels}
 

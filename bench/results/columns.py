@@ -183,14 +183,15 @@ def of_defects(
     def of_pixels(chosen: np.ndarray) -> dict[str, float]:
         if maps is None or masks is None:
             return {}
-        marked = masks.any(axis=(1, 2))
-        index = np.flatnonzero(chosen & (marked | (labels == 0)))
-        return pixels.evaluate(maps[index], masks[index]) if marked[index].any() else {}
+        index = np.flatnonzero(chosen & (masks.any(axis=(1, 2)) | (labels == 0)))
+        return pixels.evaluate(maps[index], masks[index]) if masks[index].any() else {}
 
     figures = {f"test_{name}": value for name, value in of_pixels(labels >= 0).items()}
-    for defect in np.unique(defects[labels == 1]) if defects is not None else []:
-        chosen = (labels == 0) | (defects == defect)
-        own = {"images": int((defects == defect).sum())}
-        own |= {"auroc": metrics.auroc(labels[chosen], scores[chosen])} | of_pixels(chosen)
+    kinds = np.full(len(labels), "") if defects is None else defects
+    for defect in sorted(set(kinds[labels == 1].tolist()) - {""}):
+        is_it = kinds == defect
+        chosen = is_it | (labels == 0)
+        own = {"images": is_it.sum(), "auroc": metrics.auroc(labels[chosen], scores[chosen])}
+        own |= of_pixels(chosen)
         figures |= {f"defect_{name}_{defect}": value for name, value in own.items()}
     return figures

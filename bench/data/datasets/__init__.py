@@ -122,8 +122,8 @@ class Dataset:
         """
         if train is None and test is None:
             return self
-        trains = self._balanced(self.train_labels, train, seed, "--limit_train")
-        tests = self._balanced(self.test_labels, test, seed, "--limit_test")
+        trains = self._of_each_category(self.train_labels, train, seed, "--limit_train")
+        tests = self._of_each_category(self.test_labels, test, seed, "--limit_test")
         return replace(
             self,
             train_images=self.train_images[trains],
@@ -133,13 +133,15 @@ class Dataset:
             masks=None if self.masks is None else self.masks[tests],
         )
 
-    def _balanced(self, labels: np.ndarray, count: int | None, seed: int, flag: str) -> np.ndarray:
-        """int64: sorted indices of `count` labels of each category."""
-        parts = [np.flatnonzero(self.of(name, labels)) for name in self.categories or [""]]
+    def _of_each_category(
+        self, labels: np.ndarray, count: int | None, seed: int, flag: str
+    ) -> np.ndarray:
+        """int64: sorted indices of `count` labels of each category, by class in equal shares."""
+        parts = [np.flatnonzero(self.in_category(name, labels)) for name in self.categories or [""]]
         chosen = [part[_balanced(labels[part], count, seed, flag)] for part in parts]
         return np.sort(np.concatenate(chosen))
 
-    def of(self, category: str, labels: np.ndarray) -> np.ndarray:
+    def in_category(self, category: str, labels: np.ndarray) -> np.ndarray:
         """bool (N,): which of the labels (N,) are of the category's classes; of "", all are."""
         own = [name.partition("/")[0] == category for name in self.classes]
         return np.isin(labels, np.flatnonzero(own)) | (not category)

@@ -5,6 +5,7 @@ several such folders side by side, one for each category, as MVTec AD has them (
 CVPR 2019).
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def categories_of(folder: Path, given: Sequence[str] = ()) -> tuple[str, ...]:
         if given:
             raise UserError(f"--category: {folder} has none, it has a folder train/ itself")
         return ()
-    there = sorted(legible(entry.name) for entry in folder.iterdir() if (entry / "train").is_dir())
+    there = [legible(name) for name, is_category in _folders(folder).items() if is_category]
     if not there:
         raise UserError(
             f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and "
@@ -56,6 +57,8 @@ def items_of(
     UserError where there is nothing to train on, or where it is unclear what is normal.
     """
     train, test, others = [], [], Counter[str]()
+    if categories and (lacking := sum(not is_one for is_one in _folders(folder).values())):
+        others["folder(s) without train/"] = lacking
     for category in categories or [""]:
         top = on_disk(folder / category)
         trained, tested = _items(top, "train", others), _items(top, "test", others)
@@ -70,6 +73,19 @@ def items_of(
         train += trained
         test += tested
     return train, test, others
+
+
+def _folders(folder: Path) -> dict[str, bool]:
+    """The folders in it, and whether each has a train/."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise UserError(f"--dataset: cannot list {folder}: {error.strerror}") from None
+    return {
+        name: os.path.isdir(folder / name / "train")
+        for name in names
+        if os.path.isdir(folder / name)
+    }
 
 
 def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:

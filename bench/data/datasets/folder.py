@@ -182,8 +182,8 @@ def _kept(file: Path) -> Content | None:
             file, allow_pickle=False
         ) as arrays:  # a zip archive, so that damage is noticed by its checksum
             how = json.loads(str(arrays["made"]))
-            masks = arrays["masks"] if "masks" in arrays else None
-            return Content(arrays["images"], masks, Decoding(**how["decoding"]), how["notes"])
+            decoding = Decoding(**how["decoding"])
+            return Content(arrays["images"], arrays.get("masks"), decoding, how["notes"])
     except Exception:  # not there, or damaged in one of many ways
         return None
 
@@ -196,7 +196,7 @@ def _keep(file: Path, content: Content) -> Content:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            np.savez(Path(scratch) / "new.npz", **arrays)
+            np.savez(Path(scratch) / "new.npz", **arrays)  # type: ignore[arg-type]
             os.replace(Path(scratch) / "new.npz", file)
     except OSError as error:
         reason = f"{file.parent} cannot be written: {error.strerror}"
