@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if run["score_folder"] and not Path(run["score_folder"]).exists():
         raise UserError(f"--score_folder: {run['score_folder']} does not exist")
     if "dataset" in given or not given["load"]:
-        checks.check_data(study)
+        checks.check_data(study, one_task=True)
     return start(study, name, run, given, view, earlier)
 
 

@@ -25,7 +25,8 @@ class Options:
     dataset: str = option(
         "cifar10",
         "task",
-        "a data set's name, or a folder of images: train/<class>/*, test/<class>/*",
+        "a data set's name, or a folder of images: train/<class>/*, test/<class>/*, or categories "
+        "as in MVTec AD: <category>/train/good/*, <category>/test/<defect>/*",
         path=True,
     )
     dataroot: str = option(
@@ -44,6 +45,13 @@ class Options:
         (),
         "task",
         "one-class: this class is normal, the others are abnormal ('all': each in turn)",
+        many=True,
+    )
+    category: tuple[str, ...] = option(
+        (),
+        "task",
+        "categories of a folder like MVTec AD: good images are normal, all defects are abnormal "
+        "(default: all, each in turn)",
         many=True,
     )
     untrained_classes: str = option(
@@ -73,7 +81,9 @@ class Options:
         choices=("squash", "crop", "pad"),
     )
     limit_train: int | None = option(
-        None, "task", "keep this many training images: a fixed, class-balanced, seeded subset"
+        None,
+        "task",
+        "keep this many training images (of each category): a fixed, class-balanced, seeded subset",
     )
     limit_test: int | None = option(None, "task", "keep this many test images, likewise")
     contamination: float = option(

@@ -6,15 +6,17 @@ from typing import Any
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 
-LEAVE_ONE_CLASS_OUT, ONE_CLASS = "leave-one-class-out", "one-class"
+LEAVE_ONE_CLASS_OUT, ONE_CLASS, CATEGORY = "leave-one-class-out", "one-class", "category"
 
 
 @dataclass(frozen=True)
 class Task:
     """One division of a data set's classes into normal and abnormal ones."""
 
-    kind: str  # LEAVE_ONE_CLASS_OUT or ONE_CLASS
-    cls: str  # the abnormal class of the former, the normal class of the latter
+    kind: str  # LEAVE_ONE_CLASS_OUT, ONE_CLASS or CATEGORY
+    # The abnormal class of the first, the normal class of the others; to a CATEGORY, only the
+    # classes of the category of that name belong.
+    cls: str
     # Leave-one-class-out only: whether the test images of a class without training images are
     # left_out of the test, or count as normal.
     untrained: str = "left_out"

@@ -50,13 +50,24 @@ def picture(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
     return sheet_array(images, rebuilt, difference)
 
 
-def heat_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    """Where reconstructions differ: uint8 (N, 3, H, W), of (N, C, H, W) images and theirs.
+def anomaly_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """Where reconstructions differ: float32 (N, H, W), of (N, C, H, W) images and theirs.
 
-    The image in grey, and over it red to yellow, the mean absolute difference of the channels. All
-    images share one scale, up to the difference that one pixel in a thousand exceeds.
+    The mean absolute difference of the channels, in grey levels.
     """
-    difference = np.abs(images.astype(np.int16) - rebuilt).mean(axis=1)
+    maps = np.empty((len(images), *images.shape[2:]), np.float32)
+    for one, image, again in zip(maps, images, rebuilt, strict=True):  # of all at once: too much
+        np.abs(image.astype(np.int16) - again).mean(axis=0, out=one)
+    return maps
+
+
+def heat_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """Anomaly maps as pictures: uint8 (N, 3, H, W), of (N, C, H, W) images and reconstructions.
+
+    The image in grey, and over it, red to yellow, its map. All images share one scale, up to the
+    difference that one pixel in a thousand exceeds.
+    """
+    difference = anomaly_maps(images, rebuilt)
     heat = np.clip(difference / max(np.quantile(difference, 0.999), 1), 0, 1)[:, None]
     colour = np.concatenate([np.full_like(heat, 255), 255 * heat, np.zeros_like(heat)], axis=1)
     grey = images.mean(axis=1, keepdims=True)

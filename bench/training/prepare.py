@@ -18,7 +18,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.data.splits import Split, left_out, make_split, tasks_of
+from bench.data.splits import Split, left_out, make_split, tasks_of, without_masks
 from bench.judging.selection import SIGNALS
 from bench.results.provenance import machine
 from bench.training.devices import choose_device
@@ -87,6 +87,7 @@ def prepare(study: Study) -> Prepared:
         image_size=study.image_size,
         channels=study.channels,
         resize=study.resize,
+        categories=study.category,
     )
     for line in dataset.notes:
         note(line)
@@ -105,13 +106,17 @@ def prepare(study: Study) -> Prepared:
     splits = {
         task: make_split(dataset, task, protocol, split_seed, study.contamination) for task in tasks
     }
+    unmarked = without_masks(splits)
+    for line in unmarked:
+        note(line)
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
     if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
         raise UserError(
             f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on "
             "val_loss)"
         )
-    return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
+    notes = (*dataset.notes, *more, *unmarked)
+    return Prepared(dataset, protocol, tasks, splits, select_on, device, notes)
 
 
 def check_decay(budget: Budget, model: str) -> Budget:

@@ -140,6 +140,23 @@ def decode(path: Path, size: int, channels: int, decoding: Decoding) -> tuple[np
     return pixels, Seen(image.size, deep, clipped, transparent, first)
 
 
+def decode_mask(path: Path, of: tuple[int, int], size: int, resize: str) -> np.ndarray:
+    """Where a mask is not black: bool (size, size), resized as its image, by nearest neighbours.
+
+    In a JPEG file, which blurs edges: where it is brighter than half. Raises ValueError where its
+    width and height are not those `of` its image.
+    """
+    with Image.open(path, formats=formats()) as file:
+        mask, least = ImageOps.exif_transpose(file), 128 if file.format == "JPEG" else 1
+    if mask.size != of:
+        width, height = mask.size
+        raise ValueError(f"the mask is {width} x {height}, its image {of[0]} x {of[1]}")
+    values = np.asarray(mask).reshape(*mask.size[::-1], -1)
+    colours = values[..., :-1] if "A" in mask.getbands() else values
+    marked = Image.fromarray((colours >= least).any(axis=2).astype(np.uint8))
+    return np.asarray(_resized(marked, size, resize, Image.Resampling.NEAREST)) > 0
+
+
 def notes(images: Sequence[Seen], size: int, decoding: Decoding) -> list[str]:
     """What was scaled, cropped and left out of these images, a line each."""
     sizes = Counter(image.size for image in images)
@@ -250,17 +267,22 @@ def _opaque(image: Image.Image, background: int | None) -> tuple[Image.Image, bo
     return image.convert(plain), transparent
 
 
-def _resized(image: Image.Image, size: int, resize: str) -> Image.Image:
+def _resized(
+    image: Image.Image,
+    size: int,
+    resize: str,
+    how: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
     """The image as `size` x `size`."""
     if image.size == (size, size):
         return image
     if resize == "squash":
-        return image.resize((size, size), Image.Resampling.BILINEAR)
+        return image.resize((size, size), how)
     if resize == "pad":
-        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, color=0)
+        return ImageOps.pad(image, (size, size), how, color=0)
     # The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes
     # seconds to import.
     width, height = (int(size * side / min(image.size)) for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
     box = (left, top, left + size, top + size)
-    return image.resize((width, height), Image.Resampling.BILINEAR).crop(box)
+    return image.resize((width, height), how).crop(box)
