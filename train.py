@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if run["score_folder"] and not Path(run["score_folder"]).exists():
         raise UserError(f"--score_folder: {run['score_folder']} does not exist")
     if "dataset" in given or not given["load"]:
-        checks.check_data(study)
+        checks.check_data(study, one_task=True)
     return start(study, name, run, given, view, earlier)
 
 
@@ -200,6 +200,7 @@ def start(
         run["hyperparameters"] = start | run["hyperparameters"]
     try:
         config = models.get(name).Config.make(run["hyperparameters"])
+        models.get(name).fetch(config)
     except ValueError as error:
         raise UserError(f"--{error}") from None
     ready = prepare(study)

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from models import sizes
 from models.average import Average
 from models.fields import Hyperparameter, check, parse
-from models.images import Images, Shape, check_images
+from models.images import Images, check_images, pixels
 from models.mix import Mix
 from models.networks import frozen
 from models.optimizers import Optimizer
+from models.sizes import Shape, check_shape
 from models.steps import Steps
 
 # Images scored at once in evaluation mode, where their number changes speed and memory only; fewer
@@ -65,7 +65,7 @@ class AnomalyModel(ABC):
     """
 
     Config: ClassVar[type[Config]]
-    FAMILY: ClassVar[str] = "GAN"  # or "baseline": what a report compares the GANs with
+    FAMILY: ClassVar[str] = "GAN"  # "baseline": what GANs must beat; "pretrained": has outside data
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
@@ -101,9 +101,11 @@ class AnomalyModel(ABC):
     @classmethod
     def check_shape(cls, image_shape: Shape, config: Mapping[str, Any] | None = None) -> None:
         """ValueError for images (C, H, W) that the model cannot take, with these hyperparameters."""
-        sizes.check(image_shape[1:], cls.ANY_SIZE)
-        if image_shape[0] not in (1, 3):
-            raise ValueError(f"images must have 1 or 3 channels, not {image_shape[0]}")
+        check_shape(image_shape, cls.ANY_SIZE)
+
+    @classmethod  # noqa: B027
+    def fetch(cls, config: Any) -> None:
+        """Gets pretrained weights, where a model has any; ValueError where they cannot be had."""
 
     @property
     def generator_steps(self) -> int:
@@ -171,7 +173,7 @@ class AnomalyModel(ABC):
                     again = self.reconstruct(self.normalise(x))
                 if again is None:
                     return None
-                made.append(self.pixels(again).to(torch.uint8).cpu())
+                made.append(pixels(again).to(torch.uint8).cpu())
         return torch.cat(made)
 
     def train_epoch(
@@ -186,6 +188,13 @@ class AnomalyModel(ABC):
         self.networks.train()
         steps = None if turns is None else turns * self.turn
         return self.training.take(self, self.batches(images, generator, steps), generator)
+
+    def scale_steps(self, share: float) -> None:
+        """Sets the optimisers' step sizes to this share of those that the configuration has."""
+        for optimizer in self.optimizers.values():
+            if optimizer.share != share:
+                optimizer.share = share
+                self.training.graphs = None  # a graph has the step size that it was recorded with
 
     def arithmetic(self, weights_change: bool = False) -> torch.autocast:
         """The context in which torch computes at the model's precision.
@@ -259,11 +268,6 @@ class AnomalyModel(ABC):
     def normalise(self, images: Tensor) -> Tensor:
         """Images uint8 (B, C, H, W) in [0, 255] to float32 in [-1, 1], on the device."""
         return images.to(self.device, non_blocking=True).float().div_(127.5).sub_(1)
-
-    @staticmethod
-    def pixels(x: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] as whole numbers in [0, 255], still float."""
-        return ((x + 1) * 127.5).round().clamp(0, 255)
 
     @contextmanager
     def frozen(self, training: bool) -> Iterator[None]:

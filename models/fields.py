@@ -2,7 +2,7 @@
 
 Importing a model loads torch, which takes seconds; --help and --list need only names and defaults.
 A file is a model if it defines `class Model`. A hyperparameter is a line of its `class Config`,
-`name: type = default  # help`, with the type bool, float or int. `class Config(skip_gan.Config)`
+`name: type = default  # help`, with the type bool, float, int or str. `class Config(skip_gan.Config)`
 also has the hyperparameters in skip_gan.py.
 """
 
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 MODEL = re.compile(r"^class Model\b", re.MULTILINE)
 # The class's text, up to the next line that is not indented, and the file that its base class is in
 CONFIG = re.compile(r"^class Config\b(?:\((\w+)\.Config\))?.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
-FIELD = re.compile(r"^    (\w+): (bool|float|int) = (\S+)  # (.+)$", re.MULTILINE)
-TYPES = {"bool": bool, "float": float, "int": int}
+FIELD = re.compile(r"^    (\w+): (bool|float|int|str) = (\S+)  # (.+)$", re.MULTILINE)
+TYPES = {"bool": bool, "float": float, "int": int, "str": str}
 
 
 class Hyperparameter(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-Shape = tuple[int, int, int]  # channels, height and width of an image
+from models.sizes import Shape
 
 
 class Images(Protocol):
@@ -21,6 +21,11 @@ class Images(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, key: Any, /) -> Tensor: ...
     def split(self, size: int, /) -> Iterable[Tensor]: ...
+
+
+def pixels(x: Tensor) -> Tensor:
+    """Images (B, C, H, W) in [-1, 1] as whole numbers in [0, 255], still float."""
+    return ((x + 1) * 127.5).round().clamp(0, 255)
 
 
 def check_images(images: Images, shape: Shape) -> None:

@@ -1,10 +1,11 @@
-"""The sizes of images that networks take: height and width in pixels."""
+"""The shapes of images that networks take; sizes are height and width in pixels."""
 
 from math import prod
 
 LEAST, MOST = 16, 1024  # of each side
 
 Size = tuple[int, int]  # height, width
+Shape = tuple[int, int, int]  # channels, height, width
 
 
 def halvings(size: Size) -> int:
@@ -30,11 +31,14 @@ def text(size: Size) -> str:
     return str(height) if height == width else f"{height}x{width}"
 
 
-def check(size: Size, any_size: bool) -> None:
-    """ValueError unless both sides are from LEAST to MOST.
+def check_shape(shape: Shape, any_size: bool) -> None:
+    """ValueError unless there are 1 or 3 channels, and both sides are from LEAST to MOST.
 
     Without `any_size`, DCGAN's networks must also be able to halve both sides without a rest.
     """
+    channels, size = shape[0], shape[1:]
+    if channels not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, not {channels}")
     if not all(LEAST <= side <= MOST for side in size):
         raise ValueError(f"image sides must be from {LEAST} to {MOST}, not {text(size)}")
     if not (any_size or fits(size)):

@@ -182,7 +182,7 @@ FIELDS = [
     (name, field.name)
     for name in models.NAMES
     for field in dataclasses.fields(models.get(name).Config)
-    if not (name in FITTED and field.name in ("batch_size", "average"))
+    if not (name in FITTED and field.name in ("batch_size", "average")) and field.type is not str
 ]
 
 
@@ -211,7 +211,9 @@ def test_hyperparameters_have_help_and_bad_values_are_refused(name):
         (key, kind, default) for key, (kind, default, _) in known.items()
     ]
     assert set(models.get(name).PUBLISHED) <= set(known)
-    assert all(known[key].type in (int, float, bool) and len(known[key].help) > 10 for key in known)
+    assert all(
+        known[key].type in (int, float, bool, str) and len(known[key].help) > 10 for key in known
+    )
     with pytest.raises(ValueError, match="no hyperparameter 'width_of_nothing'"):
         config.make({"width_of_nothing": 1})
     for field, (kind, default, _) in known.items():
@@ -220,6 +222,7 @@ def test_hyperparameters_have_help_and_bad_values_are_refused(name):
             bool: [],
             int: [0, -1, "many"],
             float: [-1.0, math.nan, math.inf, "much"],
+            str: ["no-such-thing"],
         }
         for value in invalid[kind] + ([1.0] if field.startswith("beta") else []):
             with pytest.raises(ValueError):  # noqa: PT011 (int("many") has its own message)
@@ -281,5 +284,6 @@ def test_a_runs_row_holds_its_models_family(name, family, tmp_path):
 
 def test_the_fitted_models_and_the_autoencoder_are_baselines_and_the_others_gans():
     families = {name: models.get(name).FAMILY for name in models.NAMES}
+    assert families.pop("deep_knn") == "pretrained"
     baselines = {*FITTED, "autoencoder"}
     assert families == {name: "baseline" if name in baselines else "GAN" for name in families}

@@ -35,6 +35,7 @@ LEARNS: dict[str, dict[str, Any]] = {
     "egbad": {"lr": 1e-3, "ngf": 16, "ndf": 16, "nz": 32, "joint": 128},
     "autoencoder": {"width": 8, "nz": 16},
     "pca": {"components": 16},
+    "deep_knn": {"samples": 100, "side": 48},
 }
 
 

@@ -83,7 +83,7 @@ def add_model_flags(parser: Parser, name: str) -> None:
                 f"--{key}",
                 type=truth if kind is bool else kind,
                 default=argparse.SUPPRESS,
-                metavar="True|False" if kind is bool else "N" if kind is int else "X",
+                metavar={bool: "True|False", int: "N", float: "X", str: "NAME"}[kind],
                 help=f"{text} (default: {default})".replace("%", "%%"),
             )
 

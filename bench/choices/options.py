@@ -26,7 +26,8 @@ class Options:
     dataset: str = option(
         "cifar10",
         "task",
-        "a data set's name, or a folder of images: train/<class>/*, test/<class>/*",
+        "a data set's name, or a folder of images: train/<class>/*, test/<class>/*, or categories "
+        "as in MVTec AD: <category>/train/good/*, <category>/test/<defect>/*",
         path=True,
     )
     dataroot: str = option(
@@ -45,6 +46,13 @@ class Options:
         (),
         "task",
         "one-class: this class is normal, the others are abnormal ('all': each in turn)",
+        many=True,
+    )
+    category: tuple[str, ...] = option(
+        (),
+        "task",
+        "categories of a folder like MVTec AD: good images are normal, all defects are abnormal "
+        "(default: all, each in turn)",
         many=True,
     )
     untrained_classes: str = option(
@@ -75,7 +83,9 @@ class Options:
         choices=("squash", "crop", "pad"),
     )
     limit_train: int | None = option(
-        None, "task", "keep this many training images: a fixed, class-balanced, seeded subset"
+        None,
+        "task",
+        "keep this many training images (of each category): a fixed, class-balanced, seeded subset",
     )
     limit_test: int | None = option(None, "task", "keep this many test images, likewise")
     contamination: float = option(
@@ -154,6 +164,12 @@ class Options:
         "training",
         "passes over the training images, each evaluated; with --steps: how often to evaluate",
         aliases=("niter",),
+    )
+    niter_decay: int = option(
+        0,
+        "training",
+        "of the epochs, the last so many, in which step sizes fall linearly to almost 0",
+        least=0,
     )
     batch_size: int | None = option(
         None,

@@ -12,6 +12,7 @@ from bench.choices.option_field import check
 from bench.choices.options import Options
 
 RUN = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
+CHOOSE_TASKS = ("abnormal_class", "normal_class", "category")  # one of these fields does
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 
 
@@ -25,10 +26,9 @@ class Study(Options):
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             check(f.name, getattr(self, f.name), f.metadata["choices"], f.metadata["least"])
-        if self.abnormal_class and self.normal_class:
-            raise UserError(
-                "--abnormal_class and --normal_class: give only one, they are two different tasks",
-            )
+        tasks = [f"--{name}" for name in CHOOSE_TASKS if getattr(self, name)]
+        if len(tasks) > 1:
+            raise UserError(f"{' and '.join(tasks)}: give only one, they are different tasks")
         if self.name is not None and not re.fullmatch(r"[\w+][\w.+ -]*", self.name):
             raise UserError(f"--name: '{self.name}' is no plain folder name")
         self.budget_seconds()

@@ -6,15 +6,17 @@ from typing import Any
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 
-LEAVE_ONE_CLASS_OUT, ONE_CLASS = "leave-one-class-out", "one-class"
+LEAVE_ONE_CLASS_OUT, ONE_CLASS, CATEGORY = "leave-one-class-out", "one-class", "category"
 
 
 @dataclass(frozen=True)
 class Task:
     """One division of a data set's classes into normal and abnormal ones."""
 
-    kind: str  # LEAVE_ONE_CLASS_OUT or ONE_CLASS
-    cls: str  # the abnormal class of the former, the normal class of the latter
+    kind: str  # LEAVE_ONE_CLASS_OUT, ONE_CLASS or CATEGORY
+    # The abnormal class of the first, the normal class of the others; to a CATEGORY, only the
+    # classes of the category of that name belong.
+    cls: str
     # Leave-one-class-out only: whether the test images of a class without training images are
     # left_out of the test, or count as normal.
     untrained: str = "left_out"
@@ -79,11 +81,20 @@ class Budget:
     epochs: int
     turns: int | None = None  # generator steps of an epoch; None: those of a pass over the images
     fair: int = 0  # the generator steps that do the model justice; 0: it has none
+    decay: int = 0  # in so many of the last epochs, step sizes fall
 
     @property
     def steps(self) -> int | None:
         """The generator steps of all epochs; None where they are passes."""
         return None if self.turns is None else self.epochs * self.turns
+
+    def step_size(self, epoch: int) -> float:
+        """The share of an optimiser's step size in this epoch, 0 for the first.
+
+        As in the released code of CycleGAN (junyanz/pytorch-CycleGAN-and-pix2pix, `lambda_rule`),
+        from which the field's codes have their `niter_decay`, though none of them uses it.
+        """
+        return min(1.0, (self.epochs - epoch) / (self.decay + 1)) if self.decay else 1.0
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,28 @@ from bench.choices.errors import UserError, taken
 from bench.choices.names import on_disk
 from bench.choices.study import Study
 from bench.data import datasets
+from bench.data.datasets.folder import categories_of
 from models import fields
 
 EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this kind needs
 
 
-def check_data(study: Study) -> None:
-    """UserError for an unknown data set or class, or for a size of images that no model takes."""
+def check_data(study: Study, one_task: bool = False) -> None:
+    """UserError for an unknown data set, class or category, or for a size that no model takes."""
     datasets.check_form(study.image_size, study.channels)
-    if datasets.folder_of(study.dataset, Path(study.dataroot)) is None:
+    folder = datasets.folder_of(study.dataset, Path(study.dataroot))
+    if folder is None:
+        if study.category:
+            raise UserError(f"--category: {study.dataset} has none (give --abnormal_class)")
         datasets.check_square(study.dataset, study.image_size)
         study.chosen_classes(datasets.classes_of(study.dataset))
+    elif categories := categories_of(folder, study.category):
+        names = ", ".join(categories)
+        if study.abnormal_class or study.normal_class:
+            reason = "has categories, whose good images are normal"
+            raise UserError(f"--category: {folder} {reason}; choose by it alone ({names}; or all)")
+        if one_task and len(categories) > 1:
+            raise UserError(f"--category: train.py trains on one of {names} (train_tune.py on all)")
 
 
 def check_values(model: str, values: dict[str, Any]) -> None:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from bench.choices.errors import UserError, note
 from bench.judging import verdicts
-from bench.results.gallery import anomaly_maps
+from bench.results.gallery import difference
 from bench.results.provenance import git
 from bench.results.store import write_whole
 from models.base import AnomalyModel
+from models.images import pixels
 
 METADATA = "metadata.json"  # the extra file in a .pt2
 LARGEST = 2**31  # bytes that an ONNX file holds
@@ -37,7 +38,7 @@ class Scorer(nn.Module):
         outputs = {"score": self.model.score_of(self.model.parts(x))}
         again = self.model.reconstruct(x)
         if again is not None:
-            outputs["map"] = anomaly_maps(images.float(), self.model.pixels(again))
+            outputs["map"] = difference(images.float(), pixels(again))
         return outputs
 
 

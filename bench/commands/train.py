@@ -112,6 +112,7 @@ def train_run(
                 planned,
                 columns.of_chosen_epoch(run.best, run.epoch),
                 scores=scores,
+                located=run.located(scores) if scores is not None else None,
                 gallery=run.gallery(scores) if scores is not None else None,
                 packed=packed,
             )
@@ -134,6 +135,8 @@ def train_run(
         low, high = row["test_auroc_low"], row["test_auroc_high"]
         interval = f"95 % interval of the test set: {low:.4f} to {high:.4f}"
         print(f"test AUROC {row['test_auroc']:.4f} ({interval})")
+        if "test_aupro" in row:
+            print(f"of pixels: AUROC {row['test_pixel_auroc']:.4f}, AUPRO {row['test_aupro']:.4f}")
         if row.get("threshold") is not None:
             print(
                 f"above the threshold {row['threshold']:.4g}, for {study.false_alarms:.1%} false "

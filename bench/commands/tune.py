@@ -30,6 +30,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     spaces = spaces_of(study)
     for model, space in spaces.items():
         ready.check(model, space.largest())
+    ready.budgets(study, {model: space.default for model, space in spaces.items()})  # may refuse
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bench.reporting.figures import binned, first_seeds
 from bench.reporting.frames import Scores
-from bench.results.gallery import chosen, data_uri, images_of, sheet_array
+from bench.results.gallery import chosen, data_uri, heat_maps, images_of, sheet_array
 from bench.results.reading import Results
 
 BINS = 100  # thresholds of the slider
@@ -40,15 +40,18 @@ def explorer(
 def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
     """A run's sheet of images, smaller, and the groups in it with their scores.
 
-    None where there is none.
+    Below the images, rows of reconstructions and heat maps, where the model reconstructs. None
+    where there is no sheet.
     """
     if sheet is None:
         return None
     groups = chosen(frame["labels"].to_numpy(), frame["scores"].to_numpy())
     images, rebuilt = images_of(sheet, sum(map(len, groups.values())))
-    rows = [
-        np.stack([shrunk(image) for image in row]) for row in (images, rebuilt) if row is not None
-    ]
+    rows = [images]
+    if rebuilt is not None:
+        heat = heat_maps(images, rebuilt)
+        rows = [np.broadcast_to(row, heat.shape) for row in (images, rebuilt, heat)]
+    rows = [np.stack([shrunk(image) for image in row]) for row in rows]
     return {
         "sheet": data_uri(sheet_array(*rows), "WebP"),
         "rebuilt": rebuilt is not None,

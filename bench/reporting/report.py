@@ -10,6 +10,7 @@ from bench.choices.errors import UserError
 from bench.judging.comparison import compare
 from bench.reporting import choosing, figures, frames, searches, tables
 from bench.reporting.cautions import cautions, swamped
+from bench.reporting.defects import defects_table
 from bench.reporting.explorer import explorer
 from bench.reporting.page import Section, page
 from bench.reporting.writers import Table, file_names
@@ -50,6 +51,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                     tables.auroc_table(areas, comparison),
                     *tables.comparison_tables(comparison),
                     tables.metrics_table(finals),
+                    defects_table(finals),
                 ],
                 figures.critical_differences(comparison),
             ),

@@ -10,13 +10,16 @@ from typing import Any
 import pandas as pd
 
 from bench.choices.errors import UserError
-from bench.choices.study import HYPERPARAMETERS, Study
+from bench.choices.study import CHOOSE_TASKS, HYPERPARAMETERS, Study
+from bench.choices.tasks import CATEGORY, ONE_CLASS
 from bench.results.reading import Results
 
 # The groups of train.py's flags that decide a row's figures; the group output names files only.
 GROUPS = ("task", "protocol", "training")
 # A row knows these better than its study.
 FROM_ROW = ("model", "epochs", "seed", "precision", "device")
+
+TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 
 
 def find(studies: Mapping[str, Results], trial: str) -> str:
@@ -30,7 +33,10 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
                         f"--reproduce: {trial} took over others' weights as it trained; no command "
                         "makes it"
                     )
-                return command(results.study, {str(name): value for name, value in row.items()})
+                choices = results.study
+                if row.get("task") == CATEGORY:
+                    choices = choices | form(results)
+                return command(choices, {str(name): value for name, value in row.items()})
             known.append(str(row["trial"]))
     near = difflib.get_close_matches(trial, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -46,8 +52,8 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     own_split = values.pop("split_seed")  # the study's, whatever the row's seed
     values["split_seed"] = study.get("seed") if own_split is None else own_split
     values["cpus_per_trial"] = values.pop("cpus_per_trial") or 1  # threads decide sums' last bits
-    task = "normal_class" if row.get("task") == "one-class" else "abnormal_class"
-    values |= {"abnormal_class": None, "normal_class": None, task: row["class"]}
+    task = TASK_FLAGS.get(str(row.get("task")), "abnormal_class")
+    values |= dict.fromkeys(CHOOSE_TASKS) | {task: row["class"]}
     values |= {
         name.removeprefix("config_"): value
         for name, value in row.items()
@@ -59,6 +65,12 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         [f"{flag}={value}"] if value.startswith("-") else [flag, value] for flag, value in flags
     ]
     return shlex.join(["python", "train.py", *itertools.chain(*words)])
+
+
+def form(results: Results) -> dict[str, int]:
+    """Size and channels of a study's images, which one of its categories alone might not have."""
+    channels, size, _ = results.provenance["dataset"]["image_shape"]
+    return {"image_size": size, "channels": channels}
 
 
 def text(value: object) -> str:

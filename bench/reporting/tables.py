@@ -10,6 +10,7 @@ import pandas as pd
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.judging.comparison import FEWEST_CLASSES, Comparison
 from bench.judging.metrics import ALARMS, METRICS, auroc
+from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
 from bench.reporting.frames import Scores, published, shared, variance_shares
 from bench.reporting.writers import Table
@@ -168,7 +169,8 @@ def each(values: pd.Series) -> str:
 
 def metrics_table(finals: pd.DataFrame) -> Table | None:
     """Mean ± standard deviation over seeds of the metrics beside AUROC."""
-    others = {name: metric for name, metric in METRICS.items() if name != "auroc"} | ALARMS
+    others = {name: metric for name, metric in METRICS.items() if name != "auroc"}
+    others |= PIXELS | ALARMS
     known = {f"test_{name}": metric for name, metric in others.items()}
     known = {name: known[name] for name in known if name in finals.dropna(axis=1, how="all")}
     if not known:

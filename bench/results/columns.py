@@ -8,11 +8,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun, Protocol, Task
-from bench.judging import metrics
+from bench.judging import metrics, pixels
 from bench.judging.intervals import auroc_interval
 
 COLUMNS = {
@@ -22,7 +23,7 @@ COLUMNS = {
     "or final (the winner or the default, trained under a further seed and tested)",
     "role": "winner, default or superseded; not in the file: winners.jsonl tells",
     "model": "the model's name",
-    "family": "the model's family: GAN or baseline",
+    "family": "the model's family: GAN, baseline or pretrained (which uses outside data)",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class)",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
     "number": "number of the configuration within its search; 0 is the model's default",
@@ -73,6 +74,11 @@ COLUMNS = {
     "test_*": "metrics of the final run's test images (bench/judging/metrics.py)",
     "test_default_mix_auroc": "the test AUROC by the model's own weights of its standardised parts",
     "n_test_*": "how many normal and abnormal test images there are",
+    "test_pixel_auroc": "AUROC of the test images' pixels by their anomaly maps, where masks mark "
+    "the anomalous ones; of reconstructions in evaluation mode",
+    "test_aupro": "likewise the area under the mean overlap of regions, up to 30 % false positives",
+    "defect_*": "of one kind of defect against the normal test images, where there are several: "
+    "defect_images_<defect>, and likewise auroc, pixel_auroc and aupro",
     # of an epoch alone
     "loss_*": "the mean of each training loss",
 }
@@ -159,3 +165,33 @@ def of_scores(scores: pd.DataFrame) -> dict[str, float]:
     normal, abnormal = (int((labels == label).sum()) for label in (0, 1))
     counts = {"n_test_normal": normal, "n_test_abnormal": abnormal}
     return {f"test_{name}": value for name, value in figures.items()} | counts
+
+
+def of_defects(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    defects: np.ndarray | None,
+    maps: np.ndarray | None,
+    masks: np.ndarray | None,
+) -> dict[str, float]:
+    """The columns of pixels and of each defect, of a final run's N test images.
+
+    `labels`, `scores` and `defects` are (N,), anomaly maps and masks (N, H, W); see
+    bench.data.splits.Labelled. Pixels are judged of normal images and of those with a mask.
+    """
+
+    def of_pixels(chosen: np.ndarray) -> dict[str, float]:
+        if maps is None or masks is None:
+            return {}
+        index = np.flatnonzero(chosen & (masks.any(axis=(1, 2)) | (labels == 0)))
+        return pixels.evaluate(maps[index], masks[index]) if masks[index].any() else {}
+
+    figures = {f"test_{name}": value for name, value in of_pixels(labels >= 0).items()}
+    kinds = np.full(len(labels), "") if defects is None else defects
+    for defect in sorted(set(kinds[labels == 1].tolist()) - {""}):
+        is_it = kinds == defect
+        chosen = is_it | (labels == 0)
+        own = {"images": is_it.sum(), "auroc": metrics.auroc(labels[chosen], scores[chosen])}
+        own |= of_pixels(chosen)
+        figures |= {f"defect_{name}_{defect}": value for name, value in own.items()}
+    return figures

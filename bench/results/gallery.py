@@ -58,22 +58,33 @@ def picture(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
     return sheet_array(images, rebuilt, difference)
 
 
-def anomaly_maps(images: Any, rebuilt: Any) -> Any:
-    """(N, H, W), 0 to 255: the mean absolute difference of the channels, of arrays or tensors.
+def difference(image: Any, rebuilt: Any) -> Any:
+    """The mean absolute difference of the channels: (C, H, W) becomes (H, W), and many likewise.
 
-    Of (N, C, H, W) images and their reconstructions, of a type that has negative numbers.
+    Arrays or tensors, of which the image's type has negative numbers.
     """
-    return abs(images - rebuilt).mean(1)
+    return abs(image - rebuilt).mean(-3)
+
+
+def anomaly_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """Where reconstructions differ: float32 (N, H, W), of (N, C, H, W) images and theirs.
+
+    In grey levels.
+    """
+    maps = np.empty((len(images), *images.shape[2:]), np.float32)
+    for i in range(len(maps)):  # of all at once: too much memory
+        maps[i] = difference(images[i].astype(np.int16), rebuilt[i])
+    return maps
 
 
 def heat_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    """Where reconstructions differ: uint8 (N, 3, H, W), of (N, C, H, W) images and theirs.
+    """Anomaly maps as pictures: uint8 (N, 3, H, W), of (N, C, H, W) images and reconstructions.
 
-    The image in grey, and over it red to yellow, its anomaly map. All images share one scale, up to
-    the difference that one pixel in a thousand exceeds.
+    The image in grey, and over it, red to yellow, its map. All images share one scale, up to the
+    difference that one pixel in a thousand exceeds.
     """
-    difference = anomaly_maps(images.astype(np.int16), rebuilt)
-    heat = np.clip(difference / max(np.quantile(difference, 0.999), 1), 0, 1)[:, None]
+    maps = anomaly_maps(images, rebuilt)
+    heat = np.clip(maps / max(np.quantile(maps, 0.999), 1), 0, 1)[:, None]
     colour = np.concatenate([np.full_like(heat, 255), 255 * heat, np.zeros_like(heat)], axis=1)
     grey = images.mean(axis=1, keepdims=True)
     return ((1 - heat) * grey + heat * colour).round().astype(np.uint8)

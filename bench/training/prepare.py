@@ -18,7 +18,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.data.splits import Split, left_out, make_split, tasks_of
+from bench.data.splits import Split, left_out, make_split, tasks_of, without_masks
 from bench.judging.selection import SIGNALS
 from bench.results.provenance import machine
 from bench.training.devices import choose_device
@@ -67,12 +67,13 @@ class Prepared:
         if not kind.BATCHES:
             return Budget(epochs=1)  # it is fitted at once
         fair = kind.DIGITS_STEPS if self.dataset.few else kind.STEPS
+        decay = study.niter_decay
         if study.epochs and not study.steps:
-            return Budget(study.epochs, fair=fair)
+            return check_decay(Budget(study.epochs, None, fair, decay), model)
         steps = study.steps or fair
         pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
-        return Budget(epochs, math.ceil(steps / epochs), fair)
+        return check_decay(Budget(epochs, math.ceil(steps / epochs), fair, decay), model)
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
@@ -91,6 +92,7 @@ def prepare(study: Study) -> Prepared:
         image_size=study.image_size,
         channels=study.channels,
         resize=study.resize,
+        categories=study.category,
     )
     for line in dataset.notes:
         note(line)
@@ -106,13 +108,25 @@ def prepare(study: Study) -> Prepared:
     splits = {
         task: make_split(dataset, task, protocol, split_seed, study.contamination) for task in tasks
     }
+    unmarked = without_masks(splits)
+    for line in unmarked:
+        note(line)
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
     if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
         raise UserError(
             f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on "
             "val_loss)"
         )
-    return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
+    notes = (*dataset.notes, *more, *unmarked)
+    return Prepared(dataset, protocol, tasks, splits, select_on, device, notes)
+
+
+def check_decay(budget: Budget, model: str) -> Budget:
+    """The budget; UserError where it is over before step sizes have fallen."""
+    if budget.decay >= budget.epochs:
+        reason = f"a run of {model} has {budget.epochs} epochs"
+        raise UserError(f"--niter_decay: {budget.decay} is too many: {reason} (give fewer)")
+    return budget
 
 
 def check_shape(model: str, dataset: Dataset, config: Mapping[str, Any] | None = None) -> None:

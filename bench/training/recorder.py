@@ -73,19 +73,21 @@ class Recorder:
         *,
         config: Mapping[str, Any] | None = None,
         scores: pd.DataFrame | None = None,
+        located: Mapping[str, float] | None = None,
         gallery: bytes | None = None,
         packed: bytes | None = None,
     ) -> dict[str, Any]:
         """Writes the row of a run that is over, with the files beside it, and gives the row.
 
         `outcome` has the columns of how it ended (`columns.of_chosen_epoch`, `of_stop`,
-        `of_failure`); `config` its hyperparameters, where the scheduler changed them.
+        `of_failure`), `located` those of its defects and pixels; `config` its hyperparameters,
+        where the scheduler changed them.
         """
         row = self.of_task[run.task]
         row = columns.of_run(run, self.attempt(run), config or run.config) | row | dict(outcome)
         row |= self.totals.pop(run.trial, columns.NO_EPOCHS)
         if scores is not None:
-            row |= columns.of_scores(scores)
+            row |= columns.of_scores(scores) | dict(located or {})
         self.store.add_trial(row, scores, gallery, packed)
         if self.board:
             self.board.close(run.trial)

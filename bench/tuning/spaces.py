@@ -77,7 +77,7 @@ def parse_choices(item: str, text: str) -> list[Any]:
         elif re.fullmatch(NUMBER, part) and math.isfinite(float(part)):
             values.append(int(part) if re.fullmatch(r"[-+]?\d+", part) else float(part))
         else:
-            raise UserError(f"--space: '{item}': '{part}' is no number, True or False")
+            values.append(part)
     if len(set(values)) < len(values):
         raise UserError(f"--space: '{item}' names a value twice")
     return values
@@ -120,6 +120,8 @@ def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
     types = {type(value) for value in edges(distribution)}
     if kind is bool and types != {bool}:
         raise ValueError(f"{name} is True or False")
+    if kind is not str and str in types:
+        raise ValueError(f"{name} is a number")
     if kind is int and types != {int}:
         raise ValueError(f"{name} is a whole number (as in {name}=10..50:int or {name}=10,20)")
     if kind is float and bool in types:
@@ -163,6 +165,7 @@ def default_of(study: Study, model: str) -> dict[str, Any]:
     held = start_of(study, model)
     try:
         default = config.make(held)
+        models.get(model).fetch(default)
     except ValueError as error:
         raise UserError(f"--set (model {model}): {error}") from None
     for name, distribution in space_of(study, model).items():

@@ -79,6 +79,7 @@ class EpochTrainable(tune.Trainable):
         if over and run.final:
             if run.best_parts:
                 result["scores"] = run.test_scores()
+                result["located"] = run.located(result["scores"])
                 result["gallery"] = run.gallery(result["scores"])
             if self.shared["keep_models"]:
                 result["packed"] = self.keep_model()

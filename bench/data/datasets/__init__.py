@@ -52,6 +52,9 @@ class Dataset:
     decoding: Decoding = field(default_factory=Decoding)
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
     few: bool = False  # so few and so small images that models learn them in their DIGITS_STEPS
+    # Each a task of its own, with a normal class of that name and the defects `<category>/…`.
+    categories: tuple[str, ...] = ()
+    masks: np.ndarray | None = None  # bool (M, H, W): where test images are anomalous, if known
     # uint8 (N + M, C, H, W): training images, then test images.
     images: np.ndarray = field(init=False)
 
@@ -78,9 +81,10 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of a SHA-256 over class names, images and labels, in order."""
+        """16 hexadecimal digits of a SHA-256 over class names, images, labels and masks."""
         digest = hashlib.sha256(repr(self.classes).encode())
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+        arrays = [self.train_images, self.train_labels, self.test_images, self.test_labels]
+        for array in arrays if self.masks is None else [*arrays, self.masks]:
             digest.update(repr((array.dtype.str, array.shape)).encode())
             digest.update(np.ascontiguousarray(array).data)  # tobytes() would copy all images
         return digest.hexdigest()[:16]
@@ -94,6 +98,7 @@ class Dataset:
             "name": self.name,
             "fingerprint": self.fingerprint,
             "classes": list(self.classes),
+            "categories": list(self.categories),
             "train": len(self.train_images),
             "test": len(self.test_images),
             "image_shape": list(self.image_shape),
@@ -111,7 +116,7 @@ class Dataset:
         return tested, repeated & ~tested
 
     def limit(self, train: int | None, test: int | None, seed: int = 0) -> "Dataset":
-        """A class-balanced subset of `train` and `test` images in all; None keeps all.
+        """A class-balanced subset of `train` and `test` images, of each category; None keeps all.
 
         The same seed gives the same images. A class that is too small for its share is kept whole,
         and the others fill up. Images without a label count as a class of their own. UserError for
@@ -119,15 +124,29 @@ class Dataset:
         """
         if train is None and test is None:
             return self
-        trains = _balanced(self.train_labels, train, seed, "--limit_train")
-        tests = _balanced(self.test_labels, test, seed, "--limit_test")
+        trains = self._of_each_category(self.train_labels, train, seed, "--limit_train")
+        tests = self._of_each_category(self.test_labels, test, seed, "--limit_test")
         return replace(
             self,
             train_images=self.train_images[trains],
             train_labels=self.train_labels[trains],
             test_images=self.test_images[tests],
             test_labels=self.test_labels[tests],
+            masks=None if self.masks is None else self.masks[tests],
         )
+
+    def _of_each_category(
+        self, labels: np.ndarray, count: int | None, seed: int, flag: str
+    ) -> np.ndarray:
+        """int64: sorted indices of `count` labels of each category, by class in equal shares."""
+        parts = [np.flatnonzero(self.in_category(name, labels)) for name in self.categories or [""]]
+        chosen = [part[_balanced(labels[part], count, seed, flag)] for part in parts]
+        return np.sort(np.concatenate(chosen))
+
+    def in_category(self, category: str, labels: np.ndarray) -> np.ndarray:
+        """bool (N,): which of the labels (N,) are of the category's classes; of "", all are."""
+        own = [name.partition("/")[0] == category for name in self.classes]
+        return np.isin(labels, np.flatnonzero(own)) | (not category)
 
 
 def check_form(image_size: ImageSize | None, channels: int | None) -> None:
@@ -180,19 +199,21 @@ def load(
     image_size: ImageSize | None = None,
     channels: int | None = None,
     resize: str = Decoding.resize,
+    categories: Sequence[str] = (),
 ) -> Dataset:
     """The named data set, or the folder of images, as images of this size and so many channels.
 
     `root` is where data sets lie, are downloaded to and are cached; a folder may be named relative
     to it. By default the size is the smallest of SIZES that holds the data's own, and the channels
-    are the data's own. `resize` says how images get other proportions (see Decoding). UserError for a
-    choice that does not exist, and for data that cannot be read or downloaded.
+    are the data's own. `resize` says how images get other proportions (see Decoding); `categories`:
+    of a folder that has some, only these. UserError for a choice that does not exist, and for data
+    that cannot be read or downloaded.
     """
     check_form(image_size, channels)
     if path := folder_of(name_or_folder, root):
         from bench.data.datasets import folder
 
-        return folder.load(path, root / ".cache", image_size, channels, resize)
+        return folder.load(path, root / ".cache", image_size, channels, resize, categories)
 
     check_square(name_or_folder, image_size)
     dataset: Dataset = import_module(f"{__name__}.{name_or_folder}").load(root)

@@ -141,6 +141,23 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
     return pixels, Seen(image.size, deep, clipped, transparent, first)
 
 
+def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.ndarray:
+    """Where a mask is not black: bool (*size), resized as its image, by nearest neighbours.
+
+    In a JPEG file, which blurs edges: where it is brighter than half. Raises ValueError where its
+    width and height are not those `of` its image.
+    """
+    with Image.open(path, formats=formats()) as file:
+        mask, least = ImageOps.exif_transpose(file), 128 if file.format == "JPEG" else 1
+    if mask.size != of:
+        width, height = mask.size
+        raise ValueError(f"the mask is {width} x {height}, its image {of[0]} x {of[1]}")
+    values = np.asarray(mask).reshape(*mask.size[::-1], -1)
+    colours = values[..., :-1] if "A" in mask.getbands() else values
+    marked = Image.fromarray((colours >= least).any(axis=2).astype(np.uint8))
+    return np.asarray(_resized(marked, size, resize, Image.Resampling.NEAREST)) > 0
+
+
 def notes(images: Sequence[Seen], size: Size, decoding: Decoding) -> list[str]:
     """What was scaled, cropped and left out of these images, a line each."""
     sizes = Counter(image.size for image in images)
@@ -251,15 +268,20 @@ def _opaque(image: Image.Image, background: int | None) -> tuple[Image.Image, bo
     return image.convert(plain), transparent
 
 
-def _resized(image: Image.Image, size: Size, resize: str) -> Image.Image:
+def _resized(
+    image: Image.Image,
+    size: Size,
+    resize: str,
+    how: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
     """The image at that height and width."""
     tall, wide = size
     if image.size == (wide, tall):
         return image
     if resize == "squash":
-        return image.resize((wide, tall), Image.Resampling.BILINEAR)
+        return image.resize((wide, tall), how)
     if resize == "pad":
-        return ImageOps.pad(image, (wide, tall), Image.Resampling.BILINEAR, color=0)
+        return ImageOps.pad(image, (wide, tall), how, color=0)
     # The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes
     # seconds to import.
     width, height = image.size
@@ -269,4 +291,4 @@ def _resized(image: Image.Image, size: Size, resize: str) -> Image.Image:
         width, height = int(tall * width / height), tall
     left, top = round((width - wide) / 2), round((height - tall) / 2)
     box = (left, top, left + wide, top + tall)
-    return image.resize((width, height), Image.Resampling.BILINEAR).crop(box)
+    return image.resize((width, height), how).crop(box)
