@@ -117,7 +117,7 @@ class Dataset:
         """
         if train is None and test is None:
             return self
-        trains = _balanced(self.train_labels, train, seed, "--limit_train")
+        trains = self.kept(train, seed)
         tests = _balanced(self.test_labels, test, seed, "--limit_test")
         return replace(
             self,
@@ -126,6 +126,10 @@ class Dataset:
             test_images=self.test_images[tests],
             test_labels=self.test_labels[tests],
         )
+
+    def kept(self, count: int | None, seed: int) -> np.ndarray:
+        """int64: the training images that `limit` keeps; of fewer, a subset of those of more."""
+        return _balanced(self.train_labels, count, seed, "--limit_train")
 
 
 def check_form(image_size: int | None, channels: int | None) -> None:
