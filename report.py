@@ -12,9 +12,9 @@ EXAMPLES = """examples:
   python report.py results/digits --pack             one small file of its scores, to keep
 
 What it writes: index.html, one page with all of it; every table as .md, .csv and .tex (auroc,
-ranks, comparison, metrics, settings, signals, parts, tuning_gain, luck, tuning, saved); every figure as .pdf and .svg
-(critical_difference, roc, pr, learning, importances, and a histogram and parallel_* for each
-model); histogram.csv, all scores of the final runs.
+auroc_by_*, ranks, comparison, metrics, settings, signals, parts, tuning_gain, luck, tuning, saved);
+every figure as .pdf and .svg (critical_difference, curve_*, roc, pr, learning, importances, and a
+histogram and parallel_* for each model); histogram.csv, all scores of the final runs.
 """
 
 

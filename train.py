@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 import models
 from bench.choices.errors import Parser, UserError, run_main
-from bench.choices.flags import add_model_flags, add_study_flags, check_models, path_of, study_from
+from bench.choices.flags import (
+    add_model_flags,
+    add_study_flags,
+    check_alone,
+    check_models,
+    path_of,
+    study_from,
+)
 from bench.choices.monitoring import View, add_view_flags, take_view
 from bench.choices.study import HYPERPARAMETERS, RUN, Study
 from bench.choices.tasks import PROTOCOL_FIELDS
@@ -131,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default = earlier.study.get("model", default)
     name = model_of(first.get("model") or default)
     given = vars(parser(name).parse_args(arguments))
+    check_alone(given)
     view = take_view(given)
     hyperparameters = {key: given[key] for key in models.hyperparameters(name) if key in given}
     check_flags(given, hyperparameters)

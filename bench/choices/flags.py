@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import models
-from bench.choices.errors import Parser, unknown
+from bench.choices.errors import Parser, UserError, unknown
 from bench.choices.study import HYPERPARAMETERS, Study
 
 
@@ -52,7 +52,7 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
         default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
         text = meta["help"] + (f" (default: {default})" if default not in (None, "") else "")
         spellings = [f"--{name}" for name in (field.name, *meta["aliases"])]
-        kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
+        kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] or meta["several"] else {}
         kind: Any = meta["parse"] or (os.path.expanduser if meta["path"] else base_type(field.type))
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
@@ -95,16 +95,25 @@ def check_models(names: Sequence[str]) -> None:
             raise unknown("--model", name, models.NAMES)
 
 
+def check_alone(values: dict[str, Any]) -> None:
+    """UserError for several values of a flag with which train.py, a single run, takes one."""
+    for field in dataclasses.fields(Study):
+        if field.metadata["several"] and len(set(values.get(field.name, ()))) > 1:
+            raise UserError(f"--{field.name}: train.py takes one value (train_tune.py several)")
+
+
 def study_from(values: dict[str, Any]) -> Study:
     """A Study from parsed flags; flags that are no field of Study are ignored.
 
     A value that is listed twice counts once. UserError for a value that Study does not accept.
     """
-    fields = {field.name for field in dataclasses.fields(Study)}
+    fields = {field.name: field.metadata for field in dataclasses.fields(Study)}
     given = {name: value for name, value in values.items() if name in fields}
     for name, value in given.items():
         if isinstance(value, list):
-            given[name] = tuple(dict.fromkeys(value))
+            different = tuple(dict.fromkeys(value))
+            alone = fields[name]["several"] and len(different) == 1
+            given[name] = different[0] if alone else different
     study = Study(**given)
     check_models(study.model)
     return study

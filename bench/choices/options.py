@@ -82,16 +82,20 @@ class Options:
         "images of other proportions than --image_size: squash, crop the centre, or pad with black",
         choices=("squash", "crop", "pad"),
     )
-    limit_train: int | None = option(
+    limit_train: int | tuple[int, ...] | None = option(
         None,
         "task",
-        "keep this many training images (of each category): a fixed, class-balanced, seeded subset",
+        "keep this many training images (of each category): a fixed, class-balanced, seeded subset; "
+        "several numbers: a learning curve (train_tune.py)",
+        several=True,
     )
     limit_test: int | None = option(None, "task", "keep this many test images, likewise")
-    contamination: float = option(
+    contamination: float | tuple[float, ...] = option(
         0.0,
         "task",
-        "share of the images trained on that is abnormal, unknown to the model: are results robust?",
+        "share of the images trained on that is abnormal, unknown to the model: are results robust? "
+        "Several shares: a curve (train_tune.py)",
+        several=True,
     )
     split_seed: int | None = option(
         None,

@@ -21,7 +21,7 @@ FREE = (
 
 # A study may go on with more of these than it began with.
 MORE = ("trials", "seeds", "steps")
-MORE_OF = ("model", "abnormal_class", "normal_class")
+MORE_OF = ("model", "abnormal_class", "normal_class", "limit_train", "contamination")
 
 
 def hint(script: str, path: Path) -> str:
@@ -76,6 +76,8 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
 def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
     """Whether a choice is one that a study may grow in, and not less than it was."""
     if key in MORE_OF:
+        if not (isinstance(old, list) and isinstance(new, list)):
+            return False  # of a single value, which the names of its runs do not have
         return "all" in new or (set(old) <= set(new) and bool(old))
     if key not in MORE or new is None:
         return False

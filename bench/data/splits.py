@@ -1,7 +1,8 @@
 """Splits: which images train, choose and test for a task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from bench.choices.errors import UserError, unknown
 from bench.choices.study import Study
-from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task
+from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task, variants
 from bench.data.datasets import Dataset
 from bench.data.images import IndexedImages
 
@@ -48,26 +49,47 @@ class Split:
         val, test = (part.to(device) if part else None for part in (self.val, self.test))
         return Split(self.train.to(device), val, test)
 
+    def within(self, dataset: Dataset, kept: np.ndarray) -> "Split":
+        """The same images in the array of the `dataset` of whose training images these were `kept`."""
+        places = np.concatenate([kept, np.arange(len(dataset.train_images), len(dataset.images))])
+
+        def moved(images: Any) -> IndexedImages:
+            return IndexedImages(dataset.image_array, places[images.index])
+
+        val, test = (
+            replace(part, images=moved(part.images)) if part else None
+            for part in (self.val, self.test)
+        )
+        return Split(moved(self.train), val, test)
+
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
-    """The study's tasks, one for each class or category.
+    """The study's tasks: one for each class or category, number of training images, contamination.
 
     Raises UserError for a class that the data set does not have.
     """
+    kind, classes = normal_or_abnormal(study, dataset)
+    return [
+        Task(kind, cls, study.untrained_classes, **variant)
+        for variant in variants(study)
+        for cls in classes
+    ]
+
+
+def normal_or_abnormal(study: Study, dataset: Dataset) -> tuple[str, Sequence[str]]:
+    """The kind of the study's tasks, and their classes or categories."""
     if dataset.categories:
-        return [Task(CATEGORY, name, study.untrained_classes) for name in dataset.categories]
+        return CATEGORY, dataset.categories
     if not (study.abnormal_class or study.normal_class):
         # Skip-WGANomaly's folders: the one class that has no training images is abnormal.
         trained = set(dataset.train_labels.tolist())
         unseen = set(range(len(dataset.classes))) - trained
         if len(unseen) == 1:
-            cls = dataset.classes[unseen.pop()]
-            return [Task(LEAVE_ONE_CLASS_OUT, cls, study.untrained_classes)]
+            return LEAVE_ONE_CLASS_OUT, [dataset.classes[unseen.pop()]]
         if len(trained) == 1:  # such as a category of MVTec AD by itself
-            return [Task(ONE_CLASS, dataset.classes[trained.pop()], study.untrained_classes)]
+            return ONE_CLASS, [dataset.classes[trained.pop()]]
     kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
-    classes = study.chosen_classes(dataset.classes)
-    return [Task(kind, cls, study.untrained_classes) for cls in classes]
+    return kind, study.chosen_classes(dataset.classes)
 
 
 def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
@@ -121,6 +143,30 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
     return lines
 
 
+def make_splits(
+    dataset: Dataset, tasks: list[Task], protocol: Protocol, limit_test: int | None, seed: int
+) -> tuple[Dataset, dict[Task, Split], list[str]]:
+    """The data set whose images the tasks share, their splits, and which images take no part.
+
+    A task of fewer training images has those of a study of that number alone: a subset of those of
+    more, under the same seed. UserError for more than there are, beside other numbers.
+    """
+    sizes = list(dict.fromkeys(task.limit_train for task in tasks))
+    several, there = len(sizes) > 1, len(dataset.train_images)
+    if several and (largest := max(size or 0 for size in sizes)) > there:
+        raise UserError(f"--limit_train: {largest} is more than the {there} training images")
+    shared = dataset.limit(None if several else sizes[0], limit_test, seed)
+    splits, lines = {}, []
+    for size in sizes:
+        subset = dataset.limit(size, limit_test, seed) if several else shared
+        members = [task for task in tasks if task.limit_train == size]
+        lines += left_out(subset, members, protocol)
+        for task in members:
+            split = make_split(subset, task, protocol, seed, task.contamination)
+            splits[task] = split.within(shared, shared.kept(size, seed)) if several else split
+    return shared, splits, list(dict.fromkeys(lines))
+
+
 def make_split(
     dataset: Dataset, task: Task, protocol: Protocol, seed: int, contamination: float = 0.0
 ) -> Split:
@@ -135,7 +181,7 @@ def make_split(
     if task.cls not in dataset.classes:
         raise unknown("class", task.cls, dataset.classes)
     own = dataset.classes.index(task.cls)
-    leaves = f"'{task.cls}' as {task.kind} task leaves"
+    leaves = f"'{task.name}' as {task.kind} task leaves"
 
     def abnormal(labels: np.ndarray) -> np.ndarray:
         return (labels == own) == (task.kind == LEAVE_ONE_CLASS_OUT)

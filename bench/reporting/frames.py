@@ -18,6 +18,9 @@ from bench.results.reading import Results
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 # Means are over the seeds within these.
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]
+KEY += ["limit_train", "contamination"]
+# What a column is called after, where results of one row and model differ in it.
+AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 
@@ -44,6 +47,9 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
         columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"]))
     )
     trials = trials[trials["role"] != "superseded"].reset_index(drop=True)
+    trials["contamination"] = trials["contamination"].fillna(0.0)  # rows of an earlier version
+    for name in AMOUNTS:
+        trials[name] = [f"{amount:.15g}" if pd.notna(amount) else "" for amount in trials[name]]
     trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
     columns = {name: signal.column for name, signal in SIGNALS.items()}
     trials["signal"] = trials["select_on"].map(columns).fillna("objective")
@@ -53,12 +59,25 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
         if trials[name].nunique() > 1:
             trials["row"] = trials[name] + ": " + trials["row"]
     trials["column"] = trials["model"]
+    for name in AMOUNTS:
+        if places_differ(trials, name):
+            trials["column"] += [amount_label(name, amount) for amount in trials[name]]
     for name in ("protocol", "select_on", "study"):
-        seen = trials[["row", "column", name]].drop_duplicates()
-        if seen.duplicated(["row", "column"]).any():
+        if places_differ(trials, name):
             trials["column"] += " (" + trials[name] + ")"
     places = trials[["study", "trial", "row", "column", "signal"]]
     return trials, epochs.merge(places, on=["study", "trial"])
+
+
+def places_differ(trials: pd.DataFrame, name: str) -> bool:
+    """Whether results of one place in a table differ in this column."""
+    different = trials[["row", "column", name]].drop_duplicates()
+    return bool(different.duplicated(["row", "column"]).any())
+
+
+def amount_label(name: str, amount: str) -> str:
+    """What a number of training images, or a contamination, adds to a column's name."""
+    return AMOUNTS[name].format(amount) if amount else ""
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
@@ -101,8 +120,8 @@ def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[S
 def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
     """One row per study, model and class, and warnings.
 
-    The columns: family, row, column, seeds, auroc (the mean over them), sd, and low and high, the
-    95 % interval.
+    The columns: family, row, column, n_train (images trained on), seeds, auroc (the mean over
+    them), sd, and low and high, the 95 % interval.
     """
     rows, warnings = [], []
     for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
@@ -115,8 +134,9 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]
         except ValueError as error:
             warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
         family = group["family"].iloc[0]
-        rows.append((*key, family, len(group), values.mean(), values.std(), low, high))
-    columns = [*KEY, "row", "column", "family", "seeds", "auroc", "sd", "low", "high"]
+        n_train = group["n_train"].mean()
+        rows.append((*key, family, n_train, len(group), values.mean(), values.std(), low, high))
+    columns = [*KEY, "row", "column", "family", "n_train", "seeds", "auroc", "sd", "low", "high"]
     return pd.DataFrame(rows, columns=columns), warnings
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.choices.errors import UserError
 from bench.judging.comparison import compare
-from bench.reporting import choosing, figures, frames, searches, tables
+from bench.reporting import choosing, figures, frames, searches, sweeps, tables
 from bench.reporting.cautions import cautions, swamped
 from bench.reporting.defects import defects_table
 from bench.reporting.explorer import explorer
@@ -50,10 +50,12 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                 [
                     tables.auroc_table(areas, comparison),
                     *tables.comparison_tables(comparison),
+                    sweeps.dataset_table(areas),
+                    *sweeps.amount_tables(areas),
                     tables.metrics_table(finals),
                     defects_table(finals),
                 ],
-                figures.critical_differences(comparison),
+                [*figures.critical_differences(comparison), *sweeps.amount_drawings(areas)],
             ),
             section(
                 "measured",

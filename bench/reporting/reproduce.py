@@ -17,7 +17,7 @@ from bench.results.reading import Results
 # The groups of train.py's flags that decide a row's figures; the group output names files only.
 GROUPS = ("task", "protocol", "training")
 # A row knows these better than its study.
-FROM_ROW = ("model", "epochs", "seed", "precision", "device")
+FROM_ROW = ("model", "limit_train", "contamination", "epochs", "seed", "precision", "device")
 
 TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 

@@ -25,6 +25,7 @@ COLUMNS = {
     "model": "the model's name",
     "family": "the model's family: GAN, baseline or pretrained (which uses outside data)",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class)",
+    "variant": "which number of training images or which contamination, where a study has several",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
     "number": "number of the configuration within its search; 0 is the model's default",
     "seed": "seed of weights and batches",
@@ -35,7 +36,9 @@ COLUMNS = {
     "task": "leave-one-class-out or one-class",
     "protocol": "sound or published",
     "protocol_*": "each field of the protocol",
+    "limit_train": "training images of all classes that were kept; empty: all",
     "contamination": "share of the images trained on that is abnormal",
+    "n_train": "images trained on: no held-out ones, and no abnormal ones but the contamination",
     "select_on": "the signal that chooses epoch and configuration",
     "deterministic": "whether a GPU had to come to the same bits each time",
     "commit": "the code's commit",
@@ -95,7 +98,12 @@ OF_THE_CHOSEN_EPOCH = (
 
 
 def of_task(
-    study: Study, protocol: Protocol, task: Task, select_on: str, provenance: Mapping[str, Any]
+    study: Study,
+    protocol: Protocol,
+    task: Task,
+    select_on: str,
+    n_train: int,
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The columns that all rows of a task share."""
     return {
@@ -103,13 +111,21 @@ def of_task(
         "task": task.kind,
         "protocol": study.protocol,
         **{f"protocol_{name}": value for name, value in dataclasses.asdict(protocol).items()},
-        "contamination": study.contamination,
+        "limit_train": task.limit_train,
+        "contamination": task.contamination,
+        "n_train": n_train,
+        **of_variant(task),
         "select_on": select_on,
         "deterministic": study.deterministic,
         "commit": provenance["commit"],
         "dirty": provenance["dirty"],
         "fingerprint": provenance["dataset"]["fingerprint"],
     }
+
+
+def of_variant(task: Task) -> dict[str, str]:
+    """The column that tells a task from the study's others of its class, where there are any."""
+    return {"variant": task.variant} if task.variant else {}
 
 
 def of_epoch(run: PlannedRun, attempt: int, record: Mapping[str, Any]) -> dict[str, Any]:

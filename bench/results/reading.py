@@ -63,13 +63,14 @@ class Results:
     def trials(self) -> pd.DataFrame:
         """One row per trial, with its role in the study as it is now."""
         frame = pd.DataFrame(read_rows(self.path / "trials.jsonl"))
+        frame["variant"] = frame["variant"].fillna("") if "variant" in frame else ""
         return frame.assign(role=list(map(self.role, frame.to_dict("records"))))
 
     @cached_property
-    def winners(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """By model and class: the last line on it in winners.jsonl; an older study has none."""
+    def winners(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """By model, class and variant: the last line on it in winners.jsonl; an older study has none."""
         decisions = read_rows(self.path / WINNERS)
-        return {(decision["model"], decision["class"]): decision for decision in decisions}
+        return {(d["model"], d["class"], d.get("variant", "")): d for d in decisions}
 
     def role(self, row: Mapping[str, Any]) -> str | None:
         """What a run is in the study as it is now; None for runs of a search that still count.
@@ -77,7 +78,8 @@ class Results:
         A study that has grown holds superseded runs: of an earlier winner, or of fewer steps.
         """
         final = row.get("kind") == "final"
-        decision = self.winners.get((row.get("model", ""), row.get("class", "")))
+        place = (row.get("model", ""), row.get("class", ""), row.get("variant", ""))
+        decision = self.winners.get(place)
         if decision is None:
             return "winner" if final else None
         steps = row.get("steps")

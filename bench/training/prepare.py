@@ -18,7 +18,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.data.splits import Split, left_out, make_split, tasks_of, without_masks
+from bench.data.splits import Split, make_splits, tasks_of, without_masks
 from bench.judging.selection import SIGNALS
 from bench.results.provenance import machine
 from bench.training.devices import choose_device
@@ -98,16 +98,12 @@ def prepare(study: Study) -> Prepared:
         note(line)
     for model in study.model:
         check_shape(model, dataset)
-    split_seed = study.seed_of_splits()
-    dataset = dataset.limit(study.limit_train, study.limit_test, seed=split_seed)
-    protocol = protocol_of(study)
-    tasks = tasks_of(study, dataset)
-    more = left_out(dataset, tasks, protocol)
+    protocol, tasks = protocol_of(study), tasks_of(study, dataset)
+    dataset, splits, more = make_splits(
+        dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
+    )
     for line in more:
         note(line)
-    splits = {
-        task: make_split(dataset, task, protocol, split_seed, study.contamination) for task in tasks
-    }
     unmarked = without_masks(splits)
     for line in unmarked:
         note(line)
@@ -157,7 +153,8 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
 
 def default_name(study: Study, tasks: list[Task]) -> str:
     """A study's name where none is given: `w_skipganomaly-cifar10-bird-20260131-235959`."""
-    classes = tasks[0].cls if len(tasks) == 1 else f"{len(tasks)}classes"
+    different = {task.cls for task in tasks}
+    classes = tasks[0].cls if len(different) == 1 else f"{len(different)}classes"
     return stamped("+".join(study.model), Path(study.dataset).resolve().name, classes)
 
 

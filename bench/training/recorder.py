@@ -31,7 +31,11 @@ class Recorder:
         """
         self.store, self.board = store, board
         self.of_task = {
-            task: columns.of_task(study, ready.protocol, task, ready.select_on[task], provenance)
+            task: columns.of_task(
+                *(study, ready.protocol, task, ready.select_on[task]),
+                len(ready.splits[task].train),
+                provenance,
+            )
             for task in ready.tasks
         }
         self.attempts: dict[str, int] = {}  # by trial: the attempts that ended before their run did

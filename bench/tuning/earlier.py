@@ -22,7 +22,7 @@ def rows_of(folder: str, study: Study) -> list[dict[str, Any]]:
     ]
     if not rows:
         raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model)}")
-    return list({(row["model"], row["class"]): row for row in rows}.values())
+    return list({(row["model"], row["class"], row["variant"]): row for row in rows}.values())
 
 
 def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str, Winners]:

@@ -124,7 +124,7 @@ class Dataset:
         """
         if train is None and test is None:
             return self
-        trains = self._of_each_category(self.train_labels, train, seed, "--limit_train")
+        trains = self.kept(train, seed)
         tests = self._of_each_category(self.test_labels, test, seed, "--limit_test")
         return replace(
             self,
@@ -134,6 +134,10 @@ class Dataset:
             test_labels=self.test_labels[tests],
             masks=None if self.masks is None else self.masks[tests],
         )
+
+    def kept(self, count: int | None, seed: int) -> np.ndarray:
+        """int64: the training images that `limit` keeps; of fewer, a subset of those of more."""
+        return self._of_each_category(self.train_labels, count, seed, "--limit_train")
 
     def _of_each_category(
         self, labels: np.ndarray, count: int | None, seed: int, flag: str
