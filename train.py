@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import models
 from bench.choices.errors import Parser, UserError, run_main
-from bench.choices.flags import add_model_flags, add_study_flags, check_models, path_of, study_from
+from bench.choices.flags import add_model_flags, add_study_flags, path_of, study_from, take_models
 from bench.choices.monitoring import View, add_view_flags, take_view
+from bench.choices.outside import is_file
 from bench.choices.study import HYPERPARAMETERS, RUN, Study
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.commands import checks
@@ -69,9 +70,13 @@ def parser(model: str) -> Parser:
 
 
 def parse_first(arguments: Sequence[str]) -> dict[str, Any]:
-    """The flags that say which model it is, because the other flags depend on the model."""
+    """The flags that say which model it is, because the other flags depend on the model.
+
+    And --dataset, whose file --resume looks for as it does for the model's.
+    """
     first = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     first.add_argument("--model", nargs="+")
+    first.add_argument("--dataset")
     first.add_argument("--name")
     first.add_argument("--results_dir", type=path_of)
     first.add_argument("--resume", action="store_true")
@@ -80,7 +85,7 @@ def parse_first(arguments: Sequence[str]) -> dict[str, Any]:
 
 def model_of(names: Sequence[str]) -> str:
     """The only model among `names`; UserError for several, or for one that does not exist."""
-    check_models(names)
+    names = take_models(names)
     if len(names) > 1:
         raise UserError("--model: train.py trains one model (train_tune.py trains several)")
     return names[0]
@@ -97,12 +102,14 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
     if given["resume"] and given["load"]:
         raise UserError("--resume: it goes on with the run's own weights; leave out --load")
     if given["load"]:
-        if in_file := sorted(flags & {"model", *hyperparameters} - set(HYPERPARAMETERS)):
+        # A model's own Python file may have moved since.
+        moved = {"model"} if is_file(" ".join(given.get("model", ()))) else set()
+        if in_file := sorted(flags & {"model", *hyperparameters} - {*HYPERPARAMETERS} - moved):
             raise UserError(f"--load: the file says which model it is; leave out --{in_file[0]}")
         if not ("dataset" in given or given["score_folder"]):
             hint = "give --score_folder to score images, or --dataset to train further"
             raise UserError(f"--load: {hint}")
-        if "dataset" not in given and (useless := sorted(flags - SCORING)):
+        if "dataset" not in given and (useless := sorted(flags - SCORING - moved)):
             raise UserError(f"--load: without --dataset it only scores; leave out --{useless[0]}")
         if not given["load"].is_file():
             raise UserError(f"--load: there is no file {given['load']}")
@@ -140,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--score_folder: {run['score_folder']} does not exist")
     if "dataset" in given or not given["load"]:
         checks.check_data(study)
+    checks.check_models(study)
     return start(study, name, run, given, view, earlier)
 
 
@@ -171,11 +179,13 @@ def start(
     if run["load"] and not (earlier and (earlier.path / RUN).exists()):
         # Training further takes only the loaded model's weights, to a new model on the device.
         device = "cpu" if "dataset" in given else choose_device(study)
-        loaded, content = model_files.load(Path(run["load"]), device, study.precision)
+        code = next((path for flag, path in study.files() if flag == "model"), None)
+        loaded, content = model_files.load(Path(run["load"]), device, study.precision, code)
         if given["load"] and "dataset" not in given:
             rate = given.get("false_alarms")
             return train.score(study, loaded, content, given["score_folder"], view, rate)
-        name, study = content["model"], replace(study, model=(content["model"],))
+        name = content["model"]
+        study = replace(study, model=(content.get("code", {"path": name})["path"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif not earlier:
         suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"

@@ -41,7 +41,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
 
     if earlier:
         store = Store(earlier.path)
-        store.grow(study, (*resume.MORE, *resume.MORE_OF))
+        store.grow(study, (*resume.MORE, *resume.MORE_OF), provenance["files"])
     else:
         store = Store.create(study, provenance, study.name or default_name(study, ready.tasks))
     try:
@@ -62,7 +62,7 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
     """Prints what runs, and how it is judged."""
     signals = " or ".join(sorted(set(ready.select_on.values())))
     classes = f"{len(ready.tasks)} class(es) of {ready.dataset.name}"
-    print(f"study {store.path}: {', '.join(study.model)} on {classes}")
+    print(f"study {store.path}: {', '.join(study.model_names())} on {classes}")
     tuning = f"{study.searcher} + {study.scheduler}"
     print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
     if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():

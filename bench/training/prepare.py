@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import models
+from bench.choices import outside
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 from bench.choices.study import Study
@@ -38,6 +39,7 @@ class Prepared:
     select_on: dict[Task, str]  # the signal that chooses
     device: str
     notes: tuple[str, ...]  # what was left out, scaled, cropped or guessed
+    files: dict[str, dict[str, str]]  # the SHA-256 of files from outside, by flag and name
 
     def check_batch(self, model: str, size: int) -> None:
         """UserError where a task has fewer training images than a batch of the model."""
@@ -71,7 +73,10 @@ class Prepared:
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
-        return machine() | {"dataset": self.dataset.description(self.notes)}
+        return machine() | {
+            "dataset": self.dataset.description(self.notes),
+            "files": self.files,
+        }
 
 
 def prepare(study: Study) -> Prepared:
@@ -89,7 +94,7 @@ def prepare(study: Study) -> Prepared:
     )
     for line in dataset.notes:
         note(line)
-    for model in study.model:
+    for model in study.model_names():
         try:
             models.get(model).check_shape(dataset.image_shape)
         except ValueError as error:
@@ -110,7 +115,9 @@ def prepare(study: Study) -> Prepared:
             f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on "
             "val_loss)"
         )
-    return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
+    notes = (*dataset.notes, *more)
+    files = outside.hashes(study.files())
+    return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
 
 
 def choose_select_on(study: Study, task: Task, split: Split) -> str:
@@ -134,7 +141,8 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
 def default_name(study: Study, tasks: list[Task]) -> str:
     """A study's name where none is given: `w_skipganomaly-cifar10-bird-20260131-235959`."""
     classes = tasks[0].cls if len(tasks) == 1 else f"{len(tasks)}classes"
-    return stamped("+".join(study.model), Path(study.dataset).resolve().name, classes)
+    data = Path(outside.name_of(study.dataset)).resolve().name
+    return stamped("+".join(study.model_names()), data, classes)
 
 
 def stamped(*parts: str) -> str:

@@ -101,7 +101,7 @@ def plan(
     planned.subtract((row["model"], row["kind"]) for row in rows)
     task, split = max(ready.splits.items(), key=lambda item: len(item[1].train))
     lines = []
-    for model in study.model:
+    for model in study.model_names():
         tuning = planned[model, "tuning"] + planned[model, "finalist"]
         final, budget = planned[model, "final"], budgets[model, task]
         epoch = time_epoch(study, ready, spaces[model].default, model, split, budget)

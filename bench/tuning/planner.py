@@ -65,7 +65,9 @@ class Planner(Searcher):
         self.stopped: str | None = None  # why no more trials are started
         self.interrupted = False
         together = [tasks] if study.tune_for == "mean" else [[task] for task in tasks]
-        self.groups = [self.group_of(m, members) for m in study.model for members in together]
+        self.groups = [
+            self.group_of(m, members) for m in study.model_names() for members in together
+        ]
 
     def group_of(self, model: str, tasks: list[Task]) -> Group:
         space, study = self.spaces[model], self.study

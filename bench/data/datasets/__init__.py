@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.choices import outside
 from bench.choices.errors import UserError, unknown
 from bench.choices.names import on_disk
 from bench.data.datasets._decoding import Decoding
@@ -139,30 +139,35 @@ def check_form(image_size: int | None, channels: int | None) -> None:
 def folder_of(name_or_folder: str, root: Path) -> Path | None:
     """The folder of images that is meant, which may be named relative to `root`.
 
-    None for a named data set.
+    None for a named data set, or one in a Python file.
 
     UserError for what is neither.
     """
-    if name_or_folder in NAMES:
+    if name_or_folder in NAMES or outside.is_file(name_or_folder):
         return None
     for path in (on_disk(Path(name_or_folder)), on_disk(root / name_or_folder)):
         if path.is_dir():
             return path
     if "/" in name_or_folder or "\\" in name_or_folder:
         raise UserError(f"--dataset: the folder {name_or_folder} does not exist")
-    raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images"])
+    raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images", "a Python file"])
 
 
 def classes_of(name: str) -> tuple[str, ...]:
-    """The classes of a named data set, without loading it."""
-    return import_module(f"{__name__}.{name}").CLASSES
+    """The classes of a named data set, without loading it; UserError where they are no names."""
+    classes = outside.module("dataset", name).CLASSES
+    if not (
+        isinstance(classes, tuple) and classes and all(isinstance(cls, str) for cls in classes)
+    ):
+        raise UserError(f"--dataset: {name}: CLASSES must be a tuple of names")
+    return classes
 
 
 def defaults_of(name_or_folder: str) -> dict[str, Any]:
     """The hyperparameters that suit a data set's images, without loading it."""
-    if name_or_folder not in NAMES:
+    if not (name_or_folder in NAMES or outside.is_file(name_or_folder)):
         return {}
-    return getattr(import_module(f"{__name__}.{name_or_folder}"), "DEFAULTS", {})
+    return getattr(outside.module("dataset", name_or_folder), "DEFAULTS", {})
 
 
 def load(
@@ -173,7 +178,7 @@ def load(
     channels: int | None = None,
     resize: str = Decoding.resize,
 ) -> Dataset:
-    """The named data set, or the folder of images, as images (channels, image_size, image_size).
+    """The data set, or the folder of images, as images (channels, image_size, image_size).
 
     `root` is where data sets lie, are downloaded to and are cached; a folder may be named relative
     to it. By default the size is the smallest of SIZES that holds the data's own, and the channels
@@ -186,7 +191,12 @@ def load(
 
         return folder.load(path, root / ".cache", image_size, channels, resize)
 
-    dataset: Dataset = import_module(f"{__name__}.{name_or_folder}").load(root)
+    if outside.is_file(name_or_folder):
+        from bench.data.datasets._outside import load as load_file
+
+        dataset = load_file(name_or_folder, root)
+    else:
+        dataset = outside.module("dataset", name_or_folder).load(root)
     size = image_size or smallest_size(max(dataset.image_shape[1:]))
     train, test = (
         _recolour(_resize(images, size), channels)
