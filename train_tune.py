@@ -105,7 +105,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checks.check_new(study)
     checks.check_data(study)
     checks.check_search(study)
-    checks.check_models(study)
     if not dry_run and study.address is None and arguments is None:
         ray_start.start(view.verbose)
     from bench.commands import tune  # takes seconds, in which Ray starts in a thread of its own

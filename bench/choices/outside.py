@@ -150,8 +150,9 @@ def read(kind: str, path: str) -> OutsideFile:
 def add(files: Iterable[OutsideFile]) -> None:
     """Lets Python import the files; a model's with a SPACE is a search space too."""
     for file in files:
-        sys.modules.pop(file.module, None)  # of an earlier command in this process
-        FILES[file.module] = file
+        if FILES.get(file.module) != file:
+            sys.modules.pop(file.module, None)  # of an earlier command in this process
+            FILES[file.module] = file
         if file.kind == "model":
             models.NAMES.extend({file.name} - set(models.NAMES))
             if file.defines("SPACE"):

@@ -41,6 +41,7 @@ def check_search(study: Study) -> None:
         rows_of(folder, study)
     for model in study.model_names():
         set_of(study, model)
+    check_models(study)
     for flag, path in study.files():
         if flag != "dataset" and outside.file(flag, path).defines("SPACE"):
             check_space(flag, path)
