@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import models
 from bench.choices import config
 from bench.choices.errors import Parser, run_main
-from bench.choices.flags import add_study_flags, path_of, study_from, truth
+from bench.choices.flags import add_study_flags, path_of, study_from, take_models, truth
 from bench.choices.monitoring import add_view_flags, take_view
 from bench.choices.names import UNDECODED, legible
 from bench.choices.options import SCHEDULERS, SEARCHERS
@@ -69,9 +69,9 @@ def show_list() -> None:
     import search_spaces
     from bench.data import datasets
 
-    print(f"models: {', '.join(models.NAMES)}")
-    print(f"datasets: {', '.join(datasets.NAMES)}, or any folder of images")
-    print(f"search spaces: {', '.join(search_spaces.NAMES)}")
+    print(f"models: {', '.join(models.NAMES)}, or a Python file")
+    print(f"datasets: {', '.join(datasets.NAMES)}, any folder of images, or a Python file")
+    print(f"search spaces: {', '.join(search_spaces.NAMES)}, or a Python file")
     print(f"schedulers: {', '.join(SCHEDULERS)}")
     print(f"searchers: {', '.join(SEARCHERS)}")
 
@@ -83,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(with_config(arguments)))
     view = take_view(given)
     if given.pop("list"):
+        take_models(given.get("model", ()))
         show_list()
         return 0
     only_print = given.pop("print_config")

@@ -44,7 +44,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
 
     if earlier:
         store = Store(earlier.path)
-        store.grow(study, (*resume.MORE, *resume.MORE_OF))
+        store.grow(study, (*resume.MORE, *resume.MORE_OF), provenance["files"])
     else:
         store = Store.create(study, provenance, study.name or default_name(study, ready.tasks))
     try:
@@ -67,7 +67,7 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
     classes = f"{len({task.cls for task in ready.tasks})} class(es) of {ready.dataset.name}"
     variants = dict.fromkeys(task.variant for task in ready.tasks if task.variant)
     each = f", each with {'; '.join(variants)}" if variants else ""
-    print(f"study {store.path}: {', '.join(study.model)} on {classes}{each}")
+    print(f"study {store.path}: {', '.join(study.model_names())} on {classes}{each}")
     tuning = f"{study.searcher} + {study.scheduler}"
     print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
     if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():

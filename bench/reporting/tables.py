@@ -123,7 +123,12 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
-            "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}",
+            "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}"
+            + "".join(
+                f", {name}.py {sha256[:12]}"
+                for files in origin.get("files", {}).values()
+                for name, sha256 in files.items()
+            ),
         }
     frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
     return Table("settings", "What the figures rest on", frame)
