@@ -67,16 +67,8 @@ def test_training_and_scoring_give_finite_numbers_of_the_promised_types(name, sh
         assert reconstruction.abs().max() <= 1.5
 
 
-@pytest.mark.parametrize("name", [name for name in models.NAMES if models.get(name).ANY_SIZE])
-def test_image_sizes_need_not_be_powers_of_two(name):
-    shape = (1, 28, 28)
-    model, images = make(name, shape), pictures(8, shape)
-    train(model, images)
-    assert model.score(images).shape == (8,)
-
-
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("shape", [(2, 16, 16), (1, 16, 32), (1, 8, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 16, 16), (1, 16, 1025), (1, 8, 8)], ids=str)
 def test_image_shapes_that_do_not_fit_are_refused(name, shape):
     with pytest.raises(ValueError, match="image"):
         make(name, shape)
