@@ -26,12 +26,14 @@ DASHES = ["-", "--", "-.", ":"]
 NORMAL, ABNORMAL = COLOURS[:2]
 Looks = dict[str, dict[str, Any]]  # a model's colour and dashes
 PANELS = 10  # in one figure; more classes make more figures
+FONTS = "system-ui, DejaVu Sans, sans-serif"  # the page's, so that a figure on it has the same
+MOST_SEEDS_SHOWN = 4  # models in a panel, beyond which its seeds' curves would hide one another
 STYLE: Any = {
-    # Times-like, as most papers; its small file also halves the time that a PDF takes. DejaVu for
-    # what it lacks
-    "font.family": ["STIXGeneral", "DejaVu Sans"],
-    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 9),
-    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 8),
+    "font.family": "DejaVu Sans",  # what a PDF embeds
+    "svg.fonttype": "none",  # text as text
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 7),
+    "axes.titley": 1.0,  # where else to look for it would take a tenth of a report's time
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "axes.linewidth": 0.6,
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
@@ -59,7 +61,8 @@ def drawn(name: str, caption: str, figure: Figure) -> Drawing:
     rounded = re.sub(
         rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg.getvalue()
     )
-    return Drawing(name, caption, pdf.getvalue(), rounded, wide=figure.get_figwidth() > WIDTH)
+    text = rounded.replace(b"font-family: 'DejaVu Sans'", f"font-family: {FONTS}".encode())
+    return Drawing(name, caption, pdf.getvalue(), text, wide=figure.get_figwidth() > WIDTH)
 
 
 def looks_of(finals: pd.DataFrame) -> Looks:
@@ -87,8 +90,16 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
             edges, normal, abnormal = binned(frame, "rice")
             for heights, look in zip((normal, abnormal), looks.values(), strict=True):
                 share = heights / max(1, heights.sum())
-                axes.stairs(share, edges, fill=True, alpha=0.2, color=look["color"])
-                axes.stairs(share, edges, linewidth=1, **look)
+                face = mpl.colors.to_rgba(look["color"], 0.2)
+                axes.stairs(
+                    share,
+                    edges,
+                    fill=True,
+                    facecolor=face,
+                    edgecolor=look["color"],
+                    linestyle=look["linestyle"],
+                    linewidth=1,
+                )
             axes.set_title(f"{row} ({run['test_auroc']:.3f})")
             axes.set_yticks([])
 
@@ -125,16 +136,18 @@ GRID = np.linspace(0, 1, 101)
 
 
 def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
-    """A panel per class: each seed as a thin line, a model's mean (at equal FPR) as a thick one."""
+    """A panel per class: each seed as a thin line, a model's mean (at equal FPR) as a thick one.
+
+    Of many models the means alone.
+    """
 
     def curve(frame: pd.DataFrame) -> np.ndarray:
         return np.append(0, np.interp(GRID, *roc(frame["labels"], frame["scores"])))
 
-    caption = "ROC curves. Thin: one seed; thick: the mean over seeds; grey: chance."
     labels = {"xlabel": "false positive rate", "ylabel": "true positive rate"}
     yield from curves(
         "roc",
-        caption,
+        "ROC curves",
         finals,
         scores,
         curve,
@@ -146,11 +159,10 @@ def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
 
 def precision_recall_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
     """As `roc_curves`, with means at equal recall."""
-    caption = "Precision-recall curves. Thin: one seed; thick: the mean over seeds; grey: chance."
     labels = {"xlabel": "recall", "ylabel": "precision"}
     yield from curves(
         "pr",
-        caption,
+        "Precision-recall curves",
         finals,
         scores,
         precisions,
@@ -169,7 +181,7 @@ def precisions(frame: pd.DataFrame) -> np.ndarray:
 
 def curves(
     name: str,
-    caption: str,
+    title: str,
     finals: pd.DataFrame,
     scores: Scores,
     curve: Callable[[pd.DataFrame], np.ndarray],
@@ -189,16 +201,19 @@ def curves(
             by_panel.setdefault((run["row"], run["column"]), []).append(curve(frame))
             shares[run["row"]] = frame["labels"].mean()
     looks = looks_of(finals)
+    few = len(looks) <= MOST_SEEDS_SHOWN
+    means = "Thin: one seed; thick: the mean over seeds" if few else "Means over seeds"
 
     def panel(axes: Axes, row: str) -> None:
         axes.plot([0, 1], chance(shares[row]), color="0.7", linewidth=0.6)
         for column, look in looks.items():
             if runs := by_panel.get((row, column)):
-                axes.plot(x, np.transpose(runs), color=look["color"], linewidth=0.4, alpha=0.6)
+                if few:
+                    axes.plot(x, np.transpose(runs), color=look["color"], linewidth=0.4, alpha=0.6)
                 axes.plot(x, np.mean(runs, axis=0), **look, linewidth=1.4)
 
     kept = finals[[key in by_panel for key in zip(finals["row"], finals["column"], strict=True)]]
-    yield from panels(name, caption, kept, panel, looks, **labels)
+    yield from panels(name, f"{title}. {means}; grey: chance.", kept, panel, looks, **labels)
 
 
 def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
@@ -212,19 +227,16 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
     for pair in comparison.pairs.dropna().to_dict("records"):
         p.loc[pair["better"], pair["worse"]] = p.loc[pair["worse"], pair["better"]] = pair["p_holm"]
     # Room for names on both sides, and the line between them.
-    room = 1.0 + 0.1 * (8 + max(map(len, ranks.index)))
-    with mpl.rc_context(STYLE):
+    room = 1.4 + 0.13 * max(map(len, ranks.index))
+    with mpl.rc_context(STYLE | {"axes.titley": None}):
         figure = Figure(figsize=(max(WIDTH, room), 0.7 + 0.15 * len(ranks)), layout="constrained")
         axes = figure.add_subplot(title="average rank")
         looks = {
-            "label_props": {"size": 8},
+            "label_props": {"size": 7},
             "marker_props": {"s": 10},
             "elbow_props": {"linewidth": 0.7},
         }
-        labels = {
-            "label_fmt_left": "{label} ({rank:.2f}) ",
-            "label_fmt_right": " ({rank:.2f}) {label}",
-        }
+        labels = {"label_fmt_left": "{label} ", "label_fmt_right": " {label}"}
         black = dict.fromkeys(ranks.index, "black")
         scikit_posthocs.critical_difference_diagram(
             ranks, p, alpha=ALPHA, ax=axes, color_palette=black, **looks, **labels
