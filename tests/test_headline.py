@@ -152,3 +152,16 @@ def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
         "1 of 1 results rest on a single seed" in line
         for _, line in cautions.cautions(studies, trials, found)
     )
+
+
+def test_groups_and_details_are_in_the_files(tmp_path):
+    *_, found = load(make_study(tmp_path / "s", classes=("a_b", "cat")))
+    table = auroc_table(found)
+    rows = [line.split("|")[1].strip() for line in table.markdown().splitlines() if "|" in line]
+    assert rows[2:] == ["*GANs*", "w_skipganomaly", "*baselines*", "pca", *rows[6:]]
+    latex = table.latex().splitlines()
+    heads = [number for number, line in enumerate(latex) if r"\emph{" in line]
+    assert r"\multicolumn{4}{l}{\emph{baselines}}" in latex[heads[1]]
+    assert latex[heads[1] + 1].startswith(r"pca & \shortstack{0.")
+    small = table.details.iloc[1]["cat"].splitlines()
+    assert rf"\\\tiny $\pm${small[0][1:]}\\\tiny {{[}}{small[1][1:]}" in latex[heads[1] + 1]

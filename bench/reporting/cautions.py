@@ -126,21 +126,22 @@ def short_budgets(trials: pd.DataFrame) -> list[str]:
 
 
 def swamped(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
-    """A warning of runs whose score is almost one of its parts alone, though not by definition."""
+    """Warnings of models whose score is almost one part alone, though not by definition."""
     parts: Counter[tuple[str, str]] = Counter()
     for run in finals.to_dict("records"):
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
         for name, share in variance_shares(frame).items():
             if share > SWAMPS and (frame["scores"] != frame[f"part_{name}"]).any():
                 parts[run["model"], name] += 1
-    if not parts:
-        return []
-    which = ", ".join(f"{model}'s {name} part in {count}" for (model, name), count in parts.items())
-    line = (
-        f"in {parts.total()} of {len(finals)} final runs one part has more than {SWAMPS * 100:.0f} "
-        f"% of the score's variance, and the others hardly count ({which}; see parts.csv)"
-    )
-    return [Caution(line, line)]
+    runs = finals["model"].value_counts()
+    return [
+        Caution(
+            "parts of a score leave the others hardly any weight (see parts.csv)",
+            f"{model}: in {count} of {runs[model]} final runs its {name} part has more than "
+            f"{SWAMPS * 100:.0f} % of the score's variance, and the others hardly count",
+        )
+        for (model, name), count in parts.most_common()
+    ]
 
 
 def failures(trials: pd.DataFrame) -> list[str]:

@@ -59,14 +59,14 @@ def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -
     """Models by classes, the largest gain first; last the mean over the shared classes."""
     cells = cells.assign(
         column=cells["model"],
-        text=cells["difference"].map("{:+.3f}".format),
+        text=cells["difference"].map(signed),
         detail=[behind(cell) for cell in cells.to_dict("records")],
     )
     common = shared(cells.rename(columns={"difference": "auroc"}))
     means = {model: mean_interval(common[model]) for model in common}
     order = sorted(cells["model"].unique(), key=lambda model: -means.get(model, [-math.inf])[0])
     last = [
-        (f"{means[model][0]:+.3f}", detail(math.nan, *means[model][1:], "classes"))
+        (signed(means[model][0]), detail(math.nan, *means[model][1:], "classes"))
         if model in means
         else ("–", "")
         for model in order
@@ -83,6 +83,10 @@ def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -
         "mean, the interval over classes",
         heat=(0.0, 0.2),
     )
+
+
+def signed(value: float) -> str:
+    return f"{round(value, 3) + 0:+.3f}"  # no -0.000
 
 
 def behind(cell: dict[str, Any]) -> str:

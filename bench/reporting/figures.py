@@ -25,6 +25,7 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ["-", "--", "-.", ":"]
 NORMAL, ABNORMAL = COLOURS[:2]
 Looks = dict[str, dict[str, Any]]  # a model's colour and dashes
+LONGEST = 22  # letters of a name beside which a legend has room for another
 PANELS = 10  # in one figure; more classes make more figures
 FONTS = "system-ui, DejaVu Sans, sans-serif"  # the page's, so that a figure on it has the same
 MOST_SEEDS_SHOWN = 4  # models in a panel, beyond which its seeds' curves would hide one another
@@ -217,8 +218,11 @@ def curves(
 
 
 def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
-    """Average ranks on a line; a bar joins models that the test does not tell apart."""
-    if len(comparison.ranks) < 2 or comparison.classes < 3:
+    """Average ranks on a line; a bar joins models that the test does not tell apart.
+
+    Nothing for two models, of which one test says all.
+    """
+    if len(comparison.ranks) < 3 or comparison.classes < 3:
         return
     import scikit_posthocs
 
@@ -269,7 +273,8 @@ def panels(
         across = min(2, len(these))
         down = math.ceil(len(these) / across)
         with mpl.rc_context(STYLE):
-            legend = 0.2 * math.ceil(len(looks) / 2)
+            beside = min(2, len(looks)) if max(map(len, looks)) <= LONGEST else 1
+            legend = 0.2 * math.ceil(len(looks) / beside)
             height = down * (2.3 if across == 1 else 1.35) + legend + 0.45
             # margins in inches, fixed: a layout engine would take most of a report's time
             top, bottom = 1 - (legend + 0.3) / height, 0.45 / height
@@ -287,7 +292,6 @@ def panels(
             figure.supxlabel(xlabel, size=9, y=0.05 / height, va="bottom")
             figure.supylabel(ylabel, size=9, x=0.01)
             handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
-            figure.legend(
-                handles=handles, loc="upper center", borderaxespad=0.2, ncols=min(2, len(handles))
-            )
+            place: Any = {"loc": "upper center", "borderaxespad": 0.2}
+            figure.legend(handles=handles, ncols=beside, **place)
             yield drawn(name if start == 0 else f"{name}_{start // PANELS + 1}", caption, figure)

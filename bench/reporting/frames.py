@@ -178,7 +178,7 @@ def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
     if not names:
         return {}
     table = scores[[*names, "scores"]].to_numpy(float)  # pandas takes ten times as long
-    table -= table.mean(axis=0)
+    table = table - table.mean(axis=0)
     parts, score = table[:, :-1], table[:, -1]
     scale = parts.std(axis=0)
     parts /= np.where(scale == 0, 1, scale)

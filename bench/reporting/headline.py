@@ -108,11 +108,13 @@ def detail(sd: float, low: float, high: float, lacking: object) -> str:
 def notes(areas: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> Iterator[str]:
     """What a reader of the main table must know, a sentence each."""
     seeds = " to ".join(map(str, sorted({areas["seeds"].min(), areas["seeds"].max()})))
-    yield (
-        "One seed: intervals are over test images only; where another seed would lie is unknown."
-        if seeds == "1"
-        else f"Mean over {seeds} seeds; intervals are over seeds and test images."
-    )
+    yield "One seed." if seeds == "1" else f"Mean over {seeds} seeds."
+    if areas["low"].notna().any():
+        yield (
+            "Intervals are over test images only; where another seed would lie is unknown."
+            if seeds == "1"
+            else "Intervals are over seeds and test images."
+        )
     if (areas["too_few"] != "").any():
         yield "Where an interval would span half of the scale, the cell says what there are too few of."
     table, counts = shared(areas), areas.groupby("column", sort=False)["row"].nunique()

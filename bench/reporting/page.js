@@ -31,10 +31,14 @@ function close() {
 
 function open(event) {
   close();
-  const cell = event.target.closest("td"), more = cell?.querySelector(".more");
+  event.target.closest("td")?.querySelector(".more")?.classList.add("open");
+  place();
+}
+
+function place() {
+  const more = document.querySelector(".more.open");
   if (!more) return;
-  more.classList.add("open");
-  const box = cell.getBoundingClientRect(), middle = box.left + (box.width - more.offsetWidth) / 2;
+  const box = more.parentElement.getBoundingClientRect(), middle = box.left + (box.width - more.offsetWidth) / 2;
   more.style.left = Math.max(4, Math.min(middle, innerWidth - more.offsetWidth - 4)) + "px";
   const above = box.top - more.offsetHeight - 2;
   more.style.top = (above > 0 ? above : box.bottom + 2) + "px";
@@ -46,7 +50,6 @@ for (const table of document.querySelectorAll("table:has(td[tabindex])")) {
   for (const kind of ["pointerover", "focusin"]) table.addEventListener(kind, open);
   for (const kind of ["pointerleave", "focusout"]) table.addEventListener(kind, close);
   table.onkeydown = (event) => {
-    if (event.key === "Escape") close();
     const cell = event.target, step = steps[event.key];
     if (!step || cell.tagName !== "TD") return;
     const rows = [...table.querySelectorAll("tbody tr:not(.group)")];
@@ -57,7 +60,8 @@ for (const table of document.querySelectorAll("table:has(td[tabindex])")) {
     next.focus();
   };
 }
-addEventListener("scroll", close, { capture: true, passive: true });
+addEventListener("scroll", place, { capture: true, passive: true });
+addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
 
 // On paper everything is unfolded.
 addEventListener("beforeprint", () => {
