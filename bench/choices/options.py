@@ -25,7 +25,9 @@ class Options:
     dataset: str = option(
         "cifar10",
         "task",
-        "a data set's name, or a folder of images: train/<class>/*, test/<class>/*",
+        "a data set's name, or a folder of images: train/<class>/*, test/<class>/*; several: a sweep, "
+        "with a study of each (train_tune.py)",
+        several=True,
         path=True,
     )
     dataroot: str = option(

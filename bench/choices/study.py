@@ -12,6 +12,7 @@ from bench.choices.option_field import check
 from bench.choices.options import Options
 
 RUN = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
+SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in the folder of theirs
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 
 

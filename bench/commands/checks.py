@@ -14,8 +14,10 @@ from models import fields
 def check_data(study: Study) -> None:
     """UserError for an unknown data set or class, or for a size of images that no model takes."""
     datasets.check_form(study.image_size, study.channels)
-    if datasets.folder_of(study.dataset, Path(study.dataroot)) is None:
-        study.chosen_classes(datasets.classes_of(study.dataset))
+    classes = datasets.classes_of(study.dataset, Path(study.dataroot))
+    # A folder may go without: its one class without training images is abnormal (tasks_of).
+    if study.dataset in datasets.NAMES or study.abnormal_class or study.normal_class:
+        study.chosen_classes(classes)
 
 
 def check_values(model: str, values: dict[str, Any]) -> None:

@@ -157,9 +157,13 @@ def folder_of(name_or_folder: str, root: Path) -> Path | None:
     raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images"])
 
 
-def classes_of(name: str) -> tuple[str, ...]:
-    """The classes of a named data set, without loading it."""
-    return import_module(f"{__name__}.{name}").CLASSES
+def classes_of(name_or_folder: str, root: Path) -> tuple[str, ...]:
+    """The classes of a data set, without loading it; UserError as in `load`."""
+    if path := folder_of(name_or_folder, root):
+        from bench.data.datasets import folder
+
+        return folder.classes_in(path)
+    return import_module(f"{__name__}.{name_or_folder}").CLASSES
 
 
 def defaults_of(name_or_folder: str) -> dict[str, Any]:

@@ -43,26 +43,9 @@ def load(
     folder `cache`, which may be deleted at any time. Raises UserError if there is no train/, no
     image in it, or an image that is no image.
     """
-    if not (folder / "train").is_dir():
-        raise UserError(
-            f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and test/<class>/*)"
-        )
-    names: dict[str, list[Path]] = {"train": [], "test": []}
-    others: Counter[str] = Counter()
-    for part in names:
-        if (folder / part).exists():
-            images_there, others_there = find_images(folder / part, "--dataset")
-            names[part] = [Path(part) / name for name in images_there]
-            others += others_there
-    if not names["train"]:
-        raise UserError(f"--dataset: there are no images in {folder / 'train'}")
-
-    unlabelled = {"train": "normal", "test": ""}
+    names, others = _listed(folder)
     both = names["train"] + names["test"]
-    of_class = [
-        legible(name.parts[1]) if len(name.parts) > 2 else unlabelled[name.parts[0]]
-        for name in both
-    ]
+    of_class = list(map(_class_of, both))
     classes = tuple(sorted(set(of_class) - {""}))
     labels = np.array([classes.index(name) if name else -1 for name in of_class], np.int64)
     n = len(names["train"])
@@ -80,6 +63,37 @@ def load(
         decoding=decoding,
         notes=(*left_out(folder, others), *notes),
     )
+
+
+def classes_in(folder: Path) -> tuple[str, ...]:
+    """The folder's classes, without reading an image; UserError as in `load`."""
+    names = _listed(folder)[0]
+    return tuple(sorted(set(map(_class_of, names["train"] + names["test"])) - {""}))
+
+
+def _listed(folder: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
+    """The images of train/ and test/, relative to the folder, and the other files by kind."""
+    if not (folder / "train").is_dir():
+        raise UserError(
+            f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and test/<class>/*)"
+        )
+    names: dict[str, list[Path]] = {"train": [], "test": []}
+    others: Counter[str] = Counter()
+    for part in names:
+        if (folder / part).exists():
+            images_there, others_there = find_images(folder / part, "--dataset")
+            names[part] = [Path(part) / name for name in images_there]
+            others += others_there
+    if not names["train"]:
+        raise UserError(f"--dataset: there are no images in {folder / 'train'}")
+    return names, others
+
+
+def _class_of(name: Path) -> str:
+    """The class of an image; "" where it has no label."""
+    if len(name.parts) > 2:
+        return legible(name.parts[1])
+    return "normal" if name.parts[0] == "train" else ""
 
 
 def read_images(
