@@ -132,7 +132,7 @@ def study_from(values: dict[str, Any]) -> Study:
     fields = {field.name: field.metadata for field in dataclasses.fields(Study)}
     given = {name: value for name, value in values.items() if name in fields}
     for name, value in given.items():
-        if name == "dataset":
+        if name == "dataset" and isinstance(value, str):  # as a study.json has it
             given[name] = outside.absolute(value)
         elif isinstance(value, list):
             paths = map(outside.absolute, value) if name in outside.KINDS else value

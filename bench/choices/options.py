@@ -27,7 +27,9 @@ class Options:
         "cifar10",
         "task",
         "a data set's name; a folder of images: train/<class>/*, test/<class>/*, or categories as in "
-        "MVTec AD: <category>/train/good/*, <category>/test/<defect>/*; or a Python file",
+        "MVTec AD: <category>/train/good/*, <category>/test/<defect>/*; or a Python file; several: a "
+        "sweep, with a study of each (train_tune.py)",
+        several=True,
         path=True,
     )
     dataroot: str = option(

@@ -14,6 +14,7 @@ from bench.choices.outside import is_file, name_of
 
 RUN = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
 CHOOSE_TASKS = ("abnormal_class", "normal_class", "category")  # one of these fields does
+SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in the folder of theirs
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 
 

@@ -12,7 +12,7 @@ from bench.choices.errors import UserError, taken
 from bench.choices.names import on_disk
 from bench.choices.study import Study
 from bench.data import datasets
-from bench.data.datasets.folder import categories_of
+from bench.data.datasets.folder import categories_of, classes_in
 from models import fields
 
 EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this kind needs
@@ -34,6 +34,8 @@ def check_data(study: Study, one_task: bool = False) -> None:
             raise UserError(f"--category: {folder} {reason}; choose by it alone ({names}; or all)")
         if one_task and len(categories) > 1:
             raise UserError(f"--category: train.py trains on one of {names} (train_tune.py on all)")
+    elif study.abnormal_class or study.normal_class:
+        study.chosen_classes(classes_in(folder))
 
 
 def check_values(model: str, values: dict[str, Any]) -> None:

@@ -108,7 +108,8 @@ def print_winners(trials: pd.DataFrame) -> None:
         for role in ("winner", "default")
     )
     tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
-    for place, group in finals.groupby(SEARCH, sort=False):
+    in_order = finals.sort_values(["model", "class"], kind="stable")
+    for place, group in in_order.groupby(SEARCH, sort=False):
         winner = group.iloc[0]
         own = [name for name in tuned if pd.notna(winner[name])]  # NaN: another model's
         values = short({name.removeprefix("config_"): winner[name] for name in own})

@@ -3,9 +3,7 @@
 Refuses choices that do not fit.
 """
 
-import datetime
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 import models
 from bench.choices import outside
 from bench.choices.errors import UserError, note
-from bench.choices.names import legible, on_disk
+from bench.choices.names import on_disk, stamped
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
@@ -163,9 +161,3 @@ def default_name(study: Study, tasks: list[Task]) -> str:
     classes = tasks[0].cls if len(different) == 1 else f"{len(different)}classes"
     data = Path(outside.name_of(study.dataset)).resolve().name
     return stamped("+".join(study.model_names()), data, classes)
-
-
-def stamped(*parts: str) -> str:
-    """The parts and the time, as a folder name."""
-    name = "-".join([*map(legible, parts), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"])
-    return re.sub(r"[^\w.+-]", "_", name)
