@@ -18,7 +18,7 @@ from bench.choices.flags import study_from
 from bench.commands import checks
 from bench.data import datasets
 
-pytest_plugins = ["own_files"]  # its fixture
+pytest_plugins = ["own_files"]  # its fixtures
 
 # By option, the files whose tests run on every model, data set or search space: test_*.py.
 CONTRACTS = {

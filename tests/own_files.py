@@ -37,18 +37,22 @@ TINY = ["--normal_class", "8", "--limit_train", "200", "--limit_test", "60", "--
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working directory: mine.py (the example), flipped.py (digits), narrow.py (its space).
-
-    What a command read is gone afterwards, as when its process ends.
-    """
-    folder, names = tmp_path / "own", models.NAMES[:]
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: mine.py (the example), flipped.py (digits), narrow.py (its space)."""
+    folder = tmp_path / "own"
     folder.mkdir()
     for name, text in FILES.items():
         (folder / name).write_text(text)
     monkeypatch.chdir(folder)
-    yield folder
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """What a command read of files outside is gone after the test, as when its process ends."""
+    names, files = models.NAMES[:], outside.FILES.copy()
+    yield
     models.NAMES[:] = names
-    for module in outside.FILES:
+    for module in outside.FILES.keys() - files.keys():
+        del outside.FILES[module]
         sys.modules.pop(module, None)
-    outside.FILES.clear()

@@ -1,4 +1,7 @@
-"""Checks of a study's choices that need no data, torch or Ray, so that a mistake costs a second."""
+"""Checks of a study's choices that need no data, torch or Ray, so that a mistake costs a second.
+
+Only a model in a file from outside is loaded, and torch with it, after all that is quicker.
+"""
 
 import dataclasses
 from importlib.util import find_spec

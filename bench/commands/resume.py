@@ -63,7 +63,8 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         json.loads(json.dumps(dataclasses.asdict(s), ensure_ascii=False).encode(errors=LEGIBLE))
         for s in (study, Study())
     )
-    choices, before = named(choices), named(defaults | earlier.study)  # an older one lacks some
+    # An older study lacks newer choices.
+    choices, before = named(choices), named(defaults | earlier.study)
     grows = earlier.made_by == "train_tune.py"
     if grows and "finalists" not in earlier.study:
         raise UserError(
