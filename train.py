@@ -28,11 +28,12 @@ from bench.choices.flags import (
     add_model_flags,
     add_study_flags,
     check_alone,
-    check_models,
     path_of,
     study_from,
+    take_models,
 )
 from bench.choices.monitoring import View, add_view_flags, take_view
+from bench.choices.outside import is_file
 from bench.choices.study import HYPERPARAMETERS, RUN, Study
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.commands import checks
@@ -83,9 +84,13 @@ def parser(model: str) -> Parser:
 
 
 def parse_first(arguments: Sequence[str]) -> dict[str, Any]:
-    """The flags that say which model it is, because the other flags depend on the model."""
+    """The flags that say which model it is, because the other flags depend on the model.
+
+    And --dataset, whose file --resume looks for as it does for the model's.
+    """
     first = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     first.add_argument("--model", nargs="+")
+    first.add_argument("--dataset")
     first.add_argument("--name")
     first.add_argument("--results_dir", type=path_of)
     first.add_argument("--resume", action="store_true")
@@ -94,7 +99,7 @@ def parse_first(arguments: Sequence[str]) -> dict[str, Any]:
 
 def model_of(names: Sequence[str]) -> str:
     """The only model among `names`; UserError for several, or for one that does not exist."""
-    check_models(names)
+    names = take_models(names)
     if len(names) > 1:
         raise UserError("--model: train.py trains one model (train_tune.py trains several)")
     return names[0]
@@ -110,19 +115,21 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
             raise UserError(f"--audit: {reason}; leave out --{useless[0]}")
     if given["resume"] and given["load"]:
         raise UserError("--resume: it goes on with the run's own weights; leave out --load")
+    # A model's own Python file may have moved since.
+    moved = {"model"} if is_file(" ".join(given.get("model", ()))) else set()
     if given["export"]:
         if not given["load"]:
             raise UserError("--export: give the trained model with --load")
-        if useless := sorted(flags - EXPORTING):
+        if useless := sorted(flags - EXPORTING - moved):
             raise UserError(f"--export: it only writes the model; leave out --{useless[0]}")
         checks.check_export(given["export"])
     elif given["load"]:
-        if in_file := sorted(flags & {"model", *hyperparameters} - set(HYPERPARAMETERS)):
+        if in_file := sorted(flags & {"model", *hyperparameters} - {*HYPERPARAMETERS} - moved):
             raise UserError(f"--load: the file says which model it is; leave out --{in_file[0]}")
         if not ("dataset" in given or given["score_folder"]):
             hint = "give --score_folder, --export, or --dataset to train further"
             raise UserError(f"--load: {hint}")
-        if "dataset" not in given and (useless := sorted(flags - SCORING)):
+        if "dataset" not in given and (useless := sorted(flags - SCORING - moved)):
             raise UserError(f"--load: without --dataset it only scores; leave out --{useless[0]}")
     if given["load"] and not given["load"].is_file():
         raise UserError(f"--load: there is no file {given['load']}")
@@ -161,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"--score_folder: {run['score_folder']} does not exist")
     if "dataset" in given or not given["load"]:
         checks.check_data(study, one_task=True)
+    checks.check_models(study)
     return start(study, name, run, given, view, earlier)
 
 
@@ -192,7 +200,8 @@ def start(
     if run["load"] and not (earlier and (earlier.path / RUN).exists()):
         # Training further takes only the loaded model's weights, to a new model on the device.
         device = "cpu" if "dataset" in given or given["export"] else choose_device(study)
-        loaded, content = model_files.load(Path(run["load"]), device, study.precision)
+        code = next((path for flag, path in study.files() if flag == "model"), None)
+        loaded, content = model_files.load(Path(run["load"]), device, study.precision, code)
         if given["load"] and "dataset" not in given:
             rate = given.get("false_alarms")
             if given["export"]:
@@ -200,7 +209,8 @@ def start(
 
                 return export(loaded, content, given["export"], rate)
             return train.score(study, loaded, content, given["score_folder"], view, rate)
-        name, study = content["model"], replace(study, model=(content["model"],))
+        name = content["model"]
+        study = replace(study, model=(content.get("code", {"path": name})["path"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif not earlier:
         suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"

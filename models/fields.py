@@ -7,8 +7,10 @@ also has the hyperparameters in skip_gan.py.
 """
 
 import ast
+import importlib.util
 import math
 import re
+from importlib.abc import InspectLoader
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,9 +42,14 @@ def parse(source: str) -> dict[str, Hyperparameter]:
 
 
 def read(file: str) -> dict[str, Hyperparameter]:
-    """The hyperparameters of the `Config` in models/<file>.py by name, inherited ones first."""
-    source = Path(__file__).with_name(f"{file}.py").read_text(encoding="utf-8")
-    config = CONFIG.search(source)
+    """The hyperparameters of the `Config` in models/<file>.py by name, inherited ones first.
+
+    ValueError where there is no such file, or a default is no plain value.
+    """
+    spec = importlib.util.find_spec(f"models.{file}")  # finds files from elsewhere too
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        raise ValueError(f"there is no models/{file}.py")
+    config = CONFIG.search(spec.loader.get_source(spec.name) or "")
     own = parse(config[0]) if config else {}
     if file == "base":
         return own

@@ -15,8 +15,8 @@ SMALL: dict[str, Any] = {
     "starts": 16, "restarts": 2, "search_steps": 20, "search_patience": 2,
     "components": 5, "samples": 20, "width": 4, "neighbours": 3, "trees": 10, "tree_samples": 8, "side": 32,
 }  # fmt: skip
-FITTED = [name for name in models.NAMES if not models.get(name).BATCHES]  # no steps, no batches
-NETWORKS = [name for name in models.NAMES if name not in FITTED]
+NETWORKS = [name for name in models.NAMES if models.get(name).BATCHES]
+FITTED = [name for name in models.NAMES if name not in NETWORKS]  # at once: no steps, no batches
 
 
 def small(name: str, **values: Any) -> dict[str, Any]:

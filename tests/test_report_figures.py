@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 import sklearn.metrics
-from studies import CLASSES, load, make_study, write_rows
+from studies import CLASSES, edit, load, make_study, write_rows
 
 from bench.judging.comparison import compare
-from bench.reporting import figures, frames, searches
+from bench.reporting import figures, frames, overview, searches
 
 HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
 
@@ -22,20 +22,47 @@ def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
 
     def draw() -> list[figures.Drawing]:
         return [
-            *figures.critical_differences(compare(frames.shared(found))),
+            *overview.overview(found),
             *figures.roc_curves(finals, scores),
             *searches.learning_curves(finals, epochs),
             *figures.histograms(finals[finals["class"] == "$x^2$ & 5%"], scores),
         ]
 
     drawings = draw()
-    assert [d.name for d in drawings[:3]] == ["critical_difference", "roc", "learning"]
+    assert [d.name for d in drawings[:3]] == ["auroc", "roc", "learning"]
     assert len(drawings) == 3 + 2
     assert all(b'width="252pt"' in d.svg for d in drawings)  # 3.5 inches
     assert all(
         re.search(rb"/MediaBox \[ ?0 0 252 ", d.pdf) and b"/Type3" not in d.pdf for d in drawings
     )
     assert drawings == draw()
+
+
+def test_an_overview_has_every_model_the_best_first_but_none_alone(tmp_path):
+    folder = make_study(tmp_path / "s", models=("a", "w_skipganomaly", "pca"))
+    edit(folder, lambda row: None if (row["model"], row["class"]) == ("a", "cat") else row)
+    *_, found = load(folder)
+    (drawing,) = overview.overview(found)
+    texts = re.findall(r">([^<>]+)</text>", drawing.svg.decode())
+    names = [text for text in texts if text in ("a", "w_skipganomaly", "pca")]
+    assert names == ["pca", "w_skipganomaly", "a"]
+    means = frames.class_means(found)["mean"]
+    assert [text for text in texts if re.fullmatch(r"0\.\d{3}", text)] == [
+        f"{mean:.3f}" for mean in means
+    ]
+    assert "the 2 classes" in drawing.caption
+    assert "models that lack classes" in drawing.caption
+    alone = make_study(tmp_path / "t", models=("pca",))
+    assert list(overview.overview(load(alone)[-1])) == []
+    one = make_study(tmp_path / "u", classes=("bird",))
+    assert "AUROC of bird" in next(overview.overview(load(one)[-1])).caption
+
+
+def test_ranks_are_drawn_from_three_models_on(tmp_path):
+    *_, found = load(make_study(tmp_path / "s", models="abc", classes="defghi", seeds=(1,)))
+    table = frames.shared(found)
+    assert len(list(figures.critical_differences(compare(table)))) == 1
+    assert list(figures.critical_differences(compare(table[["a", "b"]]))) == []
 
 
 def test_many_classes_make_several_figures(tmp_path):

@@ -16,102 +16,6 @@ from bench.reporting import cautions, frames, searches, tables
 from bench.reporting.writers import Table, file_names
 
 
-def auroc_table(found: pd.DataFrame) -> Table:
-    return tables.auroc_table(found, compare(frames.shared(found)))
-
-
-def test_auroc_table_has_mean_spread_interval_and_published_figures(tmp_path):
-    *_, finals, _, found = load(make_study(tmp_path / "s"))
-    frame = auroc_table(found).frame.set_index("class")
-    runs = finals.query("model == 'pca' and `class` == 'bird'")["test_auroc"]
-    assert frame.loc["bird", "pca"].startswith(f"{runs.mean():.3f} ± {runs.std():.3f} [0.")
-    assert frame.loc[
-        "bird", ["w_skipganomaly, published figure", "w_skipganomaly_noskip, published figure"]
-    ].tolist() == ["0.660", "0.466"]
-    mean = finals.query("model == 'pca'")["test_auroc"].mean()
-    assert frame.loc["mean", "pca"] == f"{mean:.3f}"
-    assert frame.loc["mean", "w_skipganomaly, published figure"] == "0.684"  # of 0.660 and 0.709
-    row = found.query("model == 'pca' and `class` == 'bird'").iloc[0]
-    assert row["low"] < row["auroc"] < row["high"]
-    assert row["seeds"] == 3
-
-
-@pytest.mark.parametrize(
-    ("row", "shown"),
-    [
-        ({"dataset": "data/cifar10_jpeg"}, True),
-        ({"dataset": "CIFAR10"}, True),
-        ({"dataset": "cifar100"}, False),
-        ({"dataset": "digits"}, False),
-        ({"task": "one-class"}, False),
-    ],
-)
-def test_published_figures_are_shown_for_their_own_data_and_task_only(tmp_path, row, shown):
-    folder = edit(make_study(tmp_path / "s", seeds=(1,)), lambda trial: trial | row)
-    table = auroc_table(load(folder)[-1])
-    assert ("w_skipganomaly, published figure" in table.frame) == shown
-    assert ("Published figures: README" in table.note) == shown
-    assert (table.data["source"] != "measured").sum() == (4 if shown else 0)
-
-
-def test_published_figures_are_those_of_the_reference():
-    figures = pd.read_csv(frames.PUBLISHED / "skip_wganomaly_cifar10.csv")
-    assert figures.groupby("model")["auroc"].mean().round(4).to_dict() == {
-        "w_skipganomaly": 0.8384,
-        "w_skipganomaly_noskip": 0.7355,
-    }
-
-
-def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
-    few, many = (
-        make_study(tmp_path / "few", classes="abcde"),
-        make_study(tmp_path / "many", classes="abcdefgh"),
-    )
-    without, marked = (auroc_table(load(folder)[-1]) for folder in (few, many))
-    assert "5 shared classes are too few to test (6 are needed)" in without.note
-    assert "*" not in "".join(map(str, without.frame.iloc[-1]))
-    assert marked.frame.set_index("class").loc["mean", "pca"].endswith(" *")
-    assert "* above every other model" in marked.note
-
-
-def test_a_baseline_above_every_gan_is_said_so(tmp_path):
-    models = ("w_skipganomaly", "skipganomaly", "pca")
-    *_, found = load(make_study(tmp_path / "s", models=models))
-    assert "The baseline pca (0.9" in (note := auroc_table(found).note)
-    assert "the best of them is skipganomaly" in note
-    *_, found = load(make_study(tmp_path / "t", models=("pca", "skipganomaly")))
-    assert "above every GAN" not in auroc_table(found).note
-
-
-def test_mean_is_over_the_classes_that_all_models_have(tmp_path):
-    folder = make_study(tmp_path / "s", classes=("bird", "cat", "dog"))
-    edit(folder, lambda row: None if (row["model"], row["class"]) == ("pca", "dog") else row)
-    *_, finals, _, found = load(folder)
-    last = auroc_table(found).frame.iloc[-1]
-    assert last["class"] == "mean of 2 shared classes"
-    expected = finals.query("model == 'w_skipganomaly' and `class` != 'dog'")["test_auroc"].mean()
-    assert last["w_skipganomaly"] == f"{expected:.3f}"
-
-
-def test_a_class_called_mean_is_not_overwritten(tmp_path):
-    *_, found = load(make_study(tmp_path / "s", classes=("mean", "cat")))
-    assert auroc_table(found).frame["class"].tolist() == ["mean", "cat", "mean"]
-
-
-def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
-    studies, trials, *_, found = load(
-        make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,))
-    )
-    table = auroc_table(found)
-    assert "test images only" in table.note
-    assert "±" not in table.frame["pca"].item()
-    assert "[0." in table.frame["pca"].item()
-    assert any(
-        "1 of 1 results rest on a single seed" in line
-        for line in cautions.cautions(studies, trials, found)
-    )
-
-
 def test_studies_are_joined_and_columns_name_what_differs(tmp_path):
     sound, published = make_study(tmp_path / "one"), make_study(tmp_path / "two")
     edit(published, lambda row: row | {"protocol": "published"})
@@ -171,7 +75,9 @@ def test_metrics_and_comparison_tables(tmp_path):
         "best F1",
     ]  # what no run has is left out
     assert table.frame["AP"].unique().tolist() == ["0.500 ± 0.000"]
-    ranks, pairs = tables.comparison_tables(compare(frames.shared(found)))
+    ranks, pairs = tables.comparison_tables(
+        compare(frames.shared(found)), frames.class_means(found)
+    )
     assert ranks.frame["model"].tolist() == ["pca", "w_skipganomaly"]
     assert pairs.frame["verdict"].tolist() == ["differ"]
     assert pairs.frame["p"].item() == pytest.approx(0.03125)  # the least that six classes can give
@@ -190,7 +96,7 @@ def test_warnings(tmp_path):
     edit(folder, change)
     (folder / "scores" / "final-0-0-2" / "histogram.csv").write_text("scores,labels\n1,0\n")
     studies, trials, _, finals, _, found = load(folder, other)
-    lines = "\n".join(cautions.cautions(studies, trials, found))
+    lines = "\n".join(line for _, line in cautions.cautions(studies, trials, found))
     assert "s: made from a tree with uncommitted changes (on commit abc)" in lines
     assert (
         "s: 1 of 12 trials failed: loss_generator is nan (skipganomaly, bird, trial tune-0-0-1)"
@@ -198,7 +104,7 @@ def test_warnings(tmp_path):
     )
     assert "skipganomaly, cat: AUROC 0.250 is under 0.5" in lines
     assert "the studies of cifar10 are not of the same images (limit_test differ)" in lines
-    _, unread = frames.read_scores(studies, finals)
+    unread = [line for _, line in frames.read_scores(studies, finals)[1]]
     assert "the scores of trial final-0-0-2 cannot be used (both classes are needed" in unread[0]
     assert re.search(
         r"^s: trial final-0-1-1: its scores give AUROC 0\.[5-9]\d*, its row 0\.2500$", unread[1]
@@ -206,14 +112,23 @@ def test_warnings(tmp_path):
     assert len(unread) == 4
 
 
+def test_warnings_of_a_kind_are_one_line_with_a_count():
+    several = [frames.Caution("results are bad", f"{name}: bad") for name in "abc"]
+    lines = cautions.gathered([several[0], frames.Caution("x", "alone\nhere"), *several[1:]])
+    assert lines == {
+        "3 results are bad, such as a: bad": ["a: bad", "b: bad", "c: bad"],
+        "alone here": [],
+    }
+
+
 @pytest.mark.parametrize(("column", "first"), [("fingerprint", "f"), ("commit", "abc")])
 def test_rows_of_different_images_or_code_are_named(tmp_path, column, first):
     folder = edit(make_study(tmp_path / "s"), lambda row: row | {column: first})
     studies, trials, *_, found = load(folder)
-    assert not [line for line in cautions.cautions(studies, trials, found) if column in line]
+    assert not [line for _, line in cautions.cautions(studies, trials, found) if column in line]
     edit(folder, lambda row: row | ({column: "other"} if row["trial"] == "final-0-1-2" else {}))
     studies, trials, *_, found = load(folder)
-    (line,) = (line for line in cautions.cautions(studies, trials, found) if column in line)
+    (line,) = (line for _, line in cautions.cautions(studies, trials, found) if column in line)
     assert line.startswith("s: not all of its rows are of the same")
     assert f"({column}s {', '.join(sorted([first, 'other']))})" in line
 

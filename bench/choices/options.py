@@ -20,14 +20,16 @@ class Options:
     model: tuple[str, ...] = option(
         ("w_skipganomaly",),
         "task",
-        "one model or several; --list names them",
+        "one model or several: names (--list has them), or Python files of your own",
         many=True,
     )
     dataset: str = option(
         "cifar10",
         "task",
-        "a data set's name, or a folder of images: train/<class>/*, test/<class>/*, or categories "
-        "as in MVTec AD: <category>/train/good/*, <category>/test/<defect>/*",
+        "a data set's name; a folder of images: train/<class>/*, test/<class>/*, or categories as in "
+        "MVTec AD: <category>/train/good/*, <category>/test/<defect>/*; or a Python file; several: a "
+        "sweep, with a study of each (train_tune.py)",
+        several=True,
         path=True,
     )
     dataroot: str = option(
@@ -243,7 +245,8 @@ class Options:
     space: tuple[str, ...] = option(
         (),
         "tuning",
-        "search space in place of the model's own: w_con=25,50,75 lr=1e-5..1e-3:log nz=50..200:int",
+        "search space in place of the model's own: w_con=25,50,75 lr=1e-5..1e-3:log nz=50..200:int, "
+        "or a Python file",
         many=True,
     )
     set: tuple[str, ...] = option(

@@ -14,6 +14,7 @@ import torch
 
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
+from bench.choices.names import stamped
 from bench.choices.study import RUN, Study
 from bench.choices.tasks import PlannedRun
 from bench.commands import resume
@@ -25,7 +26,7 @@ from bench.results import Results, Store, columns, model_file, read, write_whole
 from bench.results.store import new_folder
 from bench.training.audit import audit, markdown
 from bench.training.model_files import trained_state
-from bench.training.prepare import Prepared, default_name, stamped
+from bench.training.prepare import Prepared, default_name
 from bench.training.recorder import Recorder
 from bench.training.run import Run, train
 from bench.watching.live_curves import Board

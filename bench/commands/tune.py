@@ -44,7 +44,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
 
     if earlier:
         store = Store(earlier.path)
-        store.grow(study, (*resume.MORE, *resume.MORE_OF))
+        store.grow(study, (*resume.MORE, *resume.MORE_OF), provenance["files"])
     else:
         store = Store.create(study, provenance, study.name or default_name(study, ready.tasks))
     try:
@@ -67,7 +67,7 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
     classes = f"{len({task.cls for task in ready.tasks})} class(es) of {ready.dataset.name}"
     variants = dict.fromkeys(task.variant for task in ready.tasks if task.variant)
     each = f", each with {'; '.join(variants)}" if variants else ""
-    print(f"study {store.path}: {', '.join(study.model)} on {classes}{each}")
+    print(f"study {store.path}: {', '.join(study.model_names())} on {classes}{each}")
     tuning = f"{study.searcher} + {study.scheduler}"
     print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
     if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
@@ -108,7 +108,8 @@ def print_winners(trials: pd.DataFrame) -> None:
         for role in ("winner", "default")
     )
     tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
-    for place, group in finals.groupby(SEARCH, sort=False):
+    in_order = finals.sort_values(["model", "class"], kind="stable")
+    for place, group in in_order.groupby(SEARCH, sort=False):
         winner = group.iloc[0]
         own = [name for name in tuned if pd.notna(winner[name])]  # NaN: another model's
         values = short({name.removeprefix("config_"): winner[name] for name in own})

@@ -1,11 +1,11 @@
 """What a reader of a report must be warned of."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from bench.reporting.frames import Scores, variance_shares
+from bench.reporting.frames import Caution, Scores, variance_shares
 from bench.results.reading import Results
 
 SWAMPS = 0.95  # of the score's variance
@@ -19,41 +19,68 @@ SAME_IMAGES = (
 TRAINED_COLUMNS = ["model", "role", "status", "epoch", "epochs", "generator_steps", "fair_steps"]
 
 
+def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
+    """A line for each kind of warning, with what it stands for: nothing, or the lines of several."""
+    by_kind: dict[str, list[str]] = {}
+    for kind, line in cautions:
+        by_kind.setdefault(kind, []).append(" ".join(line.split()))
+    return {
+        f"{len(lines)} {kind}, such as {lines[0]}" if len(lines) > 1 else lines[0]: lines[
+            : len(lines) if len(lines) > 1 else 0
+        ]
+        for kind, lines in by_kind.items()
+    }
+
+
 def cautions(
     studies: Mapping[str, Results],
     trials: pd.DataFrame,
     areas: pd.DataFrame,
-) -> list[str]:
-    """Warnings, one line each; `areas`: the AUROC by study, model and class (frames.auroc)."""
-    lines = [
+) -> list[Caution]:
+    """Warnings; `areas`: the AUROC by study, model and class (frames.auroc)."""
+    dirty = [
         f"{name}: made from a tree with uncommitted changes (on commit "
         f"{str(study.provenance.get('commit'))[:12]})"
         for name, study in studies.items()
         if study.provenance.get("dirty")
     ]
-    lines += [*failures(trials), *mixed_rows(studies, trials), *different_images(studies)]
-    lines += [
+    unfinished = [
         f"{name}: no trial has finished yet" for name in studies if name not in set(trials["study"])
     ]
+    kinds = {
+        "studies were made from trees with uncommitted changes": dirty,
+        "reasons made trials fail": failures(trials),
+        "studies mix rows of different images or code": mixed_rows(studies, trials),
+        "data sets differ in their images between studies": different_images(studies),
+        "studies have no finished trial": unfinished,
+    }
     if areas.empty:
-        return [
-            *lines,
-            "no final run has finished: there are validation figures only, and no test figure",
-        ]
-    for row in areas[areas["auroc"] < 0.5].to_dict("records"):
-        lines.append(
+        none = "no final run has finished: there are validation figures only, and no test figure"
+        kinds[none] = [none]
+    else:
+        kinds |= of_results(trials, areas)
+    return [Caution(kind, line) for kind, lines in kinds.items() for line in lines]
+
+
+def of_results(trials: pd.DataFrame, areas: pd.DataFrame) -> dict[str, list[str]]:
+    """Lines on test figures and the runs that they are of, by kind."""
+    kinds = {
+        "results are worse than chance": [
             f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than "
             "chance"
-        )
-    lines += of_training(trials)
+            for row in areas[areas["auroc"] < 0.5].sort_values("auroc").to_dict("records")
+        ],
+        "models trained for less than is fair": short_budgets(trials),
+    }
+    alone = edge_epochs(trials)
     if single := (areas["seeds"] == 1).sum():
-        lines.append(
+        alone.append(
             f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is "
             "unknown"
         )
     if areas["seeds"].nunique() > 1:
-        lines.append("results rest on different numbers of seeds (see auroc.csv)")
-    return lines
+        alone.append("results rest on different numbers of seeds (see auroc.csv)")
+    return kinds | {line: [line] for line in alone}
 
 
 def of_training(trials: pd.DataFrame) -> list[str]:
@@ -98,20 +125,22 @@ def short_budgets(trials: pd.DataFrame) -> list[str]:
     ]
 
 
-def swamped(finals: pd.DataFrame, scores: Scores) -> list[str]:
-    """A line on runs whose score is almost one of its parts alone, though not by definition."""
+def swamped(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
+    """Warnings of models whose score is almost one part alone, though not by definition."""
     parts: Counter[tuple[str, str]] = Counter()
     for run in finals.to_dict("records"):
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
         for name, share in variance_shares(frame).items():
             if share > SWAMPS and (frame["scores"] != frame[f"part_{name}"]).any():
                 parts[run["model"], name] += 1
-    if not parts:
-        return []
-    which = ", ".join(f"{model}'s {name} part in {count}" for (model, name), count in parts.items())
+    runs = finals["model"].value_counts()
     return [
-        f"in {parts.total()} of {len(finals)} final runs one part has more than {SWAMPS * 100:.0f} "
-        f"% of the score's variance, and the others hardly count ({which}; see parts.csv)"
+        Caution(
+            "parts of a score leave the others hardly any weight (see parts.csv)",
+            f"{model}: in {count} of {runs[model]} final runs its {name} part has more than "
+            f"{SWAMPS * 100:.0f} % of the score's variance, and the others hardly count",
+        )
+        for (model, name), count in parts.most_common()
     ]
 
 

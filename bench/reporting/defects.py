@@ -1,6 +1,5 @@
 """A report's table of defects: what kinds of them each model finds, and where."""
 
-import math
 import re
 
 import pandas as pd
@@ -29,7 +28,7 @@ def defects_table(finals: pd.DataFrame) -> Table | None:
     text = data.astype(object)
     for name in shown:
         pairs = zip(mean[name], sd[name], strict=True)
-        text[name] = [spread(m, s, math.nan, math.nan) or None for m, s in pairs]
+        text[name] = [spread(m, s) for m, s in pairs]
     titles = {"row": "class", "column": "model"} | TITLES
     text, data = (frame.reset_index().rename(columns=titles) for frame in (text, data))
     note = (

@@ -8,7 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from bench.reporting.figures import binned, first_seeds
-from bench.reporting.frames import Scores
+from bench.reporting.frames import Caution, Scores
 from bench.results.gallery import chosen, data_uri, heat_maps, images_of, sheet_array
 from bench.results.reading import Results
 
@@ -17,7 +17,7 @@ LARGEST = 64  # pixels of a side on the page, which would else grow beyond what 
 
 
 def explorer(
-    studies: Mapping[str, Results], finals: pd.DataFrame, scores: Scores, warn: list[str]
+    studies: Mapping[str, Results], finals: pd.DataFrame, scores: Scores, warn: list[Caution]
 ) -> Iterator[dict[str, Any]]:
     """The lowest seed's run of each model and class, as JSON takes it.
 
@@ -33,7 +33,8 @@ def explorer(
         try:
             view["gallery"] = gallery(studies[study].gallery(trial), frame)
         except (OSError, ValueError) as error:
-            warn.append(f"{study}: the images of trial {trial} cannot be shown ({error})")
+            line = f"{study}: the images of trial {trial} cannot be shown ({error})"
+            warn.append(Caution("runs have images that cannot be shown", line))
         yield view
 
 

@@ -25,13 +25,16 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ["-", "--", "-.", ":"]
 NORMAL, ABNORMAL = COLOURS[:2]
 Looks = dict[str, dict[str, Any]]  # a model's colour and dashes
+LONGEST = 22  # letters of a name beside which a legend has room for another
 PANELS = 10  # in one figure; more classes make more figures
+FONTS = "system-ui, DejaVu Sans, sans-serif"  # the page's, so that a figure on it has the same
+MOST_SEEDS_SHOWN = 4  # models in a panel, beyond which its seeds' curves would hide one another
 STYLE: Any = {
-    # Times-like, as most papers; its small file also halves the time that a PDF takes. DejaVu for
-    # what it lacks
-    "font.family": ["STIXGeneral", "DejaVu Sans"],
-    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 9),
-    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 8),
+    "font.family": "DejaVu Sans",  # what a PDF embeds
+    "svg.fonttype": "none",  # text as text
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 7),
+    "axes.titley": 1.0,  # where else to look for it would take a tenth of a report's time
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "axes.linewidth": 0.6,
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
@@ -59,7 +62,8 @@ def drawn(name: str, caption: str, figure: Figure) -> Drawing:
     rounded = re.sub(
         rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg.getvalue()
     )
-    return Drawing(name, caption, pdf.getvalue(), rounded, wide=figure.get_figwidth() > WIDTH)
+    text = rounded.replace(b"font-family: 'DejaVu Sans'", f"font-family: {FONTS}".encode())
+    return Drawing(name, caption, pdf.getvalue(), text, wide=figure.get_figwidth() > WIDTH)
 
 
 def looks_of(finals: pd.DataFrame) -> Looks:
@@ -87,8 +91,16 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
             edges, normal, abnormal = binned(frame, "rice")
             for heights, look in zip((normal, abnormal), looks.values(), strict=True):
                 share = heights / max(1, heights.sum())
-                axes.stairs(share, edges, fill=True, alpha=0.2, color=look["color"])
-                axes.stairs(share, edges, linewidth=1, **look)
+                face = mpl.colors.to_rgba(look["color"], 0.2)
+                axes.stairs(
+                    share,
+                    edges,
+                    fill=True,
+                    facecolor=face,
+                    edgecolor=look["color"],
+                    linestyle=look["linestyle"],
+                    linewidth=1,
+                )
             axes.set_title(f"{row} ({run['test_auroc']:.3f})")
             axes.set_yticks([])
 
@@ -125,16 +137,18 @@ GRID = np.linspace(0, 1, 101)
 
 
 def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
-    """A panel per class: each seed as a thin line, a model's mean (at equal FPR) as a thick one."""
+    """A panel per class: each seed as a thin line, a model's mean (at equal FPR) as a thick one.
+
+    Of many models the means alone.
+    """
 
     def curve(frame: pd.DataFrame) -> np.ndarray:
         return np.append(0, np.interp(GRID, *roc(frame["labels"], frame["scores"])))
 
-    caption = "ROC curves. Thin: one seed; thick: the mean over seeds; grey: chance."
     labels = {"xlabel": "false positive rate", "ylabel": "true positive rate"}
     yield from curves(
         "roc",
-        caption,
+        "ROC curves",
         finals,
         scores,
         curve,
@@ -146,11 +160,10 @@ def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
 
 def precision_recall_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
     """As `roc_curves`, with means at equal recall."""
-    caption = "Precision-recall curves. Thin: one seed; thick: the mean over seeds; grey: chance."
     labels = {"xlabel": "recall", "ylabel": "precision"}
     yield from curves(
         "pr",
-        caption,
+        "Precision-recall curves",
         finals,
         scores,
         precisions,
@@ -169,7 +182,7 @@ def precisions(frame: pd.DataFrame) -> np.ndarray:
 
 def curves(
     name: str,
-    caption: str,
+    title: str,
     finals: pd.DataFrame,
     scores: Scores,
     curve: Callable[[pd.DataFrame], np.ndarray],
@@ -189,21 +202,27 @@ def curves(
             by_panel.setdefault((run["row"], run["column"]), []).append(curve(frame))
             shares[run["row"]] = frame["labels"].mean()
     looks = looks_of(finals)
+    few = len(looks) <= MOST_SEEDS_SHOWN
+    means = "Thin: one seed; thick: the mean over seeds" if few else "Means over seeds"
 
     def panel(axes: Axes, row: str) -> None:
         axes.plot([0, 1], chance(shares[row]), color="0.7", linewidth=0.6)
         for column, look in looks.items():
             if runs := by_panel.get((row, column)):
-                axes.plot(x, np.transpose(runs), color=look["color"], linewidth=0.4, alpha=0.6)
+                if few:
+                    axes.plot(x, np.transpose(runs), color=look["color"], linewidth=0.4, alpha=0.6)
                 axes.plot(x, np.mean(runs, axis=0), **look, linewidth=1.4)
 
     kept = finals[[key in by_panel for key in zip(finals["row"], finals["column"], strict=True)]]
-    yield from panels(name, caption, kept, panel, looks, **labels)
+    yield from panels(name, f"{title}. {means}; grey: chance.", kept, panel, looks, **labels)
 
 
 def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
-    """Average ranks on a line; a bar joins models that the test does not tell apart."""
-    if len(comparison.ranks) < 2 or comparison.classes < 3:
+    """Average ranks on a line; a bar joins models that the test does not tell apart.
+
+    Nothing for two models, of which one test says all.
+    """
+    if len(comparison.ranks) < 3 or comparison.classes < 3:
         return
     import scikit_posthocs
 
@@ -212,19 +231,16 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
     for pair in comparison.pairs.dropna().to_dict("records"):
         p.loc[pair["better"], pair["worse"]] = p.loc[pair["worse"], pair["better"]] = pair["p_holm"]
     # Room for names on both sides, and the line between them.
-    room = 1.0 + 0.1 * (8 + max(map(len, ranks.index)))
-    with mpl.rc_context(STYLE):
+    room = 1.4 + 0.13 * max(map(len, ranks.index))
+    with mpl.rc_context(STYLE | {"axes.titley": None}):
         figure = Figure(figsize=(max(WIDTH, room), 0.7 + 0.15 * len(ranks)), layout="constrained")
         axes = figure.add_subplot(title="average rank")
         looks = {
-            "label_props": {"size": 8},
+            "label_props": {"size": 7},
             "marker_props": {"s": 10},
             "elbow_props": {"linewidth": 0.7},
         }
-        labels = {
-            "label_fmt_left": "{label} ({rank:.2f}) ",
-            "label_fmt_right": " ({rank:.2f}) {label}",
-        }
+        labels = {"label_fmt_left": "{label} ", "label_fmt_right": " {label}"}
         black = dict.fromkeys(ranks.index, "black")
         scikit_posthocs.critical_difference_diagram(
             ranks, p, alpha=ALPHA, ax=axes, color_palette=black, **looks, **labels
@@ -257,7 +273,8 @@ def panels(
         across = min(2, len(these))
         down = math.ceil(len(these) / across)
         with mpl.rc_context(STYLE):
-            legend = 0.2 * math.ceil(len(looks) / 2)
+            beside = min(2, len(looks)) if max(map(len, looks)) <= LONGEST else 1
+            legend = 0.2 * math.ceil(len(looks) / beside)
             height = down * (2.3 if across == 1 else 1.35) + legend + 0.45
             # margins in inches, fixed: a layout engine would take most of a report's time
             top, bottom = 1 - (legend + 0.3) / height, 0.45 / height
@@ -275,7 +292,6 @@ def panels(
             figure.supxlabel(xlabel, size=9, y=0.05 / height, va="bottom")
             figure.supylabel(ylabel, size=9, x=0.01)
             handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
-            figure.legend(
-                handles=handles, loc="upper center", borderaxespad=0.2, ncols=min(2, len(handles))
-            )
+            place: Any = {"loc": "upper center", "borderaxespad": 0.2}
+            figure.legend(handles=handles, ncols=beside, **place)
             yield drawn(name if start == 0 else f"{name}_{start // PANELS + 1}", caption, figure)

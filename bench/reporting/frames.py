@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bench.choices.errors import UserError
 from bench.judging import metrics
-from bench.judging.intervals import auroc_interval
+from bench.judging.intervals import Run, auroc_interval, mean_interval
 from bench.judging.selection import SIGNALS
 from bench.results.columns import COLUMNS
 from bench.results.reading import Results
@@ -23,9 +24,17 @@ KEY += ["limit_train", "contamination"]
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
+WIDEST = 0.5  # an interval that leaves half of the scale open tells nothing
 
 # By study and trial: scores, labels (1: abnormal), part_*.
 Scores = Mapping[tuple[str, str], pd.DataFrame]
+
+
+class Caution(NamedTuple):
+    """A warning. `kind`: what to count where there are several, as in "3 {kind}"."""
+
+    kind: str
+    line: str
 
 
 def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -81,13 +90,20 @@ def amount_label(name: str, amount: str) -> str:
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
-    """The winners' final runs that have a test result."""
-    return trials[
-        (trials["role"] == "winner") & (trials["status"] != "error") & trials["test_auroc"].notna()
-    ]
+    """The winners' final runs that have a test result, by class: `2` before `10`."""
+    winners = (trials["role"] == "winner") & (trials["status"] != "error")
+    finals = trials[winners & trials["test_auroc"].notna()]
+    return finals.sort_values("row", key=lambda names: names.map(natural), kind="stable")
 
 
-def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[Scores, list[str]]:
+def natural(name: str) -> str:
+    """What sorts names with the numbers in them by size."""
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(9), name)
+
+
+def read_scores(
+    studies: Mapping[str, Results], finals: pd.DataFrame
+) -> tuple[Scores, list[Caution]]:
     """Every final run's scores, and warnings.
 
     A warning names a run whose scores cannot be used or do not give the AUROC in its row, or a
@@ -96,8 +112,11 @@ def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[S
     without = [study for study in finals["study"].unique() if not studies[study].has_scores]
     scores = {}
     warnings = [
-        f"{study}: its scores were not kept: its figures are those of its rows, "
-        "without intervals, curves and histograms"
+        Caution(
+            "studies' scores were not kept",
+            f"{study}: its scores were not kept: its figures are those of its rows, "
+            "without intervals, curves and histograms",
+        )
         for study in without
     ]
     for run in finals[~finals["study"].isin(without)].to_dict("records"):
@@ -106,38 +125,50 @@ def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[S
             frame = studies[study].scores(trial)
             area = metrics.auroc(frame["labels"], frame["scores"])
         except (UserError, ValueError) as error:
-            warnings.append(f"{study}: the scores of trial {trial} cannot be used ({error})")
+            line = f"{study}: the scores of trial {trial} cannot be used ({error})"
+            warnings.append(Caution("runs have scores that cannot be used", line))
             continue
         scores[study, trial] = frame
         if abs(area - run["test_auroc"]) > 1e-6:
-            warnings.append(
-                f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row "
-                f"{run['test_auroc']:.4f}"
-            )
+            line = f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row "
+            line += f"{run['test_auroc']:.4f}"
+            warnings.append(Caution("runs have scores that do not give their row's AUROC", line))
     return scores, warnings
 
 
-def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
+def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caution]]:
     """One row per study, model and class, and warnings.
 
     The columns: family, row, column, n_train (images trained on), seeds, auroc (the mean over
-    them), sd, and low and high, the 95 % interval.
+    them), sd, low and high (the 95 % interval), and what there are too few of where this tells
+    nothing: "seeds" or "images".
     """
     rows, warnings = [], []
     for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
         runs = [scores[k] for k in zip(group["study"], group["trial"], strict=True) if k in scores]
-        values, low, high = group["test_auroc"], np.nan, np.nan
+        values, low, high, lacking = group["test_auroc"], np.nan, np.nan, ""
         try:
             if len(runs) == len(group):
                 pairs = [(run["labels"], run["scores"]) for run in runs]
                 _, low, high = auroc_interval(pairs)
+                lacking = too_few(pairs, high - low)
         except ValueError as error:
-            warnings.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
+            line = f"{key[-1]}, {key[-2]}: no confidence interval ({error})"
+            warnings.append(Caution("results have no confidence interval", line))
         family = group["family"].iloc[0]
-        n_train = group["n_train"].mean()
-        rows.append((*key, family, n_train, len(group), values.mean(), values.std(), low, high))
+        mean, sd, n_train = values.mean(), values.std(), group["n_train"].mean()
+        rows.append((*key, family, n_train, len(group), mean, sd, low, high, lacking))
     columns = [*KEY, "row", "column", "family", "n_train", "seeds", "auroc", "sd", "low", "high"]
+    columns.append("too_few")
     return pd.DataFrame(rows, columns=columns), warnings
+
+
+def too_few(runs: Sequence[Run], width: float) -> str:
+    """What an interval of this width lacks: images, where one run's alone is too wide, or seeds."""
+    if width <= WIDEST:
+        return ""
+    _, low, high = auroc_interval(runs[:1])
+    return "images" if high - low > WIDEST else "seeds"
 
 
 def published(areas: pd.DataFrame) -> pd.DataFrame:
@@ -168,16 +199,52 @@ def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
     names = [name for name in map(str, scores) if name.startswith("part_")]
     if not names:
         return {}
-    parts, score = (scores[columns] - scores[columns].mean() for columns in (names, "scores"))
-    scale = parts.std().replace(0, 1)
-    weighted = parts * (np.linalg.lstsq(parts / scale, score)[0] / scale)
-    shares = weighted.mul(score, axis=0).sum() / (score**2).sum()
+    table = scores[[*names, "scores"]].to_numpy(float)  # pandas takes ten times as long
+    table = table - table.mean(axis=0)
+    parts, score = table[:, :-1], table[:, -1]
+    scale = parts.std(axis=0)
+    parts /= np.where(scale == 0, 1, scale)
+    weighted = parts * np.linalg.lstsq(parts, score)[0]
+    with np.errstate(invalid="ignore"):  # 0 / 0 where all scores are alike
+        shares = score @ weighted / (score @ score)
     adds_up = abs(shares.sum() - 1) < 0.01
     return {
-        name.removeprefix("part_"): float(shares[name]) if adds_up else np.nan for name in names
+        name.removeprefix("part_"): float(share) if adds_up else np.nan
+        for name, share in zip(names, shares, strict=True)
     }
 
 
 def shared(areas: pd.DataFrame) -> pd.DataFrame:
-    """AUROC of classes (rows) by model (columns), for the rows that every model has."""
-    return areas.pivot(index="row", columns="column", values="auroc").dropna()
+    """AUROC of classes (rows) by model (columns): the largest part of the table without a gap.
+
+    A model that lacks so many classes that the others would lose more by them is left out.
+    """
+    table = areas.pivot(index="row", columns="column", values="auroc")
+    table = table.loc[areas["row"].unique()]
+    fullest = table.columns[np.argsort(-table.notna().sum(), kind="stable")]
+    parts = [
+        table[fullest[:count]].dropna() for count in range(min(2, len(fullest)), len(fullest) + 1)
+    ]
+    largest = max(reversed(parts), key=lambda part: part.size)
+    return largest[table.columns.intersection(largest.columns)]
+
+
+def class_means(areas: pd.DataFrame) -> pd.DataFrame:
+    """Each model's mean over the shared classes and its 95 % interval over these, the best first.
+
+    Columns mean, low, high; of a single class, that class's own interval. No interval lies outside
+    [0, 1], and none is given that tells nothing.
+    """
+    table = shared(areas)
+    if len(table) == 1:
+        only = areas[areas["row"] == table.index[0]].set_index("column")
+        means = only.loc[table.columns, ["auroc", "low", "high"]].set_axis(
+            ["mean", "low", "high"], axis=1
+        )
+    else:
+        rows = [mean_interval(table[column]) for column in table]
+        means = pd.DataFrame(rows, table.columns, ["mean", "low", "high"])
+    means[["low", "high"]] = means[["low", "high"]].clip(0, 1)
+    wide = means["high"] - means["low"] > WIDEST
+    means.loc[wide, ["low", "high"]] = np.nan
+    return means.sort_values("mean", ascending=False, kind="stable")

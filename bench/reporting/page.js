@@ -2,23 +2,74 @@
 const $ = (id) => document.getElementById(id);
 const number = (text) => (/^[<+-]?\d/.test(text) ? parseFloat(text.replace("<", "")) : NaN);
 
-// A click on a column's head sorts by it: numbers by size, largest first; then the other way round.
+// A click on a column's head sorts each group by it: numbers by size, largest first; then the other way round.
 for (const button of document.querySelectorAll("th button")) {
   button.onclick = () => {
-    const head = button.parentElement, body = head.closest("table").tBodies[0], column = head.cellIndex;
+    const head = button.parentElement, column = head.cellIndex;
     const down = head.getAttribute("aria-sort") !== "descending";
     for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const texts = new Map([...body.rows].map((row) => [row, row.cells[column].textContent.trim()]));
-    const order = (a, b) => {
-      const [x, y] = [number(texts.get(a)), number(texts.get(b))];
-      if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1; // what is missing comes last, either way
-      const less = isNaN(x) ? texts.get(b).localeCompare(texts.get(a)) : x - y;
-      return down ? -less : less;
-    };
-    body.append(...[...body.rows].sort(order));
+    for (const body of head.closest("table").tBodies) {
+      const rows = [...body.rows].filter((row) => row.className !== "group");
+      const texts = new Map(rows.map((row) => [row, row.cells[column].textContent.trim()]));
+      const order = (a, b) => {
+        const [x, y] = [number(texts.get(a)), number(texts.get(b))];
+        if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1; // what is missing comes last, either way
+        const less = isNaN(x) ? texts.get(b).localeCompare(texts.get(a)) : x - y;
+        return down ? -less : less;
+      };
+      body.append(...rows.sort(order));
+    }
   };
 }
+
+// A cell's details stand beside it while it is pointed at, tapped or in focus. The tab key stops once
+// at a table's cells; arrow keys go from one to another.
+function close() {
+  document.querySelector(".more.open")?.classList.remove("open");
+}
+
+function open(event) {
+  close();
+  event.target.closest("td")?.querySelector(".more")?.classList.add("open");
+  place();
+}
+
+function place() {
+  const more = document.querySelector(".more.open");
+  if (!more) return;
+  const box = more.parentElement.getBoundingClientRect(), middle = box.left + (box.width - more.offsetWidth) / 2;
+  more.style.left = Math.max(4, Math.min(middle, innerWidth - more.offsetWidth - 4)) + "px";
+  const above = box.top - more.offsetHeight - 2;
+  more.style.top = (above > 0 ? above : box.bottom + 2) + "px";
+}
+
+const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+for (const table of document.querySelectorAll("table:has(td[tabindex])")) {
+  table.querySelector("td").tabIndex = 0;
+  for (const kind of ["pointerover", "focusin"]) table.addEventListener(kind, open);
+  for (const kind of ["pointerleave", "focusout"]) table.addEventListener(kind, close);
+  table.onkeydown = (event) => {
+    const cell = event.target, step = steps[event.key];
+    if (!step || cell.tagName !== "TD") return;
+    const rows = [...table.querySelectorAll("tbody tr:not(.group)")];
+    const next = rows[rows.indexOf(cell.parentElement) + step[0]]?.cells[cell.cellIndex + step[1]];
+    if (next?.tagName !== "TD") return;
+    event.preventDefault();
+    [cell.tabIndex, next.tabIndex] = [-1, 0];
+    next.focus();
+  };
+}
+addEventListener("scroll", place, { capture: true, passive: true });
+addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
+
+// On paper everything is unfolded.
+addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details:not([open])")) part.open = part.dataset.folded = true;
+});
+addEventListener("afterprint", () => {
+  for (const part of document.querySelectorAll("details[data-folded]")) part.open = false;
+});
 
 for (const link of document.querySelectorAll("a.svg")) {
   link.onclick = () => { link.href = link.closest("figure").querySelector("img").src; };
@@ -71,7 +122,7 @@ function images() {
   for (const [name, scores] of groups) {
     const head = document.createElement("h3"), group = document.createElement("div");
     head.textContent = name;
-    group.className = "group";
+    group.className = "group-of-images";
     for (const score of scores) {
       const figure = document.createElement("figure"), tiles = document.createElement("div");
       const caption = document.createElement("figcaption");
@@ -85,6 +136,8 @@ function images() {
         tiles.append(tile);
       }
       tiles.className = "tiles";
+      tiles.role = "img";
+      tiles.ariaLabel = saved.rebuilt ? "image, reconstruction, difference" : "image";
       caption.textContent = score.toPrecision(3);
       figure.append(tiles, caption);
       group.append(figure);

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from bench.reporting.figures import Drawing
+from bench.reporting.figures import FONTS, Drawing
 from bench.reporting.writers import Table, file_names
 from bench.results.reading import Results
 
@@ -23,15 +23,19 @@ class Section:
     title: str
     tables: Sequence[Table] = ()
     drawings: Sequence[Drawing] = ()
+    lead: Sequence[Drawing] = ()  # before the tables
 
 
 def page(
     studies: Mapping[str, Results],
     sections: Sequence[Section],
     runs: Sequence[dict[str, Any]],
-    warnings: Sequence[str],
+    warnings: Mapping[str, Sequence[str]],
 ) -> str:
-    """The page's HTML: every text from a study is escaped, every figure is inside it."""
+    """The page's HTML: every text from a study is escaped, every figure is inside it.
+
+    `warnings`: each line, and those that it sums up.
+    """
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader,
@@ -49,24 +53,26 @@ def page(
         name: flat(study.provenance) | flat(study.study) for name, study in studies.items()
     }
     template = environment.get_template("page.html.j2")
-    return template.render(sections=sections, runs=runs, warnings=warnings, provenance=provenance)
+    return template.render(
+        sections=sections, runs=runs, warnings=warnings, provenance=provenance, fonts=FONTS
+    )
 
 
 def encoded(data: str | bytes) -> str:
     return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
 
 
-def heat(cell: str) -> str:
-    """The colour of an AUROC's cell: stronger the farther it is from chance.
+def heat(text: str, scale: tuple[float, float]) -> str:
+    """A cell's shade: none at the scale's middle, full (and still legible) that far from it.
 
     Nothing for other texts.
     """
-    area = re.match(r"[01]\.\d+", cell)
-    if not area:
+    figure = re.match(r"[+-]?\d\.\d+", text)
+    if not figure:
         return ""
-    away = float(area[0]) - 0.5
+    away = (float(figure[0]) - scale[0]) / scale[1]
     name = "good" if away > 0 else "bad"
-    return f"color-mix(in srgb, var(--{name}) {min(100, 120 * abs(away)):.0f}%, transparent)"
+    return f"color-mix(in srgb, var(--{name}) {min(50, 50 * abs(away)):.0f}%, var(--back))"
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -9,9 +9,12 @@ import pandas as pd
 from bench.choices.errors import UserError
 from bench.judging.comparison import compare
 from bench.reporting import choosing, figures, frames, searches, sweeps, tables
-from bench.reporting.cautions import cautions, swamped
+from bench.reporting.cautions import cautions, gathered, swamped
 from bench.reporting.defects import defects_table
+from bench.reporting.differences import difference_tables
 from bench.reporting.explorer import explorer
+from bench.reporting.headline import auroc_table
+from bench.reporting.overview import overview
 from bench.reporting.page import Section, page
 from bench.reporting.writers import Table, file_names
 from bench.results.reading import Results
@@ -31,6 +34,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     areas, more = frames.auroc(finals, scores)
     warnings = [*cautions(studies, trials, areas), *swamped(finals, scores), *warnings, *more]
     runs = list(explorer(studies, finals, scores, warnings))
+    said = gathered(warnings)
 
     settings = tables.settings_table(studies, trials)
     tuned = [
@@ -48,14 +52,16 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                 "results",
                 "How good is each model on each class?",
                 [
-                    tables.auroc_table(areas, comparison),
-                    *tables.comparison_tables(comparison),
+                    auroc_table(areas, comparison),
+                    *difference_tables(finals, studies),
+                    *tables.comparison_tables(comparison, frames.class_means(areas)),
                     sweeps.dataset_table(areas),
                     *sweeps.amount_tables(areas),
                     tables.metrics_table(finals),
                     defects_table(finals),
                 ],
                 [*figures.critical_differences(comparison), *sweeps.amount_drawings(areas)],
+                overview(areas),
             ),
             section(
                 "measured",
@@ -86,16 +92,16 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         if part.tables or part.drawings or (part.name == "images" and runs)
     ]
     kept = [table for part in sections for table in part.tables]
-    drawings = [drawing for part in sections for drawing in part.drawings]
+    drawings = [drawing for part in sections for drawing in (*part.lead, *part.drawings)]
 
     files: dict[str, dict[str, Any]] = {}
     for table in kept:
         files[table.name] = {"md": table.markdown(), "csv": table.csv(), "tex": table.latex()}
     for name, drawing in zip(file_names([d.name for d in drawings]), drawings, strict=True):
-        files[name] = {"pdf": drawing.pdf, "svg": drawing.svg}
+        files.setdefault(name, {}).update(pdf=drawing.pdf, svg=drawing.svg)
     if scores:
         files["histogram"] = {"csv": joined(finals, scores).to_csv(index=False)}
-    files["index"] = {"html": page(studies, sections, runs, warnings)}
+    files["index"] = {"html": page(studies, sections, runs, said)}
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -106,8 +112,8 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
 
     if kept:
         print(kept[0].markdown())
-    for line in warnings:
-        print(f"warning: {' '.join(line.split())}")
+    for line in said:
+        print(f"warning: {line}")
     print("\nwritten:")
     for name, kinds in files.items():
         print(
@@ -124,9 +130,11 @@ def section(
     title: str,
     tables: Iterable[Table | None] = (),
     drawings: Iterable[figures.Drawing] = (),
+    lead: Iterable[figures.Drawing] = (),
 ) -> Section:
     """A part of the page, without the tables that there is nothing for."""
-    return Section(name, title, [table for table in tables if table is not None], list(drawings))
+    kept = [table for table in tables if table is not None]
+    return Section(name, title, kept, list(drawings), list(lead))
 
 
 def joined(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:

@@ -5,11 +5,13 @@ import itertools
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
+from bench.choices.outside import is_file, name_of, sha256_of
 from bench.choices.study import CHOOSE_TASKS, HYPERPARAMETERS, Study
 from bench.choices.tasks import CATEGORY, ONE_CLASS
 from bench.results.reading import Results
@@ -36,7 +38,9 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
                 choices = results.study
                 if row.get("task") == CATEGORY:
                     choices = choices | form(results)
-                return command(choices, {str(name): value for name, value in row.items()})
+                values = {str(name): value for name, value in row.items()}
+                say_what_changed(choices, values)
+                return command(choices, values)
             known.append(str(row["trial"]))
     near = difflib.get_close_matches(trial, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -48,6 +52,7 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     names = [field.name for field in fields(Study) if field.metadata["group"] in GROUPS]
     values = {name: study.get(name) for name in names if name not in HYPERPARAMETERS}
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
+    values["model"] = choice_of(study, row["model"])
     values["steps"] = row["generator_steps"] if pd.notna(row.get("steps")) else None
     own_split = values.pop("split_seed")  # the study's, whatever the row's seed
     values["split_seed"] = study.get("seed") if own_split is None else own_split
@@ -71,6 +76,22 @@ def form(results: Results) -> dict[str, int]:
     """Size and channels of a study's images, which one of its categories alone might not have."""
     channels, size, _ = results.provenance["dataset"]["image_shape"]
     return {"image_size": size, "channels": channels}
+
+
+def choice_of(study: Mapping[str, Any], model: str) -> str:
+    """The name of a row's model, or its file's path, which the study knows."""
+    return next((choice for choice in study.get("model") or () if name_of(choice) == model), model)
+
+
+def say_what_changed(study: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Notes which of the run's Python files are no longer those that made its row."""
+    for kind, choice in (
+        ("model", choice_of(study, row["model"])),
+        ("dataset", str(study.get("dataset"))),
+    ):
+        path, sha256 = Path(choice), row.get(f"sha256_{kind}")
+        if is_file(choice) and not (path.is_file() and sha256 == sha256_of(path.read_bytes())):
+            note(f"{path} is gone or has changed since: this row's had the SHA-256 {sha256}")
 
 
 def text(value: object) -> str:

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from bench.reporting.figures import Drawing, Looks, looks_of, panels
 from bench.reporting.frames import amount_label, shared
-from bench.reporting.tables import spread
+from bench.reporting.headline import detail, figure
 from bench.reporting.writers import Table
 
 # Of each amount that a study varies: a short name, a title, and its axis with the column on it.
@@ -63,8 +63,10 @@ def amount_tables(areas: pd.DataFrame) -> Iterator[Table]:
         points = points_of(areas, amount)
         if points.empty:
             continue
-        ends = zip(points["auroc"], points["low"], points["high"], strict=True)
-        points["text"] = [spread(mean, math.nan, low, high) for mean, low, high in ends]
+        ends = points[["auroc", "low", "high"]].itertuples(index=False, name=None)
+        points["text"] = [
+            f"{figure(mean)} {detail(math.nan, low, high, '')}".strip() for mean, low, high in ends
+        ]
         rows = ["dataset"] * (points["dataset"].nunique() > 1) + [amount]
         models = list(points["model"].unique())
         frame = points.groupby(rows, sort=False)["n_train"].mean().round().astype(int).to_frame()
@@ -152,6 +154,6 @@ def dataset_table(areas: pd.DataFrame) -> Table | None:
         "Mean over the classes that all of a data set's models have, and over data sets, each of "
         "which counts alike.",
         frame,
-        footer=1,
-        heat=True,
+        groups=[""] * len(means) + ["over all data sets"],
+        heat=(0.5, 0.5),
     )

@@ -1,6 +1,5 @@
-"""What a report says in tables: how good each model is, and how that was measured."""
+"""What a report says in tables besides the main one: how it was measured, and what else was."""
 
-import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -8,89 +7,14 @@ from typing import Any
 import pandas as pd
 
 from bench.choices.tasks import PROTOCOL_FIELDS
-from bench.judging.comparison import FEWEST_CLASSES, Comparison
+from bench.judging.comparison import Comparison
 from bench.judging.metrics import ALARMS, METRICS, auroc
 from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
-from bench.reporting.frames import Scores, published, shared, variance_shares
+from bench.reporting.frames import Scores, variance_shares
+from bench.reporting.headline import untested
 from bench.reporting.writers import Table
 from bench.results.reading import Results
-
-
-def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
-    """The main table: classes by models, published figures beside; means over shared classes."""
-    known = published(areas)
-    both = pd.concat([areas, known], ignore_index=True)
-    figures = both[["auroc", "sd", "low", "high"]].itertuples(index=False, name=None)
-    both["text"] = list(itertools.starmap(spread, figures))
-    frame = both.pivot(index="row", columns="column", values="text")
-    frame = frame.reindex(both["row"].unique(), columns=both["column"].unique()).reset_index(
-        names="class"
-    )
-    common = shared(areas).index
-    best = comparison.ranks.loc[comparison.ranks["best"], "model"].tolist()
-    if len(common) > 1:
-        columns = both[both["row"].isin(common)].groupby("column")["auroc"]
-        means = columns.mean()[columns.size() == len(common)]
-        last = {name: f"{mean:.3f}{' *' if name in best else ''}" for name, mean in means.items()}
-        last["class"] = (
-            "mean" if len(common) == len(frame) else f"mean of {len(common)} shared classes"
-        )
-        frame = pd.concat([frame, pd.DataFrame([last])], ignore_index=True)
-    seeds = " to ".join(map(str, sorted({areas["seeds"].min(), areas["seeds"].max()})))
-    notes = [
-        f"Mean ± standard deviation over {seeds} seeds [95 % confidence interval over seeds and "
-        "test images]."
-    ]
-    if seeds == "1":
-        notes = [
-            "One seed [95 % confidence interval over test images only; where another seed would "
-            "lie is unknown]."
-        ]
-    if best:
-        notes.append("* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05).")
-    elif areas["column"].nunique() > 1:
-        reason = "the test does not support it." if comparison.tested else untested(comparison)
-        notes.append(f"No model is marked as best: {reason}")
-    notes.append(baselines_ahead(areas))
-    sources = (known["source"] + "; " + known["caveat"]).unique()
-    notes += [f"Published figures: {source}." for source in sources]
-    source, seeds = both["source"].fillna("measured"), both["seeds"].astype("Int64")
-    data = both.assign(source=source, seeds=seeds)
-    data = data.drop(columns=["row", "column", "family", "text", "caveat"])
-    note = " ".join(filter(None, notes))
-    return Table(
-        "auroc",
-        "AUROC by class and model",
-        frame,
-        note,
-        data,
-        footer=int(len(common) > 1),
-        heat=True,
-    )
-
-
-def spread(mean: float, sd: float, low: float, high: float) -> str:
-    """`0.812 ± 0.013 [0.790, 0.835]`, without what is NaN."""
-    texts = (mean, f"{mean:.3f}"), (sd, f" ± {sd:.3f}"), (low, f" [{low:.3f}, {high:.3f}]")
-    return "".join(text for value, text in texts if not math.isnan(value))
-
-
-def untested(comparison: Comparison) -> str:
-    return f"{comparison.classes} shared classes are too few to test ({FEWEST_CLASSES} are needed)."
-
-
-def baselines_ahead(areas: pd.DataFrame) -> str:
-    """A sentence where a baseline's mean over shared classes is above every GAN's."""
-    family = areas.drop_duplicates("column").set_index("column")["family"]
-    means = shared(areas).mean().dropna().sort_values()
-    baselines, gans = (means[family[means.index] == name] for name in ("baseline", "GAN"))
-    if family.isna().any() or not baselines.max() > gans.max():  # older rows do not name the family
-        return ""
-    return (
-        f"The baseline {baselines.index[-1]} ({baselines.iloc[-1]:.3f}) is above every GAN in the "
-        f"mean; the best of them is {gans.index[-1]} ({gans.iloc[-1]:.3f})."
-    )
 
 
 def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table:
@@ -123,7 +47,12 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
-            "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}",
+            "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}"
+            + "".join(
+                f", {name}.py {sha256[:12]}"
+                for files in origin.get("files", {}).values()
+                for name, sha256 in files.items()
+            ),
         }
     frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
     return Table("settings", "What the figures rest on", frame)
@@ -180,7 +109,7 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     text = mean.astype(object)
     for name in known:
         pairs = zip(mean[name], sd[name], strict=True)
-        text[name] = [spread(m, s, math.nan, math.nan) or None for m, s in pairs]
+        text[name] = [spread(*pair) for pair in pairs]
     titles = {name: metric.title for name, metric in known.items()}
     titles |= {"row": "class", "column": "model"}
     text, mean = (frame.reset_index().rename(columns=titles) for frame in (text, mean))
@@ -194,6 +123,11 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     if "test_false_alarms" in known:
         note += " Alarms and F1: at the threshold that held-out normal images set beforehand."
     return Table("metrics", "Other metrics", text, note, mean)
+
+
+def spread(mean: float, sd: float) -> str | None:
+    """`0.812 ± 0.013`, without what is NaN."""
+    return None if math.isnan(mean) else f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}")
 
 
 def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
@@ -234,8 +168,8 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     return Table("parts", "Which part of the score carries the signal", table, note)
 
 
-def comparison_tables(comparison: Comparison) -> list[Table]:
-    """Average ranks, and the tests of all pairs."""
+def comparison_tables(comparison: Comparison, means: pd.DataFrame) -> list[Table]:
+    """Average ranks, and the tests of all pairs; `means`: of each model (frames.class_means)."""
     if len(comparison.ranks) < 2 or comparison.classes < 2:
         return []
     verdicts = {True: "differ", False: "not told apart" if comparison.tested else "not tested"}
@@ -246,19 +180,19 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     text = pairs.rename(columns=titles)
     for name in ("p", "p (Holm)"):
         text[name] = ["<0.001" if p < 0.001 else p for p in text[name]]
-    ranks = comparison.ranks.rename(
-        columns={"mean": "mean AUROC", "average_rank": "average rank"}
-    ).drop(columns="best")
-    over = f"Over {comparison.classes} classes."
+    ranks = comparison.ranks.join(means[["low", "high"]], on="model")
+    ranks = ranks.rename(columns={"mean": "mean AUROC", "average_rank": "average rank"})
+    ranks = ranks[["model", "mean AUROC", "low", "high", "average rank"]]
+    over = f"Over {comparison.classes} classes. Low, high: the mean's 95 % interval over them."
     friedman = (
         ""
         if math.isnan(comparison.friedman_p)
         else f" Friedman's test: p = {comparison.friedman_p:.2g}."
     )
     note = (
-        f"{over} Paired two-sided Wilcoxon signed-rank tests with Holm's correction. The test "
-        "takes classes for independent, but they share training images, so these p-values are "
-        "optimistic."
+        f"Over {comparison.classes} classes. Paired two-sided Wilcoxon signed-rank tests with Holm's "
+        "correction. The test takes classes for independent, but they share training images, so "
+        "these p-values are optimistic."
     )
     return [
         Table("ranks", "Average ranks (1 is best)", ranks, over + friedman),

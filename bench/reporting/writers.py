@@ -3,11 +3,14 @@
 We escape texts ourselves: pandas' LaTeX escapes no caption, tabulate's Markdown nothing.
 """
 
+import itertools
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from tabulate import tabulate
 
 _MARKDOWN = {ord(c): f"\\{c}" for c in r"\`*<>|&#~$"}
 _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
@@ -31,35 +34,55 @@ class Table:
     frame: pd.DataFrame
     note: str = ""
     data: pd.DataFrame | None = None
-    footer: int = 0  # so many last rows stay last when the page sorts
-    heat: bool = False  # the page colours the cells by their AUROC
+    details: pd.DataFrame | None = None  # of each cell: small print in LaTeX, on demand on the page
+    legend: str = ""  # what the details are
+    groups: Sequence[str] = ()  # each row's, whose other rows stand beside it
+    heat: tuple[float, float] | None = None  # the page shades figures: none here, full so far off
 
     def as_text(self) -> pd.DataFrame:
         """Every cell as text on one line: floats to three places, what is missing as a dash."""
         return self.frame.map(cell).rename(columns=cell)
+
+    def blocks(self) -> Iterator[tuple[str, int, int]]:
+        """Each group of rows with its first row and the one after its last; one without a name."""
+        start = 0
+        for name, rows in itertools.groupby(self.groups or [""] * len(self.frame)):
+            end = start + len(list(rows))
+            yield name if len(set(self.groups)) > 1 else "", start, end
+            start = end
 
     def csv(self) -> str:
         return (self.frame if self.data is None else self.data).to_csv(index=False)
 
     def markdown(self) -> str:
         frame = self.as_text().map(markdown_escape).rename(columns=markdown_escape)
-        table = frame.to_markdown(index=False, disable_numparse=True)
-        return (
-            "\n\n".join(
-                filter(
-                    None, [f"**{markdown_escape(self.title)}**", table, markdown_escape(self.note)]
-                )
-            )
-            + "\n"
-        )
+        rows = []
+        for name, start, end in self.blocks():
+            rows += [[f"*{name}*"] + [""] * (frame.shape[1] - 1)] * bool(name)
+            rows += frame.to_numpy()[start:end].tolist()
+        table = tabulate(rows, list(frame), tablefmt="pipe", disable_numparse=True)
+        title, note = markdown_escape(self.title), markdown_escape(self.note)
+        return "\n\n".join(filter(None, [f"**{title}**", table, note])) + "\n"
 
     def latex(self) -> str:
         """A table environment; needs \\usepackage{booktabs}."""
         frame = self.as_text().map(latex_escape).rename(columns=latex_escape)
-        caption = latex_escape(f"{self.title}. {self.note}")
-        return frame.to_latex(
+        caption = latex_escape(" ".join(filter(None, [f"{self.title}.", self.note])))
+        if self.details is not None:
+            pairs = zip(frame.to_numpy(), self.details.to_numpy(), strict=True)
+            stacked = [list(map(latex_stack, *pair)) for pair in pairs]
+            frame = pd.DataFrame(stacked, columns=frame.columns)
+            caption = f"{caption} Small: {latex_escape(self.legend)}."
+        lines = frame.to_latex(
             index=False, escape=False, caption=caption, label=f"tab:{self.name}", position="htbp"
-        )
+        ).splitlines(keepends=True)
+        first = lines.index("\\midrule\n") + 1
+        for name, start, _ in reversed(list(self.blocks())):
+            if name:
+                rule = "\\midrule\n" if start else ""
+                head = rf"\multicolumn{{{frame.shape[1]}}}{{l}}{{\emph{{{name}}}}} \\"
+                lines.insert(first + start, f"{rule}{head}\n")
+        return "".join(lines)
 
 
 def cell(value: Any) -> str:
@@ -74,6 +97,12 @@ def markdown_escape(text: str) -> str:
 
 def latex_escape(text: str) -> str:
     return text.translate(_LATEX)
+
+
+def latex_stack(text: str, details: str) -> str:
+    """An escaped text, and the lines of its details in small print below it."""
+    small = [rf"\\\tiny {latex_escape(line)}" for line in details.splitlines()]
+    return "".join([r"\shortstack{", text, *small, "}"]) if small else text
 
 
 def file_names(names: list[str]) -> list[str]:

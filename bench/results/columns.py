@@ -44,6 +44,7 @@ COLUMNS = {
     "commit": "the code's commit",
     "dirty": "whether the code had uncommitted changes",
     "fingerprint": "hash of the images and their labels",
+    "sha256_*": "SHA-256 of the run's model, dataset or space: a Python file outside this project",
     # of how the run ended
     "status": "done, stopped (early, by the scheduler) or error",
     "error": "why the run failed",
@@ -126,6 +127,19 @@ def of_task(
 def of_variant(task: Task) -> dict[str, str]:
     """The column that tells a task from the study's others of its class, where there are any."""
     return {"variant": task.variant} if task.variant else {}
+
+
+def of_files(files: Mapping[str, Mapping[str, str]], model: str) -> dict[str, str]:
+    """The columns of the files from outside that a model's runs use, of all those of a study.
+
+    `files`: SHA-256 by kind (model, dataset or space) and name.
+    """
+    return {
+        f"sha256_{kind}": sha256
+        for kind, hashes in files.items()
+        for name, sha256 in hashes.items()
+        if kind != "model" or name == model
+    }
 
 
 def of_epoch(run: PlannedRun, attempt: int, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
+from bench.choices.study import SWEEP
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
@@ -35,6 +36,17 @@ def read(path: str | Path) -> "Results":
         raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path / 'study.json'}: not readable ({error})") from None
+
+
+def studies_in(path: Path) -> list[Path]:
+    """The folders of a sweep's studies, as far as they have begun, or else the folder itself."""
+    path = on_disk(path)
+    if not (path / SWEEP).exists():
+        return [path]
+    studies = sorted(file.parent for file in path.glob("*/study.json"))
+    if not studies:
+        raise UserError(f"{path}: no study of this sweep has begun yet")
+    return studies
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,16 @@
 Refuses choices that do not fit.
 """
 
-import datetime
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import models
+from bench.choices import outside
 from bench.choices.errors import UserError, note
-from bench.choices.names import legible, on_disk
+from bench.choices.names import on_disk, stamped
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
@@ -38,6 +37,7 @@ class Prepared:
     select_on: dict[Task, str]  # the signal that chooses
     device: str
     notes: tuple[str, ...]  # what was left out, scaled, cropped or guessed
+    files: dict[str, dict[str, str]]  # the SHA-256 of files from outside, by flag and name
 
     def check(self, model: str, largest: Mapping[str, Any]) -> None:
         """UserError where the images, or a batch of them, do not suit the model.
@@ -77,7 +77,10 @@ class Prepared:
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
-        return machine() | {"dataset": self.dataset.description(self.notes)}
+        return machine() | {
+            "dataset": self.dataset.description(self.notes),
+            "files": self.files,
+        }
 
 
 def prepare(study: Study) -> Prepared:
@@ -96,7 +99,7 @@ def prepare(study: Study) -> Prepared:
     )
     for line in dataset.notes:
         note(line)
-    for model in study.model:
+    for model in study.model_names():
         check_shape(model, dataset)
     protocol, tasks = protocol_of(study), tasks_of(study, dataset)
     dataset, splits, more = make_splits(
@@ -114,7 +117,8 @@ def prepare(study: Study) -> Prepared:
             "val_loss)"
         )
     notes = (*dataset.notes, *more, *unmarked)
-    return Prepared(dataset, protocol, tasks, splits, select_on, device, notes)
+    files = outside.hashes(study.files())
+    return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
 
 
 def check_decay(budget: Budget, model: str) -> Budget:
@@ -155,10 +159,5 @@ def default_name(study: Study, tasks: list[Task]) -> str:
     """A study's name where none is given: `w_skipganomaly-cifar10-bird-20260131-235959`."""
     different = {task.cls for task in tasks}
     classes = tasks[0].cls if len(different) == 1 else f"{len(different)}classes"
-    return stamped("+".join(study.model), Path(study.dataset).resolve().name, classes)
-
-
-def stamped(*parts: str) -> str:
-    """The parts and the time, as a folder name."""
-    name = "-".join([*map(legible, parts), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"])
-    return re.sub(r"[^\w.+-]", "_", name)
+    data = Path(outside.name_of(study.dataset)).resolve().name
+    return stamped("+".join(study.model_names()), data, classes)

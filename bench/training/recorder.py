@@ -29,7 +29,7 @@ class Recorder:
 
         A study's begin again.
         """
-        self.store, self.board = store, board
+        self.store, self.board, self.files = store, board, provenance["files"]
         self.of_task = {
             task: columns.of_task(
                 *(study, ready.protocol, task, ready.select_on[task]),
@@ -87,7 +87,7 @@ class Recorder:
         `of_failure`), `located` those of its defects and pixels; `config` its hyperparameters,
         where the scheduler changed them.
         """
-        row = self.of_task[run.task]
+        row = self.of_task[run.task] | columns.of_files(self.files, run.model)
         row = columns.of_run(run, self.attempt(run), config or run.config) | row | dict(outcome)
         row |= self.totals.pop(run.trial, columns.NO_EPOCHS)
         if scores is not None:

@@ -121,7 +121,7 @@ def plan_tasks(
     planned.subtract((row["model"], row["kind"]) for row in rows)
     task = max(ready.tasks, key=lambda task: len(ready.splits[task].train))
     split = ready.splits[task]
-    for model in study.model:
+    for model in study.model_names():
         tuning = planned[model, "tuning"] + planned[model, "finalist"]
         final, budget = planned[model, "final"], budgets[model, task]
         epoch = time_epoch(study, ready, spaces[model].default, model, split, budget)

@@ -71,7 +71,9 @@ class Planner(Searcher):
         if study.tune_for == "mean":
             variants = dict.fromkeys(task.variant for task in tasks)
             together = [[task for task in tasks if task.variant == name] for name in variants]
-        self.groups = [self.group_of(m, members) for m in study.model for members in together]
+        self.groups = [
+            self.group_of(model, members) for model in study.model_names() for members in together
+        ]
 
     def group_of(self, model: str, tasks: list[Task]) -> Group:
         space, study = self.spaces[model], self.study

@@ -19,6 +19,7 @@ from optuna.distributions import (
 import models
 import search_spaces
 from bench.choices.errors import UserError, note, unknown
+from bench.choices.outside import is_file, name_of
 from bench.choices.study import Study
 from bench.data import datasets
 from bench.tuning.earlier import winners_of
@@ -89,13 +90,14 @@ def space_of(study: Study, model: str) -> Space:
     UserError for a hyperparameter or a value that the model cannot have.
     """
     known, held = models.hyperparameters(model), study.hyperparameters()
-    given = parse(study.space)
+    file = file_of(study, model)
+    given = {} if file else parse(study.space)
     if both := [name for name in given if name in held]:
         raise UserError(
             f"--space: '{both[0]}' is held at {held[both[0]]} (by --set or a flag of its own: give "
             "one of them)"
         )
-    space = given or own_space(study, model)
+    space = useful(study, model, file) if file else given
     for name, distribution in space.items():
         if name not in known:
             raise unknown(f"--space (model {model})", name, known)
@@ -108,11 +110,19 @@ def space_of(study: Study, model: str) -> Space:
     return {name: distribution for name, distribution in space.items() if name not in held}
 
 
-def own_space(study: Study, model: str) -> Space:
-    """The model's own search space, without what means nothing as the switches are held."""
-    held, needs = start_of(study, model), search_spaces.needs(model)
+def file_of(study: Study, model: str) -> str | None:
+    """The file whose SPACE is searched: --space's, or else the model's own; None without one."""
+    if study.space and not is_file(study.space[0]):
+        return None
+    name = name_of(study.space[0]) if study.space else model
+    return name if search_spaces.has(name) else None
+
+
+def useful(study: Study, model: str, file: str) -> Space:
+    """The file's search space, without what means nothing as the switches are held."""
+    held, needs = start_of(study, model), search_spaces.needs(file)
     useless = {name for name, switch in needs.items() if held.get(switch) is False}
-    return {k: d for k, d in search_spaces.get(model).items() if k not in useless}
+    return {k: d for k, d in search_spaces.get(file).items() if k not in useless}
 
 
 def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
@@ -136,7 +146,7 @@ def set_of(study: Study, model: str) -> dict[str, Any]:
     known, values = models.hyperparameters(model), {}
     for name, text in study.hyperparameters().items():
         if name not in known:
-            if any(name in models.hyperparameters(other) for other in study.model):
+            if any(name in models.hyperparameters(other) for other in study.model_names()):
                 continue  # another model of the sweep has it
             raise unknown(f"--set (model {model})", name, known)
         kind = known[name].type
@@ -200,13 +210,16 @@ class SearchSpace:
 
 def spaces_of(study: Study) -> dict[str, SearchSpace]:
     """The search space of each of the study's models; UserError for values that do not fit."""
-    defaults = {model: default_of(study, model) for model in study.model}
+    defaults = {model: default_of(study, model) for model in study.model_names()}
     earlier = winners_of(study, defaults)
-    spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier[m]) for m in study.model}
+    spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier[m]) for m in defaults}
     for model, space in spaces.items():
-        for name, switch in search_spaces.needs(model).items():
-            if not (study.space or name in space.distributions or space.default[switch]):
+        file = file_of(study, model)
+        for name, switch in (search_spaces.needs(file) if file else {}).items():
+            if not (name in space.distributions or space.default[switch]):
                 note(f"{model}: {name} is not searched, because {switch} is False")
+        if not (file or study.space or study.trials == 0):
+            note(f"{model}: nothing is searched: its file has no SPACE (or give --space)")
     return spaces
 
 

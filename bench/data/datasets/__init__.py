@@ -9,19 +9,20 @@ with an underscore, and folder.py (any folder of images), are not named data set
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.choices import outside
 from bench.choices.errors import UserError, unknown
 from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
 from bench.data.datasets._decoding import Decoding
+from bench.data.datasets._pixels import recoloured, resized
 from models.sizes import LEAST, MOST
 
 if TYPE_CHECKING:
@@ -170,30 +171,33 @@ def check_square(name: str, image_size: ImageSize | None) -> None:
 def folder_of(name_or_folder: str, root: Path) -> Path | None:
     """The folder of images that is meant, which may be named relative to `root`.
 
-    None for a named data set.
-
-    UserError for what is neither.
+    None for a named data set, or one in a Python file. UserError for what is neither.
     """
-    if name_or_folder in NAMES:
+    if name_or_folder in NAMES or outside.is_file(name_or_folder):
         return None
     for path in (on_disk(Path(name_or_folder)), on_disk(root / name_or_folder)):
         if path.is_dir():
             return path
     if "/" in name_or_folder or "\\" in name_or_folder:
         raise UserError(f"--dataset: the folder {name_or_folder} does not exist")
-    raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images"])
+    raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images", "a Python file"])
 
 
 def classes_of(name: str) -> tuple[str, ...]:
-    """The classes of a named data set, without loading it."""
-    return import_module(f"{__name__}.{name}").CLASSES
+    """The classes of a named data set, without loading it; UserError where they are no names."""
+    classes = outside.module("dataset", name).CLASSES
+    if not (
+        isinstance(classes, tuple) and classes and all(isinstance(cls, str) for cls in classes)
+    ):
+        raise UserError(f"--dataset: {name}: CLASSES must be a tuple of names")
+    return classes
 
 
 def defaults_of(name_or_folder: str) -> dict[str, Any]:
     """The hyperparameters that suit a data set's images, without loading it."""
-    if name_or_folder not in NAMES:
+    if not (name_or_folder in NAMES or outside.is_file(name_or_folder)):
         return {}
-    return getattr(import_module(f"{__name__}.{name_or_folder}"), "DEFAULTS", {})
+    return getattr(outside.module("dataset", name_or_folder), "DEFAULTS", {})
 
 
 def load(
@@ -220,10 +224,15 @@ def load(
         return folder.load(path, root / ".cache", image_size, channels, resize, categories)
 
     check_square(name_or_folder, image_size)
-    dataset: Dataset = import_module(f"{__name__}.{name_or_folder}").load(root)
+    if outside.is_file(name_or_folder):
+        from bench.data.datasets._outside import load as load_file
+
+        dataset = load_file(name_or_folder, root)
+    else:
+        dataset = outside.module("dataset", name_or_folder).load(root)
     size = sides(image_size)[0] if image_size else smallest_size(max(dataset.image_shape[1:]))
     train, test = (
-        _recolour(_resize(images, size), channels)
+        recoloured(resized(images, size), channels)
         for images in (dataset.train_images, dataset.test_images)
     )
     return replace(dataset, train_images=train, test_images=test, decoding=Decoding(resize))
@@ -240,42 +249,6 @@ def digests(images: np.ndarray) -> np.ndarray:
 def smallest_size(side: int) -> int:
     """The smallest of SIZES that is at least `side` pixels; the largest if none is."""
     return next((size for size in SIZES if size >= side), SIZES[-1])
-
-
-def _resize(images: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (N, C, H, W) -> (N, C, size, size), bilinear and antialiased."""
-    if images.shape[2:] == (size, size):
-        return images
-
-    import torch  # it takes seconds, and names are had without it
-    from torch.nn.functional import interpolate
-
-    def resize(chunk: np.ndarray) -> np.ndarray:
-        pixels = interpolate(
-            torch.from_numpy(chunk).float(), (size, size), mode="bilinear", antialias=True
-        )
-        return pixels.round().clamp(0, 255).byte().numpy()
-
-    return _in_chunks(resize, images)
-
-
-def _recolour(images: np.ndarray, channels: int | None) -> np.ndarray:
-    """uint8 (N, 1 or 3, H, W) -> (N, channels, H, W)."""
-    if channels in (None, images.shape[1]):
-        return images
-    if channels == 3:
-        return np.repeat(images, 3, axis=1)
-    luma = np.array([299, 587, 114], np.float32).reshape(3, 1, 1) / 1000  # ITU-R 601, as in PIL
-    return _in_chunks(
-        lambda chunk: (chunk * luma).sum(axis=1, keepdims=True).round().astype(np.uint8), images
-    )
-
-
-def _in_chunks(convert: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
-    """`convert(images)`, a thousand at a time, so that the float copies stay small."""
-    return np.concatenate(
-        [convert(images[start : start + 1000]) for start in range(0, max(len(images), 1), 1000)]
-    )
 
 
 def _balanced(labels: np.ndarray, count: int | None, seed: int, flag: str) -> np.ndarray:

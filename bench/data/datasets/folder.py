@@ -61,7 +61,7 @@ def load(
     categories = categories_of(folder, categories)
     train, test, others = items_of(folder, categories)
     both, n = train + test, len(train)
-    classes = tuple(sorted({item.cls for item in both} - {""}))
+    classes = _classes(train, test)
     labels = np.array([classes.index(item.cls) if item.cls else -1 for item in both], np.int64)
     files = [item.path for item in both] + [mask for item in both for mask in item.masks]
     key = _key(folder, files, (image_size, channels, resize))
@@ -78,6 +78,15 @@ def load(
         categories=categories,
         masks=content.masks,
     )
+
+
+def classes_in(folder: Path) -> tuple[str, ...]:
+    """The classes of a folder without categories, without reading an image; UserError as in `load`."""
+    return _classes(*items_of(folder, ())[:2])
+
+
+def _classes(train: list[Item], test: list[Item]) -> tuple[str, ...]:
+    return tuple(sorted({item.cls for item in train + test} - {""}))
 
 
 def read_images(

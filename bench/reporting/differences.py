@@ -1,0 +1,101 @@
+"""Two studies compared cell by cell: by how much one's AUROC is above the other's."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from bench.judging.intervals import mean_interval
+from bench.reporting.frames import shared
+from bench.reporting.headline import detail, grid
+from bench.reporting.writers import Table
+
+PLACE = ["dataset", "task", "model", "class"]
+
+
+def difference_tables(finals: pd.DataFrame, studies: Iterable[str]) -> Iterator[Table]:
+    """Of each study after the first: its test AUROC less the first's, where both have a result."""
+    first, *others = studies
+    for number, other in enumerate(others, start=1):
+        cells = pd.DataFrame(differences(finals, first, other))
+        if len(cells):
+            yield difference_table(cells, number, first, other)
+
+
+def differences(finals: pd.DataFrame, first: str, other: str) -> Iterator[dict[str, Any]]:
+    """A row for each model and class: both means, their difference, and its 95 % interval.
+
+    Runs of the same seed are paired. Where no seed is in both studies the difference is that of the
+    means, without an interval.
+    """
+    before, after = (
+        dict(list(finals[finals["study"] == name].groupby(PLACE, sort=False)))
+        for name in (first, other)
+    )
+    for key in [key for key in before if key in after]:
+        # a study of several signals has a seed more than once
+        one, two = (part[key].groupby("seed")["test_auroc"].mean() for part in (before, after))
+        pairs = pd.DataFrame({"first": one, "other": two}).dropna()
+        row = dict(zip(PLACE, key, strict=True)) | {"paired_seeds": len(pairs)}
+        if len(pairs):
+            row |= dict(pairs.mean())
+            mean, low, high = mean_interval(pairs["other"] - pairs["first"])
+        else:
+            row |= {
+                "first": before[key]["test_auroc"].mean(),
+                "other": after[key]["test_auroc"].mean(),
+            }
+            mean, low, high = row["other"] - row["first"], math.nan, math.nan
+        yield row | {
+            "row": before[key]["row"].iloc[0],
+            "difference": mean,
+            "low": low,
+            "high": high,
+        }
+
+
+def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -> Table:
+    """Models by classes, the largest gain first; last the mean over the shared classes."""
+    cells = cells.assign(
+        column=cells["model"],
+        text=cells["difference"].map(signed),
+        detail=[behind(cell) for cell in cells.to_dict("records")],
+    )
+    common = shared(cells.rename(columns={"difference": "auroc"}))
+    means = {model: mean_interval(common[model]) for model in common}
+    order = sorted(cells["model"].unique(), key=lambda model: -means.get(model, [-math.inf])[0])
+    last = [
+        (signed(means[model][0]), detail(math.nan, *means[model][1:], "classes"))
+        if model in means
+        else ("–", "")
+        for model in order
+    ]
+    frame, details = grid(cells, order, last, len(common))
+    return Table(
+        "difference" if number == 1 else f"difference_{number}",
+        f"AUROC: {other} less {first}",
+        frame,
+        "Runs of the same seed are paired. Where no seed is in both studies, the means are compared.",
+        cells.drop(columns=["row", "column", "text", "detail"]),
+        details=details,
+        legend="both means [95 % confidence interval of the difference over paired seeds]; of a "
+        "mean, the interval over classes",
+        heat=(0.0, 0.2),
+    )
+
+
+def signed(value: float) -> str:
+    return f"{round(value, 3) + 0:+.3f}"  # no -0.000
+
+
+def behind(cell: dict[str, Any]) -> str:
+    """What a difference is made of, a line each: both means, its interval, its pairs."""
+    pairs = cell["paired_seeds"]
+    spread = detail(math.nan, cell["low"], cell["high"], "seeds" if pairs else "")
+    lines = [
+        f"{cell['first']:.3f} to {cell['other']:.3f}",
+        spread,
+        f"{pairs or 'no'} paired seed(s)",
+    ]
+    return "\n".join(filter(None, lines))

@@ -1,0 +1,152 @@
+"""The main table: how good each model is on each class, and in the mean."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from bench.judging.comparison import FEWEST_CLASSES, Comparison
+from bench.reporting.frames import WIDEST, class_means, natural, published, shared
+from bench.reporting.writers import Table
+
+PUBLISHED = "published figures"
+FAMILIES = {
+    "GAN": "GANs",
+    "baseline": "baselines",
+    "pretrained": "pretrained on other data, so no fair rivals",
+}
+GROUPS = ["models", *FAMILIES.values(), PUBLISHED]  # models: of older rows, without a family
+
+
+def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
+    """Models by classes, the best first, in groups; last the mean over the shared classes."""
+    known = published(areas)
+    both = pd.concat([areas, known], ignore_index=True)
+    models = both.drop_duplicates("column").set_index("column")
+    group = models["family"].map(FAMILIES).fillna("models")
+    group[models["source"].notna()] = PUBLISHED
+    values = both.pivot(index="column", columns="row", values="auroc")
+    means, common = class_means(areas), shared(areas).index
+    known_means = values.loc[known["column"].unique(), common].dropna().mean(axis=1)
+    order = means.reindex(models.index).assign(
+        place=group.map(GROUPS.index),
+        mean=pd.concat([means["mean"], known_means]),
+        any=values.mean(axis=1),  # for those without a mean over the shared classes
+    )
+    order = order.sort_values(["place", "mean", "any"], ascending=[True, False, False])
+
+    best = comparison.ranks.loc[comparison.ranks["best"], "model"].tolist()
+    last = [
+        (
+            figure(mean) + " *" * (column in best),
+            detail(math.nan, low, high, "classes" if column in means.index else ""),
+        )
+        for column, mean, low, high in order[["mean", "low", "high"]].itertuples(name=None)
+    ]
+    both["text"] = both["auroc"].map(figure)
+    spreads = both[["sd", "low", "high", "too_few"]].itertuples(index=False, name=None)
+    both["detail"] = [detail(*spread) for spread in spreads]
+    frame, details = grid(both, list(order.index), last, len(common))
+    apart = (group[order.index] == PUBLISHED).to_numpy()
+    frame["model"] = frame["model"].where(~apart, models.loc[order.index, "model"].to_numpy())
+    data = both.assign(
+        source=both["source"].fillna("measured"), seeds=both["seeds"].astype("Int64")
+    )
+    return Table(
+        "auroc",
+        "AUROC by model and class",
+        frame,
+        " ".join(notes(areas, known, comparison)),
+        data.drop(columns=["row", "column", "family", "text", "detail", "caveat"]),
+        details=details,
+        legend="± standard deviation over seeds [95 % confidence interval]; of a mean, the interval "
+        "over classes",
+        groups=group[order.index].tolist(),
+        heat=(0.5, 0.5),
+    )
+
+
+def grid(
+    cells: pd.DataFrame,
+    models: Sequence[str],
+    means: Sequence[tuple[str, str]],
+    shared_classes: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Texts and details of models (rows, in this order) by classes, and of their means, if several.
+
+    `cells`: row, column, text and detail of each.
+    """
+    classes = sorted(cells["row"].unique(), key=natural)
+    titles = ["model", *classes]
+    if len(classes) > 1:
+        titles.append("mean" if shared_classes == len(classes) else f"mean of {shared_classes}")
+    frames = []
+    for part, names, mean in (
+        ("text", models, [text for text, _ in means]),
+        ("detail", [""] * len(models), [small for _, small in means]),
+    ):
+        table = cells.pivot(index="column", columns="row", values=part)
+        table = table.loc[models, classes].fillna("–" if part == "text" else "")
+        columns = zip(names, *table.to_numpy().T, mean, strict=True)
+        frames.append(pd.DataFrame([row[: len(titles)] for row in columns], columns=titles))
+    return frames[0], frames[1]
+
+
+def figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def detail(sd: float, low: float, high: float, lacking: object) -> str:
+    """`± 0.013` and `[0.790, 0.835]`, a line each, without what is NaN.
+
+    `lacking`: what there are too few of where the interval is not known or tells nothing.
+    """
+    lines = [] if math.isnan(sd) else [f"± {sd:.3f}"]
+    if high - low <= WIDEST:
+        lines.append(f"[{low:.3f}, {high:.3f}]")
+    elif isinstance(lacking, str) and lacking:
+        lines.append(f"too few {lacking}")
+    return "\n".join(lines)
+
+
+def notes(areas: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> Iterator[str]:
+    """What a reader of the main table must know, a sentence each."""
+    seeds = " to ".join(map(str, sorted({areas["seeds"].min(), areas["seeds"].max()})))
+    yield "One seed." if seeds == "1" else f"Mean over {seeds} seeds."
+    if areas["low"].notna().any():
+        yield (
+            "Intervals are over test images only; where another seed would lie is unknown."
+            if seeds == "1"
+            else "Intervals are over seeds and test images."
+        )
+    if (areas["too_few"] != "").any():
+        yield "Where an interval would span half of the scale, the cell says what there are too few of."
+    table, counts = shared(areas), areas.groupby("column", sort=False)["row"].nunique()
+    if left_out := [f"{name} ({count})" for name, count in counts.items() if name not in table]:
+        yield f"Without a mean, for want of classes: {', '.join(left_out)}."
+    if len(table) < areas["row"].nunique():
+        yield f"Means are over the {len(table)} classes that the other models share."
+    if comparison.ranks["best"].any():
+        yield "* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05)."
+    elif len(counts) > 1:
+        reason = "the test does not support it." if comparison.tested else untested(comparison)
+        yield f"No model is marked as best: {reason}"
+    yield from baselines_ahead(areas)
+    for source in (known["source"] + "; " + known["caveat"]).unique():
+        yield f"Published figures: {source}."
+
+
+def untested(comparison: Comparison) -> str:
+    return f"{comparison.classes} shared classes are too few to test ({FEWEST_CLASSES} are needed)."
+
+
+def baselines_ahead(areas: pd.DataFrame) -> Iterator[str]:
+    """A sentence where a baseline's mean over shared classes is above every GAN's."""
+    family = areas.drop_duplicates("column").set_index("column")["family"]
+    means = class_means(areas)["mean"]
+    baselines, gans = (means[family[means.index] == name] for name in ("baseline", "GAN"))
+    if family.notna().all() and baselines.max() > gans.max():  # older rows do not name the family
+        yield (
+            f"The baseline {baselines.index[0]} ({baselines.iloc[0]:.3f}) is above every GAN in "
+            f"the mean; the best of them is {gans.index[0]} ({gans.iloc[0]:.3f})."
+        )

@@ -1,0 +1,66 @@
+"""Two studies compared cell by cell."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from studies import edit, load, make_study
+
+from bench.judging.intervals import mean_interval
+from bench.reporting.differences import difference_tables
+
+
+def tables_of(*folders: Path) -> list:
+    studies, *_, finals, _, _ = load(*folders)
+    return list(difference_tables(finals, studies))
+
+
+def study_and_better(tmp_path: Path, gain: float) -> tuple[Path, Path]:
+    """A study, and one whose runs are better by `gain`, more so the higher the seed."""
+    first, other = (make_study(tmp_path / name) for name in "st")
+
+    def better(row):
+        area = {"test_auroc": row.get("test_auroc", 0) + gain * row["seed"]}
+        return row | (area if row["kind"] == "final" else {})
+
+    return first, edit(other, better)
+
+
+def test_equal_seeds_are_paired(tmp_path):
+    (table,) = tables_of(*study_and_better(tmp_path, 0.001))
+    assert (table.name, table.title) == ("difference", "AUROC: t less s")
+    assert table.frame.columns.tolist() == ["model", "bird", "cat", "mean"]
+    assert table.frame.drop(columns="model").to_numpy().tolist() == [["+0.002"] * 3] * 2
+    row = table.data.iloc[0]
+    assert row[["difference", "low", "high"]].tolist() == pytest.approx(
+        mean_interval([0.001, 0.002, 0.003])
+    )
+    assert table.details.iloc[0, 1].splitlines()[1:] == ["[-0.000, 0.004]", "3 paired seed(s)"]
+
+
+def test_different_seeds_are_compared_by_their_means_without_an_interval(tmp_path):
+    first, other = study_and_better(tmp_path, 0.001)
+    edit(other, lambda row: row | {"seed": row["seed"] + 10})
+    (table,) = tables_of(first, other)
+    assert (table.data["paired_seeds"] == 0).all()
+    assert table.data["low"].isna().all()
+    assert table.details.iloc[0, 1].endswith("no paired seed(s)")
+
+
+def test_only_models_and_classes_of_both_studies_are_compared(tmp_path):
+    first = make_study(tmp_path / "s", models=("a", "b"), classes=("bird", "cat"))
+    other = make_study(tmp_path / "t", models=("b", "c"), classes=("cat", "dog"))
+    (table,) = tables_of(first, other)
+    assert table.frame.to_numpy().tolist()[0][0] == "b"
+    assert table.frame.columns.tolist() == ["model", "cat"]
+    elsewhere = edit(make_study(tmp_path / "u"), lambda row: row | {"dataset": "digits"})
+    assert tables_of(first, elsewhere) == []
+    assert tables_of(first) == []
+
+
+def test_every_further_study_is_compared_with_the_first(tmp_path):
+    folders = [make_study(tmp_path / name) for name in "stu"]
+    tables = tables_of(*folders)
+    assert [table.name for table in tables] == ["difference", "difference_2"]
+    assert [table.title for table in tables] == ["AUROC: t less s", "AUROC: u less s"]
+    assert (pd.concat([table.data for table in tables])["difference"] == 0).all()

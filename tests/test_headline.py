@@ -1,0 +1,167 @@
+"""The report's main table: models by classes, the best first, with what stands behind each cell."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from studies import edit, load, make_study
+
+from bench.judging.comparison import compare
+from bench.reporting import cautions, frames, headline
+from bench.reporting.writers import Table
+
+
+def auroc_table(found: pd.DataFrame) -> Table:
+    return headline.auroc_table(found, compare(frames.shared(found)))
+
+
+def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
+    models = ("skipganomaly", "w_skipganomaly", "pca")  # the last one's scores are the best
+    *_, finals, _, found = load(make_study(tmp_path / "s", models=models))
+    table = auroc_table(found)
+    names = ["w_skipganomaly", "skipganomaly", "pca", "w_skipganomaly", "w_skipganomaly_noskip"]
+    assert table.frame["model"].tolist() == names
+    assert table.groups == ["GANs"] * 2 + ["baselines"] + ["published figures"] * 2
+    assert table.frame.columns.tolist() == ["model", "bird", "cat", "mean"]
+    pca, known = table.frame.iloc[2], table.frame.iloc[3]
+    runs = finals.query("model == 'pca'")
+    by_class = runs.groupby("class")["test_auroc"].mean()
+    assert pca[["bird", "cat"]].tolist() == [f"{area:.3f}" for area in by_class]
+    assert pca["mean"] == f"{by_class.mean():.3f}"
+    assert known[["bird", "cat", "mean"]].tolist() == ["0.660", "0.709", "0.684"]
+    small = table.details.iloc[2]
+    spread = runs.query("`class` == 'bird'")["test_auroc"].std()
+    assert re.fullmatch(rf"± {spread:.3f}\n\[0\.\d+, 0\.\d+\]", small["bird"])
+    row = found.query("model == 'pca' and `class` == 'bird'").iloc[0]
+    assert row["low"] < row["auroc"] < row["high"]
+    assert row["seeds"] == 3
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        ({"dataset": "data/cifar10_jpeg"}, True),
+        ({"dataset": "CIFAR10"}, True),
+        ({"dataset": "cifar100"}, False),
+        ({"dataset": "digits"}, False),
+        ({"task": "one-class"}, False),
+    ],
+)
+def test_published_figures_are_shown_for_their_own_data_and_task_only(tmp_path, row, shown):
+    folder = edit(make_study(tmp_path / "s", seeds=(1,)), lambda trial: trial | row)
+    table = auroc_table(load(folder)[-1])
+    assert ("published figures" in table.groups) == shown
+    assert ("Published figures: README" in table.note) == shown
+    assert (table.data["source"] != "measured").sum() == (4 if shown else 0)
+
+
+def test_published_figures_are_those_of_the_reference():
+    figures = pd.read_csv(frames.PUBLISHED / "skip_wganomaly_cifar10.csv")
+    assert figures.groupby("model")["auroc"].mean().round(4).to_dict() == {
+        "w_skipganomaly": 0.8384,
+        "w_skipganomaly_noskip": 0.7355,
+    }
+
+
+def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
+    few, many = (
+        make_study(tmp_path / "few", classes="abcde"),
+        make_study(tmp_path / "many", classes="abcdefgh"),
+    )
+    without, marked = (auroc_table(load(folder)[-1]) for folder in (few, many))
+    assert "5 shared classes are too few to test (6 are needed)" in without.note
+    assert not without.frame["mean"].str.contains("*", regex=False).any()
+    assert marked.frame.set_index("model").loc["pca", "mean"].endswith(" *")
+    assert "* above every other model" in marked.note
+
+
+def test_a_baseline_above_every_gan_is_said_so(tmp_path):
+    models = ("w_skipganomaly", "skipganomaly", "pca")
+    *_, found = load(make_study(tmp_path / "s", models=models))
+    assert "The baseline pca (0.9" in (note := auroc_table(found).note)
+    assert "the best of them is skipganomaly" in note
+    *_, found = load(make_study(tmp_path / "t", models=("pca", "skipganomaly")))
+    assert "above every GAN" not in auroc_table(found).note
+
+
+def test_mean_is_over_the_classes_that_all_models_have(tmp_path):
+    folder = make_study(tmp_path / "s", classes=("bird", "cat", "dog"))
+    edit(folder, lambda row: None if (row["model"], row["class"]) == ("pca", "dog") else row)
+    *_, finals, _, found = load(folder)
+    table = auroc_table(found)
+    expected = finals.query("model == 'w_skipganomaly' and `class` != 'dog'")["test_auroc"].mean()
+    assert table.frame.iloc[0]["mean of 2"] == f"{expected:.3f}"
+    assert "over the 2 classes that the other models share" in table.note
+
+
+def test_a_model_without_most_classes_costs_the_others_none(tmp_path):
+    folder = make_study(tmp_path / "s", models=("a", "b", "c"), classes="0123")
+    edit(folder, lambda row: None if (row["model"], row["class"] > "0") == ("c", True) else row)
+    *_, found = load(folder)
+    assert frames.shared(found).shape == (4, 2)
+    table = auroc_table(found)
+    assert table.frame["model"].tolist() == ["b", "a", "c"]
+    assert table.frame.iloc[2].tolist()[2:] == ["–"] * 4
+    assert "Without a mean, for want of classes: c (1)." in table.note
+
+
+def test_a_class_called_mean_is_not_overwritten(tmp_path):
+    *_, found = load(make_study(tmp_path / "s", classes=("mean", "cat")))
+    assert auroc_table(found).frame.columns.tolist() == ["model", "cat", "mean", "mean"]
+
+
+def test_classes_stand_in_the_order_of_their_numbers(tmp_path):
+    *_, finals, _, found = load(make_study(tmp_path / "s", classes=("10", "9", "b2", "b10")))
+    assert auroc_table(found).frame.columns.tolist()[1:5] == ["9", "10", "b2", "b10"]
+    assert finals["row"].unique().tolist() == ["9", "10", "b2", "b10"]
+
+
+@pytest.mark.parametrize(
+    ("areas", "seeds", "images", "lacking"),
+    [((0.55, 0.95), 2, 200, "seeds"), ((0.8, 0.8), 2, 2, "images"), ((0.8,), 1, 2, "images")],
+)
+def test_an_interval_that_tells_nothing_says_what_there_are_too_few_of(
+    tmp_path, areas, seeds, images, lacking
+):
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=range(seeds))
+    rng = np.random.default_rng(0)
+    for number, area in enumerate(areas):
+        abnormal = np.linspace(0, 1, images) + 2 * (area - 0.5)
+        scores = np.concatenate([np.linspace(0, 1, images), abnormal])
+        scores += rng.normal(0, 1e-6, len(scores))
+        path = folder / "scores" / f"final-0-0-{number}" / "histogram.csv"
+        labels = np.repeat([0, 1], images)
+        pd.DataFrame({"scores": scores, "labels": labels}).to_csv(path, index=False)
+    *_, found = load(folder)
+    assert found["too_few"].item() == lacking
+    table = auroc_table(found)
+    assert table.details["bird"].iloc[0].endswith(f"too few {lacking}")
+    assert "too few of" in table.note
+    assert "0." in table.csv().splitlines()[1], "the interval is whole in the CSV"
+
+
+def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
+    studies, trials, *_, found = load(
+        make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,))
+    )
+    table = auroc_table(found)
+    assert "test images only" in table.note
+    assert table.details["bird"].iloc[0].startswith("[0.")
+    assert any(
+        "1 of 1 results rest on a single seed" in line
+        for _, line in cautions.cautions(studies, trials, found)
+    )
+
+
+def test_groups_and_details_are_in_the_files(tmp_path):
+    *_, found = load(make_study(tmp_path / "s", classes=("a_b", "cat")))
+    table = auroc_table(found)
+    rows = [line.split("|")[1].strip() for line in table.markdown().splitlines() if "|" in line]
+    assert rows[2:] == ["*GANs*", "w_skipganomaly", "*baselines*", "pca", *rows[6:]]
+    latex = table.latex().splitlines()
+    heads = [number for number, line in enumerate(latex) if r"\emph{" in line]
+    assert r"\multicolumn{4}{l}{\emph{baselines}}" in latex[heads[1]]
+    assert latex[heads[1] + 1].startswith(r"pca & \shortstack{0.")
+    small = table.details.iloc[1]["cat"].splitlines()
+    assert rf"\\\tiny $\pm${small[0][1:]}\\\tiny {{[}}{small[1][1:]}" in latex[heads[1] + 1]
