@@ -223,7 +223,7 @@ def test_the_page_of_a_full_benchmark_stays_small(tmp_path: Path, cifar10_folder
     folder = make_study(
         tmp_path / "s", models="abcdefghijk", classes=classes, seeds=(1, 2, 3, 4, 5)
     )
-    _, images, _ = read_images(cifar10_folder / "test" / "cat", 32, 3, Decoding())
+    _, images, _ = read_images(cifar10_folder / "test" / "cat", (32, 32), 3, Decoding())
     rng = np.random.default_rng(0)
     for path in folder.glob("scores/*/gallery.png"):
         rows = images[rng.integers(0, len(images), (2, 24))]

@@ -68,7 +68,8 @@ class Options:
         None,
         "task",
         "pixels, 16 to 1024: 64 for squares; for a folder's images also 64x96, height x width; "
-        "powers of two fit every model (default: the square one that holds the data's)",
+        "powers of two fit every model (default: the data's as a square, rounded up to one of these, "
+        "256 at most)",
         aliases=("isize",),
         parse=image_size.parse,
     )
