@@ -63,7 +63,7 @@ TUNE_MISTAKES = [
     (["--trials", "-1"], ["--trials"]),
     (["--space", "w_con"], ["--space", "w_con"]),
     (["--space", "w_con=5..1"], ["--space", "below"]),
-    (["--space", "w_con=a,b"], ["--space", "'a'"]),
+    (["--space", "w_con=a,b"], ["--space", "w_con is a number"]),
     (["--space", "w_cno=1,2"], ["--space", "did you mean 'w_con'"]),
     (["--space", "lr=0..1:log"], ["--space", "log"]),
     (["--space", "nz=0,10"], ["nz", "1 or more"]),

@@ -44,7 +44,7 @@ def test_home_folders_and_names_with_spaces(
     assert {path.name for path in tmp_path.iterdir()} >= written
     assert not list(Path().iterdir())
     given = train_tune.parser().parse_args(["--storage=~/scratch", "--dataset=~/images"])
-    assert (given.storage, given.dataset) == (f"{tmp_path}/scratch", f"{tmp_path}/images")
+    assert (given.storage, given.dataset) == (f"{tmp_path}/scratch", [f"{tmp_path}/images"])
     assert train_tune.parser().parse_args(["--storage", "s3://a/~b"]).storage == "s3://a/~b"
 
 
