@@ -7,6 +7,7 @@ A table stands between the comments `<!-- table: NAME -->` and `<!-- end of NAME
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,10 +20,9 @@ DOCUMENTS = (ROOT / "README.md", ROOT / "results" / "README.md")
 MEASURED = ROOT / "results" / "measured"
 
 
-def one_class_on_digits() -> pd.DataFrame:
+def on_digits(study: str) -> pd.DataFrame:
     """A row for each model: its test AUROC over the ten digits, the best mean first."""
-    runs = results.read(MEASURED / "digits-one-class-defaults").trials
-    rows = []
+    runs, rows = results.read(MEASURED / study).trials, []
     for model, group in runs.groupby("model"):
         steps, aurocs = group["generator_steps"].max(), group["test_auroc"]
         rows.append(
@@ -86,7 +86,8 @@ def cifar10_tests() -> pd.DataFrame:
 
 
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
-    "one-class-on-digits": one_class_on_digits,
+    "one-class-on-digits": partial(on_digits, "digits-one-class-defaults"),
+    "left-out-on-digits": partial(on_digits, "digits-left-out-defaults"),
     "cifar10": cifar10,
     "cifar10-tests": cifar10_tests,
 }
