@@ -11,9 +11,11 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from fontTools import subset
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bench.judging.comparison import ALPHA, Comparison
 from bench.judging.metrics import positives, roc
@@ -52,6 +54,11 @@ class Drawing:
     pdf: bytes
     svg: bytes
     wide: bool = False  # more than a column: the page gives it a whole line
+
+
+# A PDF needs none of a font's rules of layout, and to cut them to size takes a tenth of a report.
+dropped: list[str] = getattr(subset.Options, "_drop_tables_default", [])
+dropped += ["GSUB", "GPOS", "GDEF"]
 
 
 def drawn(name: str, caption: str, figure: Figure) -> Drawing:
@@ -103,6 +110,7 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
                 )
             axes.set_title(f"{row} ({run['test_auroc']:.3f})")
             axes.set_yticks([])
+            axes.xaxis.set_major_locator(MaxNLocator(4))
 
         caption = (
             f"{column}: scores of the lowest seed, with its AUROC. The outermost bins hold what "
