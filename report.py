@@ -12,9 +12,9 @@ EXAMPLES = """examples:
   python report.py results/digits --pack             one small file of its scores, to keep
 
 What it writes: index.html, one page with all of it; every table as .md, .csv and .tex (auroc,
-ranks, comparison, metrics, settings, signals, parts, tuning_gain, luck, tuning, saved); every figure as .pdf and .svg
-(critical_difference, roc, pr, learning, importances, and a histogram and parallel_* for each
-model); histogram.csv, all scores of the final runs.
+auroc_by_*, ranks, comparison, metrics, settings, signals, parts, tuning_gain, luck, tuning, saved);
+every figure as .pdf and .svg (critical_difference, curve_*, roc, pr, learning, importances, and a
+histogram and parallel_* for each model); histogram.csv, all scores of the final runs.
 """
 
 
@@ -25,13 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         type=path_of,
         metavar="STUDY",
-        help="folder of a study: results/<study>",
+        help="folder of a study, or of a sweep over data sets: results/<study>",
     )
     parser.add_argument(
         "--out",
         type=path_of,
         metavar="DIR",
-        help="folder to write to (default: <first study>/report)",
+        help="folder to write to (default: <first folder>/report)",
     )
     parser.add_argument(
         "--reproduce",
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     from bench import results
-    from bench.choices.names import legible
+    from bench.choices.names import legible, on_disk
     from bench.results.packing import pack
 
     try:
@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(str(error)) from None
 
     read = {}
-    for path in dict.fromkeys(args.studies):
+    folders = (folder for path in args.studies for folder in results.studies_in(path))
+    for path in dict.fromkeys(folders):
         study = results.read(path)
         read[legible(str(path)) if study.name in read else study.name] = study
     if args.pack:
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(reproduce.find(read, args.reproduce))
         return 0
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
-        report.report(read, args.out or next(iter(read.values())).path / "report")
+        report.report(read, args.out or on_disk(args.studies[0]) / "report")
     return 0
 
 

@@ -6,6 +6,7 @@ examples:
   python train.py --name my_run --resume       # go on with a run that was stopped
   python train.py --dataset path/to/images --isize 32 --niter 5 --score_folder path/to/new/images
   python train.py --load results/my_study/models/TRIAL.safetensors --score_folder path/to/images
+  python train.py --load results/my_study/models/TRIAL.safetensors --export model.onnx
   python train.py --dataset cifar10 --abnormal_class airplane --epochs 5 --audit
   python train.py --model skipganomaly --help  # that model's hyperparameters
 
@@ -23,8 +24,16 @@ from typing import TYPE_CHECKING, Any
 
 import models
 from bench.choices.errors import Parser, UserError, run_main
-from bench.choices.flags import add_model_flags, add_study_flags, check_models, path_of, study_from
+from bench.choices.flags import (
+    add_model_flags,
+    add_study_flags,
+    check_alone,
+    path_of,
+    study_from,
+    take_models,
+)
 from bench.choices.monitoring import View, add_view_flags, take_view
+from bench.choices.outside import is_file
 from bench.choices.study import HYPERPARAMETERS, RUN, Study
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.commands import checks
@@ -37,6 +46,10 @@ AUDIT = (
     "step moves the test AUROC"
 )
 LOAD = "a trained model (results/<study>/models/*.safetensors) to score with, or to train further"
+EXPORT = (
+    "write the loaded model for other programs, as ONNX (.onnx) or for torch.export.load (.pt2): "
+    "uint8 images in, scores and anomaly maps out"
+)
 RESUME = "go on with the run --name; same figures as without the stop; needs no other flags"
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
@@ -52,6 +65,7 @@ SCORING = {  # the flags that have an effect where a loaded model only scores
     "device",
     "cpus_per_trial",
 }
+EXPORTING = {"load", "export", "false_alarms"}  # likewise where it is exported
 
 
 def parser(model: str) -> Parser:
@@ -61,6 +75,7 @@ def parser(model: str) -> Parser:
     flags.add_argument("--audit", action="store_true", help=AUDIT)
     flags.add_argument("--resume", action="store_true", help=RESUME)
     flags.add_argument("--load", type=path_of, metavar="FILE", help=LOAD)
+    flags.add_argument("--export", type=path_of, metavar="FILE", help=EXPORT)
     flags.add_argument("--score_folder", type=path_of, metavar="DIR|IMAGE", help=SCORE)
     add_view_flags(flags, study=False)
     add_study_flags(flags, ("task", "protocol", "training", "output"))
@@ -69,9 +84,13 @@ def parser(model: str) -> Parser:
 
 
 def parse_first(arguments: Sequence[str]) -> dict[str, Any]:
-    """The flags that say which model it is, because the other flags depend on the model."""
+    """The flags that say which model it is, because the other flags depend on the model.
+
+    And --dataset, whose file --resume looks for as it does for the model's.
+    """
     first = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     first.add_argument("--model", nargs="+")
+    first.add_argument("--dataset")
     first.add_argument("--name")
     first.add_argument("--results_dir", type=path_of)
     first.add_argument("--resume", action="store_true")
@@ -80,7 +99,7 @@ def parse_first(arguments: Sequence[str]) -> dict[str, Any]:
 
 def model_of(names: Sequence[str]) -> str:
     """The only model among `names`; UserError for several, or for one that does not exist."""
-    check_models(names)
+    names = take_models(names)
     if len(names) > 1:
         raise UserError("--model: train.py trains one model (train_tune.py trains several)")
     return names[0]
@@ -96,16 +115,24 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
             raise UserError(f"--audit: {reason}; leave out --{useless[0]}")
     if given["resume"] and given["load"]:
         raise UserError("--resume: it goes on with the run's own weights; leave out --load")
-    if given["load"]:
-        if in_file := sorted(flags & {"model", *hyperparameters} - set(HYPERPARAMETERS)):
+    # A model's own Python file may have moved since.
+    moved = {"model"} if is_file(" ".join(given.get("model", ()))) else set()
+    if given["export"]:
+        if not given["load"]:
+            raise UserError("--export: give the trained model with --load")
+        if useless := sorted(flags - EXPORTING - moved):
+            raise UserError(f"--export: it only writes the model; leave out --{useless[0]}")
+        checks.check_export(given["export"])
+    elif given["load"]:
+        if in_file := sorted(flags & {"model", *hyperparameters} - {*HYPERPARAMETERS} - moved):
             raise UserError(f"--load: the file says which model it is; leave out --{in_file[0]}")
         if not ("dataset" in given or given["score_folder"]):
-            hint = "give --score_folder to score images, or --dataset to train further"
+            hint = "give --score_folder, --export, or --dataset to train further"
             raise UserError(f"--load: {hint}")
-        if "dataset" not in given and (useless := sorted(flags - SCORING)):
+        if "dataset" not in given and (useless := sorted(flags - SCORING - moved)):
             raise UserError(f"--load: without --dataset it only scores; leave out --{useless[0]}")
-        if not given["load"].is_file():
-            raise UserError(f"--load: there is no file {given['load']}")
+    if given["load"] and not given["load"].is_file():
+        raise UserError(f"--load: there is no file {given['load']}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default = earlier.study.get("model", default)
     name = model_of(first.get("model") or default)
     given = vars(parser(name).parse_args(arguments))
+    check_alone(given)
     view = take_view(given)
     hyperparameters = {key: given[key] for key in models.hyperparameters(name) if key in given}
     check_flags(given, hyperparameters)
@@ -139,7 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if run["score_folder"] and not Path(run["score_folder"]).exists():
         raise UserError(f"--score_folder: {run['score_folder']} does not exist")
     if "dataset" in given or not given["load"]:
-        checks.check_data(study)
+        checks.check_data(study, one_task=True)
+    checks.check_models(study)
     return start(study, name, run, given, view, earlier)
 
 
@@ -170,12 +199,18 @@ def start(
     loaded = None
     if run["load"] and not (earlier and (earlier.path / RUN).exists()):
         # Training further takes only the loaded model's weights, to a new model on the device.
-        device = "cpu" if "dataset" in given else choose_device(study)
-        loaded, content = model_files.load(Path(run["load"]), device, study.precision)
+        device = "cpu" if "dataset" in given or given["export"] else choose_device(study)
+        code = next((path for flag, path in study.files() if flag == "model"), None)
+        loaded, content = model_files.load(Path(run["load"]), device, study.precision, code)
         if given["load"] and "dataset" not in given:
             rate = given.get("false_alarms")
+            if given["export"]:
+                from bench.commands.export import export
+
+                return export(loaded, content, given["export"], rate)
             return train.score(study, loaded, content, given["score_folder"], view, rate)
-        name, study = content["model"], replace(study, model=(content["model"],))
+        name = content["model"]
+        study = replace(study, model=(content.get("code", {"path": name})["path"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif not earlier:
         suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"
@@ -183,12 +218,13 @@ def start(
         run["hyperparameters"] = start | run["hyperparameters"]
     try:
         config = models.get(name).Config.make(run["hyperparameters"])
+        models.get(name).fetch(config)
     except ValueError as error:
         raise UserError(f"--{error}") from None
     ready = prepare(study)
     if len(ready.tasks) > 1:
         raise UserError("--abnormal_class: train.py trains on one class (train_tune.py on several)")
-    ready.check_batch(name, config.batch_size)
+    ready.check(name, asdict(config))
     if given["audit"]:
         return train.audit_run(study, ready, name, asdict(config), view)
     run["hyperparameters"] = asdict(config)

@@ -6,6 +6,7 @@ examples:
   python train_tune.py --dataset digits --normal_class 0 --searcher random --scheduler fifo
   python train_tune.py --dataset path/to/images --space w_con=25,50,75 lr=1e-5..1e-3:log
   python train_tune.py --model egbad --abnormal_class all --trials 30 --dry_run  # how long?
+  python train_tune.py --dataset digits path/to/images --normal_class all --name sweep
   python train_tune.py --config my_study.toml --seeds 5
   python train_tune.py --name my_study --resume
 
@@ -17,19 +18,24 @@ makes tables of them.
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import models
 from bench.choices import config
-from bench.choices.errors import Parser, run_main
-from bench.choices.flags import add_study_flags, path_of, study_from, truth
+from bench.choices.errors import Parser, UserError, run_main
+from bench.choices.flags import add_study_flags, path_of, study_from, take_models, truth
 from bench.choices.monitoring import add_view_flags, take_view
-from bench.choices.names import UNDECODED, legible
+from bench.choices.names import UNDECODED, legible, on_disk
 from bench.choices.options import SCHEDULERS, SEARCHERS
-from bench.commands import checks
+from bench.choices.study import SWEEP, Study
+from bench.commands import checks, sweep
 from bench.tuning import ray_start
 
+if TYPE_CHECKING:  # loads pandas
+    from bench.results.reading import Results
+
 LIST = "name the models, data sets, search spaces, schedulers and searchers"
-RESUME = "go on with the study --name; other flags may be left out"
+RESUME = "go on with the study, or the sweep over data sets, --name; other flags may be left out"
 CONFIG = "take flags from this file (TOML, or another study's study.json); flags given here win"
 PRINT_CONFIG = "print the study's choices as such a file, and do nothing else"
 DRY_RUN = "only estimate: the runs, their epochs and about how long, from one timed epoch per model"
@@ -58,20 +64,36 @@ def parser() -> Parser:
 
 
 def with_config(arguments: Sequence[str] | None) -> list[str]:
-    """The command line's words, after those of its --config."""
+    """The command line's words, after those of its --config, or of the sweep it goes on with."""
     words, first = list(sys.argv[1:] if arguments is None else arguments), Parser(add_help=False)
     first.add_argument("--config", type=path_of)
-    path = first.parse_known_args(words)[0].config
+    first.add_argument("--resume", action="store_true")
+    first.add_argument("--name", default="")
+    first.add_argument("--results_dir", type=path_of, default=path_of(Study.results_dir))
+    given = first.parse_known_args(words)[0]
+    path, record = given.config, on_disk(given.results_dir / given.name) / SWEEP
+    if given.resume and record.exists():
+        path = record
     return [*config.words_of(path), *words] if path else words
+
+
+def begun(given: dict[str, Any], resumes: bool) -> tuple[Study, "Results | None"]:
+    """The study that the flags choose, and what an earlier command left of it."""
+    if not resumes:
+        return study_from(given), None
+    from bench.commands import resume  # loads pandas
+
+    earlier = resume.earlier_results(given, "train_tune.py")
+    return resume.study_of(earlier, given), earlier
 
 
 def show_list() -> None:
     import search_spaces
     from bench.data import datasets
 
-    print(f"models: {', '.join(models.NAMES)}")
-    print(f"datasets: {', '.join(datasets.NAMES)}, or any folder of images")
-    print(f"search spaces: {', '.join(search_spaces.NAMES)}")
+    print(f"models: {', '.join(models.NAMES)}, or a Python file")
+    print(f"datasets: {', '.join(datasets.NAMES)}, any folder of images, or a Python file")
+    print(f"search spaces: {', '.join(search_spaces.NAMES)}, or a Python file")
     print(f"schedulers: {', '.join(SCHEDULERS)}")
     print(f"searchers: {', '.join(SEARCHERS)}")
 
@@ -83,32 +105,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser().parse_args(with_config(arguments)))
     view = take_view(given)
     if given.pop("list"):
+        take_models(given.get("model", ()))
         show_list()
         return 0
     only_print = given.pop("print_config")
     resumes, dry_run = given.pop("resume"), given.pop("dry_run")
     if not given.pop("tune"):
         given["trials"] = 0
-    earlier = None
-    if resumes:
-        from bench.commands import resume  # loads pandas
-
-        earlier = resume.earlier_results(given, "train_tune.py")
-        study = resume.study_of(earlier, given)
+    if several := sweep.sweep_of(given):
+        if resumes:
+            several.check_complete()
+        jobs = [begun(flags, resumes and there) for flags, there in several.studies(given)]
     else:
-        study = study_from(given)
+        jobs = [begun(given, resumes)]
     if only_print:
-        print(config.text_of(study))
+        choices = (several.whole, list(several.datasets.values())) if several else (jobs[0][0],)
+        print(config.text_of(*choices))
         return 0
-    if not (resumes or dry_run):
-        checks.check_new(study)
-    checks.check_data(study)
-    checks.check_search(study)
+    if several and not (resumes or dry_run):
+        checks.check_new(several.whole)
+    for study, earlier in jobs:
+        try:
+            if not (earlier or dry_run):
+                checks.check_new(study)
+            checks.check_data(study)
+            checks.check_search(study)
+        except UserError as error:
+            raise UserError(f"{study.dataset}: {error}" if several else str(error)) from None
     if not dry_run and study.address is None and arguments is None:
         ray_start.start(view.verbose)
+    if several:
+        return sweep.run(several, jobs, dry_run, view)
     from bench.commands import tune  # takes seconds, in which Ray starts in a thread of its own
 
-    return tune.run_study(study, earlier, dry_run, view)
+    return tune.run_study(*jobs[0], dry_run, view)
 
 
 if __name__ == "__main__":

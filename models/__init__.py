@@ -1,6 +1,7 @@
 """Anomaly detectors. The folder is the registry: a file that defines `class Model` is a model.
 
-Everything else in the folder is what models share. A new file appears in `NAMES` by itself.
+Everything else in the folder is what models share. A new file appears in `NAMES` by itself. A file
+from elsewhere joins them while a command uses it (bench/choices/outside.py).
 """
 
 import importlib

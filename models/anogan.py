@@ -54,6 +54,7 @@ class Model(WGAN):
     Config = Config
     STEPS = 10_000  # WGAN-GP on MNIST's zeros (released code), and not too few for MNIST's digits
     DIGITS_STEPS = 4_000
+    NO_EXPORT = "it searches for the latent of each image by gradient descent"
     LOSS = "residual"  # the distance that remains falls as the generator learns normal images
 
     def build(self) -> None:

@@ -30,7 +30,7 @@ class Model(base.AnomalyModel):
     ANY_SIZE = True
 
     def build(self) -> None:
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         pyramid = Pyramid(channels, size, c.width, nn.BatchNorm2d)
         encoder = nn.Linear(pyramid.features, c.nz)
         decoder = Generator(channels, size, c.width, c.nz, nn.BatchNorm2d)

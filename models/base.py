@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
@@ -13,13 +13,16 @@ from torch import Tensor, nn
 
 from models.average import Average
 from models.fields import Hyperparameter, check, parse
-from models.images import Images, check_images
+from models.images import Images, check_images, pixels
 from models.mix import Mix
 from models.networks import frozen
 from models.optimizers import Optimizer
+from models.sizes import Shape, check_shape
 from models.steps import Steps
 
-SCORING_BATCH = 256  # images scored at once in evaluation mode, where the size changes speed only
+# Images scored at once in evaluation mode, where their number changes speed and memory only; fewer
+# of them where an image has more than LARGE pixels.
+SCORING_BATCH, LARGE = 256, 256**2
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
@@ -62,12 +65,13 @@ class AnomalyModel(ABC):
     """
 
     Config: ClassVar[type[Config]]
-    FAMILY: ClassVar[str] = "GAN"  # or "baseline": what a report compares the GANs with
+    FAMILY: ClassVar[str] = "GAN"  # "baseline": what GANs must beat; "pretrained": has outside data
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
-    ANY_SIZE: ClassVar[bool] = False  # whether an image's sides need not be powers of two
+    ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
     GRAPHS: ClassVar[bool] = True  # a GPU replays its steps (models.graphs); see `kind_of_step`
+    NO_EXPORT: ClassVar[str] = ""  # why no file of another program can hold it, if none can
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps that its authors trained for; the comment has the source
     DIGITS_STEPS: ClassVar[int]  # after which it learns little more on digits (results/README.md)
@@ -78,12 +82,12 @@ class AnomalyModel(ABC):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: Shape,
         config: Any,
         device: str = "cpu",
         precision: str = "float32",
     ):
-        self.check_shape(image_shape)
+        self.check_shape(image_shape, asdict(config))
         self.image_shape, self.config = image_shape, config
         self.device, self.precision = torch.device(device), precision
         self.networks: nn.ModuleDict = nn.ModuleDict()
@@ -95,18 +99,13 @@ class AnomalyModel(ABC):
         self.average = Average(self.networks, config.average) if config.average else None
 
     @classmethod
-    def check_shape(cls, image_shape: tuple[int, int, int]) -> None:
-        """ValueError unless images (C, H, W) are square, 16 to 256 a side, with 1 or 3 channels.
+    def check_shape(cls, image_shape: Shape, config: Mapping[str, Any] | None = None) -> None:
+        """ValueError for images (C, H, W) that the model cannot take, with these hyperparameters."""
+        check_shape(image_shape, cls.ANY_SIZE)
 
-        Without ANY_SIZE, the side must also be a power of two.
-        """
-        channels, height, width = image_shape
-        fits = 16 <= height <= 256 and (cls.ANY_SIZE or height.bit_count() == 1)
-        if height != width or not fits:
-            kind = "" if cls.ANY_SIZE else "a power of two "
-            raise ValueError(f"image size must be {kind}from 16 to 256, not {height}x{width}")
-        if channels not in (1, 3):
-            raise ValueError(f"images must have 1 or 3 channels, not {channels}")
+    @classmethod  # noqa: B027
+    def fetch(cls, config: Any) -> None:
+        """Gets pretrained weights, where a model has any; ValueError where they cannot be had."""
 
     @property
     def generator_steps(self) -> int:
@@ -169,12 +168,12 @@ class AnomalyModel(ABC):
         """
         made = []
         with self.frozen(training=False), torch.no_grad():
-            for x in images.split(SCORING_BATCH):
+            for x in images.split(self.scoring_batch()):
                 with self.arithmetic():
                     again = self.reconstruct(self.normalise(x))
                 if again is None:
                     return None
-                made.append(((again + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
+                made.append(pixels(again).to(torch.uint8).cpu())
         return torch.cat(made)
 
     def train_epoch(
@@ -189,6 +188,13 @@ class AnomalyModel(ABC):
         self.networks.train()
         steps = None if turns is None else turns * self.turn
         return self.training.take(self, self.batches(images, generator, steps), generator)
+
+    def scale_steps(self, share: float) -> None:
+        """Sets the optimisers' step sizes to this share of those that the configuration has."""
+        for optimizer in self.optimizers.values():
+            if optimizer.share != share:
+                optimizer.share = share
+                self.training.graphs = None  # a graph has the step size that it was recorded with
 
     def arithmetic(self, weights_change: bool = False) -> torch.autocast:
         """The context in which torch computes at the model's precision.
@@ -234,7 +240,7 @@ class AnomalyModel(ABC):
         check_images(images, self.image_shape)
         chunks, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=training_mode_batch is not None), torch.no_grad():
-            for x in images.split(training_mode_batch or SCORING_BATCH):
+            for x in images.split(training_mode_batch or self.scoring_batch()):
                 with self.arithmetic():
                     chunks.append(
                         {name: part.float() for name, part in self.parts(self.normalise(x)).items()}
@@ -248,6 +254,11 @@ class AnomalyModel(ABC):
                     f"{int((~part.isfinite()).sum())} of {len(part)} '{name}' scores are not finite"
                 )
         return parts
+
+    def scoring_batch(self) -> int:
+        """How many images are scored at once in evaluation mode."""
+        _, height, width = self.image_shape
+        return max(1, SCORING_BATCH * LARGE // max(LARGE, height * width))
 
     def say_scored(self, of_this_batch: int = 0) -> None:
         """Tells `progress` how many images are scored, these of the current batch included."""

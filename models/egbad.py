@@ -17,6 +17,7 @@ from models import base
 from models.losses import cross_entropy
 from models.networks import Generator, Pyramid, init_weights
 from models.optimizers import Adam
+from models.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class Config(base.Config):
 
 
 class Discriminator(nn.Module):
-    """Judges images (B, C, S, S) with latents (B, Z).
+    """Judges images (B, C, H, W) with latents (B, Z).
 
     Returns a logit (B,), high for an image with its encoding, and the features (B, `joint`) before
     the last layer.
     """
 
     def __init__(
-        self, channels: int, size: int, width: int, latent: int, joint: int, dropout: float
+        self, channels: int, size: Size, width: int, latent: int, joint: int, dropout: float
     ):
         super().__init__()
         dropped = [nn.Dropout(dropout)] if dropout else []
@@ -67,7 +68,7 @@ class Discriminator(nn.Module):
 
 
 class Model(base.AnomalyModel):
-    """Letters: a batch is (B, C, S, S); latents are (B, Z), Z = nz.
+    """Letters: a batch is (B, C, H, W); latents are (B, Z), Z = nz.
 
     The paper's L_G is the score's part `reconstruction`, its L_D the part `discriminator`.
     """
@@ -89,7 +90,7 @@ class Model(base.AnomalyModel):
     }
 
     def build(self) -> None:
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
         self.encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz))
         self.generator = Generator(channels, size, c.ngf, c.nz, nn.BatchNorm2d)

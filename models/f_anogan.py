@@ -53,7 +53,7 @@ class Model(WGAN):
 
     def build(self) -> None:
         super().build()
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
         bound = [nn.Tanh()] if c.bound_latent else []
         encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz), *bound)

@@ -2,21 +2,23 @@
 
 Importing a model loads torch, which takes seconds; --help and --list need only names and defaults.
 A file is a model if it defines `class Model`. A hyperparameter is a line of its `class Config`,
-`name: type = default  # help`, with the type bool, float or int. `class Config(skip_gan.Config)`
+`name: type = default  # help`, with the type bool, float, int or str. `class Config(skip_gan.Config)`
 also has the hyperparameters in skip_gan.py.
 """
 
 import ast
+import importlib.util
 import math
 import re
+from importlib.abc import InspectLoader
 from pathlib import Path
 from typing import Any, NamedTuple
 
 MODEL = re.compile(r"^class Model\b", re.MULTILINE)
 # The class's text, up to the next line that is not indented, and the file that its base class is in
 CONFIG = re.compile(r"^class Config\b(?:\((\w+)\.Config\))?.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
-FIELD = re.compile(r"^    (\w+): (bool|float|int) = (\S+)  # (.+)$", re.MULTILINE)
-TYPES = {"bool": bool, "float": float, "int": int}
+FIELD = re.compile(r"^    (\w+): (bool|float|int|str) = (\S+)  # (.+)$", re.MULTILINE)
+TYPES = {"bool": bool, "float": float, "int": int, "str": str}
 
 
 class Hyperparameter(NamedTuple):
@@ -40,9 +42,14 @@ def parse(source: str) -> dict[str, Hyperparameter]:
 
 
 def read(file: str) -> dict[str, Hyperparameter]:
-    """The hyperparameters of the `Config` in models/<file>.py by name, inherited ones first."""
-    source = Path(__file__).with_name(f"{file}.py").read_text(encoding="utf-8")
-    config = CONFIG.search(source)
+    """The hyperparameters of the `Config` in models/<file>.py by name, inherited ones first.
+
+    ValueError where there is no such file, or a default is no plain value.
+    """
+    spec = importlib.util.find_spec(f"models.{file}")  # finds files from elsewhere too
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        raise ValueError(f"there is no models/{file}.py")
+    config = CONFIG.search(spec.loader.get_source(spec.name) or "")
     own = parse(config[0]) if config else {}
     if file == "base":
         return own

@@ -26,9 +26,10 @@ class FittedModel(AnomalyModel):
     ANY_SIZE = True
     BATCHES = False
     USES_GPU = False
+    NO_EXPORT = "scikit-learn computes its scores, not a network"
     LOSS = "distance"
     STEPS = DIGITS_STEPS = 0
-    samples: Tensor | None = None  # uint8 (M, C, H, W)
+    samples: Tensor | None = None  # `kept` of the sampled images, (M, ...)
     seed: int = 0
 
     @abstractmethod
@@ -53,9 +54,9 @@ class FittedModel(AnomalyModel):
             order = torch.randperm(len(images), generator=generator, device=generator.device).to(
                 images.device
             )
-            self.samples = images[order[: self.config.samples]].cpu()
+            self.samples = self.kept(images[order[: self.config.samples]].cpu())
             self.seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
-            self.fit(self.flat(self.normalise(self.samples)), self.seed)
+            self.fit(self.vectors(self.samples), self.seed)
         self.steps += 1
         return {}
 
@@ -73,8 +74,16 @@ class FittedModel(AnomalyModel):
         return parts["distance"]
 
     def flat(self, x: Tensor) -> np.ndarray:
-        """Images (B, C, H, W) as vectors (B, D)."""
+        """Float images (B, C, H, W) in [-1, 1] as vectors (B, D)."""
         return x.flatten(1).cpu().numpy()
+
+    def kept(self, images: Tensor) -> Tensor:
+        """What the model keeps of the sampled images uint8 (M, C, H, W): here the images."""
+        return images
+
+    def vectors(self, samples: Tensor) -> np.ndarray:
+        """What it is fitted to, (M, D), from what it kept."""
+        return self.flat(self.normalise(samples))
 
     def checkpoint(self) -> dict[str, Any]:
         return super().checkpoint() | {"samples": self.samples, "seed": self.seed}
@@ -83,4 +92,4 @@ class FittedModel(AnomalyModel):
         super().restore(checkpoint)
         self.samples, self.seed = checkpoint["samples"], checkpoint["seed"]
         if self.samples is not None:
-            self.fit(self.flat(self.normalise(self.samples)), self.seed)
+            self.fit(self.vectors(self.samples), self.seed)

@@ -19,6 +19,7 @@ from models import base
 from models.losses import cross_entropy, per_image
 from models.networks import Decoder, Encoder, init_weights
 from models.optimizers import Adam
+from models.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class Config(base.Config):
 
 
 class Discriminator(nn.Module):
-    """Judges images (B, C, S, S).
+    """Judges images (B, C, H, W).
 
-    Returns a logit (B,), high for real, and the features (B, 2 * S * width) before the last layer.
+    Returns a logit (B,), high for real, and the features (B, K) before the last layer.
     """
 
-    def __init__(self, channels: int, size: int, width: int):
+    def __init__(self, channels: int, size: Size, width: int):
         super().__init__()
         *features, self.classifier = Encoder(channels, size, width, 1, nn.BatchNorm2d)
         self.features = nn.Sequential(*features)
@@ -56,7 +57,7 @@ class Discriminator(nn.Module):
 
 
 class Model(base.AnomalyModel):
-    """Letters: a batch is (B, C, S, S); latents are (B, Z), Z = nz."""
+    """Letters: a batch is (B, C, H, W); latents are (B, Z), Z = nz."""
 
     Config = Config
     STEPS = 10_000  # released code: 15 epochs of CIFAR-10's nine classes, batches of 64
@@ -64,7 +65,7 @@ class Model(base.AnomalyModel):
     PUBLISHED = {"generator_first": True, "restart_discriminator": True, "score_squared": True}
 
     def build(self) -> None:
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         self.encoder = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
         self.decoder = Decoder(channels, size, c.ngf, c.nz).to(self.device)
         self.encoder2 = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
@@ -83,7 +84,7 @@ class Model(base.AnomalyModel):
         }
 
     def generate(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """G(x) (B, C, S, S), and the latents G_E(x) and E(G(x)), each (B, Z)."""
+        """G(x) (B, C, H, W), and the latents G_E(x) and E(G(x)), each (B, Z)."""
         latent = self.encoder(x)
         fake = self.decoder(latent)
         return fake.float(), latent.float().flatten(1), self.encoder2(fake).float().flatten(1)

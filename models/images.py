@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from models.sizes import Shape
+
 
 class Images(Protocol):
     """uint8 (N, C, H, W): a Tensor, or what copies its images from a larger one batch by batch."""
@@ -21,7 +23,12 @@ class Images(Protocol):
     def split(self, size: int, /) -> Iterable[Tensor]: ...
 
 
-def check_images(images: Images, shape: tuple[int, int, int]) -> None:
+def pixels(x: Tensor) -> Tensor:
+    """Images (B, C, H, W) in [-1, 1] as whole numbers in [0, 255], still float."""
+    return ((x + 1) * 127.5).round().clamp(0, 255)
+
+
+def check_images(images: Images, shape: Shape) -> None:
     """ValueError unless there are images, uint8 and each of this shape (C, H, W)."""
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be uint8, not {images.dtype}")

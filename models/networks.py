@@ -1,17 +1,21 @@
 """Networks that several models share.
 
-UNet, Encoder and Decoder have 4 x 4 convolutions and take images whose side is a power of two, as
-in DCGAN (arXiv:1511.06434). Pyramid and Generator have 5 x 5 convolutions and fully connected ends,
-as in WGAN-GP's code for 28 x 28 digits, and take any side from 16. They keep torch's initial
-weights: DCGAN's are too small for layers without normalisation. Letters: images are (B, C, S, S).
+UNet, Encoder and Decoder have 4 x 4 convolutions, as in DCGAN (arXiv:1511.06434), and take images
+whose sides they can halve without a rest (models.sizes). Pyramid and Generator have 5 x 5
+convolutions and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any sides.
+They keep torch's initial weights: DCGAN's are too small for layers without normalisation. Letters:
+images are (B, C, H, W), and `size` is their H and W.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from math import gcd
 
 import torch
 from torch import Tensor, nn
+
+from models.sizes import Size, halved, halvings
 
 
 @torch.no_grad()
@@ -39,38 +43,40 @@ def drawn_weights(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 class Conv(nn.Conv2d):
-    """A 4 x 4 convolution that computes a 1 x 1 output as one matrix product.
+    """A convolution that computes a 1 x 1 output as one matrix product; 4 x 4 where it pads.
 
     The libraries are slow on such layers. oneDNN, a CPU's, also multiplies the padding and reorders
     all weights at each call; cuDNN, a GPU's, multiplies the padding too, with too few threads.
     """
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, S, S)
-        side = x.shape[-1]
-        if side + 2 * int(self.padding[0]) > 4 or self.bias is not None:
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+        padded = self.padding != (0, 0)
+        if x.shape[2:] != ((2, 2) if padded else self.kernel_size) or self.bias is not None:
             return super().forward(x)
-        # A padded 2 x 2 image meets only the kernel's middle, an unpadded 4 x 4 image all of it.
-        kernel = self.weight[:, :, 1:3, 1:3] if side == 2 else self.weight
+        # A padded 2 x 2 image meets only the kernel's middle, an unpadded one as large as it all.
+        kernel = self.weight[:, :, 1:3, 1:3] if padded else self.weight
         return nn.functional.linear(x.flatten(1), kernel.flatten(1))[:, :, None, None]
 
 
 class ConvTranspose(nn.ConvTranspose2d):
-    """A 4 x 4 transposed convolution that computes a 1 x 1 input as one matrix product.
+    """A transposed convolution that computes a 1 x 1 input as one matrix product.
 
-    On a CPU a 2 x 2 input too, for the reasons given at Conv.
+    On a CPU a 2 x 2 input too, of a 4 x 4 kernel, for the reasons given at Conv.
     """
 
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # (B, C, S, S)
-        side, padding, stride = x.shape[-1], int(self.padding[0]), int(self.stride[0])
-        if side > (2 if x.device.type == "cpu" else 1) or self.bias is not None:
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # (B, C, H, W)
+        padding, stride = int(self.padding[0]), int(self.stride[0])
+        sizes = ((1, 1), (2, 2)) if x.device.type == "cpu" else ((1, 1),)
+        if tuple(x.shape[2:]) not in sizes or self.bias is not None:
             return super().forward(x, output_size)
-        if side == 1:  # padding cuts the kernel's border off
-            kernel = self.weight[:, :, padding : 4 - padding, padding : 4 - padding]
-            return (x.flatten(1) @ kernel.flatten(1)).view(len(x), *kernel.shape[1:])
+        if x.shape[2] == 1:  # padding cuts the kernel's border off
+            height, width = (side - padding for side in self.kernel_size)
+            kernel = self.weight[:, :, padding:height, padding:width]
+            return (x.flatten(1) @ kernel.flatten(1)).view(-1, *kernel.shape[1:])
         # One product for the whole batch: in bfloat16 torch would copy the weights for each image.
         pixels = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])  # (B * 4, C)
-        patches = (pixels @ self.weight.flatten(1)).view(len(x), 4, -1)  # (B, 4, outputs * 16)
-        size = (side - 1) * stride + 4 - 2 * padding
+        patches = (pixels @ self.weight.flatten(1)).view(x.shape[0], 4, -1)  # (B, 4, outputs * 16)
+        size = stride + 4 - 2 * padding
         return nn.functional.fold(patches.transpose(1, 2), size, 4, padding=padding, stride=stride)
 
 
@@ -84,21 +90,23 @@ class InstanceNorm(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, S, S)
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         return nn.functional.layer_norm(x, x.shape[2:])
 
 
 class UNet(nn.Module):
     """Skip-GANomaly's generator (arXiv:1901.08954, section 3.1): images to images, in [-1, 1].
 
-    Levels halve the image down to 1 x 1 and double it back. With `skip`, the decoder also gets the
+    Levels halve the image as long as both sides are even, down to 1 x 1 if they are the same power
+    of two, and double it back. With `skip`, the decoder also gets the
     encoder's output at each level (skip connections). `width` is the outermost level's number of
     channels; it doubles inwards, up to 8 * width.
     """
 
-    def __init__(self, channels: int, size: int, width: int, skip: bool):
+    def __init__(self, channels: int, size: Size, width: int, skip: bool):
         super().__init__()
-        levels = size.bit_length() - 1  # log2(size)
+        even = gcd(*size)
+        levels = (even & -even).bit_length() - 1  # how often 2 divides both sides
         widths = [channels] + [width * min(2**level, 8) for level in range(levels)]
         self.skip = skip
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -117,7 +125,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         levels = []
         for down in self.down:
-            x = down(x)  # (B, width * 2^i, S / 2^(i+1), S / 2^(i+1))
+            x = down(x)  # (B, width * 2^i, H / 2^(i+1), W / 2^(i+1))
             levels.append(x)
         for level in reversed(range(len(self.up))):
             if self.skip and level < len(self.up) - 1:
@@ -128,55 +136,53 @@ class UNet(nn.Module):
 
 
 class Encoder(nn.Sequential):
-    """DCGAN's convolutions: images (B, C, S, S) to features (B, `features`, 1, 1); S = 16, 32, ...
+    """DCGAN's convolutions: images (B, C, H, W) to features (B, `features`, 1, 1).
 
-    Channels start at `width` and double at each halving, down to 4 x 4. `norm` is the normalisation
+    Channels start at `width` and double at each halving. The last layer's kernel is as large as
+    what they leave, 4 x 4 of a side that is a power of two. `norm` is the normalisation
     of the inner levels: nn.BatchNorm2d for a discriminator, InstanceNorm for a critic with
     gradient penalty, which looks at each image alone (arXiv:1704.00028, section 4).
     """
 
-    def __init__(self, channels: int, size: int, width: int, features: int, norm: type[nn.Module]):
+    def __init__(self, channels: int, size: Size, width: int, features: int, norm: type[nn.Module]):
         layers: list[nn.Module] = [Conv(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
-        size //= 2
-        while size > 4:
+        for _ in range(halvings(size) - 1):
             layers += [Conv(width, width * 2, 4, 2, 1, bias=False)]
             layers += [norm(width * 2), nn.LeakyReLU(0.2)]
-            width, size = width * 2, size // 2
-        super().__init__(*layers, Conv(width, features, 4, 1, 0, bias=False))
+            width *= 2
+        super().__init__(*layers, Conv(width, features, smallest(size), 1, 0, bias=False))
         init_weights(self)
 
 
 class Decoder(nn.Sequential):
-    """Encoder in reverse: latents (B, `latent`, 1, 1) to images (B, C, S, S) in [-1, 1]."""
+    """Encoder in reverse: latents (B, `latent`, 1, 1) to images (B, C, H, W) in [-1, 1]."""
 
-    def __init__(self, channels: int, size: int, width: int, latent: int):
-        width, side = width * size // 8, 4
+    def __init__(self, channels: int, size: Size, width: int, latent: int):
+        width *= 2 ** (halvings(size) - 1)
         layers: list[nn.Module] = [
-            ConvTranspose(latent, width, 4, 1, 0, bias=False),
+            ConvTranspose(latent, width, smallest(size), 1, 0, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
         ]
-        while side < size // 2:
+        for _ in range(halvings(size) - 1):
             layers += [
                 ConvTranspose(width, width // 2, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(width // 2),
                 nn.ReLU(),
             ]
-            width, side = width // 2, side * 2
+            width //= 2
         super().__init__(*layers, ConvTranspose(width, channels, 4, 2, 1, bias=False), nn.Tanh())
         init_weights(self)
 
 
-def sides(size: int) -> list[int]:
-    """An image's side, halved and rounded up until it is 4 or less: 28 -> [28, 14, 7, 4]."""
-    halved = [size]
-    while halved[-1] > 4:
-        halved.append((halved[-1] + 1) // 2)
-    return halved
+def smallest(size: Size) -> Size:
+    """What Encoder's halvings leave of an image."""
+    height, width = size
+    return height >> halvings(size), width >> halvings(size)
 
 
 class Pyramid(nn.Sequential):
-    """Images (B, C, S, S) to features (B, `features`), halving down to 4 x 4 or less; S from 16.
+    """Images (B, C, H, W) to features (B, `features`), halved until the shorter side is 4 or less.
 
     Channels start at `width` and double at each halving, up to 8 * width. `norm` is the inner
     levels' normalisation; None for none, as in WGAN-GP's code for digits. `dropout`: the share of
@@ -186,45 +192,45 @@ class Pyramid(nn.Sequential):
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         width: int,
         norm: type[nn.Module] | None = None,
         dropout: float = 0.0,
     ):
         layers: list[nn.Module] = []
-        for level in range(len(sides(size)) - 1):
+        *larger, (height, across) = halved(size)
+        for level in range(len(larger)):
             inner = width * min(2**level, 8)
             layers += [nn.Conv2d(channels, inner, 5, 2, 2)]
             layers += [norm(inner)] if norm and level else []
             layers += [nn.LeakyReLU(0.2), nn.Dropout(dropout)] if dropout else [nn.LeakyReLU(0.2)]
             channels = inner
         super().__init__(*layers, nn.Flatten())
-        self.features = channels * sides(size)[-1] ** 2
+        self.features = channels * height * across
 
 
 class Generator(nn.Sequential):
-    """Pyramid in reverse: latents (B, `latent`) to images (B, C, S, S) in [-1, 1]."""
+    """Pyramid in reverse: latents (B, `latent`) to images (B, C, H, W) in [-1, 1]."""
 
     def __init__(
         self,
         channels: int,
-        size: int,
+        size: Size,
         width: int,
         latent: int,
         norm: type[nn.Module] | None = None,
     ):
-        up = sides(size)[::-1]
+        up = halved(size)[::-1]
         widths = [width * min(2**level, 8) for level in reversed(range(len(up) - 1))] + [channels]
         layers: list[nn.Module] = [
-            nn.Linear(latent, widths[0] * up[0] ** 2),
-            nn.Unflatten(1, (widths[0], up[0], up[0])),
+            nn.Linear(latent, widths[0] * up[0][0] * up[0][1]),
+            nn.Unflatten(1, (widths[0], *up[0])),
         ]
-        for level in range(len(up) - 1):
-            layers += [norm(widths[level])] if norm else []
-            odd = 2 * up[level] - up[level + 1]  # 1 where the next side is odd, as in 4 -> 7
-            outer = widths[level + 1]
-            layers += [nn.ReLU()]
-            layers += [nn.ConvTranspose2d(widths[level], outer, 5, 2, 2, output_padding=1 - odd)]
+        for level, (inner, outer) in enumerate(pairwise(widths)):
+            layers += [norm(inner)] if norm else []
+            height, across = up[level + 1]
+            even = (1 - height % 2, 1 - across % 2)  # 0 where a side is odd, as in 4 -> 7
+            layers += [nn.ReLU(), nn.ConvTranspose2d(inner, outer, 5, 2, 2, output_padding=even)]
         super().__init__(*layers, nn.Tanh())
 
 

@@ -20,9 +20,14 @@ class Optimizer:
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, *moments: str):
-        self.parameters, self.lr = list(parameters), lr
+        self.parameters, self.full_lr, self.share = list(parameters), lr, 1.0
         self.state = {name: [torch.zeros_like(p) for p in self.parameters] for name in moments}
         self.state["counts"] = [torch.zeros((), device=p.device) for p in self.parameters]
+
+    @property
+    def lr(self) -> float:
+        """The step size."""
+        return self.full_lr * self.share
 
     def update(
         self,

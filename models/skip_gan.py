@@ -5,16 +5,21 @@ differ in the network that judges its images: a discriminator in one, a critic i
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from models import base
+from models.images import Images
 from models.losses import per_image
+from models.neighbours import Neighbours, spread_out
 from models.networks import UNet
 from models.optimizers import Adam
+from models.sizes import Shape
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Config(base.Config):
     score_lat: float = 0.1  # the latent's weight in the score (1 - lambda, arXiv:1901.08954, eq. 5)
     w_rot: float = 0.0  # weight of the opponent's loss in telling rotations (arXiv:1811.11212)
     score_rot: float = 0.5  # that loss's weight in the score, where w_rot is above 0
+    score_near: float = 0.0  # weight in the score of how far f(x) is from training images'; 0: none
     augment: bool = False  # training images are flipped and shifted at random
     adversarial_gradient: bool = True  # the adversarial term reaches the generator
     latent_gradient: bool = True  # the latent term reaches the generator
@@ -41,13 +47,24 @@ class SkipGAN(base.AnomalyModel):
     """A U-Net that reconstructs normal images, trained against a discriminator or critic.
 
     A subclass adds this opponent in `build` and implements `judge`, `adversarial` and `train_step`.
-    Letters: a batch is (B, C, S, S); K = nz features.
+    Letters: a batch is (B, C, H, W); K = nz features.
     """
 
     rotations: nn.Linear  # the head on the opponent's features that tells rotations
+    memory: Neighbours | None = None  # of training images' features, where score_near is above 0
+
+    @classmethod
+    def check_shape(cls, image_shape: Shape, config: Mapping[str, Any] | None = None) -> None:
+        super().check_shape(image_shape, config)
+        _, height, width = image_shape
+        if config and config["w_rot"] and height != width:
+            raise ValueError(
+                f"w_rot: images that are turned must be square, not {height}x{width} (give 0)"
+            )
 
     def build(self) -> None:
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
+        self.memory = Neighbours(c.nz) if c.score_near else None
         self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
         self.networks = nn.ModuleDict({"generator": self.generator})
         self.optimizers = {"generator": Adam(self.generator, c.lr, c.beta1, c.beta2)}
@@ -104,16 +121,38 @@ class SkipGAN(base.AnomalyModel):
         turns = [torch.full((len(part),), k, device=x.device) for k, part in enumerate(quarters)]
         return self.config.w_rot * self.rotation_losses(turned, torch.cat(turns)).mean()
 
+    def train_epoch(
+        self, images: Images, generator: torch.Generator, turns: int | None = None
+    ) -> dict[str, float]:
+        losses = super().train_epoch(images, generator, turns)
+        if self.memory:
+            with self.frozen(training=False), torch.no_grad(), self.arithmetic():
+                batches = spread_out(images).split(base.SCORING_BATCH)
+                features = [self.judge(self.normalise(x))[1] for x in batches]
+            self.memory.features = torch.cat(features).float()
+        return losses
+
+    def checkpoint(self) -> dict[str, Any]:
+        memory = {"memory": self.memory.features} if self.memory else {}
+        return super().checkpoint() | memory
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        super().restore(checkpoint)
+        if self.memory:
+            self.memory.features = checkpoint["memory"].to(self.device)
+
     def parts(self, x: Tensor) -> dict[str, Tensor]:
-        fake = self.reconstruct(x)
+        fake, features = self.reconstruct(x), self.judge(x)[1]
         parts = {
             "reconstruction": per_image((x - fake).square()),
-            "latent": per_image((self.judge(x)[1] - self.judge(fake)[1]).square()),
+            "latent": per_image((features - self.judge(fake)[1]).square()),
         }
+        if self.memory:
+            parts["nearest"] = self.memory.distance(features)
         if self.config.w_rot:
             losses = [
                 self.rotation_losses(
-                    torch.rot90(x, k, dims=(2, 3)), torch.full((len(x),), k, device=x.device)
+                    torch.rot90(x, k, dims=(2, 3)), torch.full(x.shape[:1], k, device=x.device)
                 )
                 for k in range(4)
             ]
@@ -122,12 +161,14 @@ class SkipGAN(base.AnomalyModel):
 
     @property
     def weights(self) -> dict[str, float]:
-        latent = self.config.score_lat
-        weights = {"reconstruction": 1 - latent, "latent": latent}
-        if not self.config.w_rot:
-            return weights
-        rest = 1 - self.config.score_rot
-        return {name: rest * weight for name, weight in weights.items()} | {"rotation": 1 - rest}
+        c = self.config
+        weights = {"reconstruction": 1 - c.score_lat, "latent": c.score_lat}
+        more = {"rotation": c.score_rot if c.w_rot else 0.0, "nearest": c.score_near}
+        for part, share in more.items():
+            if share:
+                weights = {name: (1 - share) * weight for name, weight in weights.items()}
+                weights[part] = share
+        return weights
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.generator(x).float()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models import skip_gan
 from models.losses import augmented, cross_entropy
 from models.networks import Encoder, init_weights
+from models.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class Config(skip_gan.Config):
 
 
 class Discriminator(nn.Module):
-    """Judges images (B, C, S, S).
+    """Judges images (B, C, H, W).
 
     Returns a logit (B,), high for real, and the features (B, K) that it is computed from.
     """
 
-    def __init__(self, channels: int, size: int, width: int, features: int):
+    def __init__(self, channels: int, size: Size, width: int, features: int):
         super().__init__()
         self.features = Encoder(channels, size, width, features, nn.BatchNorm2d)
         # 3 x 3 on 1 x 1 features, as released: only the middle weight ever meets a feature.
@@ -52,7 +53,7 @@ class Model(skip_gan.SkipGAN):
 
     def build(self) -> None:
         super().build()
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         self.discriminator = Discriminator(channels, size, c.ndf, c.nz).to(self.device)
         self.opponent("discriminator", self.discriminator, c.lr_discriminator)
 

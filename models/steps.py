@@ -60,7 +60,8 @@ class Steps:
             return generator
         if self.rng is None:
             self.rng = torch.Generator(model.device)
-            self.graphs = Graphs(self.rng) if model.GRAPHS else None
+        if self.graphs is None and model.GRAPHS:
+            self.graphs = Graphs(self.rng)
         seed = torch.randint(2**62, (), generator=generator, device=generator.device)
         return self.rng.manual_seed(int(seed))
 

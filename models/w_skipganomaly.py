@@ -42,7 +42,7 @@ class Model(skip_gan.SkipGAN):
 
     def build(self) -> None:
         super().build()
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         self.critic = Encoder(channels, size, c.ndf, c.nz, InstanceNorm).to(self.device)
         self.opponent("critic", self.critic, c.lr_critic)
 

@@ -22,7 +22,7 @@ class WGAN(base.AnomalyModel):
     ANY_SIZE = True
 
     def build(self) -> None:
-        c, (channels, size, _) = self.config, self.image_shape
+        c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         norm = nn.BatchNorm2d if c.batch_norm else None
         self.generator = Generator(channels, size, c.ngf, c.nz, norm).to(self.device)
         self.features = Pyramid(channels, size, c.ndf).to(self.device)

@@ -6,6 +6,7 @@ it means nothing: it is not searched where that is held at False.
 """
 
 import importlib
+import importlib.util
 from pathlib import Path
 
 from optuna.distributions import BaseDistribution
@@ -13,9 +14,14 @@ from optuna.distributions import BaseDistribution
 NAMES: list[str] = sorted(file.stem for file in Path(__file__).parent.glob("[!._]*.py"))
 
 
+def has(model: str) -> bool:
+    """Whether the model has a search space, here or in a file from elsewhere."""
+    return importlib.util.find_spec(f"search_spaces.{model}") is not None
+
+
 def get(model: str) -> dict[str, BaseDistribution]:
     """The model's search space; KeyError where there is none."""
-    if model not in NAMES:
+    if not has(model):
         raise KeyError(f"no search space for '{model}' (there are: {', '.join(NAMES)})")
     return importlib.import_module(f"search_spaces.{model}").SPACE
 
@@ -25,4 +31,4 @@ def needs(model: str) -> dict[str, str]:
     return getattr(importlib.import_module(f"search_spaces.{model}"), "NEEDS", {})
 
 
-__all__ = ["NAMES", "get", "needs"]
+__all__ = ["NAMES", "get", "has", "needs"]

@@ -11,6 +11,82 @@ import pytest
 import torch
 from PIL import Image
 
+import search_spaces
+from bench.choices import outside
+from bench.choices.errors import UserError
+from bench.choices.flags import study_from
+from bench.commands import checks
+from bench.data import datasets
+
+pytest_plugins = ["own_files"]  # its fixtures
+
+# By option, the files whose tests run on every model, data set or search space: test_*.py.
+CONTRACTS = {
+    "model": "arithmetic checkpoints display gpu models models_learn resume search_spaces space",
+    "dataset": "datasets protocols",
+    "space": "search_spaces",
+}
+CHECKED = pytest.StashKey[set[str]]()  # the parameters that stand for one's own files
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("your own", "run the contract tests alone, on a file of your own")
+    for flag in CONTRACTS:
+        group.addoption(f"--{flag}", metavar="FILE", help=f"check this {flag}: --{flag}=FILE")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Adds one's own file to the names that the contract tests are parametrised by."""
+    given = {flag: value for flag in CONTRACTS if (value := config.getoption(flag))}
+    if not given:
+        return
+    try:
+        config.stash[CHECKED] = added(given)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def added(given: dict[str, str]) -> set[str]:
+    """The parameters that stand for the files; UserError where one will not do at all."""
+    study = study_from({flag: v if flag == "dataset" else [v] for flag, v in given.items()})
+    parameters = set()
+    if "dataset" in given:
+        datasets.classes_of(study.dataset)
+        datasets.NAMES.append(study.dataset)
+        parameters.add(study.dataset)
+    if "space" in given and "model" not in given:
+        raise UserError("--space: give the --model whose hyperparameters it holds, too")
+    if "model" in given:
+        checks.check_search(study)
+        (name,) = study.model_names()
+        if "space" in given:
+            outside.FILES[f"search_spaces.{name}"] = outside.file("space", study.space[0])
+        if search_spaces.has(name) and name not in search_spaces.NAMES:
+            search_spaces.NAMES.append(name)
+        parameters.add(name)
+    return parameters
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out the files without contract tests, which take long to import."""
+    if CHECKED not in config.stash or collection_path.is_dir():
+        return None
+    files = " ".join(files for flag, files in CONTRACTS.items() if config.getoption(flag)).split()
+    return collection_path.stem.removeprefix("test_") not in files or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With one's own file, keeps the tests that it is a parameter of."""
+    if CHECKED not in config.stash:
+        return
+
+    def checks_it(item: pytest.Item) -> bool:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        return any(isinstance(p, str) and p in config.stash[CHECKED] for p in parameters)
+
+    config.hook.pytest_deselected(items=[item for item in items if not checks_it(item)])
+    items[:] = filter(checks_it, items)
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:

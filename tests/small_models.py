@@ -13,10 +13,10 @@ from models import base
 SMALL: dict[str, Any] = {
     "batch_size": 4, "ngf": 4, "ndf": 4, "nz": 8, "joint": 16, "gan_steps": 5, "n_critic": 2,
     "starts": 16, "restarts": 2, "search_steps": 20, "search_patience": 2,
-    "components": 5, "samples": 20, "width": 4, "neighbours": 3, "trees": 10, "tree_samples": 8,
+    "components": 5, "samples": 20, "width": 4, "neighbours": 3, "trees": 10, "tree_samples": 8, "side": 32,
 }  # fmt: skip
-FITTED = ["isolation_forest", "knn", "one_class_svm", "pca"]  # fitted at once: no steps, no batches
-NETWORKS = [name for name in models.NAMES if name not in FITTED]
+NETWORKS = [name for name in models.NAMES if models.get(name).BATCHES]
+FITTED = [name for name in models.NAMES if name not in NETWORKS]  # at once: no steps, no batches
 
 
 def small(name: str, **values: Any) -> dict[str, Any]:

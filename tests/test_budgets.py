@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, stored
+from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, stored, train
 
 import models
+from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import Budget
 from bench.training.prepare import EVALUATIONS, Prepared, prepare
@@ -51,6 +52,33 @@ def test_epochs_share_the_steps_that_were_asked_for(
     got = budget(ready, Study(**DIGITS, steps=steps, epochs=epochs), "w_skipganomaly", n_critic=5)
     assert steps <= got.steps < steps + got.epochs
     assert epochs in (None, got.epochs)
+
+
+def test_step_sizes_fall_in_the_last_epochs(ready: Prepared):
+    got = budget(ready, Study(**DIGITS, epochs=6, niter_decay=3), "ganomaly")
+    assert [got.step_size(epoch) for epoch in range(6)] == [1, 1, 1, 0.75, 0.5, 0.25]
+    assert Budget(6).step_size(5) == 1
+    with pytest.raises(UserError, match=r"--niter_decay: 6 is too many: .*ganomaly has 6 epochs"):
+        budget(ready, Study(**DIGITS, epochs=6, niter_decay=6), "ganomaly")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_smaller_share_of_the_step_size_is_a_smaller_step(name: str):
+    """Of 0, no step at all; of a half, the step of a network with half the step sizes."""
+    images = pictures(24)
+    rates = {key: rate.default for key, rate in models.hyperparameters(name).items() if "lr" in key}
+    trained = {}
+    halves = {rate: value / 2 for rate, value in rates.items() if rate != "search_lr"}
+    for key, share, values in (("none", 0.0, {}), ("half", 0.5, {}), ("halved", 1.0, halves)):
+        model = make(name, **small(name, **values))
+        model.scale_steps(share)
+        before = [parameter.clone() for parameter in model.networks.parameters()]
+        train(model, images)
+        trained[key] = list(model.networks.parameters())
+        same = [torch.equal(a, b) for a, b in zip(before, trained[key], strict=True)]
+        assert all(same) == (share == 0)
+    for half, halved in zip(trained["half"], trained["halved"], strict=True):
+        torch.testing.assert_close(half, halved)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

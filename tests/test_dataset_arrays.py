@@ -14,7 +14,7 @@ from bench.data.datasets import Dataset, load
 def test_sizes(tmp_path):
     assert load("digits", root=tmp_path).image_shape == (1, 16, 16)
     assert load("digits", root=tmp_path, image_size=32, channels=3).image_shape == (3, 32, 32)
-    for bad in (0, 8, 512):
+    for bad in (0, 8, 1040, "16x32"):
         with pytest.raises(UserError, match="--image_size"):
             load("digits", root=tmp_path, image_size=bad)
     with pytest.raises(UserError, match="--channels"):

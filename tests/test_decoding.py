@@ -33,7 +33,7 @@ def test_folder_resizes_and_crops_as_torchvision_does(width, height, size):
     )
     with tempfile.TemporaryDirectory() as scratch:
         Image.fromarray(pixels).save(file := Path(scratch) / "a.png")
-        pixels_read, _ = decode(file, size, 3, Decoding("crop"))
+        pixels_read, _ = decode(file, (size, size), 3, Decoding("crop"))
     expected = Compose([Resize(size), CenterCrop(size)])(Image.fromarray(pixels))
     assert np.array_equal(pixels_read, np.asarray(expected).transpose(2, 0, 1))
 

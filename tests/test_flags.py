@@ -44,7 +44,7 @@ def test_home_folders_and_names_with_spaces(
     assert {path.name for path in tmp_path.iterdir()} >= written
     assert not list(Path().iterdir())
     given = train_tune.parser().parse_args(["--storage=~/scratch", "--dataset=~/images"])
-    assert (given.storage, given.dataset) == (f"{tmp_path}/scratch", f"{tmp_path}/images")
+    assert (given.storage, given.dataset) == (f"{tmp_path}/scratch", [f"{tmp_path}/images"])
     assert train_tune.parser().parse_args(["--storage", "s3://a/~b"]).storage == "s3://a/~b"
 
 
@@ -94,7 +94,7 @@ QUICK = [
     (train_tune, ["--dataset", "digits"]),
     (train_tune, ["--dataset", "cifar10", "--normal_class", "burd"]),
     (train_tune, ["--dataset", "no/such/folder"]),
-    (train_tune, [*SMALL, "--image_size", "512"]),
+    (train_tune, [*SMALL, "--image_size", "1040"]),
     (train_tune, [*SMALL, "--name", "there"]),
     (train_tune, ["--name", "never_was", "--resume"]),
     (train_tune, ["--name", "there", "--resume"]),

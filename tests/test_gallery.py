@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.results.gallery import EACH, GROUPS, chosen, heat_maps, images_of, sheet
+from bench.results.gallery import (
+    EACH,
+    GROUPS,
+    chosen,
+    encoded,
+    heat_maps,
+    images_of,
+    sheet,
+    sheet_array,
+)
 
 
 @given(
@@ -28,12 +37,16 @@ def test_each_group_holds_the_extremes_of_its_label(rows: list[tuple[int, float]
 
 
 @given(
-    st.integers(1, 5), st.sampled_from([1, 3]), st.integers(2, 9), st.booleans(), st.integers(0, 99)
+    st.integers(1, 5),
+    st.sampled_from([1, 3]),
+    st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    st.booleans(),
+    st.integers(0, 99),
 )
 def test_a_sheet_gives_its_images_back(
-    count: int, channels: int, size: int, rebuilt: bool, seed: int
+    count: int, channels: int, size: tuple[int, int], rebuilt: bool, seed: int
 ) -> None:
-    shape = (2, count, channels, size, size)
+    shape = (2, count, channels, *size)
     pictures = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     images, again = images_of(sheet(pictures[0], pictures[1] if rebuilt else None), count)
     np.testing.assert_array_equal(images, pictures[0])
@@ -43,11 +56,22 @@ def test_a_sheet_gives_its_images_back(
         assert again is None
 
 
+def test_a_sheet_of_an_earlier_version_has_square_images() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 1, 8, 8), np.uint8)
+    for rows in (pictures[:1], pictures):
+        images, again = images_of(encoded(sheet_array(*rows), "PNG"), 3)
+        np.testing.assert_array_equal(images, pictures[0])
+        assert (again is None) == (len(rows) == 1)
+
+
 def test_another_picture_is_no_sheet() -> None:
     picture = sheet(np.zeros((3, 1, 8, 8), np.uint8), None)
     for count in (0, 2, 5):
         with pytest.raises(ValueError, match="no row of"):
             images_of(picture, count)
+    wide = encoded(np.zeros((1, 9, 24), np.uint8), "PNG")  # by an earlier version, but not square
+    with pytest.raises(ValueError, match="no row of"):
+        images_of(wide, 3)
     with pytest.raises(OSError, match="cannot identify"):
         images_of(b"no picture", 1)
 

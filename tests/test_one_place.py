@@ -147,5 +147,5 @@ def test_the_command_takes_flags_of_train_py_alone():
     groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Study)}
     known = {name for name, group in groups.items() if group in ("task", "protocol", "training")}
     # The row has its own: another task, and other hyperparameters.
-    assert flags == known - {"abnormal_class", "batch_size"}
+    assert flags == known - {"abnormal_class", "category", "batch_size"}
     assert flags <= {action.dest for action in train.parser("pca")._actions}

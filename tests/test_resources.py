@@ -89,6 +89,7 @@ def process(splits):
     def start(first: dict[str, Any], **changes: Any) -> EpochTrainable:
         signals = dict.fromkeys(splits, "val_auroc")
         shared = {
+            "files": [],
             "splits": splits,
             "protocol": SOUND,
             "select_on": signals,

@@ -34,7 +34,7 @@ def test_a_space_holds_the_models_hyperparameters_and_their_defaults(name):
         assert isinstance(
             distribution, CategoricalDistribution | FloatDistribution | IntDistribution
         )
-        assert inside(distribution, known[key].default), key
+        assert inside(distribution, known[key].default), f"{key}: the model's default is outside"
         assert not distribution.single()
 
 

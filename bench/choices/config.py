@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,15 @@ def words_for(name: str, value: Any) -> list[str]:
     return [] if value is None else [f"--{name}={value}"]
 
 
-def text_of(study: Study) -> str:
-    """The choices that differ from the defaults, as TOML that `words_of` reads."""
+def text_of(study: Study, datasets: Sequence[str] = ()) -> str:
+    """The choices that differ from the defaults, as TOML that `words_of` reads.
+
+    `datasets`: those of a sweep, in place of the study's own.
+    """
+    choices = dataclasses.asdict(study) | ({"dataset": datasets} if datasets else {})
     lines = [  # a JSON value is a TOML value, but for one character
         f"{field.name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
         for field in dataclasses.fields(study)
-        if (value := getattr(study, field.name)) != field.default
+        if (value := choices[field.name]) != field.default
     ]
     return "\n".join(lines)

@@ -39,7 +39,8 @@ def note(text: str) -> None:
 
 def taken(path: Path) -> UserError:
     """The UserError for a new study whose folder exists already."""
-    resume = "go on with it: --resume; or " if (path / "study.json").exists() else ""
+    begun = any((path / name).exists() for name in ("study.json", "sweep.json"))
+    resume = "go on with it: --resume; or " if begun else ""
     return UserError(f"--name: {path} exists already ({resume}give another name)")
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import models
-from bench.choices.errors import Parser, unknown
+from bench.choices import outside
+from bench.choices.errors import Parser, UserError, unknown
 from bench.choices.study import HYPERPARAMETERS, Study
 
 
@@ -52,12 +53,14 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
         default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
         text = meta["help"] + (f" (default: {default})" if default not in (None, "") else "")
         spellings = [f"--{name}" for name in (field.name, *meta["aliases"])]
-        kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] else {}
-        kind: Any = os.path.expanduser if meta["path"] else base_type(field.type)
+        kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] or meta["several"] else {}
+        kind: Any = meta["parse"] or (os.path.expanduser if meta["path"] else base_type(field.type))
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
         elif meta["path"]:
             kwargs["metavar"] = "PATH"
+        elif meta["parse"]:
+            kwargs["metavar"] = "N|HxW"
         elif kind is bool:
             kind, kwargs = truth, {"nargs": "?", "const": True, "metavar": "True|False"}
         else:
@@ -81,16 +84,44 @@ def add_model_flags(parser: Parser, name: str) -> None:
                 f"--{key}",
                 type=truth if kind is bool else kind,
                 default=argparse.SUPPRESS,
-                metavar="True|False" if kind is bool else "N" if kind is int else "X",
+                metavar={bool: "True|False", int: "N", float: "X", str: "NAME"}[kind],
                 help=f"{text} (default: {default})".replace("%", "%%"),
             )
 
 
-def check_models(names: Sequence[str]) -> None:
-    """UserError for a model that does not exist."""
+def take_models(choices: Sequence[str]) -> list[str]:
+    """The models' names; reads those that are files. UserError for one that does not exist."""
+    choices = list(dict.fromkeys(map(outside.absolute, choices)))
+    names = list(map(outside.name_of, choices))
     for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"--model: two files are called {name}.py; give one another name")
+    files = [outside.read("model", choice) for choice in choices if outside.is_file(choice)]
+    outside.add(files)
+    for name, choice in zip(names, choices, strict=True):
         if name not in models.NAMES:
-            raise unknown("--model", name, models.NAMES)
+            raise unknown("--model", name, [*models.NAMES, "a Python file"])
+        try:
+            models.hyperparameters(name)
+        except (ValueError, SyntaxError) as error:
+            raise UserError(f"--model: {choice}: Config cannot be read ({error})") from None
+    return names
+
+
+def take_files(study: Study) -> None:
+    """Reads the study's files from outside this project; UserError where one will not do."""
+    take_models(study.model)
+    paths = [(flag, path) for flag, path in study.files() if flag != "model"]
+    if outside.is_file(" ".join(study.space)) and len(study.space) > 1:
+        raise UserError("--space: give one file alone, or NAME=VALUES")
+    outside.add([outside.read(flag, path) for flag, path in paths])
+
+
+def check_alone(values: dict[str, Any]) -> None:
+    """UserError for several values of a flag with which train.py, a single run, takes one."""
+    for field in dataclasses.fields(Study):
+        if field.metadata["several"] and len(set(values.get(field.name, ()))) > 1:
+            raise UserError(f"--{field.name}: train.py takes one value (train_tune.py several)")
 
 
 def study_from(values: dict[str, Any]) -> Study:
@@ -98,11 +129,16 @@ def study_from(values: dict[str, Any]) -> Study:
 
     A value that is listed twice counts once. UserError for a value that Study does not accept.
     """
-    fields = {field.name for field in dataclasses.fields(Study)}
+    fields = {field.name: field.metadata for field in dataclasses.fields(Study)}
     given = {name: value for name, value in values.items() if name in fields}
     for name, value in given.items():
-        if isinstance(value, list):
-            given[name] = tuple(dict.fromkeys(value))
+        if name == "dataset" and isinstance(value, str):  # as a study.json has it
+            given[name] = outside.absolute(value)
+        elif isinstance(value, list):
+            paths = map(outside.absolute, value) if name in outside.KINDS else value
+            different = tuple(dict.fromkeys(paths))
+            alone = fields[name]["several"] and len(different) == 1
+            given[name] = different[0] if alone else different
     study = Study(**given)
-    check_models(study.model)
+    take_files(study)
     return study

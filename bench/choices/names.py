@@ -6,6 +6,7 @@ letter and its dots.
 
 import codecs
 import contextlib
+import datetime
 import os
 import re
 import unicodedata
@@ -38,6 +39,16 @@ def on_disk(path: Path) -> Path:
             if legible(entry.name) == legible(path.name):
                 return entry
     return parent / path.name
+
+
+def folder_name(text: str) -> str:
+    """The text as a plain folder name."""
+    return re.sub(r"[^\w.+-]", "_", legible(text))
+
+
+def stamped(*parts: str) -> str:
+    """The parts and the time, as a folder name."""
+    return folder_name("-".join([*parts, f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]))
 
 
 def _decode(undecoded: str) -> str:

@@ -1,5 +1,6 @@
 """The fields of Study, each with what the command line needs to make a flag of it."""
 
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any
 
@@ -14,12 +15,16 @@ def option(
     aliases: tuple[str, ...] = (),
     choices: tuple | None = None,
     many: bool = False,
+    several: bool = False,
     path: bool = False,
+    parse: Callable[[str], Any] | None = None,
     least: int = 1,
 ) -> Any:
     """A field of Study, with what `flags.add_study_flags` needs to make a flag of it.
 
-    `many`: the flag takes several values. `path`: ~ is the home folder. `least`: of a number.
+    `many`: the flag takes several values. `several`: so it does in train_tune.py, which trains with
+    each of them; one value stays as it is. `path`: ~ is the home folder. `parse`: what makes a value
+    of a word, if not the field's type. `least`: of a number.
     """
     metadata = {
         "group": group,
@@ -27,14 +32,25 @@ def option(
         "aliases": aliases,
         "choices": choices,
         "many": many,
+        "several": several,
         "path": path,
+        "parse": parse,
         "least": least,
     }
     return field(default=default, metadata=metadata)
 
 
+def each(value: Any) -> tuple:
+    """The values of a field that takes several, or its one value."""
+    return value if isinstance(value, tuple) else (value,)
+
+
 def check(name: str, value: Any, choices: tuple | None, least: int) -> None:
     """UserError for a value that is not among the choices, or a number that is out of range."""
+    if isinstance(value, tuple):
+        for one in value:
+            check(name, one, choices, least)
+        return
     if choices and value is not None and value not in choices:
         raise unknown(f"--{name}", value, choices)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bench.choices import image_size
 from bench.choices.option_field import option
 from bench.judging.selection import SELECT_ON
 
@@ -19,13 +20,16 @@ class Options:
     model: tuple[str, ...] = option(
         ("w_skipganomaly",),
         "task",
-        "one model or several; --list names them",
+        "one model or several: names (--list has them), or Python files of your own",
         many=True,
     )
     dataset: str = option(
         "cifar10",
         "task",
-        "a data set's name, or a folder of images: train/<class>/*, test/<class>/*",
+        "a data set's name; a folder of images: train/<class>/*, test/<class>/*, or categories as in "
+        "MVTec AD: <category>/train/good/*, <category>/test/<defect>/*; or a Python file; several: a "
+        "sweep, with a study of each (train_tune.py)",
+        several=True,
         path=True,
     )
     dataroot: str = option(
@@ -46,6 +50,13 @@ class Options:
         "one-class: this class is normal, the others are abnormal ('all': each in turn)",
         many=True,
     )
+    category: tuple[str, ...] = option(
+        (),
+        "task",
+        "categories of a folder like MVTec AD: good images are normal, all defects are abnormal "
+        "(default: all, each in turn)",
+        many=True,
+    )
     untrained_classes: str = option(
         "left_out",
         "task",
@@ -53,12 +64,14 @@ class Options:
         "out of the test, or count as normal",
         choices=("left_out", "normal"),
     )
-    image_size: int | None = option(
+    image_size: int | str | None = option(
         None,
         "task",
-        "height and width in pixels, 16 to 256; most models want a power of two "
-        "(default: the data's, rounded up to one)",
+        "pixels, 16 to 1024: 64 for squares; for a folder's images also 64x96, height x width; "
+        "powers of two fit every model (default: the data's as a square, rounded up to one of these, "
+        "256 at most)",
         aliases=("isize",),
+        parse=image_size.parse,
     )
     channels: int | None = option(
         None,
@@ -69,17 +82,23 @@ class Options:
     resize: str = option(
         "squash",
         "task",
-        "images that are not square: squash to a square, crop the centre, or pad with black",
+        "images of other proportions than --image_size: squash, crop the centre, or pad with black",
         choices=("squash", "crop", "pad"),
     )
-    limit_train: int | None = option(
-        None, "task", "keep this many training images: a fixed, class-balanced, seeded subset"
+    limit_train: int | tuple[int, ...] | None = option(
+        None,
+        "task",
+        "keep this many training images (of each category): a fixed, class-balanced, seeded subset; "
+        "several numbers: a learning curve (train_tune.py)",
+        several=True,
     )
     limit_test: int | None = option(None, "task", "keep this many test images, likewise")
-    contamination: float = option(
+    contamination: float | tuple[float, ...] = option(
         0.0,
         "task",
-        "share of the images trained on that is abnormal, unknown to the model: are results robust?",
+        "share of the images trained on that is abnormal, unknown to the model: are results robust? "
+        "Several shares: a curve (train_tune.py)",
+        several=True,
     )
     split_seed: int | None = option(
         None,
@@ -153,6 +172,12 @@ class Options:
         "passes over the training images, each evaluated; with --steps: how often to evaluate",
         aliases=("niter",),
     )
+    niter_decay: int = option(
+        0,
+        "training",
+        "of the epochs, the last so many, in which step sizes fall linearly to almost 0",
+        least=0,
+    )
     batch_size: int | None = option(
         None,
         "training",
@@ -220,7 +245,8 @@ class Options:
     space: tuple[str, ...] = option(
         (),
         "tuning",
-        "search space in place of the model's own: w_con=25,50,75 lr=1e-5..1e-3:log nz=50..200:int",
+        "search space in place of the model's own: w_con=25,50,75 lr=1e-5..1e-3:log nz=50..200:int, "
+        "or a Python file",
         many=True,
     )
     set: tuple[str, ...] = option(

@@ -10,8 +10,11 @@ from bench.choices.errors import UserError, unknown
 from bench.choices.names import legible
 from bench.choices.option_field import check
 from bench.choices.options import Options
+from bench.choices.outside import is_file, name_of
 
 RUN = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
+CHOOSE_TASKS = ("abnormal_class", "normal_class", "category")  # one of these fields does
+SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in the folder of theirs
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 
 
@@ -25,10 +28,9 @@ class Study(Options):
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
             check(f.name, getattr(self, f.name), f.metadata["choices"], f.metadata["least"])
-        if self.abnormal_class and self.normal_class:
-            raise UserError(
-                "--abnormal_class and --normal_class: give only one, they are two different tasks",
-            )
+        tasks = [f"--{name}" for name in CHOOSE_TASKS if getattr(self, name)]
+        if len(tasks) > 1:
+            raise UserError(f"{' and '.join(tasks)}: give only one, they are different tasks")
         if self.name is not None and not re.fullmatch(r"[\w+][\w.+ -]*", self.name):
             raise UserError(f"--name: '{self.name}' is no plain folder name")
         self.budget_seconds()
@@ -47,6 +49,15 @@ class Study(Options):
             if cls not in (*classes, "all"):
                 raise unknown(flag, cls, classes)
         return tuple(classes) if "all" in given else given
+
+    def model_names(self) -> tuple[str, ...]:
+        """What rows call the models: of a file, its name without .py."""
+        return tuple(map(name_of, self.model))
+
+    def files(self) -> list[tuple[str, str]]:
+        """Flag and path of each Python file from outside this project that the study uses."""
+        choices = {"model": self.model, "dataset": (self.dataset,), "space": self.space}
+        return [(flag, path) for flag in choices for path in choices[flag] if is_file(path)]
 
     def seed_of_splits(self) -> int:
         """The seed that draws the held-out images and the subsets of `--limit_*`."""

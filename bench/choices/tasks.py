@@ -1,28 +1,53 @@
 """Tasks (which classes are normal), protocols (how scores are made) and planned runs."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bench.choices.errors import UserError
+from bench.choices.option_field import each
 from bench.choices.study import Study
 
-LEAVE_ONE_CLASS_OUT, ONE_CLASS = "leave-one-class-out", "one-class"
+LEAVE_ONE_CLASS_OUT, ONE_CLASS, CATEGORY = "leave-one-class-out", "one-class", "category"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One division of a data set's classes into normal and abnormal ones."""
+    """One division of a data set's classes into normal and abnormal ones, and of its images."""
 
-    kind: str  # LEAVE_ONE_CLASS_OUT or ONE_CLASS
-    cls: str  # the abnormal class of the former, the normal class of the latter
+    kind: str  # LEAVE_ONE_CLASS_OUT, ONE_CLASS or CATEGORY
+    # The abnormal class of the first, the normal class of the others; to a CATEGORY, only the
+    # classes of the category of that name belong.
+    cls: str
     # Leave-one-class-out only: whether the test images of a class without training images are
     # left_out of the test, or count as normal.
     untrained: str = "left_out"
+    limit_train: int | None = None  # training images of all classes that are kept; None: all
+    contamination: float = 0.0  # share of the images trained on that is abnormal
+    variant: str = ""  # what tells it from the study's other tasks of its class: "100 images"
+
+    @property
+    def name(self) -> str:
+        """What tells it from all other tasks of the study: `3` or `3, 100 images`."""
+        return f"{self.cls}, {self.variant}" if self.variant else self.cls
 
     def leaves_out(self, cls: str) -> bool:
         """Whether the test leaves out the images of `cls`, a class without training images."""
         left_out = self.kind == LEAVE_ONE_CLASS_OUT and self.untrained == "left_out"
         return left_out and cls != self.cls
+
+
+def variants(study: Study) -> Iterator[dict[str, Any]]:
+    """Each number of training images with each contamination, as fields of Task.
+
+    Where a study has one of them alone, its tasks are not named after it.
+    """
+    sizes, shares = each(study.limit_train), each(study.contamination)
+    for size, share in itertools.product(sizes, shares):
+        names = [f"{size} images"] * (len(sizes) > 1)
+        names += [f"contamination {share:.15g}"] * (len(shares) > 1)
+        yield {"limit_train": size, "contamination": share, "variant": ", ".join(names)}
 
 
 @dataclass(frozen=True)
@@ -66,7 +91,7 @@ def protocol_of(study: Study) -> Protocol:
             reason = "is measured on validation images, and --selection test leaves none"
             raise UserError(f"--mix {protocol.mix}: it {reason} (give raw)")
         protocol = replace(protocol, mix="raw")
-    if study.contamination and protocol.test_pool == "with_training":
+    if any(each(study.contamination)) and protocol.test_pool == "with_training":
         reason = "the test set has the abnormal training images (give --test_pool official)"
         raise UserError(f"--contamination: {reason}")
     return protocol
@@ -79,11 +104,20 @@ class Budget:
     epochs: int
     turns: int | None = None  # generator steps of an epoch; None: those of a pass over the images
     fair: int = 0  # the generator steps that do the model justice; 0: it has none
+    decay: int = 0  # in so many of the last epochs, step sizes fall
 
     @property
     def steps(self) -> int | None:
         """The generator steps of all epochs; None where they are passes."""
         return None if self.turns is None else self.epochs * self.turns
+
+    def step_size(self, epoch: int) -> float:
+        """The share of an optimiser's step size in this epoch, 0 for the first.
+
+        As in the released code of CycleGAN (junyanz/pytorch-CycleGAN-and-pix2pix, `lambda_rule`),
+        from which the field's codes have their `niter_decay`, though none of them uses it.
+        """
+        return min(1.0, (self.epochs - epoch) / (self.decay + 1)) if self.decay else 1.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +136,9 @@ class PlannedRun:
     @property
     def trial(self) -> str:
         """The run's name, unique within its study."""
-        name = f"{self.model}-{self.task.cls}-{self.number:03d}"
+        variant = self.task.variant.replace(", ", "-").replace(" ", "")
+        parts = (self.model, self.task.cls, variant, f"{self.number:03d}")
+        name = "-".join(filter(None, parts))
         if self.kind != "tuning":
             name += f"-seed{self.seed}"
         return f"{name}-{self.budget.steps}steps" if self.grown else name

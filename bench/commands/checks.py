@@ -1,21 +1,44 @@
-"""Checks of a study's choices that need no data, torch or Ray, so that a mistake costs a second."""
+"""Checks of a study's choices that need no data, torch or Ray, so that a mistake costs a second.
 
+Only a model in a file from outside is loaded, and torch with it, after all that is quicker.
+"""
+
+import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import models
+from bench.choices import outside
 from bench.choices.errors import UserError, taken
 from bench.choices.names import on_disk
 from bench.choices.study import Study
 from bench.data import datasets
+from bench.data.datasets.folder import categories_of, classes_in
 from models import fields
 
+EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this kind needs
 
-def check_data(study: Study) -> None:
-    """UserError for an unknown data set or class, or for a size of images that no model takes."""
+
+def check_data(study: Study, one_task: bool = False) -> None:
+    """UserError for an unknown data set, class or category, or for a size that no model takes."""
     datasets.check_form(study.image_size, study.channels)
-    if datasets.folder_of(study.dataset, Path(study.dataroot)) is None:
+    folder = datasets.folder_of(study.dataset, Path(study.dataroot))
+    if folder is None:
+        if study.category:
+            raise UserError(f"--category: {study.dataset} has none (give --abnormal_class)")
+        datasets.check_square(study.dataset, study.image_size)
         study.chosen_classes(datasets.classes_of(study.dataset))
+    elif categories := categories_of(folder, study.category):
+        names = ", ".join(categories)
+        if study.abnormal_class or study.normal_class:
+            reason = "has categories, whose good images are normal"
+            raise UserError(f"--category: {folder} {reason}; choose by it alone ({names}; or all)")
+        if one_task and len(categories) > 1:
+            raise UserError(f"--category: train.py trains on one of {names} (train_tune.py on all)")
+    elif study.abnormal_class or study.normal_class:
+        study.chosen_classes(classes_in(folder))
 
 
 def check_values(model: str, values: dict[str, Any]) -> None:
@@ -36,9 +59,65 @@ def check_search(study: Study) -> None:
         from bench.tuning.earlier import rows_of  # loads pandas
 
         rows_of(folder, study)
-    for model in study.model:
+    for model in study.model_names():
         set_of(study, model)
+    check_models(study)
+    for flag, path in study.files():
+        if flag != "dataset" and outside.file(flag, path).defines("SPACE"):
+            check_space(flag, path)
+    for model in study.model_names():
         check_scheduler(study, model)
+
+
+def check_export(path: Path) -> None:
+    """UserError for a file that --export cannot write."""
+    if path.suffix not in EXPORTS:
+        raise UserError(f"--export: {path.name} ends in none of {', '.join(EXPORTS)}")
+    if path.exists() or path.is_symlink():
+        raise UserError(f"--export: {path} exists already (give another name)")
+    if lacking := [name for name in EXPORTS[path.suffix] if find_spec(name) is None]:
+        raise UserError(
+            f"--export: {path.suffix} needs {' and '.join(lacking)}: uv sync --group export, or "
+            f"pip install {' '.join(lacking)} (.pt2 needs nothing more)"
+        )
+
+
+def check_space(flag: str, path: str) -> None:
+    """UserError for a file from outside whose SPACE is none. Runs its code."""
+    from optuna.distributions import BaseDistribution
+
+    space = outside.module(flag, path).SPACE
+    values = space.values() if isinstance(space, dict) else [None]
+    if not (values and all(isinstance(value, BaseDistribution) for value in values)):
+        reason = "SPACE must be a dictionary of Optuna's distributions, by hyperparameter"
+        raise UserError(f"--{flag}: {path}: {reason}")
+
+
+def check_models(study: Study) -> None:
+    """UserError for a file from outside that is no model. Runs its code; loads torch."""
+    for flag, path in study.files():
+        if flag == "model" and (reason := mistake_in_model(outside.module(flag, path))):
+            raise UserError(f"--model: {path}: {reason}")
+
+
+def mistake_in_model(module: ModuleType) -> str | None:
+    """What the file's model lacks; None if nothing."""
+    from models import base  # loads torch
+
+    model: Any = module.Model
+    config: Any = module.Config
+    if not (isinstance(model, type) and issubclass(model, base.AnomalyModel)):
+        return "Model is no subclass of models.base.AnomalyModel"
+    if not issubclass(config, base.Config) or getattr(model, "Config", None) != config:
+        return "Config must be a subclass of models.base.Config, and Model needs `Config = Config`"
+    if missing := sorted(model.__abstractmethods__):
+        return f"Model lacks {', '.join(missing)}"
+    if missing := [name for name in ("STEPS", "DIGITS_STEPS") if not hasattr(model, name)]:
+        return f"Model lacks {', '.join(missing)} (models/base.py says what it is)"
+    if config.hyperparameters().keys() != {f.name for f in dataclasses.fields(config)}:
+        line = "`name: float = 1.0  # what it is`"
+        return f"Config must be a frozen dataclass with a line {line} for each hyperparameter"
+    return None
 
 
 def check_new(study: Study) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.choices.errors import UserError
 from bench.choices.flags import study_from
-from bench.choices.names import LEGIBLE
+from bench.choices.names import LEGIBLE, on_disk
+from bench.choices.outside import KINDS, hashes, name_of
 from bench.choices.study import Study
 from bench.results.reading import Results, read
 
@@ -21,7 +22,7 @@ FREE = (
 
 # A study may go on with more of these than it began with.
 MORE = ("trials", "seeds", "steps")
-MORE_OF = ("model", "abnormal_class", "normal_class")
+MORE_OF = ("model", "abnormal_class", "normal_class", "limit_train", "contamination")
 
 
 def hint(script: str, path: Path) -> str:
@@ -33,11 +34,15 @@ def hint(script: str, path: Path) -> str:
 def earlier_results(given: dict[str, Any], script: str) -> Results:
     """The results in the folder that `--name` and `--results_dir` name.
 
-    UserError unless this script began them.
+    UserError unless this script began them, or where a Python file of theirs is gone.
     """
     if "name" not in given:
         raise UserError("--resume: give its name with --name")
     earlier = read(Path(given.get("results_dir", Study.results_dir)) / given["name"])
+    kept = {flag: value for flag, value in earlier.study.items() if flag in {*KINDS} - {*given}}
+    for flag, path in Study(**kept).files():
+        if not on_disk(Path(path)).exists():
+            raise UserError(f"--resume: {path} is gone (give --{flag} where it lies now)")
     if earlier.made_by == script:
         return earlier
     mistake = f"--resume: {earlier.path} was made by {earlier.made_by}"
@@ -58,7 +63,8 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         json.loads(json.dumps(dataclasses.asdict(s), ensure_ascii=False).encode(errors=LEGIBLE))
         for s in (study, Study())
     )
-    before = defaults | earlier.study  # an older study lacks newer choices
+    # An older study lacks newer choices.
+    choices, before = named(choices), named(defaults | earlier.study)
     grows = earlier.made_by == "train_tune.py"
     if grows and "finalists" not in earlier.study:
         raise UserError(
@@ -70,12 +76,37 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         {k: v for k, v in asked.items() if not (grows and is_more(k, before[k], v, earlier))},
         before,
     )
+    same_files(earlier, hashes(study.files()))
     return study
+
+
+def named(choices: dict[str, Any]) -> dict[str, Any]:
+    """A study's choices with names for files: these are compared by content, as images are."""
+    names = {flag: list(map(name_of, choices[flag])) for flag in ("model", "space")}
+    return choices | names
+
+
+def same_files(earlier: Results, now: dict[str, dict[str, str]]) -> None:
+    """UserError where a file from outside is not the one that the study began with.
+
+    `now`: their SHA-256, by flag and name.
+    """
+    for flag, before in earlier.provenance.get("files", {}).items():
+        for name, old in before.items():
+            new = now.get(flag, {}).get(name, "")
+            if new != old:
+                raise UserError(
+                    f"--resume: the --{flag} file {name}.py has changed: its SHA-256 begins with "
+                    f"{new[:12]}, and did with {old[:12]} when {earlier.path} was started (put the "
+                    "old one back, or start a new study)"
+                )
 
 
 def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
     """Whether a choice is one that a study may grow in, and not less than it was."""
     if key in MORE_OF:
+        if not (isinstance(old, list) and isinstance(new, list)):
+            return False  # of a single value, which the names of its runs do not have
         return "all" in new or (set(old) <= set(new) and bool(old))
     if key not in MORE or new is None:
         return False

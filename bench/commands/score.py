@@ -35,7 +35,7 @@ def score_folder(
     `judged` also p_value and verdict (abnormal or normal). Of a model that reconstructs images,
     heat_maps/ has a picture of each that shows where it fails to.
     """
-    channels, size, _ = model.image_shape
+    channels, size = model.image_shape[0], model.image_shape[1:]
     names, array, notes = read_images(folder, size, channels, decoding)
     for line in notes:
         note(line)

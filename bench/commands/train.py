@@ -14,6 +14,7 @@ import torch
 
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
+from bench.choices.names import stamped
 from bench.choices.study import RUN, Study
 from bench.choices.tasks import PlannedRun
 from bench.commands import resume
@@ -25,7 +26,7 @@ from bench.results import Results, Store, columns, model_file, read, write_whole
 from bench.results.store import new_folder
 from bench.training.audit import audit, markdown
 from bench.training.model_files import trained_state
-from bench.training.prepare import Prepared, default_name, stamped
+from bench.training.prepare import Prepared, default_name
 from bench.training.recorder import Recorder
 from bench.training.run import Run, train
 from bench.watching.live_curves import Board
@@ -112,6 +113,7 @@ def train_run(
                 planned,
                 columns.of_chosen_epoch(run.best, run.epoch),
                 scores=scores,
+                located=run.located(scores) if scores is not None else None,
                 gallery=run.gallery(scores) if scores is not None else None,
                 packed=packed,
             )
@@ -134,6 +136,8 @@ def train_run(
         low, high = row["test_auroc_low"], row["test_auroc_high"]
         interval = f"95 % interval of the test set: {low:.4f} to {high:.4f}"
         print(f"test AUROC {row['test_auroc']:.4f} ({interval})")
+        if "test_aupro" in row:
+            print(f"of pixels: AUROC {row['test_pixel_auroc']:.4f}, AUPRO {row['test_aupro']:.4f}")
         if row.get("threshold") is not None:
             print(
                 f"above the threshold {row['threshold']:.4g}, for {study.false_alarms:.1%} false "

@@ -20,6 +20,8 @@ from bench.tuning import cost_estimate
 from bench.tuning.spaces import spaces_of
 from bench.watching.progress import short
 
+SEARCH = ["model", "class", "variant"]
+
 
 def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> int:
     """Runs a study, or what an `earlier` command left of it; gives the exit status.
@@ -29,7 +31,8 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     ready = prepare(study)
     spaces = spaces_of(study)
     for model, space in spaces.items():
-        ready.check_batch(model, space.largest_batch())
+        ready.check(model, space.largest())
+    ready.budgets(study, {model: space.default for model, space in spaces.items()})  # may refuse
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)
@@ -41,7 +44,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
 
     if earlier:
         store = Store(earlier.path)
-        store.grow(study, (*resume.MORE, *resume.MORE_OF))
+        store.grow(study, (*resume.MORE, *resume.MORE_OF), provenance["files"])
     else:
         store = Store.create(study, provenance, study.name or default_name(study, ready.tasks))
     try:
@@ -61,8 +64,10 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
 def introduce(study: Study, ready: Prepared, store: Store) -> None:
     """Prints what runs, and how it is judged."""
     signals = " or ".join(sorted(set(ready.select_on.values())))
-    classes = f"{len(ready.tasks)} class(es) of {ready.dataset.name}"
-    print(f"study {store.path}: {', '.join(study.model)} on {classes}")
+    classes = f"{len({task.cls for task in ready.tasks})} class(es) of {ready.dataset.name}"
+    variants = dict.fromkeys(task.variant for task in ready.tasks if task.variant)
+    each = f", each with {'; '.join(variants)}" if variants else ""
+    print(f"study {store.path}: {', '.join(study.model_names())} on {classes}{each}")
     tuning = f"{study.searcher} + {study.scheduler}"
     print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
     if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
@@ -103,18 +108,21 @@ def print_winners(trials: pd.DataFrame) -> None:
         for role in ("winner", "default")
     )
     tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
-    for (model, cls), group in finals.groupby(["model", "class"]):
+    in_order = finals.sort_values(["model", "class"], kind="stable")
+    for place, group in in_order.groupby(SEARCH, sort=False):
         winner = group.iloc[0]
         own = [name for name in tuned if pd.notna(winner[name])]  # NaN: another model's
         values = short({name.removeprefix("config_"): winner[name] for name in own})
         default = " (the model's default)" if winner["number"] == 0 else ""
         colon = ": " if values else ""
-        print(f"\n{model}, {cls}: configuration {winner['number']}{default} won{colon}{values}")
+        print(
+            f"\n{', '.join(filter(None, place))}: configuration {winner['number']}{default} won{colon}{values}"
+        )
         for column, signal in by_column().items():
             if column in group and group[column].notna().any():
                 spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
                 figure = f"{group[column].mean():.3f}{spread}"
                 print(f"  {signal.title}: {figure} over {len(group)} seed(s)")
-        beside = defaults[(defaults["model"] == model) & (defaults["class"] == cls)]
+        beside = defaults[defaults[SEARCH].eq(list(place)).all(axis=1)]
         if "test_auroc" in beside and len(beside):
             print(f"  test AUROC of the default: {beside['test_auroc'].mean():.3f}, same seeds")

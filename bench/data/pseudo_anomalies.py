@@ -10,7 +10,7 @@ from torch import Tensor
 def pseudo_anomalies(images: Tensor, seed: int, without_rotations: bool = False) -> Tensor:
     """One anomaly of each image: in turn a pasted cut, shuffled patches, a rotation.
 
-    Images and anomalies are uint8 (N, C, S, S). `without_rotations`: for a model that was trained
+    Images and anomalies are uint8 (N, C, H, W). `without_rotations`: for a model that was trained
     to tell rotations.
     """
     rng = torch.Generator().manual_seed(seed)
@@ -28,10 +28,9 @@ def cut_paste(image: Tensor, rng: torch.Generator) -> Tensor:
 
     CutPaste, arXiv:2104.04015.
     """
-    size = image.shape[-1]
-    height, width = draw(size // 4, size // 2, rng), draw(size // 4, size // 2, rng)
-    top, to_top = (draw(0, size - height, rng) for _ in range(2))
-    left, to_left = (draw(0, size - width, rng) for _ in range(2))
+    height, width = (draw(side // 4, side // 2, rng) for side in image.shape[1:])
+    top, to_top = (draw(0, image.shape[1] - height, rng) for _ in range(2))
+    left, to_left = (draw(0, image.shape[2] - width, rng) for _ in range(2))
     patch = image[:, top : top + height, left : left + width]
     pasted = image.clone()
     pasted[:, to_top : to_top + height, to_left : to_left + width] = patch
@@ -39,15 +38,20 @@ def cut_paste(image: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def shuffle_patches(image: Tensor, rng: torch.Generator) -> Tensor:
-    """The image's four quarters in another order."""
-    half = image.shape[-1] // 2
-    corners = [(top, left) for top in (0, half) for left in (0, half)]
-    quarters = [image[:, top : top + half, left : left + half] for top, left in corners]
+    """The image's four quarters in another order; of an odd side, the last line stays."""
+    height, width = (side // 2 for side in image.shape[1:])
+    corners = [(top, left) for top in (0, height) for left in (0, width)]
+    quarters = [image[:, top : top + height, left : left + width] for top, left in corners]
     order = torch.roll(torch.arange(4), draw(1, 3, rng))  # no quarter stays where it was
     a, b, c, d = (quarters[i] for i in order)
-    return torch.cat([torch.cat([a, b], dim=2), torch.cat([c, d], dim=2)], dim=1)
+    shuffled = image.clone()
+    shuffled[:, : 2 * height, : 2 * width] = torch.cat(
+        [torch.cat([a, b], dim=2), torch.cat([c, d], dim=2)], dim=1
+    )
+    return shuffled
 
 
 def rotate(image: Tensor, rng: torch.Generator) -> Tensor:
-    """The image turned by 90, 180 or 270 degrees."""
-    return torch.rot90(image, draw(1, 3, rng), dims=(1, 2))
+    """The image turned by 90, 180 or 270 degrees; one that is not square by 180, to keep its shape."""
+    square = image.shape[1] == image.shape[2]
+    return torch.rot90(image, draw(1, 3, rng) if square else 2, dims=(1, 2))

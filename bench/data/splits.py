@@ -1,6 +1,8 @@
 """Splits: which images train, choose and test for a task."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from bench.choices.errors import UserError, unknown
 from bench.choices.study import Study
-from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task
+from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task, variants
 from bench.data.datasets import Dataset
 from bench.data.images import IndexedImages
 
@@ -23,13 +25,15 @@ FEWEST_ABNORMAL = 100
 class Labelled:
     images: IndexedImages | Tensor  # uint8 (N, C, H, W)
     labels: np.ndarray  # int64 (N,), 1: abnormal
+    defects: np.ndarray | None = None  # str (N,): what is wrong with an image, where that is known
+    masks: np.ndarray | None = None  # bool (N, H, W): where it is; all False: unknown, or normal
 
     def normal(self) -> Tensor:
         """uint8 (N normal, C, H, W): a copy of the normal images."""
         return self.images[torch.from_numpy(self.labels == 0)]
 
     def to(self, device: str) -> "Labelled":
-        return Labelled(self.images.to(device), self.labels)
+        return replace(self, images=self.images.to(device))
 
 
 @dataclass(frozen=True)
@@ -45,23 +49,47 @@ class Split:
         val, test = (part.to(device) if part else None for part in (self.val, self.test))
         return Split(self.train.to(device), val, test)
 
+    def within(self, dataset: Dataset, kept: np.ndarray) -> "Split":
+        """The same images in the array of the `dataset` of whose training images these were `kept`."""
+        places = np.concatenate([kept, np.arange(len(dataset.train_images), len(dataset.images))])
+
+        def moved(images: Any) -> IndexedImages:
+            return IndexedImages(dataset.image_array, places[images.index])
+
+        val, test = (
+            replace(part, images=moved(part.images)) if part else None
+            for part in (self.val, self.test)
+        )
+        return Split(moved(self.train), val, test)
+
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
-    """The study's tasks, one for each class.
+    """The study's tasks: one for each class or category, number of training images, contamination.
 
     Raises UserError for a class that the data set does not have.
     """
+    kind, classes = normal_or_abnormal(study, dataset)
+    return [
+        Task(kind, cls, study.untrained_classes, **variant)
+        for variant in variants(study)
+        for cls in classes
+    ]
+
+
+def normal_or_abnormal(study: Study, dataset: Dataset) -> tuple[str, Sequence[str]]:
+    """The kind of the study's tasks, and their classes or categories."""
+    if dataset.categories:
+        return CATEGORY, dataset.categories
     if not (study.abnormal_class or study.normal_class):
         # Skip-WGANomaly's folders: the one class that has no training images is abnormal.
-        unseen = set(range(len(dataset.classes))) - set(dataset.train_labels.tolist())
+        trained = set(dataset.train_labels.tolist())
+        unseen = set(range(len(dataset.classes))) - trained
         if len(unseen) == 1:
-            cls = dataset.classes[unseen.pop()]
-            return [Task(LEAVE_ONE_CLASS_OUT, cls, study.untrained_classes)]
-        if len(dataset.classes) == 1:
-            return [Task(ONE_CLASS, dataset.classes[0], study.untrained_classes)]
+            return LEAVE_ONE_CLASS_OUT, [dataset.classes[unseen.pop()]]
+        if len(trained) == 1:  # such as a category of MVTec AD by itself
+            return ONE_CLASS, [dataset.classes[trained.pop()]]
     kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
-    classes = study.chosen_classes(dataset.classes)
-    return [Task(kind, cls, study.untrained_classes) for cls in classes]
+    return kind, study.chosen_classes(dataset.classes)
 
 
 def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
@@ -115,6 +143,30 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
     return lines
 
 
+def make_splits(
+    dataset: Dataset, tasks: list[Task], protocol: Protocol, limit_test: int | None, seed: int
+) -> tuple[Dataset, dict[Task, Split], list[str]]:
+    """The data set whose images the tasks share, their splits, and which images take no part.
+
+    A task of fewer training images has those of a study of that number alone: a subset of those of
+    more, under the same seed. UserError for more than there are, beside other numbers.
+    """
+    sizes = list(dict.fromkeys(task.limit_train for task in tasks))
+    several, there = len(sizes) > 1, len(dataset.train_images)
+    if several and (largest := max(size or 0 for size in sizes)) > there:
+        raise UserError(f"--limit_train: {largest} is more than the {there} training images")
+    shared = dataset.limit(None if several else sizes[0], limit_test, seed)
+    splits, lines = {}, []
+    for size in sizes:
+        subset = dataset.limit(size, limit_test, seed) if several else shared
+        members = [task for task in tasks if task.limit_train == size]
+        lines += left_out(subset, members, protocol)
+        for task in members:
+            split = make_split(subset, task, protocol, seed, task.contamination)
+            splits[task] = split.within(shared, shared.kept(size, seed)) if several else split
+    return shared, splits, list(dict.fromkeys(lines))
+
+
 def make_split(
     dataset: Dataset, task: Task, protocol: Protocol, seed: int, contamination: float = 0.0
 ) -> Split:
@@ -129,18 +181,24 @@ def make_split(
     if task.cls not in dataset.classes:
         raise unknown("class", task.cls, dataset.classes)
     own = dataset.classes.index(task.cls)
-    leaves = f"'{task.cls}' as {task.kind} task leaves"
+    leaves = f"'{task.name}' as {task.kind} task leaves"
 
     def abnormal(labels: np.ndarray) -> np.ndarray:
         return (labels == own) == (task.kind == LEAVE_ONE_CLASS_OUT)
 
+    category = task.cls if task.kind == CATEGORY else ""
+    trains, tests = (
+        dataset.in_category(category, labels)
+        for labels in (dataset.train_labels, dataset.test_labels)
+    )
     rng = np.random.default_rng(seed)
     pool = usable(dataset, protocol)
+    pool = pool[trains[pool]]
     is_abnormal = abnormal(dataset.train_labels[pool])
     normal = rng.permutation(pool[~is_abnormal])
     anomalies = rng.permutation(pool[is_abnormal])
     if len(normal) < 2:
-        lost = int((~abnormal(dataset.train_labels)).sum()) - len(normal)
+        lost = int((trains & ~abnormal(dataset.train_labels)).sum()) - len(normal)
         why = ""
         if lost:
             why = f" ({lost} are left out: they are in the test set too, or there twice)"
@@ -168,7 +226,7 @@ def make_split(
             f"of {contamination:g} takes {hidden}"
         )
     train = images(np.sort(np.concatenate([normal, anomalies[:hidden]])))
-    known = np.flatnonzero(dataset.test_labels >= 0)
+    known = np.flatnonzero(tests & (dataset.test_labels >= 0))
     if not len(known) and protocol.selection == "val":
         return Split(train, val, None)
     others = [k for k in untrained(dataset, protocol) if task.leaves_out(dataset.classes[k])]
@@ -177,7 +235,7 @@ def make_split(
     indices = len(dataset.train_images) + known
     labels = abnormal(dataset.test_labels[known]).astype(np.int64)
     if protocol.test_pool == "with_training":
-        extra = np.flatnonzero(abnormal(dataset.train_labels))
+        extra = np.flatnonzero(trains & abnormal(dataset.train_labels))
         indices = np.concatenate([indices, extra])
         labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
     if len(set(labels.tolist())) < 2:
@@ -191,4 +249,43 @@ def make_split(
         # All normal images, of all their classes mixed as in CIFAR-10's own order: class folders
         # would make batches of one class, which batch normalisation in training mode sees.
         order = order[np.argsort(labels[order], kind="stable")]
-    return Split(train, val, Labelled(images(indices[order]), labels[order]))
+    indices, labels = indices[order], labels[order]
+    defects, masks = defects_and_masks(dataset, task, protocol, indices, labels)
+    return Split(train, val, Labelled(images(indices), labels, defects, masks))
+
+
+def defects_and_masks(
+    dataset: Dataset, task: Task, protocol: Protocol, indices: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """`defects` and `masks` (see Labelled) of these images of image_array.
+
+    Abnormal classes are defects of one thing where that is a category, or where none of them has
+    training images. One kind alone has no figures of its own: they would be those of the task.
+    """
+    defects = masks = None
+    n, abnormal = len(dataset.train_images), labels == 1
+    classes = np.concatenate([dataset.train_labels, dataset.test_labels])[indices]
+    kinds = set(classes[abnormal].tolist())
+    if len(kinds) > 1 and (task.kind == CATEGORY or kinds <= set(untrained(dataset, protocol))):
+        names = np.array([name.rpartition("/")[2] for name in dataset.classes])
+        defects = np.where(abnormal, names[classes], "")
+    if dataset.masks is not None:
+        known = abnormal & (indices >= n)
+        masks = dataset.masks[np.maximum(indices - n, 0)] & known[:, None, None]
+    return defects, masks
+
+
+def without_masks(splits: Mapping[Task, Split]) -> list[str]:
+    """How many images the figures of pixels leave out, if any."""
+    counts = []
+    for task, split in splits.items():
+        if split.test is not None and split.test.masks is not None:
+            marked = split.test.masks[split.test.labels == 1].any(axis=(1, 2))
+            if not marked.all():
+                counts.append(f"{task.cls}: {(~marked).sum()} of {len(marked)}")
+    if not counts:
+        return []
+    return [
+        f"abnormal test images that no mask marks, or none at this size ({', '.join(counts)}): they "
+        "are left out of pixel metrics"
+    ]

@@ -9,11 +9,11 @@ from PIL import Image
 
 from bench.reporting.figures import binned, first_seeds
 from bench.reporting.frames import Caution, Scores
-from bench.results.gallery import chosen, data_uri, images_of, sheet_array
+from bench.results.gallery import chosen, data_uri, heat_maps, images_of, sheet_array
 from bench.results.reading import Results
 
 BINS = 100  # thresholds of the slider
-LARGEST = 64  # pixels of an image on the page, which would else grow beyond what a browser likes
+LARGEST = 64  # pixels of a side on the page, which would else grow beyond what a browser likes
 
 
 def explorer(
@@ -41,31 +41,33 @@ def explorer(
 def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
     """A run's sheet of images, smaller, and the groups in it with their scores.
 
-    None where there is none.
+    Below the images, rows of reconstructions and heat maps, where the model reconstructs. None
+    where there is no sheet.
     """
     if sheet is None:
         return None
     groups = chosen(frame["labels"].to_numpy(), frame["scores"].to_numpy())
     images, rebuilt = images_of(sheet, sum(map(len, groups.values())))
-    size = min(images.shape[-1], LARGEST)
-    rows = [
-        np.stack([resized(image, size) for image in row])
-        for row in (images, rebuilt)
-        if row is not None
-    ]
+    rows = [images]
+    if rebuilt is not None:
+        heat = heat_maps(images, rebuilt)
+        rows = [np.broadcast_to(row, heat.shape) for row in (images, rebuilt, heat)]
+    rows = [np.stack([shrunk(image) for image in row]) for row in rows]
     return {
         "sheet": data_uri(sheet_array(*rows), "WebP"),
         "rebuilt": rebuilt is not None,
+        "aspect": images.shape[3] / images.shape[2],
         "groups": {
             name: frame["scores"].to_numpy()[index].tolist() for name, index in groups.items()
         },
     }
 
 
-def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """A uint8 (C, H, H) image at another size."""
-    if image.shape[-1] == size:
+def shrunk(image: np.ndarray) -> np.ndarray:
+    """A uint8 (C, H, W) image whose longer side is at most LARGEST."""
+    _, height, width = image.shape
+    longer = max(height, width)
+    if longer <= LARGEST:
         return image
-    return np.stack(
-        [np.asarray(Image.fromarray(channel).resize((size, size))) for channel in image]
-    )
+    size = tuple(max(1, round(side * LARGEST / longer)) for side in (width, height))
+    return np.stack([np.asarray(Image.fromarray(channel).resize(size)) for channel in image])

@@ -19,6 +19,9 @@ from bench.results.reading import Results
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 # Means are over the seeds within these.
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]
+KEY += ["limit_train", "contamination"]
+# What a column is called after, where results of one row and model differ in it.
+AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 WIDEST = 0.5  # an interval that leaves half of the scale open tells nothing
@@ -53,6 +56,9 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
         columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"]))
     )
     trials = trials[trials["role"] != "superseded"].reset_index(drop=True)
+    trials["contamination"] = trials["contamination"].fillna(0.0)  # rows of an earlier version
+    for name in AMOUNTS:
+        trials[name] = [f"{amount:.15g}" if pd.notna(amount) else "" for amount in trials[name]]
     trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
     columns = {name: signal.column for name, signal in SIGNALS.items()}
     trials["signal"] = trials["select_on"].map(columns).fillna("objective")
@@ -62,12 +68,25 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
         if trials[name].nunique() > 1:
             trials["row"] = trials[name] + ": " + trials["row"]
     trials["column"] = trials["model"]
+    for name in AMOUNTS:
+        if places_differ(trials, name):
+            trials["column"] += [amount_label(name, amount) for amount in trials[name]]
     for name in ("protocol", "select_on", "study"):
-        seen = trials[["row", "column", name]].drop_duplicates()
-        if seen.duplicated(["row", "column"]).any():
+        if places_differ(trials, name):
             trials["column"] += " (" + trials[name] + ")"
     places = trials[["study", "trial", "row", "column", "signal"]]
     return trials, epochs.merge(places, on=["study", "trial"])
+
+
+def places_differ(trials: pd.DataFrame, name: str) -> bool:
+    """Whether results of one place in a table differ in this column."""
+    different = trials[["row", "column", name]].drop_duplicates()
+    return bool(different.duplicated(["row", "column"]).any())
+
+
+def amount_label(name: str, amount: str) -> str:
+    """What a number of training images, or a contamination, adds to a column's name."""
+    return AMOUNTS[name].format(amount) if amount else ""
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
@@ -120,8 +139,9 @@ def read_scores(
 def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caution]]:
     """One row per study, model and class, and warnings.
 
-    The columns: family, row, column, seeds, auroc (the mean over them), sd, low and high (the 95 %
-    interval), and what there are too few of where this tells nothing: "seeds" or "images".
+    The columns: family, row, column, n_train (images trained on), seeds, auroc (the mean over
+    them), sd, low and high (the 95 % interval), and what there are too few of where this tells
+    nothing: "seeds" or "images".
     """
     rows, warnings = [], []
     for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
@@ -136,8 +156,10 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caut
             line = f"{key[-1]}, {key[-2]}: no confidence interval ({error})"
             warnings.append(Caution("results have no confidence interval", line))
         family = group["family"].iloc[0]
-        rows.append((*key, family, len(group), values.mean(), values.std(), low, high, lacking))
-    columns = [*KEY, "row", "column", "family", "seeds", "auroc", "sd", "low", "high", "too_few"]
+        mean, sd, n_train = values.mean(), values.std(), group["n_train"].mean()
+        rows.append((*key, family, n_train, len(group), mean, sd, low, high, lacking))
+    columns = [*KEY, "row", "column", "family", "n_train", "seeds", "auroc", "sd", "low", "high"]
+    columns.append("too_few")
     return pd.DataFrame(rows, columns=columns), warnings
 
 

@@ -10,8 +10,12 @@ from bench.reporting.frames import WIDEST, class_means, natural, published, shar
 from bench.reporting.writers import Table
 
 PUBLISHED = "published figures"
-GROUPS = ["models", "GANs", "baselines", PUBLISHED]  # models: of older rows, without a family
-FAMILIES = {"GAN": "GANs", "baseline": "baselines"}
+FAMILIES = {
+    "GAN": "GANs",
+    "baseline": "baselines",
+    "pretrained": "pretrained on other data, so no fair rivals",
+}
+GROUPS = ["models", *FAMILIES.values(), PUBLISHED]  # models: of older rows, without a family
 OF_MEANS = "; of a mean, the interval over classes"
 
 

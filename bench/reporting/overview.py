@@ -8,13 +8,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.reporting.figures import COLOURS, STYLE, WIDTH, Drawing, drawn
+from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
 from bench.reporting.frames import class_means, shared
 
 # The families differ in shape and filling too, for print in grey.
 FAMILIES: dict[str, dict[str, Any]] = {
     "GAN": {"color": COLOURS[0], "marker": "o"},
     "baseline": {"color": COLOURS[1], "marker": "D", "markerfacecolor": "white"},
+    "pretrained": {"color": COLOURS[2], "marker": "s"},
 }
 OTHER = {"color": COLOURS[6], "marker": "o"}  # older rows name no family
 

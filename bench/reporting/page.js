@@ -126,14 +126,13 @@ function images() {
     for (const score of scores) {
       const figure = document.createElement("figure"), tiles = document.createElement("div");
       const caption = document.createElement("figcaption");
-      const x = count > 1 ? (100 * place) / (count - 1) : 0, size = `${100 * count}% ${saved.rebuilt ? 200 : 100}%`;
-      const layers = saved.rebuilt ? [[0], [100], [0, 100]] : [[0]]; // image, reconstruction, their difference
-      for (const rows of layers) {
+      const x = count > 1 ? (100 * place) / (count - 1) : 0, size = `${100 * count}% ${saved.rebuilt ? 300 : 100}%`;
+      for (const y of saved.rebuilt ? [0, 50, 100] : [0]) { // image, reconstruction, heat map
         const tile = document.createElement("i");
-        tile.style.backgroundImage = rows.map(() => `url(${saved.sheet})`).join();
-        tile.style.backgroundPosition = rows.map((y) => `${x}% ${y}%`).join();
+        tile.style.aspectRatio = saved.aspect;
+        tile.style.backgroundImage = `url(${saved.sheet})`;
+        tile.style.backgroundPosition = `${x}% ${y}%`;
         tile.style.backgroundSize = size;
-        tile.style.backgroundBlendMode = rows.length > 1 ? "difference" : "normal";
         tiles.append(tile);
       }
       tiles.className = "tiles";

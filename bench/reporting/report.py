@@ -8,9 +8,11 @@ import pandas as pd
 
 from bench.choices.errors import UserError
 from bench.judging.comparison import compare
-from bench.reporting import choosing, figures, frames, searches, tables
+from bench.reporting import choosing, figures, frames, searches, sweeps, tables
 from bench.reporting.cautions import cautions, gathered, swamped
+from bench.reporting.defects import defects_table
 from bench.reporting.differences import difference_tables
+from bench.reporting.drawing import Drawing
 from bench.reporting.explorer import explorer
 from bench.reporting.headline import auroc_table
 from bench.reporting.overview import overview
@@ -54,9 +56,12 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                     auroc_table(areas, comparison),
                     *difference_tables(finals, studies),
                     *tables.comparison_tables(comparison, frames.class_means(areas)),
+                    sweeps.dataset_table(areas),
+                    *sweeps.amount_tables(areas),
                     tables.metrics_table(finals),
+                    defects_table(finals),
                 ],
-                figures.critical_differences(comparison),
+                [*figures.critical_differences(comparison), *sweeps.amount_drawings(areas)],
                 overview(areas),
             ),
             section(
@@ -125,8 +130,8 @@ def section(
     name: str,
     title: str,
     tables: Iterable[Table | None] = (),
-    drawings: Iterable[figures.Drawing] = (),
-    lead: Iterable[figures.Drawing] = (),
+    drawings: Iterable[Drawing] = (),
+    lead: Iterable[Drawing] = (),
 ) -> Section:
     """A part of the page, without the tables that there is nothing for."""
     kept = [table for table in tables if table is not None]

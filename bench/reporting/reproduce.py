@@ -5,18 +5,23 @@ import itertools
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.choices.errors import UserError
-from bench.choices.study import HYPERPARAMETERS, Study
+from bench.choices.errors import UserError, note
+from bench.choices.outside import is_file, name_of, sha256_of
+from bench.choices.study import CHOOSE_TASKS, HYPERPARAMETERS, Study
+from bench.choices.tasks import CATEGORY, ONE_CLASS
 from bench.results.reading import Results
 
 # The groups of train.py's flags that decide a row's figures; the group output names files only.
 GROUPS = ("task", "protocol", "training")
 # A row knows these better than its study.
-FROM_ROW = ("model", "epochs", "seed", "precision", "device")
+FROM_ROW = ("model", "limit_train", "contamination", "epochs", "seed", "precision", "device")
+
+TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 
 
 def find(studies: Mapping[str, Results], trial: str) -> str:
@@ -30,7 +35,12 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
                         f"--reproduce: {trial} took over others' weights as it trained; no command "
                         "makes it"
                     )
-                return command(results.study, {str(name): value for name, value in row.items()})
+                choices = results.study
+                if row.get("task") == CATEGORY:
+                    choices = choices | form(results)
+                values = {str(name): value for name, value in row.items()}
+                say_what_changed(choices, values)
+                return command(choices, values)
             known.append(str(row["trial"]))
     near = difflib.get_close_matches(trial, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
@@ -42,12 +52,13 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     names = [field.name for field in fields(Study) if field.metadata["group"] in GROUPS]
     values = {name: study.get(name) for name in names if name not in HYPERPARAMETERS}
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
+    values["model"] = choice_of(study, row["model"])
     values["steps"] = row["generator_steps"] if pd.notna(row.get("steps")) else None
     own_split = values.pop("split_seed")  # the study's, whatever the row's seed
     values["split_seed"] = study.get("seed") if own_split is None else own_split
     values["cpus_per_trial"] = values.pop("cpus_per_trial") or 1  # threads decide sums' last bits
-    task = "normal_class" if row.get("task") == "one-class" else "abnormal_class"
-    values |= {"abnormal_class": None, "normal_class": None, task: row["class"]}
+    task = TASK_FLAGS.get(str(row.get("task")), "abnormal_class")
+    values |= dict.fromkeys(CHOOSE_TASKS) | {task: row["class"]}
     values |= {
         name.removeprefix("config_"): value
         for name, value in row.items()
@@ -59,6 +70,28 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         [f"{flag}={value}"] if value.startswith("-") else [flag, value] for flag, value in flags
     ]
     return shlex.join(["python", "train.py", *itertools.chain(*words)])
+
+
+def form(results: Results) -> dict[str, int]:
+    """Size and channels of a study's images, which one of its categories alone might not have."""
+    channels, size, _ = results.provenance["dataset"]["image_shape"]
+    return {"image_size": size, "channels": channels}
+
+
+def choice_of(study: Mapping[str, Any], model: str) -> str:
+    """The name of a row's model, or its file's path, which the study knows."""
+    return next((choice for choice in study.get("model") or () if name_of(choice) == model), model)
+
+
+def say_what_changed(study: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Notes which of the run's Python files are no longer those that made its row."""
+    for kind, choice in (
+        ("model", choice_of(study, row["model"])),
+        ("dataset", str(study.get("dataset"))),
+    ):
+        path, sha256 = Path(choice), row.get(f"sha256_{kind}")
+        if is_file(choice) and not (path.is_file() and sha256 == sha256_of(path.read_bytes())):
+            note(f"{path} is gone or has changed since: this row's had the SHA-256 {sha256}")
 
 
 def text(value: object) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.judging.comparison import Comparison
 from bench.judging.metrics import ALARMS, METRICS, auroc
+from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
 from bench.reporting.frames import Scores, variance_shares
 from bench.reporting.headline import untested
@@ -46,7 +47,12 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
-            "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}",
+            "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}"
+            + "".join(
+                f", {name}.py {sha256[:12]}"
+                for files in origin.get("files", {}).values()
+                for name, sha256 in files.items()
+            ),
         }
     frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
     return Table("settings", "What the figures rest on", frame)
@@ -92,7 +98,8 @@ def each(values: pd.Series) -> str:
 
 def metrics_table(finals: pd.DataFrame) -> Table | None:
     """Mean ± standard deviation over seeds of the metrics beside AUROC."""
-    others = {name: metric for name, metric in METRICS.items() if name != "auroc"} | ALARMS
+    others = {name: metric for name, metric in METRICS.items() if name != "auroc"}
+    others |= PIXELS | ALARMS
     known = {f"test_{name}": metric for name, metric in others.items()}
     known = {name: known[name] for name in known if name in finals.dropna(axis=1, how="all")}
     if not known:

@@ -1,6 +1,6 @@
 """The folder of a study, which is read and written here alone. Never loads torch."""
 
-from bench.results.reading import Results, read, read_rows
+from bench.results.reading import Results, read, read_rows, studies_in
 from bench.results.store import Store, model_file, write_whole
 
-__all__ = ["Results", "Store", "model_file", "read", "read_rows", "write_whole"]
+__all__ = ["Results", "Store", "model_file", "read", "read_rows", "studies_in", "write_whole"]

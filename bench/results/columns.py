@@ -8,11 +8,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun, Protocol, Task
-from bench.judging import metrics
+from bench.judging import metrics, pixels
 from bench.judging.intervals import auroc_interval
 
 COLUMNS = {
@@ -22,8 +23,9 @@ COLUMNS = {
     "or final (the winner or the default, trained under a further seed and tested)",
     "role": "winner, default or superseded; not in the file: winners.jsonl tells",
     "model": "the model's name",
-    "family": "the model's family: GAN or baseline",
+    "family": "the model's family: GAN, baseline or pretrained (which uses outside data)",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class)",
+    "variant": "which number of training images or which contamination, where a study has several",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
     "number": "number of the configuration within its search; 0 is the model's default",
     "seed": "seed of weights and batches",
@@ -34,12 +36,15 @@ COLUMNS = {
     "task": "leave-one-class-out or one-class",
     "protocol": "sound or published",
     "protocol_*": "each field of the protocol",
+    "limit_train": "training images of all classes that were kept; empty: all",
     "contamination": "share of the images trained on that is abnormal",
+    "n_train": "images trained on: no held-out ones, and no abnormal ones but the contamination",
     "select_on": "the signal that chooses epoch and configuration",
     "deterministic": "whether a GPU had to come to the same bits each time",
     "commit": "the code's commit",
     "dirty": "whether the code had uncommitted changes",
     "fingerprint": "hash of the images and their labels",
+    "sha256_*": "SHA-256 of the run's model, dataset or space: a Python file outside this project",
     # of how the run ended
     "status": "done, stopped (early, by the scheduler) or error",
     "error": "why the run failed",
@@ -73,6 +78,11 @@ COLUMNS = {
     "test_*": "metrics of the final run's test images (bench/judging/metrics.py)",
     "test_default_mix_auroc": "the test AUROC by the model's own weights of its standardised parts",
     "n_test_*": "how many normal and abnormal test images there are",
+    "test_pixel_auroc": "AUROC of the test images' pixels by their anomaly maps, where masks mark "
+    "the anomalous ones; of reconstructions in evaluation mode",
+    "test_aupro": "likewise the area under the mean overlap of regions, up to 30 % false positives",
+    "defect_*": "of one kind of defect against the normal test images, where there are several: "
+    "defect_images_<defect>, and likewise auroc, pixel_auroc and aupro",
     # of an epoch alone
     "loss_*": "the mean of each training loss",
 }
@@ -89,7 +99,12 @@ OF_THE_CHOSEN_EPOCH = (
 
 
 def of_task(
-    study: Study, protocol: Protocol, task: Task, select_on: str, provenance: Mapping[str, Any]
+    study: Study,
+    protocol: Protocol,
+    task: Task,
+    select_on: str,
+    n_train: int,
+    provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The columns that all rows of a task share."""
     return {
@@ -97,12 +112,33 @@ def of_task(
         "task": task.kind,
         "protocol": study.protocol,
         **{f"protocol_{name}": value for name, value in dataclasses.asdict(protocol).items()},
-        "contamination": study.contamination,
+        "limit_train": task.limit_train,
+        "contamination": task.contamination,
+        "n_train": n_train,
+        **of_variant(task),
         "select_on": select_on,
         "deterministic": study.deterministic,
         "commit": provenance["commit"],
         "dirty": provenance["dirty"],
         "fingerprint": provenance["dataset"]["fingerprint"],
+    }
+
+
+def of_variant(task: Task) -> dict[str, str]:
+    """The column that tells a task from the study's others of its class, where there are any."""
+    return {"variant": task.variant} if task.variant else {}
+
+
+def of_files(files: Mapping[str, Mapping[str, str]], model: str) -> dict[str, str]:
+    """The columns of the files from outside that a model's runs use, of all those of a study.
+
+    `files`: SHA-256 by kind (model, dataset or space) and name.
+    """
+    return {
+        f"sha256_{kind}": sha256
+        for kind, hashes in files.items()
+        for name, sha256 in hashes.items()
+        if kind != "model" or name == model
     }
 
 
@@ -159,3 +195,33 @@ def of_scores(scores: pd.DataFrame) -> dict[str, float]:
     normal, abnormal = (int((labels == label).sum()) for label in (0, 1))
     counts = {"n_test_normal": normal, "n_test_abnormal": abnormal}
     return {f"test_{name}": value for name, value in figures.items()} | counts
+
+
+def of_defects(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    defects: np.ndarray | None,
+    maps: np.ndarray | None,
+    masks: np.ndarray | None,
+) -> dict[str, float]:
+    """The columns of pixels and of each defect, of a final run's N test images.
+
+    `labels`, `scores` and `defects` are (N,), anomaly maps and masks (N, H, W); see
+    bench.data.splits.Labelled. Pixels are judged of normal images and of those with a mask.
+    """
+
+    def of_pixels(chosen: np.ndarray) -> dict[str, float]:
+        if maps is None or masks is None:
+            return {}
+        index = np.flatnonzero(chosen & (masks.any(axis=(1, 2)) | (labels == 0)))
+        return pixels.evaluate(maps[index], masks[index]) if masks[index].any() else {}
+
+    figures = {f"test_{name}": value for name, value in of_pixels(labels >= 0).items()}
+    kinds = np.full(len(labels), "") if defects is None else defects
+    for defect in sorted(set(kinds[labels == 1].tolist()) - {""}):
+        is_it = kinds == defect
+        chosen = is_it | (labels == 0)
+        own = {"images": is_it.sum(), "auroc": metrics.auroc(labels[chosen], scores[chosen])}
+        own |= of_pixels(chosen)
+        figures |= {f"defect_{name}_{defect}": value for name, value in own.items()}
+    return figures

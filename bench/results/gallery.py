@@ -5,11 +5,14 @@ Images are uint8. N is how many, C, H and W are channels, height and width in pi
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 EACH = 6  # images in a group
+GRID = "columns x rows"  # the name of a text in a sheet
 GROUPS = {  # a group's label (1: abnormal), and whether it takes the highest scores or the lowest
     "abnormal, found: highest scores": (1, True),
     "abnormal, missed: lowest scores": (1, False),
@@ -32,8 +35,13 @@ def chosen(labels: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def sheet(images: np.ndarray, rebuilt: np.ndarray | None) -> bytes:
-    """A PNG of (N, C, H, W) images in a row and their reconstructions, if any, in a second one."""
-    return encoded(sheet_array(images) if rebuilt is None else sheet_array(images, rebuilt), "PNG")
+    """A PNG of (N, C, H, W) images in a row and their reconstructions, if any, in a second one.
+
+    A text in it says how many columns and rows it has.
+    """
+    rows, text = [images] if rebuilt is None else [images, rebuilt], PngInfo()
+    text.add_text(GRID, f"{len(images)}x{len(rows)}")
+    return encoded(sheet_array(*rows), "PNG", pnginfo=text)
 
 
 def sheet_array(*rows: np.ndarray) -> np.ndarray:
@@ -50,14 +58,33 @@ def picture(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
     return sheet_array(images, rebuilt, difference)
 
 
-def heat_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    """Where reconstructions differ: uint8 (N, 3, H, W), of (N, C, H, W) images and theirs.
+def difference(image: Any, rebuilt: Any) -> Any:
+    """The mean absolute difference of the channels: (C, H, W) becomes (H, W), and many likewise.
 
-    The image in grey, and over it red to yellow, the mean absolute difference of the channels. All
-    images share one scale, up to the difference that one pixel in a thousand exceeds.
+    Arrays or tensors, of which the image's type has negative numbers.
     """
-    difference = np.abs(images.astype(np.int16) - rebuilt).mean(axis=1)
-    heat = np.clip(difference / max(np.quantile(difference, 0.999), 1), 0, 1)[:, None]
+    return abs(image - rebuilt).mean(-3)
+
+
+def anomaly_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """Where reconstructions differ: float32 (N, H, W), of (N, C, H, W) images and theirs.
+
+    In grey levels.
+    """
+    maps = np.empty((len(images), *images.shape[2:]), np.float32)
+    for i in range(len(maps)):  # of all at once: too much memory
+        maps[i] = difference(images[i].astype(np.int16), rebuilt[i])
+    return maps
+
+
+def heat_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """Anomaly maps as pictures: uint8 (N, 3, H, W), of (N, C, H, W) images and reconstructions.
+
+    The image in grey, and over it, red to yellow, its map. All images share one scale, up to the
+    difference that one pixel in a thousand exceeds.
+    """
+    maps = anomaly_maps(images, rebuilt)
+    heat = np.clip(maps / max(np.quantile(maps, 0.999), 1), 0, 1)[:, None]
     colour = np.concatenate([np.full_like(heat, 255), 255 * heat, np.zeros_like(heat)], axis=1)
     grey = images.mean(axis=1, keepdims=True)
     return ((1 - heat) * grey + heat * colour).round().astype(np.uint8)
@@ -69,21 +96,21 @@ def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     `count` is N. ValueError or OSError for a picture that is no such sheet.
     """
     with Image.open(io.BytesIO(sheet), formats=["PNG"]) as picture:
-        array = np.asarray(picture)
+        array, grid = np.asarray(picture), picture.info.get(GRID)
     array = array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)
     channels, height, width = array.shape
-    if not count or width % count or height * count not in (width, 2 * width):
-        raise ValueError(f"{width} x {height} is no row of {count} square images")
-    rows = array.reshape(channels, -1, width // count, count, width // count).transpose(
-        1, 3, 0, 2, 4
-    )
+    # Earlier versions wrote no grid, and square images alone.
+    columns, lines = map(int, grid.split("x")) if grid else (count, height * count / width)
+    if not count or columns != count or width % count or lines not in (1, 2) or height % lines:
+        raise ValueError(f"{width} x {height} is no row of {count} images")
+    rows = array.reshape(channels, int(lines), -1, count, width // count).transpose(1, 3, 0, 2, 4)
     return rows[0], rows[1] if len(rows) > 1 else None
 
 
-def encoded(image: np.ndarray, kind: str) -> bytes:
+def encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
     """A (C, H, W) image as a file: PNG, or WebP where size matters more than the last bit."""
     buffer = io.BytesIO()
-    Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(buffer, kind)
+    Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
+from bench.choices.study import SWEEP
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
@@ -35,6 +36,17 @@ def read(path: str | Path) -> "Results":
         raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path / 'study.json'}: not readable ({error})") from None
+
+
+def studies_in(path: Path) -> list[Path]:
+    """The folders of a sweep's studies, as far as they have begun, or else the folder itself."""
+    path = on_disk(path)
+    if not (path / SWEEP).exists():
+        return [path]
+    studies = sorted(file.parent for file in path.glob("*/study.json"))
+    if not studies:
+        raise UserError(f"{path}: no study of this sweep has begun yet")
+    return studies
 
 
 @dataclass(frozen=True)
@@ -63,13 +75,14 @@ class Results:
     def trials(self) -> pd.DataFrame:
         """One row per trial, with its role in the study as it is now."""
         frame = pd.DataFrame(read_rows(self.path / "trials.jsonl"))
+        frame["variant"] = frame["variant"].fillna("") if "variant" in frame else ""
         return frame.assign(role=list(map(self.role, frame.to_dict("records"))))
 
     @cached_property
-    def winners(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """By model and class: the last line on it in winners.jsonl; an older study has none."""
+    def winners(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """By model, class and variant: the last line on it in winners.jsonl; an older study has none."""
         decisions = read_rows(self.path / WINNERS)
-        return {(decision["model"], decision["class"]): decision for decision in decisions}
+        return {(d["model"], d["class"], d.get("variant", "")): d for d in decisions}
 
     def role(self, row: Mapping[str, Any]) -> str | None:
         """What a run is in the study as it is now; None for runs of a search that still count.
@@ -77,7 +90,8 @@ class Results:
         A study that has grown holds superseded runs: of an earlier winner, or of fewer steps.
         """
         final = row.get("kind") == "final"
-        decision = self.winners.get((row.get("model", ""), row.get("class", "")))
+        place = (row.get("model", ""), row.get("class", ""), row.get("variant", ""))
+        decision = self.winners.get(place)
         if decision is None:
             return "winner" if final else None
         steps = row.get("steps")

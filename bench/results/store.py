@@ -111,8 +111,11 @@ class Store:
             raise
         return store
 
-    def grow(self, study: Study, fields: Sequence[str]) -> None:
-        """Notes in study.json that the study goes on as a larger one, where these fields differ."""
+    def grow(self, study: Study, fields: Sequence[str], files: dict[str, dict[str, str]]) -> None:
+        """Notes in study.json that the study goes on as a larger one, where these fields differ.
+
+        `files`: the SHA-256 of its files from outside, by flag and name.
+        """
         path = self.path / "study.json"
         content = json.loads(path.read_bytes())
         new = json.loads(json.dumps({name: getattr(study, name) for name in fields}))
@@ -121,6 +124,7 @@ class Store:
             return
         content["grown_from"] = [*content.get("grown_from", []), old]
         content["study"] |= new
+        content["provenance"]["files"] = files
         write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
 
     def append(self, file_name: str, row: dict[str, Any]) -> None:

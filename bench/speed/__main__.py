@@ -173,7 +173,7 @@ def latent_search(
     The row has the mean residual of both too, on those `slice_` images. `steps`: the plain search's
     steps per image.
     """
-    channels, size, _ = model.image_shape
+    channels, size = model.image_shape[0], model.image_shape[1:]
     images = torch.from_numpy(read_images(folder, size, channels, decoding, "--latent")[1])
     start = time.perf_counter()
     residuals = model.score_parts(images)["residual"]

@@ -11,6 +11,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 
 import models
+from bench.choices import outside
 from bench.choices.errors import UserError
 from bench.choices.names import on_disk
 from bench.data.datasets import Decoding
@@ -29,14 +30,17 @@ def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[st
         "config": asdict(model.config),
         "state": plain,
     } | about
+    if code := outside.FILES.get(f"models.{name}"):
+        content["code"] = {"path": code.path, "sha256": code.sha256}
     return save(tensors, metadata={"format": FORMAT, "content": json.dumps(content)})
 
 
 def load(
-    path: Path, device: str = "cpu", precision: str = "float32"
+    path: Path, device: str = "cpu", precision: str = "float32", code: str | None = None
 ) -> tuple[AnomalyModel, dict[str, Any]]:
     """The model and what was saved beside it, with its images' Decoding.
 
+    `code`: where the Python file from outside that made the model lies now, if not where it lay.
     UserError for a file that is no model or does not fit the code.
     """
     try:
@@ -48,6 +52,7 @@ def load(
         if metadata.get("format") != FORMAT:
             raise UserError(f"--load: {path} is not a model of this program")
         content = json.loads(metadata["content"])
+        take_code(path, content, code)
         shape = tuple(content["image_shape"])
         model = models.create(
             content["model"], shape, device=device, precision=precision, **content["config"]
@@ -61,6 +66,33 @@ def load(
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"--load: {path} does not fit ({str(error).splitlines()[0]})") from None
     return model, content
+
+
+def take_code(path: Path, content: dict[str, Any], code: str | None) -> None:
+    """Reads the Python file from outside that made a model, and notes its place in the content.
+
+    UserError where it is gone or has changed, or the model is one of this project's.
+    """
+    made_by = content.get("code")
+    if made_by is None:
+        if code:
+            raise UserError(f"--load: {path} is a {content['model']}; leave out --model")
+        return
+    place = code or made_by["path"]
+    try:
+        file = outside.read("model", place)
+    except UserError as error:
+        reason = f"was made by {place}, and {str(error).removeprefix('--model: ')}"
+        raise UserError(f"--load: {path} {reason} (give --model where it lies now)") from None
+    if file.sha256 != made_by["sha256"]:
+        old, new = made_by["sha256"][:12], file.sha256[:12]
+        raise UserError(
+            f"--load: {place} has changed since it made {path}: its SHA-256 begins with {new}, and "
+            f"did with {old} (put the old one back)"
+        )
+    outside.add([file])
+    file.load()
+    content |= {"model": file.name, "code": {"path": file.path, "sha256": file.sha256}}
 
 
 def trained_state(model: AnomalyModel) -> dict[str, Any]:

@@ -3,22 +3,21 @@
 Refuses choices that do not fit.
 """
 
-import datetime
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import models
+from bench.choices import outside
 from bench.choices.errors import UserError, note
-from bench.choices.names import legible, on_disk
+from bench.choices.names import on_disk, stamped
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.data.splits import Split, left_out, make_split, tasks_of
+from bench.data.splits import Split, make_splits, tasks_of, without_masks
 from bench.judging.selection import SIGNALS
 from bench.results.provenance import machine
 from bench.training.devices import choose_device
@@ -38,10 +37,16 @@ class Prepared:
     select_on: dict[Task, str]  # the signal that chooses
     device: str
     notes: tuple[str, ...]  # what was left out, scaled, cropped or guessed
+    files: dict[str, dict[str, str]]  # the SHA-256 of files from outside, by flag and name
 
-    def check_batch(self, model: str, size: int) -> None:
-        """UserError where a task has fewer training images than a batch of the model."""
-        check_batch(model, size, min(len(split.train) for split in self.splits.values()))
+    def check(self, model: str, largest: Mapping[str, Any]) -> None:
+        """UserError where the images, or a batch of them, do not suit the model.
+
+        `largest`: the largest value of each of its hyperparameters.
+        """
+        check_shape(model, self.dataset, largest)
+        images = min(len(split.train) for split in self.splits.values())
+        check_batch(model, largest["batch_size"], images)
 
     def budgets(
         self, study: Study, defaults: Mapping[str, Mapping[str, Any]]
@@ -62,16 +67,20 @@ class Prepared:
         if not kind.BATCHES:
             return Budget(epochs=1)  # it is fitted at once
         fair = kind.DIGITS_STEPS if self.dataset.few else kind.STEPS
+        decay = study.niter_decay
         if study.epochs and not study.steps:
-            return Budget(study.epochs, fair=fair)
+            return check_decay(Budget(study.epochs, None, fair, decay), model)
         steps = study.steps or fair
         pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
-        return Budget(epochs, math.ceil(steps / epochs), fair)
+        return check_decay(Budget(epochs, math.ceil(steps / epochs), fair, decay), model)
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
-        return machine() | {"dataset": self.dataset.description(self.notes)}
+        return machine() | {
+            "dataset": self.dataset.description(self.notes),
+            "files": self.files,
+        }
 
 
 def prepare(study: Study) -> Prepared:
@@ -86,31 +95,46 @@ def prepare(study: Study) -> Prepared:
         image_size=study.image_size,
         channels=study.channels,
         resize=study.resize,
+        categories=study.category,
     )
     for line in dataset.notes:
         note(line)
-    for model in study.model:
-        try:
-            models.get(model).check_shape(dataset.image_shape)
-        except ValueError as error:
-            raise UserError(f"--image_size: {model}: {error}") from None
-    split_seed = study.seed_of_splits()
-    dataset = dataset.limit(study.limit_train, study.limit_test, seed=split_seed)
-    protocol = protocol_of(study)
-    tasks = tasks_of(study, dataset)
-    more = left_out(dataset, tasks, protocol)
+    for model in study.model_names():
+        check_shape(model, dataset)
+    protocol, tasks = protocol_of(study), tasks_of(study, dataset)
+    dataset, splits, more = make_splits(
+        dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
+    )
     for line in more:
         note(line)
-    splits = {
-        task: make_split(dataset, task, protocol, split_seed, study.contamination) for task in tasks
-    }
+    unmarked = without_masks(splits)
+    for line in unmarked:
+        note(line)
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
     if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
         raise UserError(
             f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on "
             "val_loss)"
         )
-    return Prepared(dataset, protocol, tasks, splits, select_on, device, (*dataset.notes, *more))
+    notes = (*dataset.notes, *more, *unmarked)
+    files = outside.hashes(study.files())
+    return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
+
+
+def check_decay(budget: Budget, model: str) -> Budget:
+    """The budget; UserError where it is over before step sizes have fallen."""
+    if budget.decay >= budget.epochs:
+        reason = f"a run of {model} has {budget.epochs} epochs"
+        raise UserError(f"--niter_decay: {budget.decay} is too many: {reason} (give fewer)")
+    return budget
+
+
+def check_shape(model: str, dataset: Dataset, config: Mapping[str, Any] | None = None) -> None:
+    """UserError where the model cannot take the images, with these hyperparameters."""
+    try:
+        models.get(model).check_shape(dataset.image_shape, config)
+    except ValueError as error:
+        raise UserError(f"--image_size: {model}: {error}") from None
 
 
 def choose_select_on(study: Study, task: Task, split: Split) -> str:
@@ -133,11 +157,7 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
 
 def default_name(study: Study, tasks: list[Task]) -> str:
     """A study's name where none is given: `w_skipganomaly-cifar10-bird-20260131-235959`."""
-    classes = tasks[0].cls if len(tasks) == 1 else f"{len(tasks)}classes"
-    return stamped("+".join(study.model), Path(study.dataset).resolve().name, classes)
-
-
-def stamped(*parts: str) -> str:
-    """The parts and the time, as a folder name."""
-    name = "-".join([*map(legible, parts), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"])
-    return re.sub(r"[^\w.+-]", "_", name)
+    different = {task.cls for task in tasks}
+    classes = tasks[0].cls if len(different) == 1 else f"{len(different)}classes"
+    data = Path(outside.name_of(study.dataset)).resolve().name
+    return stamped("+".join(study.model_names()), data, classes)

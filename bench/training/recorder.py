@@ -29,9 +29,13 @@ class Recorder:
 
         A study's begin again.
         """
-        self.store, self.board = store, board
+        self.store, self.board, self.files = store, board, provenance["files"]
         self.of_task = {
-            task: columns.of_task(study, ready.protocol, task, ready.select_on[task], provenance)
+            task: columns.of_task(
+                *(study, ready.protocol, task, ready.select_on[task]),
+                len(ready.splits[task].train),
+                provenance,
+            )
             for task in ready.tasks
         }
         self.attempts: dict[str, int] = {}  # by trial: the attempts that ended before their run did
@@ -73,19 +77,21 @@ class Recorder:
         *,
         config: Mapping[str, Any] | None = None,
         scores: pd.DataFrame | None = None,
+        located: Mapping[str, float] | None = None,
         gallery: bytes | None = None,
         packed: bytes | None = None,
     ) -> dict[str, Any]:
         """Writes the row of a run that is over, with the files beside it, and gives the row.
 
         `outcome` has the columns of how it ended (`columns.of_chosen_epoch`, `of_stop`,
-        `of_failure`); `config` its hyperparameters, where the scheduler changed them.
+        `of_failure`), `located` those of its defects and pixels; `config` its hyperparameters,
+        where the scheduler changed them.
         """
-        row = self.of_task[run.task]
+        row = self.of_task[run.task] | columns.of_files(self.files, run.model)
         row = columns.of_run(run, self.attempt(run), config or run.config) | row | dict(outcome)
         row |= self.totals.pop(run.trial, columns.NO_EPOCHS)
         if scores is not None:
-            row |= columns.of_scores(scores)
+            row |= columns.of_scores(scores) | dict(located or {})
         self.store.add_trial(row, scores, gallery, packed)
         if self.board:
             self.board.close(run.trial)

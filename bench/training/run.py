@@ -19,7 +19,8 @@ from bench.data.splits import Labelled, Split
 from bench.judging import metrics
 from bench.judging.selection import SIGNALS, improves, objective, visible
 from bench.judging.verdicts import Verdicts, verdicts
-from bench.results.gallery import chosen, picture, sheet
+from bench.results.columns import of_defects
+from bench.results.gallery import anomaly_maps, chosen, picture, sheet
 from bench.results.provenance import cpu_name
 from bench.training.devices import device_of, peak_memory
 from bench.training.model_files import packed, trained_state
@@ -104,6 +105,7 @@ class Run:
         """Trains one epoch and evaluates it: a flat record."""
         start = time.perf_counter()
         images = self.split.train
+        self.model.scale_steps(self.budget.step_size(self.epoch))
         losses = self.model.train_epoch(images, self.generator, self.budget.turns)
         trained = time.perf_counter()
         record: dict[str, Any] = {"epoch": self.epoch + 1}
@@ -216,6 +218,22 @@ class Run:
         rebuilt = self.model.reconstructions(images)
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
 
+    def located(self, scores: pd.DataFrame) -> dict[str, float]:
+        """The columns of defects and pixels, of the chosen epoch; leaves its weights in the model.
+
+        `scores`: what `test_scores` gives.
+        """
+        assert self.split.test is not None
+        test, maps = self.split.test, None
+        if test.masks is not None:
+            self.model.restore(self.best_state)
+            images = test.images[torch.arange(len(test.labels))].cpu()
+            rebuilt = self.model.reconstructions(images)
+            if rebuilt is not None:
+                maps = anomaly_maps(images.numpy(), rebuilt.numpy())
+        values = scores["scores"].to_numpy()
+        return of_defects(test.labels, values, test.defects, maps, test.masks)
+
     def curves(self) -> dict[str, np.ndarray]:
         """What --display shows after an epoch: validation scores, and a picture of a few images."""
         if (val := self.split.val) is None:
@@ -233,7 +251,7 @@ class Run:
     def packed(self, model: str, trial: str, classes: tuple[str, ...], decoding: Decoding) -> bytes:
         """The chosen epoch's model as a file's content."""
         extras = {"trial": trial, "classes": classes, "decoding": asdict(decoding)}
-        extras["verdicts"] = self.best_verdicts
+        extras |= {"verdicts": self.best_verdicts, "precision": self.ran["precision"]}
         return packed(model, self.model, self.best_state, extras)
 
     def checkpoint(self) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from bench.tuning.planner import Planner
 from bench.tuning.schedulers import PerTask
 from bench.watching.progress import Progress
 
-OUTPUTS = ("scores", "gallery", "packed")  # what a final run's last epoch brings beside its row
+# What a final run's last epoch brings beside its row.
+OUTPUTS = ("scores", "located", "gallery", "packed")
 # Seconds for Ray to start the first trial's process, which takes five; a minute on a busy machine.
 PATIENCE = 180.0
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final

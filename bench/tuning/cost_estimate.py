@@ -3,8 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -13,8 +13,9 @@ import torch
 import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
-from bench.choices.tasks import Budget
+from bench.choices.tasks import Budget, Task
 from bench.data.splits import Split
+from bench.results.columns import of_variant
 from bench.training.devices import device_of
 from bench.training.prepare import Prepared
 from bench.training.run import score_parts
@@ -94,25 +95,43 @@ def time_epoch(
 def plan(
     study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]
 ) -> pd.DataFrame:
-    """One line per model: what is left to run after `rows`, and the seconds of it, run by run."""
-    rows = list(rows)
+    """What is left to run after `rows`, and the seconds of it, run by run.
+
+    One line per model, and per number of training images and contamination, where there are several.
+    """
+    variants: dict[str, list[Task]] = {}
+    for task in ready.tasks:
+        variants.setdefault(task.variant, []).append(task)
+    lines = [
+        line
+        for variant, tasks in variants.items()
+        for line in plan_tasks(
+            *(study, replace(ready, tasks=tasks), spaces),
+            [row for row in rows if row.get("variant", "") == variant],
+        )
+    ]
+    return pd.DataFrame(lines)
+
+
+def plan_tasks(
+    study: Study, ready: Prepared, spaces: Spaces, rows: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     planned = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1).planned()
     planned.subtract((row["model"], row["kind"]) for row in rows)
-    task, split = max(ready.splits.items(), key=lambda item: len(item[1].train))
-    lines = []
-    for model in study.model:
+    task = max(ready.tasks, key=lambda task: len(ready.splits[task].train))
+    split = ready.splits[task]
+    for model in study.model_names():
         tuning = planned[model, "tuning"] + planned[model, "finalist"]
         final, budget = planned[model, "final"], budgets[model, task]
         epoch = time_epoch(study, ready, spaces[model].default, model, split, budget)
-        line: dict[str, Any] = {"model": model, "classes": len(ready.tasks)}
+        line: dict[str, Any] = {"model": model} | of_variant(task) | {"classes": len(ready.tasks)}
         line |= {"tuning runs": planned[model, "tuning"], "finalists": planned[model, "finalist"]}
         line |= {"final runs": final, "epochs at most": budget.epochs * (tuning + final)}
         line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
         seconds = (tuning + final) * epoch.start
         seconds += budget.epochs * (tuning * epoch.tuning + final * epoch.final)
-        lines.append(line | {"seconds": seconds})
-    return pd.DataFrame(lines)
+        yield line | {"seconds": seconds}
 
 
 def show(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]) -> None:

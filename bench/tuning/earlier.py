@@ -18,11 +18,11 @@ def rows_of(folder: str, study: Study) -> list[dict[str, Any]]:
     rows = [
         row
         for row in read(folder).trials.to_dict("records")
-        if row["role"] == "winner" and row["model"] in study.model
+        if row["role"] == "winner" and row["model"] in study.model_names()
     ]
     if not rows:
-        raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model)}")
-    return list({(row["model"], row["class"]): row for row in rows}.values())
+        raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model_names())}")
+    return list({(row["model"], row["class"], row["variant"]): row for row in rows}.values())
 
 
 def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str, Winners]:
@@ -30,7 +30,7 @@ def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str
 
     `defaults`: what a hyperparameter is that an earlier version did not have.
     """
-    winners: dict[str, Winners] = {model: [] for model in study.model}
+    winners: dict[str, Winners] = {model: [] for model in study.model_names()}
     for folder in study.start_from:
         for row in rows_of(folder, study):
             model = row["model"]

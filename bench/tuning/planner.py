@@ -8,12 +8,14 @@ and default are then trained under further seeds and tested: the final runs.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, PlannedRun, Task, protocol_of
+from bench.results.columns import of_variant
 from bench.tuning.journal import Journal
 from bench.tuning.schedulers import WHOLE_POPULATION
 from bench.tuning.search_group import Group, means
@@ -53,7 +55,8 @@ class Planner(Searcher):
         self.finished: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
         self.grown = {
             (model, task): any(
-                (row.get("model"), row.get("class")) == (model, task.cls)
+                (row.get("model"), row.get("class"), row.get("variant", ""))
+                == (model, task.cls, task.variant)
                 and row.get("steps") != budget.steps
                 for row in self.finished.values()
             )
@@ -64,12 +67,18 @@ class Planner(Searcher):
         self.failures: list[str] = []
         self.stopped: str | None = None  # why no more trials are started
         self.interrupted = False
-        together = [tasks] if study.tune_for == "mean" else [[task] for task in tasks]
-        self.groups = [self.group_of(m, members) for m in study.model for members in together]
+        together = [[task] for task in tasks]
+        if study.tune_for == "mean":
+            variants = dict.fromkeys(task.variant for task in tasks)
+            together = [[task for task in tasks if task.variant == name] for name in variants]
+        self.groups = [
+            self.group_of(model, members) for model in study.model_names() for members in together
+        ]
 
     def group_of(self, model: str, tasks: list[Task]) -> Group:
         space, study = self.spaces[model], self.study
-        name = f"{model} {tasks[0].cls if len(tasks) == 1 else 'all'}"
+        together = tasks[0] if len(tasks) == 1 else replace(tasks[0], cls="all")
+        name = f"{model} {together.name}"
         search = Search(
             *(name, study.searcher, space.distributions, space.default, study.seed, self.journal),
             first=space.first([task.cls for task in tasks]),
@@ -155,7 +164,7 @@ class Planner(Searcher):
                 "trial": run.trial,
                 "model": run.model,
                 "class": run.task.cls,
-            }
+            } | of_variant(run.task)
             decision |= {"number": winner, "steps": run.budget.steps, "objectives": objectives}
             self.decided(decision)
         for number in {winner, 0} if self.judges(group) else {winner}:

@@ -19,6 +19,7 @@ from optuna.distributions import (
 import models
 import search_spaces
 from bench.choices.errors import UserError, note, unknown
+from bench.choices.outside import is_file, name_of
 from bench.choices.study import Study
 from bench.data import datasets
 from bench.tuning.earlier import winners_of
@@ -77,7 +78,7 @@ def parse_choices(item: str, text: str) -> list[Any]:
         elif re.fullmatch(NUMBER, part) and math.isfinite(float(part)):
             values.append(int(part) if re.fullmatch(r"[-+]?\d+", part) else float(part))
         else:
-            raise UserError(f"--space: '{item}': '{part}' is no number, True or False")
+            values.append(part)
     if len(set(values)) < len(values):
         raise UserError(f"--space: '{item}' names a value twice")
     return values
@@ -89,13 +90,14 @@ def space_of(study: Study, model: str) -> Space:
     UserError for a hyperparameter or a value that the model cannot have.
     """
     known, held = models.hyperparameters(model), study.hyperparameters()
-    given = parse(study.space)
+    file = file_of(study, model)
+    given = {} if file else parse(study.space)
     if both := [name for name in given if name in held]:
         raise UserError(
             f"--space: '{both[0]}' is held at {held[both[0]]} (by --set or a flag of its own: give "
             "one of them)"
         )
-    space = given or own_space(study, model)
+    space = useful(study, model, file) if file else given
     for name, distribution in space.items():
         if name not in known:
             raise unknown(f"--space (model {model})", name, known)
@@ -108,11 +110,19 @@ def space_of(study: Study, model: str) -> Space:
     return {name: distribution for name, distribution in space.items() if name not in held}
 
 
-def own_space(study: Study, model: str) -> Space:
-    """The model's own search space, without what means nothing as the switches are held."""
-    held, needs = start_of(study, model), search_spaces.needs(model)
+def file_of(study: Study, model: str) -> str | None:
+    """The file whose SPACE is searched: --space's, or else the model's own; None without one."""
+    if study.space and not is_file(study.space[0]):
+        return None
+    name = name_of(study.space[0]) if study.space else model
+    return name if search_spaces.has(name) else None
+
+
+def useful(study: Study, model: str, file: str) -> Space:
+    """The file's search space, without what means nothing as the switches are held."""
+    held, needs = start_of(study, model), search_spaces.needs(file)
     useless = {name for name, switch in needs.items() if held.get(switch) is False}
-    return {k: d for k, d in search_spaces.get(model).items() if k not in useless}
+    return {k: d for k, d in search_spaces.get(file).items() if k not in useless}
 
 
 def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
@@ -120,6 +130,8 @@ def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
     types = {type(value) for value in edges(distribution)}
     if kind is bool and types != {bool}:
         raise ValueError(f"{name} is True or False")
+    if kind is not str and str in types:
+        raise ValueError(f"{name} is a number")
     if kind is int and types != {int}:
         raise ValueError(f"{name} is a whole number (as in {name}=10..50:int or {name}=10,20)")
     if kind is float and bool in types:
@@ -134,7 +146,7 @@ def set_of(study: Study, model: str) -> dict[str, Any]:
     known, values = models.hyperparameters(model), {}
     for name, text in study.hyperparameters().items():
         if name not in known:
-            if any(name in models.hyperparameters(other) for other in study.model):
+            if any(name in models.hyperparameters(other) for other in study.model_names()):
                 continue  # another model of the sweep has it
             raise unknown(f"--set (model {model})", name, known)
         kind = known[name].type
@@ -163,6 +175,7 @@ def default_of(study: Study, model: str) -> dict[str, Any]:
     held = start_of(study, model)
     try:
         default = config.make(held)
+        models.get(model).fetch(default)
     except ValueError as error:
         raise UserError(f"--set (model {model}): {error}") from None
     for name, distribution in space_of(study, model).items():
@@ -189,20 +202,24 @@ class SearchSpace:
         own = [config for cls, config in self.earlier if cls in classes]
         return own or [config for _, config in self.earlier]
 
-    def largest_batch(self) -> int:
-        batch_size = self.distributions.get("batch_size")
-        return max([self.default["batch_size"], *(edges(batch_size) if batch_size else [])])
+    def largest(self) -> dict[str, Any]:
+        """The largest value of each hyperparameter."""
+        searched = self.distributions.items()
+        return self.default | {k: max([self.default[k], *edges(d)]) for k, d in searched}
 
 
 def spaces_of(study: Study) -> dict[str, SearchSpace]:
     """The search space of each of the study's models; UserError for values that do not fit."""
-    defaults = {model: default_of(study, model) for model in study.model}
+    defaults = {model: default_of(study, model) for model in study.model_names()}
     earlier = winners_of(study, defaults)
-    spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier[m]) for m in study.model}
+    spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier[m]) for m in defaults}
     for model, space in spaces.items():
-        for name, switch in search_spaces.needs(model).items():
-            if not (study.space or name in space.distributions or space.default[switch]):
+        file = file_of(study, model)
+        for name, switch in (search_spaces.needs(file) if file else {}).items():
+            if not (name in space.distributions or space.default[switch]):
                 note(f"{model}: {name} is not searched, because {switch} is False")
+        if not (file or study.space or study.trials == 0):
+            note(f"{model}: nothing is searched: its file has no SPACE (or give --space)")
     return spaces
 
 

@@ -9,6 +9,7 @@ import ray
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
 
+from bench.choices import outside
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, Task
@@ -70,7 +71,7 @@ def run(
             of_processes = f" (of its processes: {session}/logs)" if session else ""
             print(f"Ray's log: {log}{of_processes}")
         # Ray starts so many processes at a time.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(map(slots, study.model)))
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(map(slots, study.model_names())))
         shared = shared_by_trials(study, ready, store, view)
         trainable = tune.with_parameters(EpochTrainable, shared=shared)
         with progress_of(study, ready, planner, done, view) as progress:
@@ -115,6 +116,7 @@ def shared_by_trials(study: Study, ready: Prepared, store: Store, view: View) ->
     """What every trial's process is given, beside its own configuration."""
     return {
         "splits": ready.splits,  # one object for Ray's store: all splits index the same images
+        "files": [outside.file(flag, path) for flag, path in study.files() if flag == "model"],
         "protocol": ready.protocol,
         "select_on": ready.select_on,
         "threads": study.cpus_per_trial or 1,
@@ -152,7 +154,7 @@ def progress_of(
         Eta(planner.planned(), epochs_of(planner.budgets), final_scoring),
         done,
         figures.pop() if len(figures) == 1 else "objective",
-        at_a_time=lambda: min(map(planner.slots, study.model)),
+        at_a_time=lambda: min(map(planner.slots, study.model_names())),
         stops_early=study.scheduler not in ("fifo", "pbt", "pb2"),
         quiet=view.quiet,
     )

@@ -8,6 +8,7 @@ import ray
 import torch
 from ray import tune
 
+from bench.choices import outside
 from bench.choices.errors import UserError
 from bench.choices.tasks import PlannedRun
 from bench.results.store import model_file, write_whole
@@ -26,6 +27,7 @@ class EpochTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any], shared: dict[str, Any] | None = None) -> None:
         assert shared is not None
         self.shared = shared
+        outside.add(shared["files"])
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -79,6 +81,7 @@ class EpochTrainable(tune.Trainable):
         if over and run.final:
             if run.best_parts:
                 result["scores"] = run.test_scores()
+                result["located"] = run.located(result["scores"])
                 result["gallery"] = run.gallery(result["scores"])
             if self.shared["keep_models"]:
                 result["packed"] = self.keep_model()

@@ -61,10 +61,13 @@ def scoring(model: AnomalyModel, quiet: bool = False) -> Iterator[None]:
             model.progress = None
 
 
+Search = tuple[str, str, str]
+
+
 class Progress:
     """Shows a study's progress; the study reports every epoch and every finished run to it.
 
-    A row is a line of epochs.jsonl or trials.jsonl. A search is a (model, class).
+    A row is a line of epochs.jsonl or trials.jsonl. A search is a (model, class, variant).
     """
 
     def __init__(
@@ -91,9 +94,9 @@ class Progress:
         self.started = self.last_line = time.monotonic()
         self.running: list[str] = []
         self.latest: dict[str, dict[str, Any]] = {}  # unfinished run -> the row of its last epoch
-        self.defaults: dict[tuple[str, str], dict[str, Any]] = {}  # search -> its default's row
-        self.best: dict[tuple[str, str], dict[str, Any]] = {}  # search -> its best trial's row
-        self.tried: dict[tuple[str, str], int] = {}  # search -> its finished trials
+        self.defaults: dict[Search, dict[str, Any]] = {}  # search -> its default's row
+        self.best: dict[Search, dict[str, Any]] = {}  # search -> its best trial's row
+        self.tried: dict[Search, int] = {}  # search -> its finished trials
         self.machine = Machine()
         self.stack = ExitStack()
         for row in rows:
@@ -152,7 +155,7 @@ class Progress:
         self.latest.pop(row["trial"], None)
         if row["kind"] != "tuning":
             return
-        search = (row["model"], row["class"])
+        search = (row["model"], row["class"], row.get("variant", ""))
         self.tried[search] = self.tried.get(search, 0) + 1
         if row["number"] == 0:
             self.defaults[search] = row
@@ -251,7 +254,7 @@ class Progress:
         table = self.table(title, "tried", self.figure)
         for search in list(self.tried)[-limit:]:
             row = self.best.get(search)
-            name = f"{search[0]} {search[1]}"
+            name = " ".join(filter(None, search))
             if row is None:
                 table.add_row(f"{name}: none came through", str(self.tried[search]), "")
                 continue

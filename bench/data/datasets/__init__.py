@@ -9,18 +9,21 @@ with an underscore, and folder.py (any folder of images), are not named data set
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.choices import outside
 from bench.choices.errors import UserError, unknown
+from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
 from bench.data.datasets._decoding import Decoding
+from bench.data.datasets._pixels import recoloured, resized
+from models.sizes import LEAST, MOST
 
 if TYPE_CHECKING:
     from bench.data.images import ImageArray
@@ -30,7 +33,7 @@ NAMES = sorted(
     for file in Path(__file__).parent.glob("*.py")
     if file.stem != "folder" and not file.stem.startswith("_")
 )
-SIZES = (16, 32, 64, 128, 256)  # that every model takes
+SIZES = (16, 32, 64, 128, 256)  # that every model takes, and one is chosen of by default
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,9 @@ class Dataset:
     decoding: Decoding = field(default_factory=Decoding)
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
     few: bool = False  # so few and so small images that models learn them in their DIGITS_STEPS
+    # Each a task of its own, with a normal class of that name and the defects `<category>/…`.
+    categories: tuple[str, ...] = ()
+    masks: np.ndarray | None = None  # bool (M, H, W): where test images are anomalous, if known
     # uint8 (N + M, C, H, W): training images, then test images.
     images: np.ndarray = field(init=False)
 
@@ -76,9 +82,10 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of a SHA-256 over class names, images and labels, in order."""
+        """16 hexadecimal digits of a SHA-256 over class names, images, labels and masks."""
         digest = hashlib.sha256(repr(self.classes).encode())
-        for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+        arrays = [self.train_images, self.train_labels, self.test_images, self.test_labels]
+        for array in arrays if self.masks is None else [*arrays, self.masks]:
             digest.update(repr((array.dtype.str, array.shape)).encode())
             digest.update(np.ascontiguousarray(array).data)  # tobytes() would copy all images
         return digest.hexdigest()[:16]
@@ -92,6 +99,7 @@ class Dataset:
             "name": self.name,
             "fingerprint": self.fingerprint,
             "classes": list(self.classes),
+            "categories": list(self.categories),
             "train": len(self.train_images),
             "test": len(self.test_images),
             "image_shape": list(self.image_shape),
@@ -109,7 +117,7 @@ class Dataset:
         return tested, repeated & ~tested
 
     def limit(self, train: int | None, test: int | None, seed: int = 0) -> "Dataset":
-        """A class-balanced subset of `train` and `test` images in all; None keeps all.
+        """A class-balanced subset of `train` and `test` images, of each category; None keeps all.
 
         The same seed gives the same images. A class that is too small for its share is kept whole,
         and the others fill up. Images without a label count as a class of their own. UserError for
@@ -117,79 +125,114 @@ class Dataset:
         """
         if train is None and test is None:
             return self
-        trains = _balanced(self.train_labels, train, seed, "--limit_train")
-        tests = _balanced(self.test_labels, test, seed, "--limit_test")
+        trains = self.kept(train, seed)
+        tests = self._of_each_category(self.test_labels, test, seed, "--limit_test")
         return replace(
             self,
             train_images=self.train_images[trains],
             train_labels=self.train_labels[trains],
             test_images=self.test_images[tests],
             test_labels=self.test_labels[tests],
+            masks=None if self.masks is None else self.masks[tests],
         )
 
+    def kept(self, count: int | None, seed: int) -> np.ndarray:
+        """int64: the training images that `limit` keeps; of fewer, a subset of those of more."""
+        return self._of_each_category(self.train_labels, count, seed, "--limit_train")
 
-def check_form(image_size: int | None, channels: int | None) -> None:
+    def _of_each_category(
+        self, labels: np.ndarray, count: int | None, seed: int, flag: str
+    ) -> np.ndarray:
+        """int64: sorted indices of `count` labels of each category, by class in equal shares."""
+        parts = [np.flatnonzero(self.in_category(name, labels)) for name in self.categories or [""]]
+        chosen = [part[_balanced(labels[part], count, seed, flag)] for part in parts]
+        return np.sort(np.concatenate(chosen))
+
+    def in_category(self, category: str, labels: np.ndarray) -> np.ndarray:
+        """bool (N,): which of the labels (N,) are of the category's classes; of "", all are."""
+        own = [name.partition("/")[0] == category for name in self.classes]
+        return np.isin(labels, np.flatnonzero(own)) | (not category)
+
+
+def check_form(image_size: ImageSize | None, channels: int | None) -> None:
     """UserError for images that no model takes."""
-    if image_size is not None and not SIZES[0] <= image_size <= SIZES[-1]:
-        raise UserError(f"--image_size: {image_size} is not between {SIZES[0]} and {SIZES[-1]}")
+    if image_size is not None and not all(LEAST <= side <= MOST for side in sides(image_size)):
+        raise UserError(f"--image_size: {image_size} is not between {LEAST} and {MOST}")
     if channels not in (None, 1, 3):
         raise UserError(f"--channels: {channels} is neither 1 nor 3")
+
+
+def check_square(name: str, image_size: ImageSize | None) -> None:
+    """UserError for another size of the square images of a named data set."""
+    if image_size and len(set(sides(image_size))) > 1:
+        raise UserError(f"--image_size: the images of {name} are square (give one number)")
 
 
 def folder_of(name_or_folder: str, root: Path) -> Path | None:
     """The folder of images that is meant, which may be named relative to `root`.
 
-    None for a named data set.
-
-    UserError for what is neither.
+    None for a named data set, or one in a Python file. UserError for what is neither.
     """
-    if name_or_folder in NAMES:
+    if name_or_folder in NAMES or outside.is_file(name_or_folder):
         return None
     for path in (on_disk(Path(name_or_folder)), on_disk(root / name_or_folder)):
         if path.is_dir():
             return path
     if "/" in name_or_folder or "\\" in name_or_folder:
         raise UserError(f"--dataset: the folder {name_or_folder} does not exist")
-    raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images"])
+    raise unknown("--dataset", name_or_folder, [*NAMES, "a folder of images", "a Python file"])
 
 
 def classes_of(name: str) -> tuple[str, ...]:
-    """The classes of a named data set, without loading it."""
-    return import_module(f"{__name__}.{name}").CLASSES
+    """The classes of a named data set, without loading it; UserError where they are no names."""
+    classes = outside.module("dataset", name).CLASSES
+    if not (
+        isinstance(classes, tuple) and classes and all(isinstance(cls, str) for cls in classes)
+    ):
+        raise UserError(f"--dataset: {name}: CLASSES must be a tuple of names")
+    return classes
 
 
 def defaults_of(name_or_folder: str) -> dict[str, Any]:
     """The hyperparameters that suit a data set's images, without loading it."""
-    if name_or_folder not in NAMES:
+    if not (name_or_folder in NAMES or outside.is_file(name_or_folder)):
         return {}
-    return getattr(import_module(f"{__name__}.{name_or_folder}"), "DEFAULTS", {})
+    return getattr(outside.module("dataset", name_or_folder), "DEFAULTS", {})
 
 
 def load(
     name_or_folder: str,
     *,
     root: Path,
-    image_size: int | None = None,
+    image_size: ImageSize | None = None,
     channels: int | None = None,
     resize: str = Decoding.resize,
+    categories: Sequence[str] = (),
 ) -> Dataset:
-    """The named data set, or the folder of images, as images (channels, image_size, image_size).
+    """The named data set, or the folder of images, as images of this size and so many channels.
 
     `root` is where data sets lie, are downloaded to and are cached; a folder may be named relative
     to it. By default the size is the smallest of SIZES that holds the data's own, and the channels
-    are the data's own. `resize` says how images become square (see Decoding). UserError for a
-    choice that does not exist, and for data that cannot be read or downloaded.
+    are the data's own. `resize` says how images get other proportions (see Decoding); `categories`:
+    of a folder that has some, only these. UserError for a choice that does not exist, and for data
+    that cannot be read or downloaded.
     """
     check_form(image_size, channels)
     if path := folder_of(name_or_folder, root):
         from bench.data.datasets import folder
 
-        return folder.load(path, root / ".cache", image_size, channels, resize)
+        return folder.load(path, root / ".cache", image_size, channels, resize, categories)
 
-    dataset: Dataset = import_module(f"{__name__}.{name_or_folder}").load(root)
-    size = image_size or smallest_size(max(dataset.image_shape[1:]))
+    check_square(name_or_folder, image_size)
+    if outside.is_file(name_or_folder):
+        from bench.data.datasets._outside import load as load_file
+
+        dataset = load_file(name_or_folder, root)
+    else:
+        dataset = outside.module("dataset", name_or_folder).load(root)
+    size = sides(image_size)[0] if image_size else smallest_size(max(dataset.image_shape[1:]))
     train, test = (
-        _recolour(_resize(images, size), channels)
+        recoloured(resized(images, size), channels)
         for images in (dataset.train_images, dataset.test_images)
     )
     return replace(dataset, train_images=train, test_images=test, decoding=Decoding(resize))
@@ -206,42 +249,6 @@ def digests(images: np.ndarray) -> np.ndarray:
 def smallest_size(side: int) -> int:
     """The smallest of SIZES that is at least `side` pixels; the largest if none is."""
     return next((size for size in SIZES if size >= side), SIZES[-1])
-
-
-def _resize(images: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (N, C, H, W) -> (N, C, size, size), bilinear and antialiased."""
-    if images.shape[2:] == (size, size):
-        return images
-
-    import torch  # it takes seconds, and names are had without it
-    from torch.nn.functional import interpolate
-
-    def resize(chunk: np.ndarray) -> np.ndarray:
-        pixels = interpolate(
-            torch.from_numpy(chunk).float(), (size, size), mode="bilinear", antialias=True
-        )
-        return pixels.round().clamp(0, 255).byte().numpy()
-
-    return _in_chunks(resize, images)
-
-
-def _recolour(images: np.ndarray, channels: int | None) -> np.ndarray:
-    """uint8 (N, 1 or 3, H, W) -> (N, channels, H, W)."""
-    if channels in (None, images.shape[1]):
-        return images
-    if channels == 3:
-        return np.repeat(images, 3, axis=1)
-    luma = np.array([299, 587, 114], np.float32).reshape(3, 1, 1) / 1000  # ITU-R 601, as in PIL
-    return _in_chunks(
-        lambda chunk: (chunk * luma).sum(axis=1, keepdims=True).round().astype(np.uint8), images
-    )
-
-
-def _in_chunks(convert: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
-    """`convert(images)`, a thousand at a time, so that the float copies stay small."""
-    return np.concatenate(
-        [convert(images[start : start + 1000]) for start in range(0, max(len(images), 1), 1000)]
-    )
 
 
 def _balanced(labels: np.ndarray, count: int | None, seed: int, flag: str) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
 
 from bench.data.datasets._files import formats
+from models.sizes import Size
 
 DEEP_GREY = {"I", "I;16", "I;16L", "I;16B", "I;16N"}  # PIL's names
 DEEP_COLOUR = re.compile("(LA|RGB|RGBA|RGBX);16([BLN])")
@@ -24,9 +25,9 @@ OPPOSITE = "B" if sys.byteorder == "little" else "L"
 GREY = {"1", "L", "LA", "La"} | DEEP_GREY
 BITS = (8, 10, 12, 14, 16)  # that cameras give
 RESIZED = {
-    "squash": "squashed to {0} x {0} (--resize crop or pad)",
-    "crop": "cropped to their centre squares and resized to {0} x {0} (--resize squash or pad)",
-    "pad": "padded with black to squares and resized to {0} x {0} (--resize squash or crop)",
+    "squash": "squashed to {} (--resize crop or pad, or --image_size HEIGHTxWIDTH)",
+    "crop": "cropped to their centres and resized to {} (--resize squash or pad)",
+    "pad": "padded with black and resized to {} (--resize squash or crop)",
 }
 BEHIND = {
     255: "are laid over white",
@@ -39,7 +40,7 @@ BEHIND = {
 class Decoding:
     """How image files become arrays whose size and channels are known."""
 
-    resize: str = "squash"  # or crop: the centre square alone; pad: black beside the shorter side
+    resize: str = "squash"  # or crop: the centre alone; pad: black at two edges
     # Of images with more than 8 bits: 0 to 2 ** bits - 1 becomes 0 to 255; what lies above is 255.
     bits: int = 16
     background: int | None = (
@@ -118,8 +119,8 @@ def background_for(alphas: Sequence[Alpha]) -> int | None:
     )
 
 
-def decode(path: Path, size: int, channels: int, decoding: Decoding) -> tuple[np.ndarray, Seen]:
-    """A file's (first) image as uint8 (channels, size, size).
+def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[np.ndarray, Seen]:
+    """A file's (first) image as uint8 (channels, *size).
 
     Raises ValueError for one whose range nobody knows.
     """
@@ -134,26 +135,43 @@ def decode(path: Path, size: int, channels: int, decoding: Decoding) -> tuple[np
     image = image.convert("L" if channels == 1 else "RGB")
     pixels = (
         np.asarray(_resized(image, size, decoding.resize))
-        .reshape(size, size, channels)
+        .reshape(*size, channels)
         .transpose(2, 0, 1)
     )
     return pixels, Seen(image.size, deep, clipped, transparent, first)
 
 
-def notes(images: Sequence[Seen], size: int, decoding: Decoding) -> list[str]:
+def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.ndarray:
+    """Where a mask is not black: bool (*size), resized as its image, by nearest neighbours.
+
+    In a JPEG file, which blurs edges: where it is brighter than half. Raises ValueError where its
+    width and height are not those `of` its image.
+    """
+    with Image.open(path, formats=formats()) as file:
+        mask, least = ImageOps.exif_transpose(file), 128 if file.format == "JPEG" else 1
+    if mask.size != of:
+        width, height = mask.size
+        raise ValueError(f"the mask is {width} x {height}, its image {of[0]} x {of[1]}")
+    values = np.asarray(mask).reshape(*mask.size[::-1], -1)
+    colours = values[..., :-1] if "A" in mask.getbands() else values
+    marked = Image.fromarray((colours >= least).any(axis=2).astype(np.uint8))
+    return np.asarray(_resized(marked, size, resize, Image.Resampling.NEAREST)) > 0
+
+
+def notes(images: Sequence[Seen], size: Size, decoding: Decoding) -> list[str]:
     """What was scaled, cropped and left out of these images, a line each."""
     sizes = Counter(image.size for image in images)
     lines = []
-    if set(sizes) != {(size, size)}:
+    tall, wide = size
+    if set(sizes) != {(wide, tall)}:
         (width, height), most = sizes.most_common(1)[0]
         some = f"images of {width} x {height}" + (
             f" ({most} of {len(images)}) and others" if len(sizes) > 1 else ""
         )
-        square = all(width == height for width, height in sizes)
-        lines.append(
-            f"{some} are "
-            + ("resized to {0} x {0}" if square else RESIZED[decoding.resize]).format(size)
-        )
+        alike = all(width * tall == height * wide for width, height in sizes)  # in proportions
+        how = "resized to {}" if alike else RESIZED[decoding.resize]
+        order = "" if tall == wide else " (width x height)"
+        lines.append(f"{some} are {how.format(f'{wide} x {tall}{order}')}")
     if deep := sum(image.deep for image in images):
         top = 2**decoding.bits - 1
         lines.append(
@@ -250,17 +268,27 @@ def _opaque(image: Image.Image, background: int | None) -> tuple[Image.Image, bo
     return image.convert(plain), transparent
 
 
-def _resized(image: Image.Image, size: int, resize: str) -> Image.Image:
-    """The image as `size` x `size`."""
-    if image.size == (size, size):
+def _resized(
+    image: Image.Image,
+    size: Size,
+    resize: str,
+    how: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
+    """The image at that height and width."""
+    tall, wide = size
+    if image.size == (wide, tall):
         return image
     if resize == "squash":
-        return image.resize((size, size), Image.Resampling.BILINEAR)
+        return image.resize((wide, tall), how)
     if resize == "pad":
-        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, color=0)
+        return ImageOps.pad(image, (wide, tall), how, color=0)
     # The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes
     # seconds to import.
-    width, height = (int(size * side / min(image.size)) for side in image.size)
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    box = (left, top, left + size, top + size)
-    return image.resize((width, height), Image.Resampling.BILINEAR).crop(box)
+    width, height = image.size
+    if wide * height >= tall * width:  # too tall for its width, or just right
+        width, height = wide, int(wide * height / width)
+    else:
+        width, height = int(tall * width / height), tall
+    left, top = round((width - wide) / 2), round((height - tall) / 2)
+    box = (left, top, left + wide, top + tall)
+    return image.resize((width, height), how).crop(box)

@@ -1,6 +1,7 @@
 """Any folder of images: train/<class>/* and test/<class>/*, where a class may be in test/ only.
 
 Images lying directly in train/ are the class "normal"; those lying directly in test/ have no label.
+Masks and categories: see _layout.py.
 """
 
 import hashlib
@@ -8,12 +9,12 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL
@@ -21,69 +22,75 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.choices.errors import UserError
+from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import legible, on_disk
 from bench.data.datasets import Dataset, _decoding, smallest_size
-from bench.data.datasets._decoding import Alpha, Decoding, Header
+from bench.data.datasets._decoding import Alpha, Decoding, Header, Seen
 from bench.data.datasets._files import find_images, left_out
+from bench.data.datasets._layout import Item, categories_of, items_of
+from models.sizes import Size
 
 RECIPE = 2  # counts the ways in which files became arrays: kept arrays of another one are not taken
 
-# Images uint8 (N, C, H, W), how they were decoded, and notes.
-Content = tuple[np.ndarray, Decoding, list[str]]
+
+class Content(NamedTuple):
+    """A folder's pictures as arrays."""
+
+    images: np.ndarray  # uint8 (N, C, H, W)
+    masks: np.ndarray | None  # bool (M, H, W) of the test images, where any has one
+    decoding: Decoding
+    notes: list[str]
 
 
 def load(
-    folder: Path, cache: Path, image_size: int | None, channels: int | None, resize: str
+    folder: Path,
+    cache: Path,
+    image_size: ImageSize | None,
+    channels: int | None,
+    resize: str,
+    categories: Sequence[str] = (),
 ) -> Dataset:
-    """The folder's images.
+    """The folder's images, or those of its `categories`.
 
-    Their size is `image_size`, or the one that fits most of the training images.
+    Their size is `image_size`, or the square one that fits most of the training images.
 
     Without `channels` they have one if all are grey, else three. Decoded images are kept in the
     folder `cache`, which may be deleted at any time. Raises UserError if there is no train/, no
-    image in it, or an image that is no image.
+    image in it, an image that is no image, or a mask that does not fit its image.
     """
-    if not (folder / "train").is_dir():
-        raise UserError(
-            f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and test/<class>/*)"
-        )
-    names: dict[str, list[Path]] = {"train": [], "test": []}
-    others: Counter[str] = Counter()
-    for part in names:
-        if (folder / part).exists():
-            images_there, others_there = find_images(folder / part, "--dataset")
-            names[part] = [Path(part) / name for name in images_there]
-            others += others_there
-    if not names["train"]:
-        raise UserError(f"--dataset: there are no images in {folder / 'train'}")
-
-    unlabelled = {"train": "normal", "test": ""}
-    both = names["train"] + names["test"]
-    of_class = [
-        legible(name.parts[1]) if len(name.parts) > 2 else unlabelled[name.parts[0]]
-        for name in both
-    ]
-    classes = tuple(sorted(set(of_class) - {""}))
-    labels = np.array([classes.index(name) if name else -1 for name in of_class], np.int64)
-    n = len(names["train"])
-    paths = [folder / name for name in both]
-    file = (
-        cache / f"{folder.resolve().name}-{_key(folder, both, (image_size, channels, resize))}.npz"
-    )
-    images, decoding, notes = _kept(file) or _keep(
-        file, _read(paths[:n], paths[n:], image_size, channels, resize)
-    )
+    categories = categories_of(folder, categories)
+    train, test, others = items_of(folder, categories)
+    both, n = train + test, len(train)
+    classes = _classes(train, test)
+    labels = np.array([classes.index(item.cls) if item.cls else -1 for item in both], np.int64)
+    files = [item.path for item in both] + [mask for item in both for mask in item.masks]
+    key = _key(folder, files, (image_size, channels, resize))
+    file = cache / f"{folder.resolve().name}-{key}.npz"
+    size = sides(image_size) if image_size else None
+    content = _kept(file) or _keep(file, _read(train, test, size, channels, resize))
+    images = content.images
     return Dataset(
         legible(folder.resolve().name),
         classes,
         *(images[:n], labels[:n], images[n:], labels[n:]),
-        decoding=decoding,
-        notes=(*left_out(folder, others), *notes),
+        decoding=content.decoding,
+        notes=(*left_out(folder, others), *content.notes),
+        categories=categories,
+        masks=content.masks,
     )
 
 
+def classes_in(folder: Path) -> tuple[str, ...]:
+    """The classes of a folder without categories, without reading an image; UserError as in `load`."""
+    return _classes(*items_of(folder, ())[:2])
+
+
+def _classes(train: list[Item], test: list[Item]) -> tuple[str, ...]:
+    return tuple(sorted({item.cls for item in train + test} - {""}))
+
+
 def read_images(
-    folder: Path, size: int, channels: int, decoding: Decoding, flag: str = "--score_folder"
+    folder: Path, size: Size, channels: int, decoding: Decoding, flag: str = "--score_folder"
 ) -> tuple[list[str], np.ndarray, list[str]]:
     """All images in and below the folder: names in natural order, uint8 (N, C, H, W), and notes.
 
@@ -100,22 +107,25 @@ def read_images(
         folder, names, others = folder.parent, [Path(folder.name)], Counter()
     if not names:
         raise UserError(f"{flag}: there are no images in {folder}")
-    images, notes = _decode_all([folder / name for name in names], size, channels, decoding, flag)
-    return [legible(name.as_posix()) for name in names], images, [*left_out(folder, others), *notes]
+    images, seen = _decode_all([folder / name for name in names], size, channels, decoding, flag)
+    notes = [*left_out(folder, others), *_decoding.notes(seen, size, decoding)]
+    return [legible(name.as_posix()) for name in names], images, notes
 
 
 def _read(
-    train: list[Path], test: list[Path], size: int | None, channels: int | None, resize: str
+    train: list[Item], test: list[Item], size: Size | None, channels: int | None, resize: str
 ) -> Content:
-    """All the images, decoded as the training images ask for."""
-    headers: list[Header] = list(_each(_decoding.read_header, train + test))
+    """All the images and masks, decoded as the training images ask for."""
+    paths = [item.path for item in train + test]
+    headers: list[Header] = list(_each(_decoding.read_header, paths))
     if size is None:
         side = max if resize == "pad" else min
         counts = Counter(smallest_size(side(header.size)) for header in headers[: len(train)])
-        size = max(counts, key=lambda size: (counts[size], -size))
+        most = max(counts, key=lambda size: (counts[size], -size))
+        size = (most, most)
     channels = channels or (1 if all(header.grey for header in headers) else 3)
 
-    training = list(zip(train, headers, strict=False))
+    training = list(zip(paths, headers[: len(train)], strict=False))
     deep = [path for path, header in training if header.deep]
     bits = (
         _decoding.fewest_bits(max(_each(_decoding.read_largest, deep))) if deep else Decoding.bits
@@ -125,36 +135,56 @@ def _read(
     alphas += [Alpha(255, 255, 0, 0)] * (len(alphas) < len(train))
     decoding = Decoding(resize, bits, _decoding.background_for(alphas))
 
-    images, notes = _decode_all(train + test, size, channels, decoding)
+    images, seen = _decode_all(paths, size, channels, decoding)
+    notes = _decoding.notes(seen, size, decoding)
     if not deep and any(header.deep for header in headers):
         notes.append(f"no training image has more than 8 bits: the test images' {bits} are a guess")
-    return images, decoding, notes
+    sizes = [image.size for image in seen[len(train) :]]
+    return Content(images, _read_masks(test, sizes, size, resize), decoding, notes)
+
+
+def _read_masks(
+    items: list[Item], sizes: list[tuple[int, int]], size: Size, resize: str
+) -> np.ndarray | None:
+    """bool (M, *size), False where an image has no mask; None where none has.
+
+    `sizes`: the images' widths and heights.
+    """
+    owners = {path: i for i, item in enumerate(items) for path in item.masks}
+    if not owners:
+        return None
+    masks = np.zeros((len(items), *size), bool)
+
+    def read(path: Path) -> np.ndarray:
+        return _decoding.decode_mask(path, sizes[owners[path]], size, resize)
+
+    for i, mask in zip(owners.values(), _each(read, list(owners)), strict=True):
+        masks[i] |= mask
+    return masks
 
 
 def _decode_all(
-    paths: list[Path], size: int, channels: int, decoding: Decoding, flag: str = "--dataset"
-) -> tuple[np.ndarray, list[str]]:
-    """uint8 (N, C, H, W), and notes."""
-    images = np.empty((len(paths), channels, size, size), np.uint8)
+    paths: list[Path], size: Size, channels: int, decoding: Decoding, flag: str = "--dataset"
+) -> tuple[np.ndarray, list[Seen]]:
+    """uint8 (N, C, H, W), and what a user may have to know of each."""
+    images = np.empty((len(paths), channels, *size), np.uint8)
     call = partial(_decoding.decode, size=size, channels=channels, decoding=decoding)
     seen = []
     for i, (pixels, image) in enumerate(_each(call, paths, flag, "Reading images")):
         images[i] = pixels
         seen.append(image)
-    return images, _decoding.notes(seen, size, decoding)
+    return images, seen
 
 
-def _key(folder: Path, names: list[Path], choices: tuple) -> str:
+def _key(folder: Path, files: list[Path], choices: tuple) -> str:
     """What tells this very content, decoded in this way, from any other."""
     # It covers every file's bytes, not only its size and time: that takes a second or two for
     # 60,000 small files, and no edit, copy or restored backup can then be mistaken for the old
     # content.
     key = hashlib.sha256(repr((RECIPE, PIL.__version__, choices)).encode())
-    digests = _each(
-        lambda path: hashlib.sha256(path.read_bytes()).digest(), [folder / name for name in names]
-    )
-    for name, digest in zip(names, digests, strict=True):
-        key.update(os.fsencode(name) + b"\0" + digest)
+    digests = _each(lambda path: hashlib.sha256(path.read_bytes()).digest(), files)
+    for file, digest in zip(files, digests, strict=True):
+        key.update(os.fsencode(file.relative_to(folder)) + b"\0" + digest)
     return key.hexdigest()[:32]
 
 
@@ -165,24 +195,27 @@ def _kept(file: Path) -> Content | None:
             file, allow_pickle=False
         ) as arrays:  # a zip archive, so that damage is noticed by its checksum
             how = json.loads(str(arrays["made"]))
-            return arrays["images"], Decoding(**how["decoding"]), how["notes"]
+            decoding = Decoding(**how["decoding"])
+            return Content(arrays["images"], arrays.get("masks"), decoding, how["notes"])
     except Exception:  # not there, or damaged in one of many ways
         return None
 
 
 def _keep(file: Path, content: Content) -> Content:
     """Writes the file; where that cannot be, it only adds a note."""
-    images, decoding, notes = content
-    how = json.dumps({"decoding": asdict(decoding), "notes": notes})
+    how = json.dumps({"decoding": asdict(content.decoding), "notes": content.notes})
+    arrays = {"images": content.images, "made": np.array(how)}
+    arrays |= {} if content.masks is None else {"masks": content.masks}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            np.savez(Path(scratch) / "new.npz", images=images, made=np.array(how))
+            np.savez(Path(scratch) / "new.npz", **arrays)  # type: ignore[arg-type]
             os.replace(Path(scratch) / "new.npz", file)
     except OSError as error:
         reason = f"{file.parent} cannot be written: {error.strerror}"
-        notes = [*notes, f"--dataroot: the decoded images are not kept for the next run ({reason})"]
-    return images, decoding, notes
+        line = f"--dataroot: the decoded images are not kept for the next run ({reason})"
+        return content._replace(notes=[*content.notes, line])
+    return content
 
 
 def _each(

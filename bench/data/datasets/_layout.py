@@ -1,0 +1,139 @@
+"""Which images a folder has, of which class, and which masks.
+
+train/<class>/* and test/<class>/*, with the test images' masks in ground_truth/<class>/*; or
+several such folders side by side, one for each category, as MVTec AD has them (Bergmann et al.,
+CVPR 2019).
+"""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.choices.errors import UserError, unknown
+from bench.choices.names import legible, on_disk
+from bench.data.datasets._files import find_images
+
+NORMAL = "good"  # the normal class of a category
+UNSORTED = {"train": "normal", "test": ""}  # the class of images that lie in no folder of their own
+
+
+class Item(NamedTuple):
+    """An image's file, its class ("": none known), and the masks that together mark its anomaly."""
+
+    path: Path
+    cls: str
+    masks: tuple[Path, ...] = ()
+
+
+def categories_of(folder: Path, given: Sequence[str] = ()) -> tuple[str, ...]:
+    """The folder's categories in order, or the `given` ones of them; none where it has a train/.
+
+    UserError for a folder without any train/, and for a category that it lacks.
+    """
+    if (folder / "train").is_dir():
+        if given:
+            raise UserError(f"--category: {folder} has none, it has a folder train/ itself")
+        return ()
+    there = [legible(name) for name, is_category in _folders(folder).items() if is_category]
+    if not there:
+        raise UserError(
+            f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and "
+            f"test/<class>/*, or <category>/train/{NORMAL}/* and <category>/test/<defect>/*)"
+        )
+    names = set(map(legible, given or ["all"]))
+    if strange := sorted(names - {*there, "all"}):
+        raise unknown("--category", strange[0], there)
+    return tuple(name for name in there if names & {name, "all"})
+
+
+def items_of(
+    folder: Path, categories: Sequence[str]
+) -> tuple[list[Item], list[Item], Counter[str]]:
+    """Training and test images of the folder, or of its `categories`; other files, by kind.
+
+    A category's normal class is called like the category, a defect `<category>/<defect>`.
+    UserError where there is nothing to train on, or where it is unclear what is normal.
+    """
+    train, test, others = [], [], Counter[str]()
+    if categories and (lacking := sum(not is_one for is_one in _folders(folder).values())):
+        others["folder(s) without train/"] = lacking
+    for category in categories or [""]:
+        top = on_disk(folder / category)
+        trained, tested = _items(top, "train", others), _items(top, "test", others)
+        if not trained:
+            raise UserError(f"--dataset: there are no images in {top / 'train'}")
+        if category:
+            names = {_normal(top, trained, tested): category, "": ""}
+            trained, tested = (
+                [item._replace(cls=names.get(item.cls, f"{category}/{item.cls}")) for item in items]
+                for items in (trained, tested)
+            )
+        train += trained
+        test += tested
+    return train, test, others
+
+
+def _folders(folder: Path) -> dict[str, bool]:
+    """The folders in it, and whether each has a train/."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise UserError(f"--dataset: cannot list {folder}: {error.strerror}") from None
+    return {
+        name: os.path.isdir(folder / name / "train")
+        for name in names
+        if os.path.isdir(folder / name)
+    }
+
+
+def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:
+    """The images in train/ or test/ in natural order; counts other files."""
+    if not (top / part).exists():
+        return []
+    names, more = find_images(top / part, "--dataset")
+    others.update(more)
+    masks = _masks(top / "ground_truth", names, others) if part == "test" else {}
+    return [
+        Item(
+            top / part / name,
+            legible(name.parts[0]) if len(name.parts) > 1 else UNSORTED[part],
+            tuple(masks.get(name.with_suffix(""), ())),
+        )
+        for name in names
+    ]
+
+
+def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path, list[Path]]:
+    """The masks by the path of their image below test/, without suffix.
+
+    Of crack/1.png: crack/1_mask.png as in MVTec AD, crack/1.png as in VisA, crack/1/*.png as in
+    MVTec LOCO AD.
+    """
+    masks: dict[Path, list[Path]] = {name.with_suffix(""): [] for name in images}
+    if not folder.is_dir():
+        return masks
+    names, more = find_images(folder, "--dataset")
+    others.update(more)
+    for name in names:
+        image = name.with_name(name.stem.removesuffix("_mask"))
+        image = image if image in masks else name.parent
+        if image in masks:
+            masks[image].append(folder / name)
+        else:
+            others[f"in {folder.name}/ (masks of no test image)"] += 1
+    return masks
+
+
+def _normal(top: Path, train: list[Item], test: list[Item]) -> str:
+    """A category's normal class: good, or else the only one that it is trained on and tested on."""
+    trained, tested = ({item.cls for item in items} - {""} for items in (train, test))
+    if NORMAL in trained:
+        return NORMAL
+    if len(trained) == 1 and (trained <= tested or not tested):
+        return trained.pop()
+    raise UserError(
+        f"--dataset: {top / 'train'} has no folder {NORMAL}, so what is normal there is unclear "
+        f"(it has: {', '.join(sorted(trained))})"
+    )

@@ -1,0 +1,49 @@
+"""A data set in a Python file outside this project."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.choices import outside
+from bench.choices.errors import UserError
+from bench.data.datasets import Dataset
+
+
+def load(path: str, root: Path) -> Dataset:
+    """What the file's `load(root)` gives, named after the file.
+
+    UserError for an error in it, or for arrays that are not a Dataset's.
+    """
+    file = outside.file("dataset", path)
+    module = file.load()
+    try:
+        dataset = module.load(root)
+    except UserError:
+        raise
+    except Exception as error:
+        raise file.fault(error) from None
+    if reason := mistake(dataset, module.CLASSES):
+        raise UserError(f"--dataset: {path}: load(root) {reason}")
+    return replace(dataset, name=file.name)
+
+
+def mistake(dataset: object, classes: Sequence[str]) -> str | None:
+    """What is wrong with what `load` gave; None where nothing is."""
+    if not isinstance(dataset, Dataset):
+        return f"gives no bench.data.datasets.Dataset but a {type(dataset).__name__}"
+    if dataset.classes != tuple(classes):
+        return f"gives the classes {', '.join(dataset.classes)}, and CLASSES are others"
+    for part, first in (("train", 0), ("test", -1)):
+        images: np.ndarray = getattr(dataset, f"{part}_images")
+        labels: np.ndarray = getattr(dataset, f"{part}_labels")
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+            given = f"{images.dtype} {images.shape}"
+            return f"gives {part}_images {given}; they must be uint8 (N, 1 or 3, H, W)"
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            given = f"{labels.dtype} {labels.shape}"
+            return f"gives {part}_labels {given}; they must be int64 ({len(images)},)"
+        if len(labels) and not first <= labels.min() <= labels.max() < len(classes):
+            return f"gives {part}_labels that are no index into CLASSES"
+    return None

@@ -1,0 +1,41 @@
+"""Arrays of images at another size, or with other channels."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def resized(images: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (N, C, H, W) -> (N, C, size, size), bilinear and antialiased."""
+    if images.shape[2:] == (size, size):
+        return images
+
+    import torch  # it takes seconds, and names are had without it
+    from torch.nn.functional import interpolate
+
+    def resize(chunk: np.ndarray) -> np.ndarray:
+        pixels = interpolate(
+            torch.from_numpy(chunk).float(), (size, size), mode="bilinear", antialias=True
+        )
+        return pixels.round().clamp(0, 255).byte().numpy()
+
+    return _in_chunks(resize, images)
+
+
+def recoloured(images: np.ndarray, channels: int | None) -> np.ndarray:
+    """uint8 (N, 1 or 3, H, W) -> (N, channels, H, W)."""
+    if channels in (None, images.shape[1]):
+        return images
+    if channels == 3:
+        return np.repeat(images, 3, axis=1)
+    luma = np.array([299, 587, 114], np.float32).reshape(3, 1, 1) / 1000  # ITU-R 601, as in PIL
+    return _in_chunks(
+        lambda chunk: (chunk * luma).sum(axis=1, keepdims=True).round().astype(np.uint8), images
+    )
+
+
+def _in_chunks(convert: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+    """`convert(images)`, a thousand at a time, so that the float copies stay small."""
+    return np.concatenate(
+        [convert(images[start : start + 1000]) for start in range(0, max(len(images), 1), 1000)]
+    )

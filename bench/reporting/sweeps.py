@@ -1,0 +1,160 @@
+"""What changes with the number of training images, with contamination, and between data sets."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
+
+from bench.reporting.drawing import Drawing
+from bench.reporting.figures import Looks, looks_of, panels
+from bench.reporting.frames import amount_label, shared
+from bench.reporting.headline import detail, figure
+from bench.reporting.writers import Table
+
+# Of each amount that a study varies: a short name, a title, and its axis with the column on it.
+AMOUNTS = {
+    "limit_train": (
+        *("images", "How many training images does a model need?"),
+        *("images trained on", "n_train"),
+    ),
+    "contamination": (
+        *("contamination", "How much contamination does a model bear?"),
+        *("share of the training images that is abnormal", "contamination"),
+    ),
+}
+ROOM = 0.09  # of an axis, between two of its numbers
+
+
+def points_of(areas: pd.DataFrame, amount: str) -> pd.DataFrame:
+    """One row per data set, model and amount, for the models that were trained with several.
+
+    `areas`: the AUROC by study, model and class (frames.auroc). Means over the classes that all
+    points of a data set have: n_train (images trained on), auroc, and the ends of its interval: as
+    wide as those of the classes are in the mean, since classes share test images. x is the amount
+    as the figure's axis has it, model the column without the amount.
+    """
+    names = zip(areas["column"], areas[amount], strict=True)
+    models = [column.replace(amount_label(amount, value), "", 1) for column, value in names]
+    runs = areas.assign(model=models).dropna(subset="n_train")  # older rows do not say it
+    several = runs.groupby(["dataset", "model"])[amount].transform("nunique") > 1
+    tables = []
+    for _, group in runs[several].groupby("dataset", sort=False):
+        by_point = group.groupby(["model", amount], sort=False)
+        classes = set.intersection(*(set(point["row"]) for _, point in by_point))
+        tables.append(group[group["row"].isin(classes)])
+    known = pd.concat(tables) if tables else runs[:0]
+    figures = known.groupby(["dataset", "model", amount], sort=False).agg(
+        n_train=("n_train", "mean"),
+        classes=("row", "size"),
+        seeds=("seeds", "min"),
+        **{name: (name, lambda part: part.mean(skipna=False)) for name in ("auroc", "low", "high")},
+    )
+    points = figures.reset_index()
+    points["x"] = points[AMOUNTS[amount][-1]].astype(float)
+    return points.sort_values("x", kind="stable")
+
+
+def amount_tables(areas: pd.DataFrame) -> Iterator[Table]:
+    """For each amount that a study varies: its values by models."""
+    for amount, (name, title, *_) in AMOUNTS.items():
+        points = points_of(areas, amount)
+        if points.empty:
+            continue
+        ends = points[["auroc", "low", "high"]].itertuples(index=False, name=None)
+        points["text"] = [
+            f"{figure(mean)} {detail(math.nan, low, high, '')}".strip() for mean, low, high in ends
+        ]
+        rows = ["dataset"] * (points["dataset"].nunique() > 1) + [amount]
+        models = list(points["model"].unique())
+        frame = points.groupby(rows, sort=False)["n_train"].mean().round().astype(int).to_frame()
+        frame = frame.join(points.pivot(index=rows, columns="model", values="text")[models])
+        titles = {"dataset": "data set", "limit_train": "images kept", "n_train": "trained on"}
+        frame = frame.reset_index().rename(columns=titles)
+        note = over(points)
+        if amount == "limit_train":
+            note += " Images kept: of all classes, and some of them only validate."
+        yield Table(f"auroc_by_{name}", title, frame, note, points.drop(columns=["x", "text"]))
+
+
+def over(points: pd.DataFrame) -> str:
+    """What the points and their intervals are."""
+    classes, seeds = (
+        " to ".join(map(str, sorted({points[name].min(), points[name].max()})))
+        for name in ("classes", "seeds")
+    )
+    parts = "test images" if seeds == "1" else "seeds and test images"
+    return (
+        f"Test AUROC, mean over {classes} class(es) and {seeds} seed(s), and the classes' 95 % "
+        f"intervals over {parts} in the mean, which errs on the wide side."
+    )
+
+
+def amount_drawings(areas: pd.DataFrame) -> Iterator[Drawing]:
+    """For each amount that a study varies: a panel per data set, a line per model."""
+    for amount, (name, title, axis, _) in AMOUNTS.items():
+        points = points_of(areas, amount)
+        if points.empty:
+            continue
+        looks = looks_of(points.assign(column=points["model"]))
+        panel = panel_of(points, looks, "log" if amount == "limit_train" else "linear")
+        caption, places = f"{title} {over(points)}", points.assign(row=points["dataset"])
+        yield from panels(
+            f"curve_{name}", caption, places, panel, looks, xlabel=axis, ylabel="test AUROC"
+        )
+
+
+def panel_of(points: pd.DataFrame, looks: Looks, scale: str) -> Callable[[Axes, str], None]:
+    """Draws the lines of one data set, with their intervals, over a linear or log axis."""
+    ticks = apart(points["x"].unique(), np.log if scale == "log" else np.asarray)
+
+    def panel(axes: Axes, dataset: str) -> None:
+        for model, line in points[points["dataset"] == dataset].groupby("model", sort=False):
+            ends = [line["auroc"] - line["low"], line["high"] - line["auroc"]]
+            look: Any = looks[str(model)] | {"marker": "o", "markersize": 3, "linewidth": 1.2}
+            axes.errorbar(line["x"], line["auroc"], ends, capsize=2, elinewidth=0.7, **look)
+        axes.set_xscale(scale)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+
+    return panel
+
+
+def apart(values: np.ndarray, scale: Callable[[Any], Any]) -> list[float]:
+    """Those of the values that have room for a number below an axis."""
+    ordered = np.sort(values)
+    places, kept = scale(ordered), [0]
+    for i in range(1, len(ordered)):
+        if places[i] - places[kept[-1]] >= ROOM * (places[-1] - places[0]):
+            kept.append(i)
+    return ordered[kept].tolist()
+
+
+def dataset_table(areas: pd.DataFrame) -> Table | None:
+    """Data sets by models: means over the classes that all models have; then over data sets.
+
+    `areas`: the AUROC by study, model and class (frames.auroc).
+    """
+    if areas["dataset"].nunique() < 2:
+        return None
+    groups = areas.groupby("dataset", sort=False)
+    means = pd.DataFrame({name: shared(group).mean() for name, group in groups}).T
+    means = means[[column for column in areas["column"].unique() if column in means]]
+    counts = [len(shared(group)) for _, group in groups]
+    frame = means.rename_axis("data set").reset_index()
+    frame.insert(1, "classes", [str(count) for count in counts])
+    whole = means.dropna(axis=1).mean().to_dict()
+    last = {"data set": "mean", "classes": str(sum(counts))} | whole
+    return Table(
+        "auroc_by_dataset",
+        "AUROC by data set and model",
+        pd.concat([frame, pd.DataFrame([last])], ignore_index=True),
+        "Mean over the classes that all of a data set's models have, and over data sets, each of "
+        "which counts alike.",
+        frame,
+        groups=[""] * len(means) + ["over all data sets"],
+        heat=(0.5, 0.5),
+    )

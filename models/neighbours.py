@@ -1,0 +1,35 @@
+"""How far an image's features are from those of the nearest training images (kNN, cosine distance).
+
+What a critic or discriminator tells images by serves to compare them too, as a pretrained network's
+features do in DN2 (arXiv:2002.10445): the direction of the vector matters, its length does not.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from models.images import Images
+
+KEPT = 5000  # training images at most whose features are kept
+NEAREST = 5  # of them count (as in models/knn.py)
+
+
+class Neighbours:
+    """Features (M, K) of training images, float32, M <= KEPT."""
+
+    def __init__(self, size: int):
+        """`size`: K. Until there are features, all images are equally far from one of zeros."""
+        self.features = torch.zeros(1, size)
+
+    def distance(self, features: Tensor) -> Tensor:
+        """The mean cosine distance (B,), 0 to 2, of features (B, K) to the nearest that are kept."""
+        kept = normalize(self.features.to(features.device))
+        distances = 1 - normalize(features.float()) @ kept.T
+        count = min(NEAREST, len(kept))
+        return distances.topk(count, dim=1, largest=False).values.mean(dim=1)
+
+
+def spread_out(images: Images) -> Tensor:
+    """KEPT of the images at most, at equal distances in their order: uint8 (M, C, H, W)."""
+    count = min(KEPT, len(images))
+    return images[torch.linspace(0, len(images) - 1, count, device=images.device).round().long()]

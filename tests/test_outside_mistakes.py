@@ -1,0 +1,101 @@
+"""Files outside the repository that will not do: one line that says which, where and why."""
+
+import re
+from pathlib import Path
+
+import pytest
+from own_files import DATASET, MODEL, SPACE
+
+import train
+import train_tune
+from bench.choices.errors import run_main
+
+NO_MODEL = MODEL.partition("class Model")[0]
+EMPTY_MODEL = NO_MODEL + "from models import base\nclass Model(base.AnomalyModel):\n"
+MODELS = {
+    "no Model": (NO_MODEL, "has no 'class Model'"),
+    "no Config": (MODEL.replace("class Config(", "class Settings("), "has no 'class Config'"),
+    "syntax": (MODEL.replace("class Model(", "class Model(("), "line 20: SyntaxError: invalid syntax"),
+    "raises": (MODEL.replace("SPACE = {", "SPACE = {1 / 0: 0,"), "line 3\\d: ZeroDivisionError: division"),
+    "imports": ("import nothing_here\n" + MODEL, "line 1: ModuleNotFoundError: No module named"),
+    "leaves": ("import sys\nsys.exit('bye')\n" + MODEL, "line 2: SystemExit: bye"),
+    "no detector": (NO_MODEL + "class Model:\n    pass\n", "no subclass of models.base.Anomaly"),
+    "no methods": (EMPTY_MODEL + "    Config = Config\n", "Model lacks build, parts, train_step"),
+    "not its Config": (MODEL.replace("    Config = Config", ""), "Model needs `Config = Config`"),
+    "no comment": (MODEL.replace("  # standard", "\n    # standard"), "for each hyperparameter"),
+    "no value": (MODEL.replace("= 0.3", "= LESS"), "Config cannot be read .malformed"),
+    "no parent": (MODEL.replace("autoencoder.Config", "other.Config"), "there is no models/other.py"),
+}  # fmt: skip
+RAISES = DATASET.replace("load_digits(", "open(").replace("return_X_y=True", "'gone'")
+DATASETS = {
+    "no load": (DATASET.replace("def load", "def read"), "has no 'def load'"),
+    "classes": (DATASET.replace("CLASSES = tuple", "CLASSES = list"), "must be a tuple of names"),
+    "raises": (RAISES, "line 12: FileNotFoundError: .*'gone'"),
+    "nothing": (DATASET.replace("return Dataset", "Dataset"), "gives no .*Dataset but a NoneType"),
+    "floats": (DATASET.replace("np.uint8", "np.float32"), "train_images float32 .* must be uint8"),
+    "labels": (DATASET.replace("np.int64", "np.int8"), "train_labels int8 .* must be int64"),
+    "index": (DATASET.replace("astype(np.int64)", "astype(np.int64) + 1"), "no index into CLASSES"),
+}
+SPACES = {
+    "no SPACE": ("", "has no 'SPACE'"),
+    "no dict": ("SPACE = [1, 2]", "SPACE must be a dictionary of Optuna's"),
+    "no ranges": ("SPACE = {'lr': (0, 1)}", "SPACE must be a dictionary of Optuna's"),
+    "unknown": (SPACE.replace("noise", "noice"), "there is no 'noice'; did you mean 'noise'"),
+    "bad": (SPACE.replace("0.1", "-1"), "noise must be a finite number, 0 or more"),
+}
+CASES = [
+    pytest.param(flag, text, message, id=f"{flag}-{what}")
+    for flag, cases in (("model", MODELS), ("dataset", DATASETS), ("space", SPACES))
+    for what, (text, message) in cases.items()
+]
+NAMES = [
+    (["--model", "none.py"], "--model: there is no file .*/none.py"),
+    (["--model", "folder.py"], "--model: .*/folder.py cannot be read .Is a directory"),
+    (["--model", "knn.py"], "there is a models/knn.py already; give .*/knn.py another name"),
+    (["--model", "base.py"], "there is a models/base.py already"),
+    (["--model", "my model.py"], "name the file by letters, digits, _ and - only"),
+    (["--model", "mine.py", "folder/mine.py"], "two files are called mine.py"),
+    (["--model", "mine"], "there is no 'mine' .*a Python file"),
+    (["--dataset", "digits.py"], "there is a bench/data/datasets/digits.py already"),
+    (["--dataset", "none.py"], "--dataset: there is no file .*/none.py"),
+]
+
+
+def fails(capsys: pytest.CaptureFixture, script, flags: list[str]) -> str:
+    """The one line of a command that must fail."""
+    with pytest.raises(SystemExit) as stop:
+        run_main(lambda: script.main(["--dataset", "digits", "--normal_class", "8", *flags]))
+    assert stop.value.code == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert not Path("results").exists()
+    return line
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(("flag", "text", "message"), CASES)
+def test_a_file_that_will_not_do_is_one_line(capsys, flag: str, text: str, message: str) -> None:
+    Path("bad.py").write_text(text)
+    model = ["--model", "mine.py"] if flag != "model" else []
+    for script in (train, train_tune) if flag != "space" else (train_tune,):
+        line = fails(capsys, script, [*model, f"--{flag}", "bad.py"])
+        assert line.startswith(f"error: --{flag}")
+        assert re.search(message, line), line
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("flags", "message"), NAMES, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_name_that_will_not_do_is_one_line(capsys, flags: list[str], message: str) -> None:
+    Path("folder.py").mkdir()
+    Path("folder").mkdir()
+    for name in ("knn.py", "base.py", "my model.py", "digits.py", "folder/mine.py"):
+        Path(name).write_text(MODEL)
+    assert re.search(message, fails(capsys, train_tune, flags))
+
+
+@pytest.mark.usefixtures("own")
+def test_a_space_in_a_file_stands_alone(capsys) -> None:
+    flags = ["--model", "mine.py", "--space", "lr=0..1", "narrow.py"]
+    assert "--space: give one file alone, or NAME=VALUES" in fails(capsys, train_tune, flags)
