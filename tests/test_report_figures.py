@@ -11,6 +11,7 @@ from studies import CLASSES, edit, load, make_study, write_rows
 
 from bench.judging.comparison import compare
 from bench.reporting import figures, frames, overview, searches
+from bench.reporting.drawing import Drawing
 
 HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
 
@@ -20,7 +21,7 @@ def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
         make_study(tmp_path / "s", classes=HOSTILE, seeds=(1, 2))
     )
 
-    def draw() -> list[figures.Drawing]:
+    def draw() -> list[Drawing]:
         return [
             *overview.overview(found),
             *figures.roc_curves(finals, scores),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.judging.intervals import mean_interval
 from bench.reporting.frames import shared
-from bench.reporting.headline import detail, grid
+from bench.reporting.headline import OF_MEANS, detail, grid
 from bench.reporting.writers import Table
 
 PLACE = ["dataset", "task", "model", "class"]
@@ -79,8 +79,8 @@ def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -
         "Runs of the same seed are paired. Where no seed is in both studies, the means are compared.",
         cells.drop(columns=["row", "column", "text", "detail"]),
         details=details,
-        legend="both means [95 % confidence interval of the difference over paired seeds]; of a "
-        "mean, the interval over classes",
+        legend="both means [95 % confidence interval of the difference over paired seeds]"
+        + (OF_MEANS if frame.shape[1] > 2 else ""),
         heat=(0.0, 0.2),
     )
 

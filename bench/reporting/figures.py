@@ -1,11 +1,8 @@
-"""Figures for a paper: one column wide, in colours that the colour-blind can tell apart."""
+"""Figures of scores, curves and ranks, a panel per class."""
 
-import io
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -14,56 +11,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bench.judging.comparison import ALPHA, Comparison
 from bench.judging.metrics import positives, roc
+from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
 from bench.reporting.frames import Scores
 
-WIDTH = 3.5  # inches, a column of most two-column papers
-# Okabe & Ito's palette; lines differ in dashes too, for print in grey
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-DASHES = ["-", "--", "-.", ":"]
+DASHES = ["-", "--", "-.", ":"]  # lines differ in these too, for print in grey
 NORMAL, ABNORMAL = COLOURS[:2]
 Looks = dict[str, dict[str, Any]]  # a model's colour and dashes
 LONGEST = 22  # letters of a name beside which a legend has room for another
 PANELS = 10  # in one figure; more classes make more figures
-FONTS = "system-ui, DejaVu Sans, sans-serif"  # the page's, so that a figure on it has the same
 MOST_SEEDS_SHOWN = 4  # models in a panel, beyond which its seeds' curves would hide one another
-STYLE: Any = {
-    "font.family": "DejaVu Sans",  # what a PDF embeds
-    "svg.fonttype": "none",  # text as text
-    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
-    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 7),
-    "axes.titley": 1.0,  # where else to look for it would take a tenth of a report's time
-    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
-    "axes.linewidth": 0.6,
-    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
-    "svg.hashsalt": "report",  # the same bytes every time
-    "text.parse_math": False,  # a class may be called $x
-}
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure as its two files' contents."""
-
-    name: str
-    caption: str
-    pdf: bytes
-    svg: bytes
-    wide: bool = False  # more than a column: the page gives it a whole line
-
-
-def drawn(name: str, caption: str, figure: Figure) -> Drawing:
-    pdf, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})  # the same bytes every time
-    figure.savefig(svg, format="svg", metadata={"Date": None})
-    # a hundredth of a point is as fine as anyone sees, and halves the file
-    rounded = re.sub(
-        rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), svg.getvalue()
-    )
-    text = rounded.replace(b"font-family: 'DejaVu Sans'", f"font-family: {FONTS}".encode())
-    return Drawing(name, caption, pdf.getvalue(), text, wide=figure.get_figwidth() > WIDTH)
 
 
 def looks_of(finals: pd.DataFrame) -> Looks:
@@ -103,6 +63,7 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
                 )
             axes.set_title(f"{row} ({run['test_auroc']:.3f})")
             axes.set_yticks([])
+            axes.xaxis.set_major_locator(MaxNLocator(4))
 
         caption = (
             f"{column}: scores of the lowest seed, with its AUROC. The outermost bins hold what "

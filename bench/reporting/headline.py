@@ -16,6 +16,7 @@ FAMILIES = {
     "pretrained": "pretrained on other data, so no fair rivals",
 }
 GROUPS = ["models", *FAMILIES.values(), PUBLISHED]  # models: of older rows, without a family
+OF_MEANS = "; of a mean, the interval over classes"
 
 
 def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
@@ -52,6 +53,7 @@ def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
     data = both.assign(
         source=both["source"].fillna("measured"), seeds=both["seeds"].astype("Int64")
     )
+    sd = "± standard deviation over seeds " if areas["seeds"].max() > 1 else ""
     return Table(
         "auroc",
         "AUROC by model and class",
@@ -59,8 +61,7 @@ def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
         " ".join(notes(areas, known, comparison)),
         data.drop(columns=["row", "column", "family", "text", "detail", "caveat"]),
         details=details,
-        legend="± standard deviation over seeds [95 % confidence interval]; of a mean, the interval "
-        "over classes",
+        legend=f"{sd}[95 % confidence interval]{OF_MEANS if len(common) > 1 else ''}",
         groups=group[order.index].tolist(),
         heat=(0.5, 0.5),
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.reporting.figures import COLOURS, STYLE, WIDTH, Drawing, drawn
+from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
 from bench.reporting.frames import class_means, shared
 
 # The families differ in shape and filling too, for print in grey.

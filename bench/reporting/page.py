@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from bench.reporting.figures import FONTS, Drawing
+from bench.reporting.drawing import FONTS, Drawing
 from bench.reporting.writers import Table, file_names
 from bench.results.reading import Results
 

@@ -12,6 +12,7 @@ from bench.reporting import choosing, figures, frames, searches, sweeps, tables
 from bench.reporting.cautions import cautions, gathered, swamped
 from bench.reporting.defects import defects_table
 from bench.reporting.differences import difference_tables
+from bench.reporting.drawing import Drawing
 from bench.reporting.explorer import explorer
 from bench.reporting.headline import auroc_table
 from bench.reporting.overview import overview
@@ -129,8 +130,8 @@ def section(
     name: str,
     title: str,
     tables: Iterable[Table | None] = (),
-    drawings: Iterable[figures.Drawing] = (),
-    lead: Iterable[figures.Drawing] = (),
+    drawings: Iterable[Drawing] = (),
+    lead: Iterable[Drawing] = (),
 ) -> Section:
     """A part of the page, without the tables that there is nothing for."""
     kept = [table for table in tables if table is not None]

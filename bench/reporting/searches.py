@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.judging.selection import by_column
-from bench.reporting.figures import COLOURS, STYLE, WIDTH, Drawing, drawn, looks_of, panels
+from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
+from bench.reporting.figures import looks_of, panels
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
 

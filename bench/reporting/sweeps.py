@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from bench.reporting.figures import Drawing, Looks, looks_of, panels
+from bench.reporting.drawing import Drawing
+from bench.reporting.figures import Looks, looks_of, panels
 from bench.reporting.frames import amount_label, shared
 from bench.reporting.headline import detail, figure
 from bench.reporting.writers import Table

@@ -2,13 +2,13 @@
 
 import io
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.choices.errors import UserError, note
@@ -211,8 +211,8 @@ def check_scores(frame: pd.DataFrame, source: object) -> None:
     """Raises UserError unless the frame holds scores and labels, all of them usable numbers."""
     if not {"scores", "labels"} <= set(frame.columns):
         raise UserError(f"{source}: the columns scores and labels are missing")
-    finite = frame.map(lambda value: isinstance(value, int | float) and math.isfinite(value))
-    if not finite.all(axis=None):
+    numeric = frame.dtypes.map(pd.api.types.is_numeric_dtype).all()
+    if not numeric or not np.isfinite(frame.to_numpy(float)).all():
         raise UserError(f"{source}: not all values are finite numbers")
     if not frame["labels"].isin([0, 1]).all():
         raise UserError(f"{source}: labels must be 0 (normal) or 1 (abnormal)")
