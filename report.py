@@ -7,14 +7,15 @@ from bench.choices.flags import path_of
 
 EXAMPLES = """examples:
   python report.py results/digits                    tables, figures and report/index.html
-  python report.py results/sound results/published   two studies side by side, in the first's folder
+  python report.py results/sound results/published   two studies side by side, and their differences
   python report.py results/digits --reproduce TRIAL  the command that makes this trial's row again
   python report.py results/digits --pack             one small file of its scores, to keep
 
 What it writes: index.html, one page with all of it; every table as .md, .csv and .tex (auroc,
-auroc_by_*, ranks, comparison, metrics, settings, signals, parts, tuning_gain, luck, tuning, saved);
-every figure as .pdf and .svg (critical_difference, curve_*, roc, pr, learning, importances, and a
-histogram and parallel_* for each model); histogram.csv, all scores of the final runs.
+auroc_by_*, difference, ranks, comparison, metrics, settings, signals, parts, tuning_gain, luck,
+tuning, saved); every figure as .pdf and .svg (auroc, critical_difference, curve_*, roc, pr,
+learning, importances, and a histogram and parallel_* for each model); histogram.csv, all scores of
+the final runs.
 """
 
 

@@ -1,6 +1,6 @@
 """README's picture of the report's page.
 
-python tests/picture.py results/measured/digits-one-class-defaults results/measured/page.png
+PYTHONPATH=. python tests/picture.py results/measured/digits-one-class-defaults results/measured/page.png
 """
 
 import io
@@ -21,9 +21,10 @@ if __name__ == "__main__":
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        page = browser.new_page(viewport={"width": 1100, "height": 1000})
+        page = browser.new_page(viewport={"width": 1200, "height": 1000})
         page.goto((Path(folder) / "index.html").as_uri())
         page.locator("#model").select_option("skipganomaly")
+        page.locator("#class").select_option("9")
         parts = []
         for top, bottom in (
             ("h1", "#results p.save >> nth=0"),
@@ -33,7 +34,7 @@ if __name__ == "__main__":
             clip = {
                 "x": 0,
                 "y": first["y"] - 8,
-                "width": 1100,
+                "width": 1200,
                 "height": last["y"] + last["height"] - first["y"] + 24,
             }
             parts.append(Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True))))
@@ -41,4 +42,4 @@ if __name__ == "__main__":
     whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), "white")
     for number, part in enumerate(parts):
         whole.paste(part, (0, sum(before.height for before in parts[:number])))
-    whole.quantize(64).save(out, optimize=True)
+    whole.quantize(200).save(out, optimize=True)

@@ -58,6 +58,21 @@ def test_only_models_and_classes_of_both_studies_are_compared(tmp_path):
     assert tables_of(first) == []
 
 
+def test_amounts_tell_apart_where_a_study_has_several(tmp_path):
+    first, other = (make_study(tmp_path / name) for name in "st")
+    edit(other, lambda row: row | {"contamination": 0.1})
+    (table,) = tables_of(first, other)
+    assert table.frame["model"].tolist() == ["w_skipganomaly", "pca"]
+    for folder in (first, other):
+        edit(folder, lambda row: row | {"contamination": 0.1 * (row["class"] == "cat")})
+    (table,) = tables_of(first, other)
+    assert set(table.frame["model"]) == {
+        f"{model}, contamination {amount}"
+        for model in ("w_skipganomaly", "pca")
+        for amount in ("0", "0.1")
+    }
+
+
 def test_every_further_study_is_compared_with_the_first(tmp_path):
     folders = [make_study(tmp_path / name) for name in "stu"]
     tables = tables_of(*folders)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.judging.intervals import mean_interval
-from bench.reporting.frames import shared
+from bench.reporting.frames import AMOUNTS, amount_label, shared
 from bench.reporting.headline import OF_MEANS, detail, grid
 from bench.reporting.writers import Table
 
@@ -17,27 +17,32 @@ PLACE = ["dataset", "task", "model", "class"]
 def difference_tables(finals: pd.DataFrame, studies: Iterable[str]) -> Iterator[Table]:
     """Of each study after the first: its test AUROC less the first's, where both have a result."""
     first, *others = studies
+    by_study = finals.groupby("study")
+    # An amount tells apart where a study has several; where each has one, it may be the question.
+    place = PLACE + [name for name in AMOUNTS if (by_study[name].nunique() > 1).any()]
     for number, other in enumerate(others, start=1):
-        cells = pd.DataFrame(differences(finals, first, other))
+        cells = pd.DataFrame(differences(finals, place, first, other))
         if len(cells):
             yield difference_table(cells, number, first, other)
 
 
-def differences(finals: pd.DataFrame, first: str, other: str) -> Iterator[dict[str, Any]]:
-    """A row for each model and class: both means, their difference, and its 95 % interval.
+def differences(
+    finals: pd.DataFrame, place: list[str], first: str, other: str
+) -> Iterator[dict[str, Any]]:
+    """A row for each place, a model and class: both means, their difference, and its 95 % interval.
 
     Runs of the same seed are paired. Where no seed is in both studies the difference is that of the
     means, without an interval.
     """
     before, after = (
-        dict(list(finals[finals["study"] == name].groupby(PLACE, sort=False)))
+        dict(list(finals[finals["study"] == name].groupby(place, sort=False)))
         for name in (first, other)
     )
     for key in [key for key in before if key in after]:
         # a study of several signals has a seed more than once
         one, two = (part[key].groupby("seed")["test_auroc"].mean() for part in (before, after))
         pairs = pd.DataFrame({"first": one, "other": two}).dropna()
-        row = dict(zip(PLACE, key, strict=True)) | {"paired_seeds": len(pairs)}
+        row = dict(zip(place, key, strict=True)) | {"paired_seeds": len(pairs)}
         if len(pairs):
             row |= dict(pairs.mean())
             mean, low, high = mean_interval(pairs["other"] - pairs["first"])
@@ -47,8 +52,10 @@ def differences(finals: pd.DataFrame, first: str, other: str) -> Iterator[dict[s
                 "other": after[key]["test_auroc"].mean(),
             }
             mean, low, high = row["other"] - row["first"], math.nan, math.nan
+        amounts = [amount_label(name, row[name]) for name in AMOUNTS if name in row]
         yield row | {
             "row": before[key]["row"].iloc[0],
+            "column": "".join([row["model"], *amounts]),
             "difference": mean,
             "low": low,
             "high": high,
@@ -58,13 +65,12 @@ def differences(finals: pd.DataFrame, first: str, other: str) -> Iterator[dict[s
 def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -> Table:
     """Models by classes, the largest gain first; last the mean over the shared classes."""
     cells = cells.assign(
-        column=cells["model"],
         text=cells["difference"].map(signed),
         detail=[behind(cell) for cell in cells.to_dict("records")],
     )
     common = shared(cells.rename(columns={"difference": "auroc"}))
-    means = {model: mean_interval(common[model]) for model in common}
-    order = sorted(cells["model"].unique(), key=lambda model: -means.get(model, [-math.inf])[0])
+    means = {model: mean_interval(common[model]) for model in common if len(common)}
+    order = sorted(cells["column"].unique(), key=lambda model: -means.get(model, [-math.inf])[0])
     last = [
         (signed(means[model][0]), detail(math.nan, *means[model][1:], "classes"))
         if model in means
