@@ -106,6 +106,16 @@ def test_a_model_without_most_classes_costs_the_others_none(tmp_path):
     assert "Without a mean, for want of classes: c (1)." in table.note
 
 
+def test_models_that_share_no_class_have_no_mean(tmp_path):
+    folder = make_study(tmp_path / "s", models=("a", "b"))
+    edit(folder, lambda row: row if (row["model"] == "a") == (row["class"] == "cat") else None)
+    *_, found = load(folder)
+    table = auroc_table(found)
+    assert table.frame.columns.tolist() == ["model", "bird", "cat"]
+    assert "share no class" in table.note
+    assert frames.class_means(found).empty
+
+
 def test_a_class_called_mean_is_not_overwritten(tmp_path):
     *_, found = load(make_study(tmp_path / "s", classes=("mean", "cat")))
     assert auroc_table(found).frame.columns.tolist() == ["model", "cat", "mean", "mean"]

@@ -69,7 +69,7 @@ def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -
         detail=[behind(cell) for cell in cells.to_dict("records")],
     )
     common = shared(cells.rename(columns={"difference": "auroc"}))
-    means = {model: mean_interval(common[model]) for model in common}
+    means = {model: mean_interval(common[model]) for model in common if len(common)}
     order = sorted(cells["column"].unique(), key=lambda model: -means.get(model, [-math.inf])[0])
     last = [
         (signed(means[model][0]), detail(math.nan, *means[model][1:], "classes"))

@@ -242,8 +242,8 @@ def class_means(areas: pd.DataFrame) -> pd.DataFrame:
             ["mean", "low", "high"], axis=1
         )
     else:
-        rows = [mean_interval(table[column]) for column in table]
-        means = pd.DataFrame(rows, table.columns, ["mean", "low", "high"])
+        rows = {column: mean_interval(table[column]) for column in table if len(table)}
+        means = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
     means[["low", "high"]] = means[["low", "high"]].clip(0, 1)
     wide = means["high"] - means["low"] > WIDEST
     means.loc[wide, ["low", "high"]] = np.nan

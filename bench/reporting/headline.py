@@ -73,13 +73,13 @@ def grid(
     means: Sequence[tuple[str, str]],
     shared_classes: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Texts and details of models (rows, in this order) by classes, and of their means, if several.
+    """Texts and details of models (rows, in this order) by classes, and of their means, if any.
 
     `cells`: row, column, text and detail of each.
     """
     classes = sorted(cells["row"].unique(), key=natural)
     titles = ["model", *classes]
-    if len(classes) > 1:
+    if len(classes) > 1 and shared_classes:
         titles.append("mean" if shared_classes == len(classes) else f"mean of {shared_classes}")
     frames = []
     for part, names, mean in (
@@ -125,7 +125,9 @@ def notes(areas: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> I
     table, counts = shared(areas), areas.groupby("column", sort=False)["row"].nunique()
     if left_out := [f"{name} ({count})" for name, count in counts.items() if name not in table]:
         yield f"Without a mean, for want of classes: {', '.join(left_out)}."
-    if len(table) < areas["row"].nunique():
+    if table.empty:
+        yield "The models share no class, and have no means that could be compared."
+    elif len(table) < areas["row"].nunique():
         yield f"Means are over the {len(table)} classes that the other models share."
     if comparison.ranks["best"].any():
         yield "* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05)."
