@@ -27,6 +27,7 @@ AMOUNTS = {
     ),
 }
 ROOM = 0.09  # of an axis, between two of its numbers
+ASIDE = 0.01  # of an axis, between two models' points of the same amount
 
 
 def points_of(areas: pd.DataFrame, amount: str) -> pd.DataFrame:
@@ -73,7 +74,7 @@ def amount_tables(areas: pd.DataFrame) -> Iterator[Table]:
         frame = points.groupby(rows, sort=False)["n_train"].mean().round().astype(int).to_frame()
         frame = frame.join(points.pivot(index=rows, columns="model", values="text")[models])
         titles = {"dataset": "data set", "limit_train": "images kept", "n_train": "trained on"}
-        frame = frame.reset_index().rename(columns=titles)
+        frame = frame.reset_index().replace({amount: {"": "all"}}).rename(columns=titles)
         note = over(points)
         if amount == "limit_train":
             note += " Images kept: of all classes, and some of them only validate."
@@ -108,29 +109,39 @@ def amount_drawings(areas: pd.DataFrame) -> Iterator[Drawing]:
 
 
 def panel_of(points: pd.DataFrame, looks: Looks, scale: str) -> Callable[[Axes, str], None]:
-    """Draws the lines of one data set, with their intervals, over a linear or log axis."""
-    ticks = apart(points["x"].unique(), np.log if scale == "log" else np.asarray)
+    """Draws the lines of one data set, with their intervals, over a linear or log axis.
+
+    Models stand a little beside each other, where one interval would hide another.
+    """
+    there: Callable[[Any], Any] = np.log if scale == "log" else np.asarray
+    back: Callable[[Any], Any] = np.exp if scale == "log" else np.asarray
+    amounts = np.sort(points["x"].unique())
+    places = there(amounts)
+    ticks = back(apart(places))
+    step = ASIDE * (places[-1] - places[0])
 
     def panel(axes: Axes, dataset: str) -> None:
-        for model, line in points[points["dataset"] == dataset].groupby("model", sort=False):
+        here = points[points["dataset"] == dataset]
+        for number, (model, look) in enumerate(looks.items()):
+            line = here[here["model"] == model]
+            x = back(there(line["x"]) + step * (number - (len(looks) - 1) / 2))
             ends = [line["auroc"] - line["low"], line["high"] - line["auroc"]]
-            look: Any = looks[str(model)] | {"marker": "o", "markersize": 3, "linewidth": 1.2}
-            axes.errorbar(line["x"], line["auroc"], ends, capsize=2, elinewidth=0.7, **look)
+            bars: Any = look | {"marker": "o", "markersize": 3, "linewidth": 1.2}
+            axes.errorbar(x, line["auroc"], ends, capsize=2, elinewidth=0.7, **bars)
         axes.set_xscale(scale)
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks(ticks, [f"{t:,.0f}" if scale == "log" else f"{t:g}" for t in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
 
     return panel
 
 
-def apart(values: np.ndarray, scale: Callable[[Any], Any]) -> list[float]:
-    """Those of the values that have room for a number below an axis."""
-    ordered = np.sort(values)
-    places, kept = scale(ordered), [0]
-    for i in range(1, len(ordered)):
-        if places[i] - places[kept[-1]] >= ROOM * (places[-1] - places[0]):
-            kept.append(i)
-    return ordered[kept].tolist()
+def apart(places: np.ndarray) -> list[float]:
+    """Those of the ordered places on an axis that have room for a number below it."""
+    kept = [float(places[0])]
+    for place in places:
+        if place - kept[-1] >= ROOM * (places[-1] - places[0]):
+            kept.append(float(place))
+    return kept
 
 
 def dataset_table(areas: pd.DataFrame) -> Table | None:
