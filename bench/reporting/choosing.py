@@ -114,7 +114,7 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
     if "test_auroc" not in epochs:
         return None
     places = finals[["study", "trial"]]
-    known = epochs.merge(places).dropna(subset="test_auroc")
+    known = places.merge(epochs).dropna(subset="test_auroc")
     rows = [
         {"class": run["row"].iloc[0], "model": run["column"].iloc[0]} | dict(chosen(run))
         for _, run in known.groupby(["study", "trial"], sort=False)
