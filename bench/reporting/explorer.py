@@ -13,6 +13,7 @@ from bench.results.gallery import chosen, data_uri, heat_maps, images_of, sheet_
 from bench.results.reading import Results
 
 BINS = 100  # thresholds of the slider
+QUALITY = 60  # of 100: a page of a hundred runs stays under 5 MB
 LARGEST = 64  # pixels of a side on the page, which would else grow beyond what a browser likes
 
 
@@ -54,7 +55,7 @@ def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
         rows = [np.broadcast_to(row, heat.shape) for row in (images, rebuilt, heat)]
     rows = [np.stack([shrunk(image) for image in row]) for row in rows]
     return {
-        "sheet": data_uri(sheet_array(*rows), "WebP"),
+        "sheet": data_uri(sheet_array(*rows), "WebP", quality=QUALITY),
         "rebuilt": rebuilt is not None,
         "aspect": images.shape[3] / images.shape[2],
         "groups": {

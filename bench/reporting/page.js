@@ -137,7 +137,7 @@ function images() {
       }
       tiles.className = "tiles";
       tiles.role = "img";
-      tiles.ariaLabel = saved.rebuilt ? "image, reconstruction, difference" : "image";
+      tiles.ariaLabel = saved.rebuilt ? "image, reconstruction, heat map" : "image";
       caption.textContent = score.toPrecision(3);
       figure.append(tiles, caption);
       group.append(figure);

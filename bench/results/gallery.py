@@ -114,6 +114,7 @@ def encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def data_uri(image: np.ndarray, kind: str = "PNG") -> str:
+def data_uri(image: np.ndarray, kind: str = "PNG", **options: Any) -> str:
     """A (C, H, W) image as a URI that holds all of it, for a page."""
-    return f"data:image/{kind.lower()};base64," + base64.b64encode(encoded(image, kind)).decode()
+    content = base64.b64encode(encoded(image, kind, **options)).decode()
+    return f"data:image/{kind.lower()};base64,{content}"
