@@ -118,7 +118,7 @@ def test_two_models_two_classes(study) -> None:
         assert set(tested[tested.role == "winner"].number) == {winner}, (model, cls)
         assert set(tested.number) == {0, winner}
         assert set(tested.seed) == {1, 2}
-        decision = found.winners[model, cls]
+        decision = found.winners[model, cls, ""]
         assert decision["number"] == winner
         assert decision["objectives"] == pytest.approx({str(n): v for n, v in judged.items()})
 
