@@ -27,6 +27,7 @@ def checked(*flags: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_whose_score_depends_on_its_batch_fails_and_only_it_is_tested(tmp_path: Path):
     (tmp_path / "wrong.py").write_text(WRONG)
     some = ["tests/test_models.py", "-n", "0", "-k", "rest_of_the_batch or finite_numbers"]
