@@ -71,6 +71,7 @@ def test_classes_and_data_sets_have_legible_names(latin1, tmp_path):
         ]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_all_commands(latin1, tmp_path):
     """Where the data set's and the results' folders have such names too, on a terminal that only knows ASCII."""

@@ -212,6 +212,7 @@ def test_a_file_that_is_no_picture_is_warned_of(tmp_path: Path) -> None:
     assert "the images of trial final-0-0-1 cannot be shown" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_page_of_a_full_benchmark_stays_small(tmp_path: Path, cifar10_folder: Path) -> None:
     """Ten classes, eleven models, five seeds, galleries of real 32 x 32 photographs."""

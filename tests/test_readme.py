@@ -101,6 +101,7 @@ def test_readme_command(
         "path/to/mnist_zero": mnist_zero,
         "path/to/mnist_zero/test": mnist_zero / "test",
         "results/<study>": whole_study,
+        "results/<other>": whole_study,
         "results/my_study": whole_study,
         **{
             str(folder.relative_to(ROOT)): whole_study

@@ -108,6 +108,7 @@ def test_the_report_compares_models_over_the_data_sets_of_a_sweep(tmp_path: Path
         report.main([str(sweep)])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_fault_in_one_data_set_does_not_end_the_others(tmp_path: Path, ray_session, capsys):
     first, broken = folder_of(tmp_path / "first"), folder_of(tmp_path / "broken")
@@ -135,6 +136,7 @@ def test_a_fault_in_one_data_set_does_not_end_the_others(tmp_path: Path, ray_ses
     assert json.loads((sweep / SWEEP).read_text())["study"]["seeds"] == 2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_ctrl_c_ends_a_sweep_and_resume_goes_on_with_it(tmp_path: Path):
     """In a process of its own, which starts a Ray for each study."""
