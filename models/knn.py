@@ -19,11 +19,14 @@ class Model(FittedModel):
     """Scores by the mean Euclidean distance to the nearest training images."""
 
     Config = Config
+    METRIC = "euclidean"  # of scikit-learn's
 
     def fit(self, x: np.ndarray, seed: int) -> None:
         neighbours = min(self.config.neighbours, len(x))
         # Brute force: search trees are no faster with hundreds of pixels.
-        self.neighbours = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(x)
+        self.neighbours = NearestNeighbors(
+            n_neighbors=neighbours, algorithm="brute", metric=self.METRIC
+        ).fit(x)
 
     def measure(self, x: np.ndarray) -> np.ndarray:
         return self.neighbours.kneighbors(x)[0].mean(axis=1)

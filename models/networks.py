@@ -98,9 +98,9 @@ class UNet(nn.Module):
     """Skip-GANomaly's generator (arXiv:1901.08954, section 3.1): images to images, in [-1, 1].
 
     Levels halve the image as long as both sides are even, down to 1 x 1 if they are the same power
-    of two, and double it back. With `skip`, the decoder also gets the
-    encoder's output at each level (skip connections). `width` is the outermost level's number of
-    channels; it doubles inwards, up to 8 * width.
+    of two, and double it back. With `skip`, the decoder also gets the encoder's output at each
+    level (skip connections). `width` is the outermost level's number of channels; it doubles
+    inwards, up to 8 * width.
     """
 
     def __init__(self, channels: int, size: Size, width: int, skip: bool):

@@ -127,7 +127,7 @@ class SkipGAN(base.AnomalyModel):
         losses = super().train_epoch(images, generator, turns)
         if self.memory:
             with self.frozen(training=False), torch.no_grad(), self.arithmetic():
-                batches = spread_out(images).split(base.SCORING_BATCH)
+                batches = spread_out(images).split(self.scoring_batch())
                 features = [self.judge(self.normalise(x))[1] for x in batches]
             self.memory.features = torch.cat(features).float()
         return losses

@@ -32,13 +32,13 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     spaces = spaces_of(study)
     for model, space in spaces.items():
         ready.check(model, space.largest())
-    ready.budgets(study, {model: space.default for model, space in spaces.items()})  # may refuse
+    budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)
     if dry:
         done = read_rows(earlier.path / "trials.jsonl") if earlier else []
-        cost_estimate.show(study, ready, spaces, done)
+        cost_estimate.show(study, ready, spaces, budgets, done)
         return 0
     from bench.tuning import study_run  # loads Ray, before there is a folder to go on with
 
@@ -50,7 +50,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     try:
         if not view.quiet:
             introduce(study, ready, store)
-        planner = study_run.run(study, ready, spaces, store, provenance, view)
+        planner = study_run.run(study, ready, spaces, budgets, store, provenance, view)
     except KeyboardInterrupt:
         print("\ninterrupted before the first run; go on with:")
         print(f"  {resume.hint('train_tune.py', store.path)}")

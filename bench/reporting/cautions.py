@@ -24,12 +24,12 @@ def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
     by_kind: dict[str, list[str]] = {}
     for kind, line in cautions:
         by_kind.setdefault(kind, []).append(" ".join(line.split()))
-    return {
-        f"{len(lines)} {kind}, such as {lines[0]}" if len(lines) > 1 else lines[0]: lines[
-            : len(lines) if len(lines) > 1 else 0
-        ]
-        for kind, lines in by_kind.items()
-    }
+    lines_of: dict[str, list[str]] = {}
+    for kind, lines in by_kind.items():
+        first, several = lines[0], len(lines) > 1
+        title = f"{len(lines)} {kind}, such as {first}" if several else first
+        lines_of[title] = lines if several else []
+    return lines_of
 
 
 def cautions(

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.choices.errors import UserError, note
+from bench.choices.image_size import parse
 from bench.choices.outside import is_file, name_of, sha256_of
 from bench.choices.study import CHOOSE_TASKS, HYPERPARAMETERS, Study
 from bench.choices.tasks import CATEGORY, ONE_CLASS
@@ -72,10 +73,10 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     return shlex.join(["python", "train.py", *itertools.chain(*words)])
 
 
-def form(results: Results) -> dict[str, int]:
+def form(results: Results) -> dict[str, Any]:
     """Size and channels of a study's images, which one of its categories alone might not have."""
-    channels, size, _ = results.provenance["dataset"]["image_shape"]
-    return {"image_size": size, "channels": channels}
+    channels, height, width = results.provenance["dataset"]["image_shape"]
+    return {"image_size": parse(f"{height}x{width}"), "channels": channels}
 
 
 def choice_of(study: Mapping[str, Any], model: str) -> str:

@@ -25,6 +25,7 @@ from bench.watching.time_left import clock
 from models.fitted import FittedModel
 
 Spaces = Mapping[str, SearchSpace]
+Budgets = Mapping[tuple[str, Task], Budget]
 ENOUGH = 1.0  # seconds that a measurement takes at least, unless the images are too few
 # Images that are scored first, by device.
 FIRST = {"cpu": 16, "cuda": 256}
@@ -93,7 +94,11 @@ def time_epoch(
 
 
 def plan(
-    study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]
+    study: Study,
+    ready: Prepared,
+    spaces: Spaces,
+    budgets: Budgets,
+    rows: Iterable[dict[str, Any]],
 ) -> pd.DataFrame:
     """What is left to run after `rows`, and the seconds of it, run by run.
 
@@ -106,7 +111,7 @@ def plan(
         line
         for variant, tasks in variants.items()
         for line in plan_tasks(
-            *(study, replace(ready, tasks=tasks), spaces),
+            *(study, replace(ready, tasks=tasks), spaces, budgets),
             [row for row in rows if row.get("variant", "") == variant],
         )
     ]
@@ -114,9 +119,8 @@ def plan(
 
 
 def plan_tasks(
-    study: Study, ready: Prepared, spaces: Spaces, rows: list[dict[str, Any]]
+    study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     planned = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1).planned()
     planned.subtract((row["model"], row["kind"]) for row in rows)
     task = max(ready.tasks, key=lambda task: len(ready.splits[task].train))
@@ -134,14 +138,20 @@ def plan_tasks(
         yield line | {"seconds": seconds}
 
 
-def show(study: Study, ready: Prepared, spaces: Spaces, rows: Iterable[dict[str, Any]]) -> None:
+def show(
+    study: Study,
+    ready: Prepared,
+    spaces: Spaces,
+    budgets: Budgets,
+    rows: Iterable[dict[str, Any]],
+) -> None:
     """Prints what a study comes to on this machine."""
     if ready.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
     threads = torch.get_num_threads()
     torch.set_num_threads(study.cpus_per_trial or 1)
     try:
-        lines = plan(study, ready, spaces, rows)
+        lines = plan(study, ready, spaces, budgets, rows)
     finally:
         torch.set_num_threads(threads)
     machine = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}

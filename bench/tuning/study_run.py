@@ -38,6 +38,7 @@ def run(
     study: Study,
     ready: Prepared,
     spaces: dict[str, SearchSpace],
+    budgets: Mapping[tuple[str, Task], Budget],
     store: Store,
     provenance: dict[str, Any],
     view: View,
@@ -55,7 +56,6 @@ def run(
         return study.at_a_time(device_of(model, device), cluster)
 
     own = ray_start.start(view.verbose) if study.address is None else None
-    budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     journal = Journal(store.path / JOURNAL)
     planner = Planner(study, ready.tasks, spaces, budgets, done, slots, journal, store.add_winner)
     scheduler = PerTask(
