@@ -20,9 +20,9 @@ from models.optimizers import Optimizer
 from models.sizes import Shape, check_shape
 from models.steps import Steps
 
-# Images scored at once in evaluation mode, where their number changes speed and memory only; fewer
-# of them where an image has more than LARGE pixels.
-SCORING_BATCH, LARGE = 256, 256**2
+# Images and their pixels scored at once, at most, in evaluation mode, where their number changes
+# speed and memory only. A GPU that other runs train on lets each small batch wait.
+SCORING_BATCH, SCORING_PIXELS = {"cpu": 256, "cuda": 2048}, 256**3
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
@@ -258,7 +258,7 @@ class AnomalyModel(ABC):
     def scoring_batch(self) -> int:
         """How many images are scored at once in evaluation mode."""
         _, height, width = self.image_shape
-        return max(1, SCORING_BATCH * LARGE // max(LARGE, height * width))
+        return max(1, min(SCORING_BATCH[self.device.type], SCORING_PIXELS // (height * width)))
 
     def say_scored(self, of_this_batch: int = 0) -> None:
         """Tells `progress` how many images are scored, these of the current batch included."""

@@ -18,7 +18,7 @@ from bench.training.run import Run
 from bench.training.run import train as train_run
 from models.base import PRECISIONS
 
-ROTATIONS = {"w_rot": 1.0, "augment": True, "average": 0.99}
+ROTATIONS = {"w_rot": 1.0, "augment": True, "average": 0.99, "score_near": 0.5}
 SETTINGS = [
     *((name, {}) for name in NETWORKS),
     *((name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)),
@@ -104,7 +104,9 @@ def test_recorded_steps_compute_the_same_bits(name, settings, precision, monkeyp
     for recorded in (True, False):
         monkeypatch.setattr(models.get(name), "GRAPHS", recorded)
         model = make(name, device="cuda", precision=precision, **settings)
-        losses = train(model, pictures(30), epochs=3)
+        train(model, pictures(30), epochs=2)
+        model.scale_steps(0.5)  # as --niter_decay does
+        losses = train(model, pictures(30), epochs=2, seed=1)
         trained.append(losses | model.checkpoint())
         graphs = model.training.graphs
         assert bool(graphs and graphs.recorded) == recorded

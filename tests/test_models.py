@@ -82,7 +82,7 @@ def test_scores_do_not_depend_on_the_size_order_or_rest_of_the_batch(name, monke
     order = torch.randperm(20, generator=torch.Generator().manual_seed(1))
     shuffled = model.score_parts(images[order])
     alone = [model.score_parts(images[i : i + 1]) for i in range(3)]
-    monkeypatch.setattr(base, "SCORING_BATCH", 7)
+    monkeypatch.setattr(base, "SCORING_BATCH", {"cpu": 7})
     in_sevens = model.score_parts(images)
     for key, part in together.items():
         torch.testing.assert_close(shuffled[key], part[order], rtol=1e-4, atol=1e-6)

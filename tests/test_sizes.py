@@ -111,7 +111,7 @@ def test_large_images_are_scored_fewer_at_a_time(monkeypatch) -> None:
     for side in (16, 256, 512, 1024):
         sizes_of_batch[side] = make("knn", (1, side, side)).scoring_batch()
     assert sizes_of_batch == {16: 256, 256: 256, 512: 64, 1024: 16}
-    monkeypatch.setattr(base, "SCORING_BATCH", 2)
+    monkeypatch.setattr(base, "SCORING_PIXELS", 2 * 256**2)
     assert make("knn", (1, 1024, 1024)).scoring_batch() == 1
 
 

@@ -174,7 +174,17 @@ class Run:
         mix, signal = standardised(self.model.weights, normal), SIGNALS[self.select_on]
         if how == "standardised" or not signal.weighs:
             return mix
-        return mix.best(lambda tried: self.figures(tried)[signal.column])
+        labels, parts = self.judged()[signal.column]
+        return mix.best(lambda tried: metrics.auroc(labels, tried(parts).numpy()))
+
+    def judged(self) -> dict[str, tuple[np.ndarray, dict[str, Tensor]]]:
+        """By the column of its AUROC: labels, and parts of scores, of what validation tells apart."""
+        judged = {}
+        if self.split.val is not None and self.split.val.labels.any():
+            judged["val_auroc"] = self.split.val.labels, self.val_parts
+        if self.pseudo is not None:
+            judged["val_pseudo_auroc"] = self.pseudo.labels, self.pseudo_parts
+        return judged
 
     def verdicts(self) -> Verdicts | None:
         """What tells normal from abnormal scores after this epoch; None without held-out images."""
@@ -188,13 +198,10 @@ class Run:
         val, score_of = self.split.val, mix or self.model.combine
         assert val is not None
         loss = self.val_parts[self.model.LOSS].numpy()[val.labels == 0].mean()
-        figures = {"val_loss": float(loss)}
-        if val.labels.any():
-            figures["val_auroc"] = metrics.auroc(val.labels, score_of(self.val_parts).numpy())
-        if self.pseudo is not None:
-            pseudo_scores = score_of(self.pseudo_parts).numpy()
-            figures["val_pseudo_auroc"] = metrics.auroc(self.pseudo.labels, pseudo_scores)
-        return figures
+        return {"val_loss": float(loss)} | {
+            column: metrics.auroc(labels, score_of(parts).numpy())
+            for column, (labels, parts) in self.judged().items()
+        }
 
     def test_scores(self) -> pd.DataFrame:
         """One row per test image, as the chosen epoch scores it: scores, labels, part_*."""
