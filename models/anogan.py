@@ -80,7 +80,9 @@ class Model(WGAN):
     def nearest_starts(self, x: Tensor) -> Tensor:
         """The R starts whose images are closest to each image in L1, closest first: (B * R, Z)."""
         starts: Tensor = self.generator.starts  # type: ignore[assignment]
-        generated = torch.cat([self.generator(z).float() for z in starts.split(self.scoring_batch())])
+        generated = torch.cat(
+            [self.generator(z).float() for z in starts.split(self.scoring_batch())]
+        )
         distances = torch.cdist(x.flatten(1), generated.flatten(1), p=1)  # (B, P)
         return starts[distances.topk(self.config.restarts, largest=False).indices.flatten()]
 

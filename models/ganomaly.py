@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models import base
 from models.losses import cross_entropy, per_image
-from models.networks import Decoder, Encoder, init_weights
+from models.networks import Decoder, Encoder, init_weights, placed
 from models.optimizers import Adam
 from models.sizes import Size
 
@@ -66,10 +66,10 @@ class Model(base.AnomalyModel):
 
     def build(self) -> None:
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
-        self.encoder = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
-        self.decoder = Decoder(channels, size, c.ngf, c.nz).to(self.device)
-        self.encoder2 = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d).to(self.device)
-        self.discriminator = Discriminator(channels, size, c.ndf).to(self.device)
+        self.encoder = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d)
+        self.decoder = Decoder(channels, size, c.ngf, c.nz)
+        self.encoder2 = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d)
+        self.discriminator = Discriminator(channels, size, c.ndf)
         generator = nn.ModuleDict(
             {
                 "encoder": self.encoder,
@@ -77,7 +77,8 @@ class Model(base.AnomalyModel):
                 "encoder2": self.encoder2,
             }
         )
-        self.networks = nn.ModuleDict({"generator": generator, "discriminator": self.discriminator})
+        networks = nn.ModuleDict({"generator": generator, "discriminator": self.discriminator})
+        self.networks = placed(networks, self.device, self.precision)
         self.optimizers = {
             "generator": Adam(generator, c.lr, c.beta1, c.beta2),
             "discriminator": Adam(self.discriminator, c.lr_discriminator, c.beta1, c.beta2),

@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from math import gcd
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from models.second_gradients import convolved, normalised
 from models.sizes import Size, halved, halvings
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @torch.no_grad()
@@ -28,8 +32,9 @@ def init_weights(network: nn.Module, when: Tensor | None = None) -> None:
     Python never reads it, so nothing waits for a GPU. Random numbers are drawn either way, so that
     later draws do not depend on it.
     """
-    for parameter, fresh in drawn_weights(network):
-        parameter.copy_(fresh if when is None else torch.where(when, fresh, parameter))
+    parameters, fresh = zip(*drawn_weights(network), strict=True)
+    share = parameters[0].new_ones(()) if when is None else when.float()
+    torch._foreach_lerp_(parameters, fresh, [share] * len(parameters))
 
 
 def drawn_weights(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
@@ -42,6 +47,17 @@ def drawn_weights(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
                 yield module.bias, torch.zeros_like(module.bias)
 
 
+def placed(network: Network, device: torch.device, precision: str) -> Network:
+    """The network on this device, with channels last in memory where a GPU computes in bfloat16.
+
+    cuDNN has them last there, and reorders all that comes otherwise. A critic whose InstanceNorm
+    has its channels first is better left as it is. Optimisers come after this.
+    """
+    last = device.type == "cuda" and precision == "bfloat16"
+    form = torch.channels_last if last else torch.preserve_format
+    return network.to(device, memory_format=form)  # type: ignore[call-overload]
+
+
 class Conv(nn.Conv2d):
     """A convolution that computes a 1 x 1 output as one matrix product; 4 x 4 where it pads.
 
@@ -52,7 +68,9 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         padded = self.padding != (0, 0)
         if x.shape[2:] != ((2, 2) if padded else self.kernel_size) or self.bias is not None:
-            return super().forward(x)
+            if x.device.type == "cpu" or self.bias is not None:
+                return super().forward(x)
+            return convolved(x, self.weight, self.stride, self.padding)
         # A padded 2 x 2 image meets only the kernel's middle, an unpadded one as large as it all.
         kernel = self.weight[:, :, 1:3, 1:3] if padded else self.weight
         return nn.functional.linear(x.flatten(1), kernel.flatten(1))[:, :, None, None]
@@ -83,15 +101,14 @@ class ConvTranspose(nn.ConvTranspose2d):
 class InstanceNorm(nn.Module):
     """Each channel of each image, less its own mean and over its own standard deviation.
 
-    As nn.InstanceNorm2d, by layer normalisation over an image's sides: with its gradients' gradient
-    it takes half the time in bfloat16 on a CPU, and fewer kernels on a GPU.
+    As nn.InstanceNorm2d; models.second_gradients says why it is not used.
     """
 
     def __init__(self, channels: int):
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
-        return nn.functional.layer_norm(x, x.shape[2:])
+        return normalised(x)
 
 
 class UNet(nn.Module):
@@ -132,7 +149,7 @@ class UNet(nn.Module):
                 # As in the released code, whose LeakyReLU(0.2, True) changes its input in place
                 x = torch.cat([nn.functional.leaky_relu(levels[level], 0.2), x], dim=1)
             x = self.up[level](x)
-        return x
+        return x.contiguous()
 
 
 class Encoder(nn.Sequential):

@@ -17,7 +17,7 @@ from models import base
 from models.images import Images
 from models.losses import per_image
 from models.neighbours import Neighbours, spread_out
-from models.networks import UNet
+from models.networks import UNet, placed
 from models.optimizers import Adam
 from models.sizes import Shape
 
@@ -65,7 +65,8 @@ class SkipGAN(base.AnomalyModel):
     def build(self) -> None:
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         self.memory = Neighbours(c.nz) if c.score_near else None
-        self.generator = UNet(channels, size, c.ngf, c.skip).to(self.device)
+        generator = UNet(channels, size, c.ngf, c.skip)
+        self.generator = placed(generator, self.device, self.precision)
         self.networks = nn.ModuleDict({"generator": self.generator})
         self.optimizers = {"generator": Adam(self.generator, c.lr, c.beta1, c.beta2)}
 
@@ -109,17 +110,16 @@ class SkipGAN(base.AnomalyModel):
         opponent.requires_grad_(True)
         return {"adversarial": adversarial, "contextual": contextual, "latent": latent}
 
-    def rotation_losses(self, turned: Tensor, turns: Tensor) -> Tensor:
-        """The opponent's cross-entropy (B,) in telling how often each image was turned by 90°."""
-        logits = self.rotations(self.judge(turned)[1]).float()
-        return cross_entropy(logits, turns, reduction="none")
+    def rotation_losses(self, features: Tensor, turns: Tensor) -> Tensor:
+        """The cross-entropy (B,) of telling how often images were turned, by their f(x) (B, K)."""
+        return cross_entropy(self.rotations(features).float(), turns, reduction="none")
 
-    def rotation_loss(self, x: Tensor) -> Tensor:
-        """Its mean, weighted, where a quarter of the images is turned by each of four rotations."""
+    def turned(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """A quarter of the images turned by each of four rotations, and how often by 90° (B,)."""
         quarters = x.chunk(4)
-        turned = torch.cat([torch.rot90(part, k, dims=(2, 3)) for k, part in enumerate(quarters)])
+        images = torch.cat([torch.rot90(part, k, dims=(2, 3)) for k, part in enumerate(quarters)])
         turns = [torch.full((len(part),), k, device=x.device) for k, part in enumerate(quarters)]
-        return self.config.w_rot * self.rotation_losses(turned, torch.cat(turns)).mean()
+        return images, torch.cat(turns)
 
     def train_epoch(
         self, images: Images, generator: torch.Generator, turns: int | None = None
@@ -152,7 +152,8 @@ class SkipGAN(base.AnomalyModel):
         if self.config.w_rot:
             losses = [
                 self.rotation_losses(
-                    torch.rot90(x, k, dims=(2, 3)), torch.full(x.shape[:1], k, device=x.device)
+                    self.judge(torch.rot90(x, k, dims=(2, 3)))[1],
+                    torch.full(x.shape[:1], k, device=x.device),
                 )
                 for k in range(4)
             ]

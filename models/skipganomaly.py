@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models import skip_gan
 from models.losses import augmented, cross_entropy
-from models.networks import Encoder, init_weights
+from models.networks import Encoder, init_weights, placed
 from models.sizes import Size
 
 
@@ -54,7 +54,8 @@ class Model(skip_gan.SkipGAN):
     def build(self) -> None:
         super().build()
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
-        self.discriminator = Discriminator(channels, size, c.ndf, c.nz).to(self.device)
+        discriminator = Discriminator(channels, size, c.ndf, c.nz)
+        self.discriminator = placed(discriminator, self.device, self.precision)
         self.opponent("discriminator", self.discriminator, c.lr_discriminator)
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +78,9 @@ class Model(skip_gan.SkipGAN):
             discriminator_loss = discriminator_loss + self.config.w_lat * latent
         losses = {"discriminator": discriminator_loss.detach()} | generator_losses
         if self.config.w_rot:
-            losses["rotation"] = self.rotation_loss(x)
+            turned, turns = self.turned(x)
+            features = self.judge(turned)[1]
+            losses["rotation"] = self.config.w_rot * self.rotation_losses(features, turns).mean()
             discriminator_loss = discriminator_loss + losses["rotation"]
         self.optimizers["discriminator"].zero_grad()
         discriminator_loss.backward()

@@ -71,12 +71,14 @@ class Model(skip_gan.SkipGAN):
         with torch.set_grad_enabled(generator_steps):
             fake = self.reconstruct(x)
 
-        real_features, fake_features = self.features(torch.cat([x, fake.detach()])).chunk(2)
+        turned, turns = self.turned(x) if c.w_rot else (x[:0], None)
+        images = torch.cat([x, fake.detach(), turned])
+        real_features, fake_features, *rest = self.features(images).split(len(x))
         penalty = gradient_penalty(self.penalised, x, fake.detach(), rng).mean()
         critic_loss = (fake_features - real_features).mean() + c.w_gp * penalty
         losses = {"critic": critic_loss.detach(), "penalty": penalty}
-        if c.w_rot:
-            losses["rotation"] = self.rotation_loss(x)
+        if turns is not None:
+            losses["rotation"] = c.w_rot * self.rotation_losses(rest[0], turns).mean()
             critic_loss = critic_loss + losses["rotation"]
         self.optimizers["critic"].zero_grad()
         critic_loss.backward()

@@ -16,7 +16,7 @@ from bench.results.reading import Results, read
 # Choices that change no figure. Images are compared by content, so they may lie elsewhere now.
 FREE = (
     *("name", "results_dir", "time_budget", "dataset", "dataroot"),
-    *("keep_models", "address", "storage"),
+    *("keep_models", "address", "storage", "gpus_per_trial"),
 )
 
 
