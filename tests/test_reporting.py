@@ -188,7 +188,7 @@ def test_report_loads_no_torch_and_no_ray(tmp_path):
     done = run(folder, python=("-X", "importtime"))
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "pandas" in loaded
-    assert not loaded & {"torch", "ray", "torchvision", "sklearn", "scikit_posthocs"}
+    assert not loaded & {"torch", "ray", "torchvision", "sklearn", "scikit_posthocs", "statsmodels"}
 
 
 @pytest.mark.slow

@@ -49,17 +49,16 @@ def compare(table: pd.DataFrame) -> Comparison:
     ).assign(p_holm=np.nan)
     friedman = np.nan
     if len(table) >= FEWEST_CLASSES and len(pairs):
-        from scikit_posthocs import posthoc_wilcoxon
         from scipy import stats
+        from statsmodels.stats.multitest import multipletests
 
-        long = table.melt(var_name="model", value_name="auroc")
-        for column, correction in (("p", None), ("p_holm", "holm")):
-            # Of two models level on every class SciPy divides 0 by 0, and gives 1.
-            with np.errstate(invalid="ignore"):
-                tested = posthoc_wilcoxon(long, "auroc", "model", p_adjust=correction)
-            pairs[column] = [
-                tested.loc[a, b] for a, b in zip(pairs["better"], pairs["worse"], strict=True)
+        # Of two models level on every class SciPy divides 0 by 0, and gives 1.
+        with np.errstate(invalid="ignore"):
+            pairs["p"] = [
+                stats.wilcoxon(table[a], table[b]).pvalue
+                for a, b in zip(pairs["better"], pairs["worse"], strict=True)
             ]
+        pairs["p_holm"] = multipletests(pairs["p"], method="holm")[1]
         if len(means) > 2:
             friedman = float(stats.friedmanchisquare(*table.to_numpy().T).pvalue)
     pairs["differ"] = pairs["p_holm"] < ALPHA

@@ -119,10 +119,8 @@ class Run:
             self.model.mix = self.mix(self.protocol.mix)
             record |= self.figures(self.model.mix)
             if mix := self.model.mix:
-                record |= {
-                    f"mix_{part}": weight
-                    for part, weight in zip(mix.parts, mix.weights, strict=True)
-                }
+                weights = zip(mix.parts, mix.weights, strict=True)
+                record |= {f"mix_{part}": weight for part, weight in weights}
         judged = self.verdicts()
         if judged:
             record |= {"threshold": judged.threshold, "threshold_balanced": judged.balanced}
@@ -195,13 +193,12 @@ class Run:
 
     def figures(self, mix: Mix | None) -> dict[str, float]:
         """The last epoch's validation figures, with its scores mixed like this."""
-        val, score_of = self.split.val, mix or self.model.combine
-        assert val is not None
-        loss = self.val_parts[self.model.LOSS].numpy()[val.labels == 0].mean()
-        return {"val_loss": float(loss)} | {
-            column: metrics.auroc(labels, score_of(parts).numpy())
-            for column, (labels, parts) in self.judged().items()
-        }
+        assert self.split.val is not None
+        losses = self.val_parts[self.model.LOSS].numpy()[self.split.val.labels == 0]
+        score_of, figures = mix or self.model.combine, {"val_loss": float(losses.mean())}
+        for column, (labels, parts) in self.judged().items():
+            figures[column] = metrics.auroc(labels, score_of(parts).numpy())
+        return figures
 
     def test_scores(self) -> pd.DataFrame:
         """One row per test image, as the chosen epoch scores it: scores, labels, part_*."""
