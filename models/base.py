@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import torch
@@ -38,7 +39,8 @@ class Config:
             check(field.name, field.type, getattr(self, field.name))  # type: ignore[arg-type]
 
     @classmethod
-    def hyperparameters(cls) -> dict[str, Hyperparameter]:
+    @cache
+    def hyperparameters(cls) -> Mapping[str, Hyperparameter]:
         """Type, default and help of each hyperparameter by name, inherited ones first."""
         known: dict[str, Hyperparameter] = {}
         for base in reversed(cls.__mro__[:-1]):
@@ -249,10 +251,8 @@ class AnomalyModel(ABC):
                 self.say_scored()
         parts = {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}
         for name, part in parts.items():
-            if not part.isfinite().all():
-                raise FloatingPointError(
-                    f"{int((~part.isfinite()).sum())} of {len(part)} '{name}' scores are not finite"
-                )
+            if wrong := int((~part.isfinite()).sum()):
+                raise FloatingPointError(f"{wrong} of {len(part)} '{name}' scores are not finite")
         return parts
 
     def scoring_batch(self) -> int:

@@ -62,18 +62,19 @@ class Conv(nn.Conv2d):
     """A convolution that computes a 1 x 1 output as one matrix product; 4 x 4 where it pads.
 
     The libraries are slow on such layers. oneDNN, a CPU's, also multiplies the padding and reorders
-    all weights at each call; cuDNN, a GPU's, multiplies the padding too, with too few threads.
+    all weights at each call; cuDNN, a GPU's, multiplies the padding too, with too few threads. On a
+    GPU all others are those of models.second_gradients.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         padded = self.padding != (0, 0)
-        if x.shape[2:] != ((2, 2) if padded else self.kernel_size) or self.bias is not None:
-            if x.device.type == "cpu" or self.bias is not None:
-                return super().forward(x)
+        if self.bias is None and x.shape[2:] == ((2, 2) if padded else self.kernel_size):
+            # A padded 2 x 2 image meets only the kernel's middle, an unpadded one as large as it all.
+            kernel = self.weight[:, :, 1:3, 1:3] if padded else self.weight
+            return nn.functional.linear(x.flatten(1), kernel.flatten(1))[:, :, None, None]
+        if self.bias is None and x.device.type == "cuda":
             return convolved(x, self.weight, self.stride, self.padding)
-        # A padded 2 x 2 image meets only the kernel's middle, an unpadded one as large as it all.
-        kernel = self.weight[:, :, 1:3, 1:3] if padded else self.weight
-        return nn.functional.linear(x.flatten(1), kernel.flatten(1))[:, :, None, None]
+        return super().forward(x)
 
 
 class ConvTranspose(nn.ConvTranspose2d):

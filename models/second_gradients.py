@@ -26,7 +26,7 @@ class Normalised(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # which would give float32 for bfloat16
+        with torch.autocast("cuda", enabled=False):  # which would give float32 for bfloat16
             y, mean, rate = torch.native_layer_norm(x, x.shape[2:], None, None, EPSILON)
         ctx.save_for_backward(x, y, mean, rate)
         return y

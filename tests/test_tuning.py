@@ -84,6 +84,7 @@ def test_paused_trials_may_lie_elsewhere(study, tmp_path: Path) -> None:
     assert not list((tmp_path / "study").glob(".ray-*"))
 
 
+@pytest.mark.slow
 def test_two_models_two_classes(study) -> None:
     """The sweep: every task has its own default, winner and final runs.
 

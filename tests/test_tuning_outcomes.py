@@ -21,6 +21,7 @@ from bench.reporting import reproduce
 from bench.results.columns import COSTS
 
 
+@pytest.mark.slow
 def test_failed_trials_are_recorded_and_the_study_goes_on(
     study, capsys: pytest.CaptureFixture
 ) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench import results
 from bench.judging.comparison import compare
+from bench.judging.metrics import auroc
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "README.md", ROOT / "results" / "README.md")
@@ -35,6 +36,26 @@ def on_digits(study: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).sort_values("mean", ascending=False)
+
+
+def nearest_on_digits() -> pd.DataFrame:
+    """Skip-GANomaly without and with the distance to training images' features in its score.
+
+    Test AUROC of each digit that is left out, and the means.
+    """
+    plain = results.read(MEASURED / "digits-left-out-defaults").trials.query(
+        "model == 'skipganomaly'"
+    )
+    near = results.read(MEASURED / "digits-left-out-near")
+    columns = {"without": plain.set_index("class")["test_auroc"]}
+    runs = near.trials.set_index("class")
+    alone = {cls: near.scores(trial) for cls, trial in runs["trial"].items()}
+    columns["that part alone"] = pd.Series(
+        {cls: auroc(scores["labels"], scores["part_nearest"]) for cls, scores in alone.items()}
+    )
+    columns["half of the score"] = runs["test_default_mix_auroc"]
+    columns["its weight chosen"] = runs["test_auroc"]
+    return with_means(pd.DataFrame(columns).sort_index())
 
 
 def cifar10() -> pd.DataFrame:
@@ -92,11 +113,31 @@ def cifar10_tests() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def costs() -> pd.DataFrame:
+    """A row for each study: its runs, and the hours that they trained and scored in all."""
+    rows = []
+    for folder in sorted(MEASURED.glob("*/trials.jsonl")):
+        runs = results.read(folder.parent).trials
+        hours = (runs["train_seconds"] + runs["score_seconds"]).sum() / 3600
+        hardware = runs.get("hardware", pd.Series(dtype=str))  # the first release's rows have none
+        rows.append(
+            {
+                "study": f"`{folder.parent.name}`",
+                "runs": len(runs),
+                "time of all runs": f"{hours:.1f} h",
+                "on": ", ".join(sorted(hardware.dropna().unique())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "one-class-on-digits": partial(on_digits, "digits-one-class-defaults"),
     "left-out-on-digits": partial(on_digits, "digits-left-out-defaults"),
+    "nearest-on-digits": nearest_on_digits,
     "cifar10": cifar10,
     "cifar10-tests": cifar10_tests,
+    "costs": costs,
 }
 
 
