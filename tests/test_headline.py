@@ -64,6 +64,36 @@ def test_published_figures_are_those_of_the_reference():
     }
 
 
+def test_what_the_published_protocol_measured_is_no_rival(tmp_path):
+    def protocol(trial):
+        return trial | {"protocol": "published" if trial["model"] == "pca" else "sound"}
+
+    found = load(edit(make_study(tmp_path / "s", classes="abcdefgh"), protocol))[-1]
+    assert set(frames.rivals(found)["model"]) == {"w_skipganomaly"}
+    table = headline.auroc_table(found, compare(frames.shared(frames.rivals(found))))
+    assert table.groups == ["GANs", headline.BY_PUBLISHED]
+    assert "The baseline" not in table.note
+    alone = found.assign(protocol="published")
+    assert frames.rivals(alone) is alone
+
+
+def test_data_sets_and_tasks_that_share_no_models_have_tables_of_their_own(tmp_path):
+    def data(trial):
+        return trial | {"dataset": "digits" if trial["class"] in "ab" else "cifar10"}
+
+    def apart(trial):
+        return trial if (trial["model"] == "pca") == (trial["dataset"] == "digits") else None
+
+    folder = edit(make_study(tmp_path / "s", classes="abcd"), data)
+    assert list(frames.comparable(load(folder)[-1])) == [""]
+    parts = frames.comparable(load(edit(folder, apart))[-1])
+    found = {title: (set(part["row"]), set(part["column"])) for title, part in parts.items()}
+    assert found == {
+        "digits, leave-one-class-out": ({"a", "b"}, {"pca"}),
+        "cifar10, leave-one-class-out": ({"c", "d"}, {"w_skipganomaly"}),
+    }
+
+
 def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
     few, many = (
         make_study(tmp_path / "few", classes="abcde"),

@@ -63,19 +63,36 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = {name: signal.column for name, signal in SIGNALS.items()}
     trials["signal"] = trials["select_on"].map(columns).fillna("objective")
     trials.loc[trials["protocol_selection"] == "test", "signal"] = "test_auroc"
-    trials["row"] = trials["class"]
-    for name in ("task", "dataset"):
-        if trials[name].nunique() > 1:
-            trials["row"] = trials[name] + ": " + trials["row"]
-    trials["column"] = trials["model"]
-    for name in AMOUNTS:
-        if places_differ(trials, name):
-            trials["column"] += [amount_label(name, amount) for amount in trials[name]]
-    for name in ("protocol", "select_on", "study"):
-        if places_differ(trials, name):
-            trials["column"] += " (" + trials[name] + ")"
+    trials = placed(trials)
     places = trials[["study", "trial", "row", "column", "signal"]]
     return trials, epochs.merge(places, on=["study", "trial"])
+
+
+def placed(results: pd.DataFrame) -> pd.DataFrame:
+    """The results with `row` and `column`, their places in one table of them all (see `join`)."""
+    results = results.assign(row=results["class"], column=results["model"])
+    for name in ("task", "dataset"):
+        if results[name].nunique() > 1:
+            results["row"] = results[name] + ": " + results["row"]
+    for name in AMOUNTS:
+        if places_differ(results, name):
+            results["column"] += [amount_label(name, amount) for amount in results[name]]
+    for name in ("protocol", "select_on", "study"):
+        if places_differ(results, name):
+            results["column"] += " (" + results[name] + ")"
+    return results
+
+
+def comparable(areas: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The AUROC frame by what stands in a table of its own: all of it, or each data set and task.
+
+    One table for all suits models that have results in all of them; else it would be full of gaps.
+    """
+    groups = dict(list(areas.groupby(["dataset", "task"], sort=False)))
+    common = set(shared(areas).index)
+    if len(groups) < 2 or all(common & set(group["row"]) for group in groups.values()):
+        return {"": areas}
+    return {", ".join(name): placed(group) for name, group in groups.items()}
 
 
 def places_differ(trials: pd.DataFrame, name: str) -> bool:
@@ -87,6 +104,12 @@ def places_differ(trials: pd.DataFrame, name: str) -> bool:
 def amount_label(name: str, amount: str) -> str:
     """What a number of training images, or a contamination, adds to a column's name."""
     return AMOUNTS[name].format(amount) if amount else ""
+
+
+def rivals(areas: pd.DataFrame) -> pd.DataFrame:
+    """The AUROC frame without figures of the published protocol, where there are others."""
+    published = areas["protocol"] == "published"
+    return areas if published.all() else areas[~published]
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:

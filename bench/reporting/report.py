@@ -1,6 +1,7 @@
 """The whole report: reads each file once; writes tables, figures and the page."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +48,16 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     drawn = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
     curves = searches.learning_curves(finals, epochs)
     if len(areas):
-        comparison = compare(frames.shared(areas))
+        others = [
+            *difference_tables(finals, studies),
+            sweeps.dataset_table(areas),
+            *sweeps.amount_tables(areas),
+            tables.metrics_table(finals),
+            defects_table(finals),
+        ]
         sections = [
-            section(
-                "results",
-                "How good is each model on each class?",
-                [
-                    auroc_table(areas, comparison),
-                    *difference_tables(finals, studies),
-                    *tables.comparison_tables(comparison, frames.class_means(areas)),
-                    sweeps.dataset_table(areas),
-                    *sweeps.amount_tables(areas),
-                    tables.metrics_table(finals),
-                    defects_table(finals),
-                ],
-                [*figures.critical_differences(comparison), *sweeps.amount_drawings(areas)],
-                overview(areas),
+            *main_sections(
+                areas, section("all", "All results", others, sweeps.amount_drawings(areas))
             ),
             section(
                 "measured",
@@ -124,6 +119,30 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                 for i, kind in enumerate(kinds)
             )
         )
+
+
+def main_sections(areas: pd.DataFrame, more: Section) -> Iterator[Section]:
+    """How good each model is, for each data set and task that needs tables of its own, and `more`.
+
+    That is a section of its own only where there are several others.
+    """
+    parts = frames.comparable(areas)
+    for number, (of, part) in enumerate(parts.items(), start=1):
+        fair = frames.rivals(part)
+        comparison = compare(frames.shared(fair))
+        suffix = f"_{number}" if number > 1 else ""
+        means = frames.class_means(fair)
+        kept = [auroc_table(part, comparison), *tables.comparison_tables(comparison, means)]
+        kept = [replace(table, name=table.name + suffix) for table in kept]
+        drawn = [*figures.critical_differences(comparison)], [*overview(fair)]
+        below, lead = ([replace(d, name=d.name + suffix) for d in those] for those in drawn)
+        if len(parts) == 1:
+            title = "How good is each model on each class?"
+            yield section("results", title, [*kept, *more.tables], [*below, *more.drawings], lead)
+        else:
+            yield section(f"results{suffix}", f"{of}: how good is each model?", kept, below, lead)
+    if len(parts) > 1:
+        yield more
 
 
 def section(
