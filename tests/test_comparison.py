@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
-from bench.judging.comparison import compare
+from bench.judging.comparison import compare, wilcoxon
 
 
 def make_table(classes: int, *levels: float) -> pd.DataFrame:
@@ -39,6 +41,19 @@ def test_comparison_is_that_of_scipy_with_holms_correction():
         ["m2", False],
         ["m0", False],
     ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=9).filter(any))
+def test_wilcoxons_test_is_scipys_with_ties_and_zeros(differences):
+    ours = wilcoxon(pd.Series(differences, dtype=float))
+    assert ours == pytest.approx(stats.wilcoxon(differences).pvalue)
+
+
+def test_wilcoxons_test_of_many_classes_is_scipys():
+    differences = np.random.default_rng(0).integers(-3, 9, 40)
+    assert wilcoxon(pd.Series(differences)) == pytest.approx(stats.wilcoxon(differences).pvalue)
+    assert wilcoxon(pd.Series([0.0] * 8)) == 1
 
 
 def test_no_model_is_best_where_two_are_level():
