@@ -222,8 +222,9 @@ def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
     names = [name for name in map(str, scores) if name.startswith("part_")]
     if not names:
         return {}
-    table = scores[[*names, "scores"]].to_numpy(float)  # pandas takes ten times as long
-    table = table - table.mean(axis=0)
+    # Column by column: pandas takes ten times as long for several.
+    table = np.column_stack([scores[name].to_numpy(float) for name in (*names, "scores")])
+    table -= table.mean(axis=0)
     parts, score = table[:, :-1], table[:, -1]
     scale = parts.std(axis=0)
     parts /= np.where(scale == 0, 1, scale)
