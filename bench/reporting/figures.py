@@ -33,6 +33,15 @@ def looks_of(finals: pd.DataFrame) -> Looks:
     return {column: {"color": colour, "linestyle": dashes} for column, colour, dashes in turns}
 
 
+def of_scores(finals: pd.DataFrame, scores: Scores) -> list[Drawing]:
+    """All that show final runs' scores."""
+    return [
+        *histograms(finals, scores),
+        *roc_curves(finals, scores),
+        *precision_recall_curves(finals, scores),
+    ]
+
+
 def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
     """A figure per model, a panel per class: lowest seed's scores of normal and abnormal images.
 

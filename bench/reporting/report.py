@@ -1,9 +1,13 @@
 """The whole report: reads each file once; writes tables, figures and the page."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -22,6 +26,9 @@ from bench.reporting.writers import Table, file_names
 from bench.results.reading import Results
 from bench.results.store import write_whole
 
+MANY_RUNS = 100  # final ones: from there on a second core pays
+Result = TypeVar("Result")
+
 
 def report(studies: Mapping[str, Results], out: Path) -> None:
     """Writes the report to a folder and prints its main table, its warnings and its files.
@@ -35,6 +42,9 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     scores, warnings = frames.read_scores(studies, finals)
     areas, more = frames.auroc(finals, scores)
     warnings = [*cautions(studies, trials, areas), *swamped(finals, scores), *warnings, *more]
+    draw_scores: Callable[[], list[Drawing]] = partial(figures.of_scores, finals, scores)
+    if len(finals) > MANY_RUNS:
+        draw_scores = begun(draw_scores)
     runs = list(explorer(studies, finals, scores, warnings))
     said = gathered(warnings)
 
@@ -68,11 +78,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                 "scores",
                 "What do the scores look like?",
                 [tables.parts_table(finals, scores)],
-                [
-                    *figures.histograms(finals, scores),
-                    *figures.roc_curves(finals, scores),
-                    *figures.precision_recall_curves(finals, scores),
-                ],
+                draw_scores(),
             ),
             section("images", "What does the model see?"),
             section("tuning", "What did tuning do?", tuned, [*drawn, *curves]),
@@ -119,6 +125,17 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                 for i, kind in enumerate(kinds)
             )
         )
+
+
+def begun(call: Callable[[], Result]) -> Callable[[], Result]:
+    """Gives the call's result when called itself; another process computes it meanwhile."""
+    # Spawned: a fork of a process with Ray's or torch's threads can hang.
+    pool = ProcessPoolExecutor(
+        1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    )
+    future = pool.submit(call)
+    pool.shutdown(wait=False)
+    return future.result
 
 
 def main_sections(areas: pd.DataFrame, more: Section) -> Iterator[Section]:
