@@ -68,6 +68,7 @@ def learned(name: str) -> base.AnomalyModel:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", models.NAMES)
 def test_a_model_trained_on_zeros_scores_other_digits_higher(name):
     """AUROC above 0.8 on digits that were not in training."""

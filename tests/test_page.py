@@ -205,6 +205,7 @@ def test_tables_and_figures_can_be_saved(page: Page, study: Path) -> None:
     assert saved.value.path().read_bytes() == (report / "roc.svg").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_picture_is_warned_of(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
     (folder / "scores" / "final-0-0-1" / "gallery.png").write_bytes(b"no picture")
