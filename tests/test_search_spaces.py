@@ -94,6 +94,7 @@ def test_every_end_of_a_range_trains(name: str, key: str, threes) -> None:
         trains(name, threes, {key: value})
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", search_spaces.NAMES)
 def test_random_configurations_train(name: str, threes) -> None:
