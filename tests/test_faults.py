@@ -143,6 +143,7 @@ def test_a_read_only_results_folder(small_disk: Path, tmp_path: Path) -> None:
     assert "Read-only file system" in process.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
     """Networks that no memory holds: each trial fails by itself with its reason, and the study gives up early."""
@@ -241,6 +242,7 @@ def test_ray_listens_on_loopback_only(tmp_path: Path) -> None:
     assert {address for _, address, _ in found} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, found
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two Ray nodes, started as two machines would be.

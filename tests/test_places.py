@@ -122,6 +122,7 @@ def test_a_report_where_matplotlib_finds_no_folder(small_disk: Path, tmp_path: P
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_ray_that_starts_no_process(tmp_path: Path) -> None:
     """There is no shell for it to start one by."""
