@@ -75,6 +75,8 @@ def convolved(x: Tensor, weight: Tensor, stride: Any, padding: Any) -> Tensor:
 
 
 class Convolved(Function):
+    """Images and weights to their convolution."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, *geometry: Any) -> Tensor:
         ctx.save_for_backward(x, weight)

@@ -114,6 +114,10 @@ class SkipGAN(base.AnomalyModel):
         """The cross-entropy (B,) of telling how often images were turned, by their f(x) (B, K)."""
         return cross_entropy(self.rotations(features).float(), turns, reduction="none")
 
+    def rotation_loss(self, features: Tensor, turns: Tensor) -> Tensor:
+        """Its mean, weighted: what the opponent's loss has of it."""
+        return self.config.w_rot * self.rotation_losses(features, turns).mean()
+
     def turned(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """A quarter of the images turned by each of four rotations, and how often by 90° (B,)."""
         quarters = x.chunk(4)

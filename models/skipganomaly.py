@@ -79,8 +79,7 @@ class Model(skip_gan.SkipGAN):
         losses = {"discriminator": discriminator_loss.detach()} | generator_losses
         if self.config.w_rot:
             turned, turns = self.turned(x)
-            features = self.judge(turned)[1]
-            losses["rotation"] = self.config.w_rot * self.rotation_losses(features, turns).mean()
+            losses["rotation"] = self.rotation_loss(self.judge(turned)[1], turns)
             discriminator_loss = discriminator_loss + losses["rotation"]
         self.optimizers["discriminator"].zero_grad()
         discriminator_loss.backward()

@@ -71,14 +71,14 @@ class Model(skip_gan.SkipGAN):
         with torch.set_grad_enabled(generator_steps):
             fake = self.reconstruct(x)
 
-        turned, turns = self.turned(x) if c.w_rot else (x[:0], None)
-        images = torch.cat([x, fake.detach(), turned])
-        real_features, fake_features, *rest = self.features(images).split(len(x))
+        turned, turns = self.turned(x) if c.w_rot else (x[:0], x[:0])
+        images = torch.cat([x, fake.detach(), turned])  # one pass for all
+        real_features, fake_features, *turned_features = self.features(images).split(len(x))
         penalty = gradient_penalty(self.penalised, x, fake.detach(), rng).mean()
         critic_loss = (fake_features - real_features).mean() + c.w_gp * penalty
         losses = {"critic": critic_loss.detach(), "penalty": penalty}
-        if turns is not None:
-            losses["rotation"] = c.w_rot * self.rotation_losses(rest[0], turns).mean()
+        if c.w_rot:
+            losses["rotation"] = self.rotation_loss(turned_features[0], turns)
             critic_loss = critic_loss + losses["rotation"]
         self.optimizers["critic"].zero_grad()
         critic_loss.backward()

@@ -16,12 +16,8 @@ FAMILIES = {
     "baseline": "baselines",
     "pretrained": "pretrained on other data, so no fair rivals",
 }
-GROUPS = [
-    "models",
-    *FAMILIES.values(),
-    BY_PUBLISHED,
-    PUBLISHED,
-]  # models: of older rows, without a family
+# models: of older rows, without a family
+GROUPS = ["models", *FAMILIES.values(), BY_PUBLISHED, PUBLISHED]
 OF_MEANS = "; of a mean, the interval over classes"
 
 
