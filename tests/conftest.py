@@ -17,6 +17,7 @@ from bench.choices.errors import UserError
 from bench.choices.flags import study_from
 from bench.commands import checks
 from bench.data import datasets
+from bench.tuning import ray_start  # it sets what Ray reads as it is imported
 
 pytest_plugins = ["own_files"]  # its fixtures
 
@@ -134,7 +135,8 @@ def ray_session():
     """One Ray for all studies of a test file: starting it takes longer than a small study."""
     import ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    place = {"address": "local", "runtime_env": ray_start.interpreter()}
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, **place)
     yield
     ray.shutdown()
 
