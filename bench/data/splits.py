@@ -1,5 +1,6 @@
 """Splits: which images train, choose and test for a task."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -221,9 +222,11 @@ def make_split(
 
     hidden = round(len(normal) * contamination / (1 - contamination))
     if hidden > len(anomalies):
+        most = math.floor(1000 * len(anomalies) / (len(normal) + len(anomalies))) / 1000
+        hint = f"give {most:g} or less" if most else "leave it out"
         raise UserError(
             f"--contamination: {leaves} {len(anomalies)} abnormal images to train on, and a share "
-            f"of {contamination:g} takes {hidden}"
+            f"of {contamination:g} takes {hidden} ({hint})"
         )
     train = images(np.sort(np.concatenate([normal, anomalies[:hidden]])))
     known = np.flatnonzero(tests & (dataset.test_labels >= 0))
