@@ -15,6 +15,7 @@ import models
 import train
 from bench import results
 from bench.choices.errors import UserError, run_main
+from bench.commands import score
 from bench.data.datasets import Decoding
 from bench.training import model_files
 from bench.training.model_files import flatten, trained_state, unflatten
@@ -77,7 +78,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_train_then_score_a_folder_then_train_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "<new>"
     folder.mkdir()
@@ -112,6 +113,13 @@ def test_train_then_score_a_folder_then_train_on(
         == 0
     )
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again" / "scores.csv"), first)
+    monkeypatch.setattr(score, "SHOWN", 5)
+    again = ["--load", str(path), "--score_folder", str(folder), "--name", "short"]
+    assert train.main([*again, *common]) == 0
+    page = (tmp_path / "short" / "scores.html").read_text()
+    assert "The first 5 of 12 images, most anomalous first" in page
+    assert [f". {name}:" in page for name in first.image] == [True] * 5 + [False] * 7
+    assert len(pd.read_csv(tmp_path / "short" / "scores.csv")) == 12
     one = ["--load", str(path), "--score_folder", str(folder / "3.png"), "--false_alarms", "0.5"]
     assert train.main([*one, "--name", "single", *common]) == 0
     single, same = pd.read_csv(tmp_path / "single" / "scores.csv"), first[first.image == "3.png"]

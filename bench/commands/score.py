@@ -18,6 +18,7 @@ from bench.watching.progress import scoring
 from models.base import AnomalyModel
 
 TEMPLATE = Path(__file__).with_name("scores.html.j2")
+SHOWN = 1000  # images on the page: a browser does not stand many more
 
 
 def score_folder(
@@ -31,7 +32,7 @@ def score_folder(
 ) -> pd.DataFrame:
     """Scores every image of a folder, or one image, decoded as the training images were.
 
-    Writes scores.csv and scores.html, most anomalous first. Columns: image, score, part_*; with
+    Writes scores.csv and, of the `SHOWN` most anomalous, scores.html. Columns: image, score, part_*; with
     `judged` also p_value and verdict (abnormal or normal). Of a model that reconstructs images,
     heat_maps/ has a picture of each that shows where it fails to.
     """
@@ -69,9 +70,10 @@ def score_folder(
             "rebuilt": None if rebuilt is None else data_uri(rebuilt[i].numpy()),
             "heat": None if maps is None else data_uri(maps[i]),
         }
-        for i, row in enumerate(frame.itertuples())
+        for i, row in enumerate(frame.head(SHOWN).itertuples())
     ]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    write_whole(out / "scores.html", page.render(folder=folder.name, rows=rows, judged=judged))
+    shown = {"folder": folder.name, "rows": rows, "images": len(frame), "judged": judged}
+    write_whole(out / "scores.html", page.render(shown))
     return frame
