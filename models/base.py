@@ -168,15 +168,15 @@ class AnomalyModel(ABC):
 
         None if it makes none.
         """
-        made = []
+        rebuilt = []
         with self.frozen(training=False), torch.no_grad():
             for x in images.split(self.scoring_batch()):
                 with self.arithmetic():
                     again = self.reconstruct(self.normalise(x))
                 if again is None:
                     return None
-                made.append(pixels(again).to(torch.uint8).cpu())
-        return torch.cat(made)
+                rebuilt.append(pixels(again).to(torch.uint8).cpu())
+        return torch.cat(rebuilt)
 
     def train_epoch(
         self, images: Images, generator: torch.Generator, turns: int | None = None

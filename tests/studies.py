@@ -28,9 +28,11 @@ def make_study(
     }
     choices |= {"protocol": "sound", "selection": None, "epochs": 3, "limit_test": 200, "seed": 0}
     choices |= {"precision": "float32", "device": "auto", "select_on": "val_auroc"} | (study or {})
-    made = {"commit": "abc", "dirty": False, "dataset": {"name": "cifar10", "fingerprint": "f"}} | (
-        provenance or {}
-    )
+    origin = {
+        "commit": "abc",
+        "dirty": False,
+        "dataset": {"name": "cifar10", "fingerprint": "f"},
+    } | (provenance or {})
     trials, epochs = [], []
     for (level, model), (place, name) in itertools.product(enumerate(models), enumerate(classes)):
         base = {"model": model, "dataset": "cifar10", "task": "leave-one-class-out", "class": name}
@@ -95,7 +97,7 @@ def make_study(
                 epochs.append(row | by_epoch)
     write_rows(folder / "trials.jsonl", trials)
     write_rows(folder / "epochs.jsonl", epochs)
-    (folder / "study.json").write_text(json.dumps({"study": choices, "provenance": made}))
+    (folder / "study.json").write_text(json.dumps({"study": choices, "provenance": origin}))
     return folder
 
 

@@ -23,9 +23,10 @@ from bench.watching.time_left import Eta
 
 
 def epochs(trial: str, count: int, attempt: int | None = None, offset: float = 0.0) -> list[dict]:
-    about = {"trial": trial} | ({} if attempt is None else {"attempt": attempt})
+    identity = {"trial": trial} | ({} if attempt is None else {"attempt": attempt})
     return [
-        about | {"epoch": epoch, "val_auroc": offset + epoch / 10} for epoch in range(1, count + 1)
+        identity | {"epoch": epoch, "val_auroc": offset + epoch / 10}
+        for epoch in range(1, count + 1)
     ]
 
 
@@ -43,9 +44,9 @@ def test_only_the_epochs_of_the_attempt_that_counts(tmp_path: Path) -> None:
         {"trial": "stopped sooner", "attempt": 2},
         {"trial": "died at once", "attempt": 2, "status": "error"},
     ]
-    found = read(tmp_path, trials, rows)
-    assert found.groupby("trial").size().to_dict() == {"stopped sooner": 2, "running": 1}
-    assert found[found.trial == "stopped sooner"].val_auroc.tolist() == [1.1, 1.2]
+    remaining = read(tmp_path, trials, rows)
+    assert remaining.groupby("trial").size().to_dict() == {"stopped sooner": 2, "running": 1}
+    assert remaining[remaining.trial == "stopped sooner"].val_auroc.tolist() == [1.1, 1.2]
 
 
 def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> None:
@@ -55,8 +56,8 @@ def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> No
         *epochs("resumed", 3),
         *epochs("resumed", 1, 2),
     ]
-    found = read(tmp_path, [{"trial": "old"}, {"trial": "resumed", "attempt": 2}], rows)
-    assert found.groupby("trial").val_auroc.apply(list).to_dict() == {
+    remaining = read(tmp_path, [{"trial": "old"}, {"trial": "resumed", "attempt": 2}], rows)
+    assert remaining.groupby("trial").val_auroc.apply(list).to_dict() == {
         "old": [1.1, 1.2, 1.3],
         "resumed": [0.1],
     }

@@ -28,10 +28,10 @@ def budget(ready: Prepared, study: Study, model: str, **values: int) -> Budget:
 def test_a_study_trains_for_the_fair_budget_unless_told(ready: Prepared):
     for name in NETWORKS:
         kind = models.get(name)
-        got = budget(ready, Study(**DIGITS), name)
-        assert (got.steps, got.fair) == (kind.DIGITS_STEPS, kind.DIGITS_STEPS)
+        planned = budget(ready, Study(**DIGITS), name)
+        assert (planned.steps, planned.fair) == (kind.DIGITS_STEPS, kind.DIGITS_STEPS)
         assert kind.STEPS >= kind.DIGITS_STEPS >= 1000
-        assert got.epochs == EVALUATIONS
+        assert planned.epochs == EVALUATIONS
     assert budget(ready, Study(**DIGITS, steps=70), "ganomaly") == Budget(12, 6, 1000)
     assert budget(ready, Study(**DIGITS, epochs=4), "ganomaly") == Budget(4, None, 1000)
     assert budget(ready, Study(**DIGITS), "pca") == Budget(1)
@@ -39,9 +39,9 @@ def test_a_study_trains_for_the_fair_budget_unless_told(ready: Prepared):
 
 def test_no_epoch_is_shorter_than_a_pass_unless_there_are_few_steps(ready: Prepared):
     images = len(ready.splits[ready.tasks[0]].train)
-    got = budget(ready, Study(**DIGITS, steps=100), "w_skipganomaly", n_critic=5)
-    assert got.epochs == EVALUATIONS
-    assert got.steps / got.epochs >= images // 16 / 5
+    planned = budget(ready, Study(**DIGITS, steps=100), "w_skipganomaly", n_critic=5)
+    assert planned.epochs == EVALUATIONS
+    assert planned.steps / planned.epochs >= images // 16 / 5
     assert budget(ready, Study(**DIGITS, steps=1), "ganomaly") == Budget(1, 1, 1000)
 
 
@@ -49,14 +49,16 @@ def test_no_epoch_is_shorter_than_a_pass_unless_there_are_few_steps(ready: Prepa
 def test_epochs_share_the_steps_that_were_asked_for(
     ready: Prepared, steps: int, epochs: int | None
 ):
-    got = budget(ready, Study(**DIGITS, steps=steps, epochs=epochs), "w_skipganomaly", n_critic=5)
-    assert steps <= got.steps < steps + got.epochs
-    assert epochs in (None, got.epochs)
+    planned = budget(
+        ready, Study(**DIGITS, steps=steps, epochs=epochs), "w_skipganomaly", n_critic=5
+    )
+    assert steps <= planned.steps < steps + planned.epochs
+    assert epochs in (None, planned.epochs)
 
 
 def test_step_sizes_fall_in_the_last_epochs(ready: Prepared):
-    got = budget(ready, Study(**DIGITS, epochs=6, niter_decay=3), "ganomaly")
-    assert [got.step_size(epoch) for epoch in range(6)] == [1, 1, 1, 0.75, 0.5, 0.25]
+    planned = budget(ready, Study(**DIGITS, epochs=6, niter_decay=3), "ganomaly")
+    assert [planned.step_size(epoch) for epoch in range(6)] == [1, 1, 1, 0.75, 0.5, 0.25]
     assert Budget(6).step_size(5) == 1
     with pytest.raises(UserError, match=r"--niter_decay: 6 is too many: .*ganomaly has 6 epochs"):
         budget(ready, Study(**DIGITS, epochs=6, niter_decay=6), "ganomaly")

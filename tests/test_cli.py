@@ -189,19 +189,19 @@ def test_train_writes_a_study(capsys, tmp_path: Path) -> None:
         )
         == 0
     )
-    found = results.read(tmp_path / "one")
-    row = found.trials.iloc[0]
+    saved = results.read(tmp_path / "one")
+    row = saved.trials.iloc[0]
     assert (row.kind, row.status, row.config_w_con, row.config_batch_size) == (
         "final",
         "done",
         50,
         32,
     )
-    assert len(found.epochs) == 2
-    chosen = found.epochs.set_index("epoch").loc[row.epoch]
-    assert chosen.val_auroc == found.epochs.val_auroc.max() == row.val_auroc
+    assert len(saved.epochs) == 2
+    chosen = saved.epochs.set_index("epoch").loc[row.epoch]
+    assert chosen.val_auroc == saved.epochs.val_auroc.max() == row.val_auroc
     assert chosen.test_auroc == pytest.approx(row.test_auroc)
-    assert len(found.scores(row.trial)) == 100
+    assert len(saved.scores(row.trial)) == 100
     assert "next: python report.py" in capsys.readouterr().out
 
 

@@ -198,11 +198,11 @@ def test_what_is_done_to_wide_images(tmp_path):
     image.paste(255, (0, 0, 16, 16))
     (tmp_path / "train").mkdir()
     image.save(tmp_path / "train" / "a.png")
-    made = {
+    decoded = {
         how: load(str(tmp_path), root=tmp_path, image_size=16, resize=how)
         for how in ("squash", "crop", "pad")
     }
-    rows = {how: dataset.train_images[0, 0, 8] for how, dataset in made.items()}
+    rows = {how: dataset.train_images[0, 0, 8] for how, dataset in decoded.items()}
     assert rows["crop"].tolist() == [100] * 16
     assert (
         rows["squash"].tolist()
@@ -210,13 +210,13 @@ def test_what_is_done_to_wide_images(tmp_path):
     )
     assert rows["squash"][0] == 255
     assert (
-        made["pad"].train_images[0, 0].tolist()
+        decoded["pad"].train_images[0, 0].tolist()
         == np.asarray(ImageOps.pad(image, (16, 16), Image.Resampling.BILINEAR, color=0)).tolist()
     )
-    assert made["pad"].train_images[0, 0, 0].max() == 0
+    assert decoded["pad"].train_images[0, 0, 0].max() == 0
     assert rows["pad"][0] == 255
     words = {"squash": "squashed to", "crop": "cropped to their centre", "pad": "padded with black"}
-    for how, dataset in made.items():
+    for how, dataset in decoded.items():
         (line,) = dataset.notes
         assert line.startswith(f"images of 80 x 16 are {words[how]}")
         assert dataset.decoding.resize == how

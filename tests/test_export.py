@@ -83,11 +83,11 @@ def check_exported(model: AnomalyModel, suffix: str) -> None:
         np.testing.assert_allclose(outputs.pop("score"), scores[:count], rtol=1e-4, atol=1e-4)
         if rebuilt is not None:
             expected = anomaly_maps(batch.numpy(), rebuilt[:count].numpy())
-            found = outputs.pop("map")
-            assert found.dtype == np.float32
+            heat = outputs.pop("map")
+            assert heat.dtype == np.float32
             # A reconstruction between two grey values may be rounded to the other one.
-            assert (np.abs(found - expected) > 1e-3).mean() < 0.01
-            np.testing.assert_allclose(found, expected, atol=1.01)
+            assert (np.abs(heat - expected) > 1e-3).mean() < 0.01
+            np.testing.assert_allclose(heat, expected, atol=1.01)
         assert not outputs
 
 
@@ -105,7 +105,7 @@ def test_an_onnx_file_scores_as_the_model_does(name, values, shape) -> None:
 def saved(tmp_path: Path) -> Path:
     """A trained autoencoder's file, with verdicts."""
     model = trained("autoencoder", {}, (1, 16, 24))
-    about = {
+    metadata = {
         "trial": "t",
         "classes": ["good", "bad"],
         "decoding": {"resize": "crop", "bits": 12, "background": None},
@@ -114,7 +114,7 @@ def saved(tmp_path: Path) -> Path:
     }
     path = tmp_path / "model.safetensors"
     state = model_files.trained_state(model)
-    path.write_bytes(model_files.packed("autoencoder", model, state, about))
+    path.write_bytes(model_files.packed("autoencoder", model, state, metadata))
     return path
 
 

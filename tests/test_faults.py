@@ -126,9 +126,9 @@ def test_a_study_on_a_full_disk_says_so_and_goes_on_later(small_disk: Path) -> N
     assert kept >= 1
     (small_disk / "filler").unlink()
     assert command(small_disk, "--resume").wait(PATIENCE) == 0
-    found = results.read(small_disk / "study").trials
-    assert len(found) == 7
-    assert found.trial.is_unique
+    trials = results.read(small_disk / "study").trials
+    assert len(trials) == 7
+    assert trials.trial.is_unique
     assert "No space left on device" in small_disk.with_suffix(".log").read_text()
 
 
@@ -149,9 +149,9 @@ def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
     """Networks that no memory holds: each trial fails by itself with its reason, and the study gives up early."""
     process = command(tmp_path, *TINY[:4], "--set", "ngf=200000", "--trials", "50", "--epochs", "1")
     assert process.wait(PATIENCE) == 1
-    found = results.read(tmp_path / "study").trials
-    assert len(found) < 10
-    assert found.error.str.contains("memory").all()
+    trials = results.read(tmp_path / "study").trials
+    assert len(trials) < 10
+    assert trials.error.str.contains("memory").all()
     assert "trials all failed" in tmp_path.with_suffix(".log").read_text()
 
 
@@ -219,15 +219,15 @@ def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
 
 def listening(pid: int) -> set[tuple[str, str, int]]:
     """(process, address, port) of the TCP sockets that a process and those below it listen on."""
-    found = set()
+    sockets = set()
     with contextlib.suppress(psutil.NoSuchProcess):
         main = psutil.Process(pid)
         for process in [main, *main.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 for socket in process.net_connections("tcp"):
                     if socket.status == psutil.CONN_LISTEN:
-                        found.add((process.name(), *socket.laddr))
-    return found
+                        sockets.add((process.name(), *socket.laddr))
+    return sockets
 
 
 @pytest.mark.slow
@@ -235,11 +235,13 @@ def test_ray_listens_on_loopback_only(tmp_path: Path) -> None:
     process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
     rows = tmp_path / "study" / "epochs.jsonl"
     wait_for(lambda: rows.exists() and rows.stat().st_size, process)
-    found = listening(process.pid)
+    sockets = listening(process.pid)
     process.terminate()
     process.wait(PATIENCE)
-    assert len(found) > 3, found
-    assert {address for _, address, _ in found} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, found
+    assert len(sockets) > 3, sockets
+    assert {address for _, address, _ in sockets} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, (
+        sockets
+    )
 
 
 @pytest.mark.long
@@ -280,9 +282,9 @@ def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.Monk
         for pid in [*descendants(other.pid), other.pid]:
             kill(pid)
         assert process.wait(PATIENCE) == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
-        found = results.read(tmp_path / "study").trials
-        assert len(found) == 8
-        assert set(found.status) == {"done"}
+        trials = results.read(tmp_path / "study").trials
+        assert len(trials) == 8
+        assert set(trials.status) == {"done"}
         assert len(list((tmp_path / "study" / "models").glob("*.safetensors"))) == 2
     finally:
         for process in (head, other):

@@ -38,8 +38,8 @@ def test_a_study_grows(tmp_path: Path, ray_session, capsys: pytest.CaptureFixtur
 
     more = grow(tmp_path, "--trials", "4", "--seeds", "2", "--normal_class", "3", "5")
     assert (more.path / "trials.jsonl").read_bytes().startswith(rows), "what was there stays"
-    found = counts(more)
-    assert found["tuning"] == 8
+    grown = counts(more)
+    assert grown["tuning"] == 8
     winners = more.trials[more.trials["role"] == "winner"]
     assert winners.groupby("class").size().to_dict() == {"3": 2, "5": 2}
     content = json.loads((more.path / "study.json").read_text())

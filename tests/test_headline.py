@@ -12,14 +12,14 @@ from bench.reporting import cautions, frames, headline
 from bench.reporting.writers import Table
 
 
-def auroc_table(found: pd.DataFrame) -> Table:
-    return headline.auroc_table(found, compare(frames.shared(found)))
+def auroc_table(aurocs: pd.DataFrame) -> Table:
+    return headline.auroc_table(aurocs, compare(frames.shared(aurocs)))
 
 
 def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
     models = ("skipganomaly", "w_skipganomaly", "pca")  # the last one's scores are the best
-    *_, finals, _, found = load(make_study(tmp_path / "s", models=models))
-    table = auroc_table(found)
+    *_, finals, _, aurocs = load(make_study(tmp_path / "s", models=models))
+    table = auroc_table(aurocs)
     names = ["w_skipganomaly", "skipganomaly", "pca", "w_skipganomaly", "w_skipganomaly_noskip"]
     assert table.frame["model"].tolist() == names
     assert table.groups == ["GANs"] * 2 + ["baselines"] + ["published figures"] * 2
@@ -33,7 +33,7 @@ def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
     small = table.details.iloc[2]
     spread = runs.query("`class` == 'bird'")["test_auroc"].std()
     assert re.fullmatch(rf"± {spread:.3f}\n\[0\.\d+, 0\.\d+\]", small["bird"])
-    row = found.query("model == 'pca' and `class` == 'bird'").iloc[0]
+    row = aurocs.query("model == 'pca' and `class` == 'bird'").iloc[0]
     assert row["low"] < row["auroc"] < row["high"]
     assert row["seeds"] == 3
 
@@ -68,12 +68,12 @@ def test_what_the_published_protocol_measured_is_no_rival(tmp_path):
     def protocol(trial):
         return trial | {"protocol": "published" if trial["model"] == "pca" else "sound"}
 
-    found = load(edit(make_study(tmp_path / "s", classes="abcdefgh"), protocol))[-1]
-    assert set(frames.rivals(found)["model"]) == {"w_skipganomaly"}
-    table = headline.auroc_table(found, compare(frames.shared(frames.rivals(found))))
+    aurocs = load(edit(make_study(tmp_path / "s", classes="abcdefgh"), protocol))[-1]
+    assert set(frames.rivals(aurocs)["model"]) == {"w_skipganomaly"}
+    table = headline.auroc_table(aurocs, compare(frames.shared(frames.rivals(aurocs))))
     assert table.groups == ["GANs", headline.BY_PUBLISHED]
     assert "The baseline" not in table.note
-    alone = found.assign(protocol="published")
+    alone = aurocs.assign(protocol="published")
     assert frames.rivals(alone) is alone
 
 
@@ -87,8 +87,8 @@ def test_data_sets_and_tasks_that_share_no_models_have_tables_of_their_own(tmp_p
     folder = edit(make_study(tmp_path / "s", classes="abcd"), data)
     assert list(frames.comparable(load(folder)[-1])) == [""]
     parts = frames.comparable(load(edit(folder, apart))[-1])
-    found = {title: (set(part["row"]), set(part["column"])) for title, part in parts.items()}
-    assert found == {
+    cells = {title: (set(part["row"]), set(part["column"])) for title, part in parts.items()}
+    assert cells == {
         "digits, leave-one-class-out": ({"a", "b"}, {"pca"}),
         "cifar10, leave-one-class-out": ({"c", "d"}, {"w_skipganomaly"}),
     }
@@ -108,18 +108,18 @@ def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
 
 def test_a_baseline_above_every_gan_is_said_so(tmp_path):
     models = ("w_skipganomaly", "skipganomaly", "pca")
-    *_, found = load(make_study(tmp_path / "s", models=models))
-    assert "The baseline pca (0.9" in (note := auroc_table(found).note)
+    *_, aurocs = load(make_study(tmp_path / "s", models=models))
+    assert "The baseline pca (0.9" in (note := auroc_table(aurocs).note)
     assert "the best of them is skipganomaly" in note
-    *_, found = load(make_study(tmp_path / "t", models=("pca", "skipganomaly")))
-    assert "above every GAN" not in auroc_table(found).note
+    *_, aurocs = load(make_study(tmp_path / "t", models=("pca", "skipganomaly")))
+    assert "above every GAN" not in auroc_table(aurocs).note
 
 
 def test_mean_is_over_the_classes_that_all_models_have(tmp_path):
     folder = make_study(tmp_path / "s", classes=("bird", "cat", "dog"))
     edit(folder, lambda row: None if (row["model"], row["class"]) == ("pca", "dog") else row)
-    *_, finals, _, found = load(folder)
-    table = auroc_table(found)
+    *_, finals, _, aurocs = load(folder)
+    table = auroc_table(aurocs)
     expected = finals.query("model == 'w_skipganomaly' and `class` != 'dog'")["test_auroc"].mean()
     assert table.frame.iloc[0]["mean of 2"] == f"{expected:.3f}"
     assert "over the 2 classes that the other models share" in table.note
@@ -128,9 +128,9 @@ def test_mean_is_over_the_classes_that_all_models_have(tmp_path):
 def test_a_model_without_most_classes_costs_the_others_none(tmp_path):
     folder = make_study(tmp_path / "s", models=("a", "b", "c"), classes="0123")
     edit(folder, lambda row: None if (row["model"], row["class"] > "0") == ("c", True) else row)
-    *_, found = load(folder)
-    assert frames.shared(found).shape == (4, 2)
-    table = auroc_table(found)
+    *_, aurocs = load(folder)
+    assert frames.shared(aurocs).shape == (4, 2)
+    table = auroc_table(aurocs)
     assert table.frame["model"].tolist() == ["b", "a", "c"]
     assert table.frame.iloc[2].tolist()[2:] == ["–"] * 4
     assert "Without a mean, for want of classes: c (1)." in table.note
@@ -139,21 +139,21 @@ def test_a_model_without_most_classes_costs_the_others_none(tmp_path):
 def test_models_that_share_no_class_have_no_mean(tmp_path):
     folder = make_study(tmp_path / "s", models=("a", "b"))
     edit(folder, lambda row: row if (row["model"] == "a") == (row["class"] == "cat") else None)
-    *_, found = load(folder)
-    table = auroc_table(found)
+    *_, aurocs = load(folder)
+    table = auroc_table(aurocs)
     assert table.frame.columns.tolist() == ["model", "bird", "cat"]
     assert "share no class" in table.note
-    assert frames.class_means(found).empty
+    assert frames.class_means(aurocs).empty
 
 
 def test_a_class_called_mean_is_not_overwritten(tmp_path):
-    *_, found = load(make_study(tmp_path / "s", classes=("mean", "cat")))
-    assert auroc_table(found).frame.columns.tolist() == ["model", "cat", "mean", "mean"]
+    *_, aurocs = load(make_study(tmp_path / "s", classes=("mean", "cat")))
+    assert auroc_table(aurocs).frame.columns.tolist() == ["model", "cat", "mean", "mean"]
 
 
 def test_classes_stand_in_the_order_of_their_numbers(tmp_path):
-    *_, finals, _, found = load(make_study(tmp_path / "s", classes=("10", "9", "b2", "b10")))
-    assert auroc_table(found).frame.columns.tolist()[1:5] == ["9", "10", "b2", "b10"]
+    *_, finals, _, aurocs = load(make_study(tmp_path / "s", classes=("10", "9", "b2", "b10")))
+    assert auroc_table(aurocs).frame.columns.tolist()[1:5] == ["9", "10", "b2", "b10"]
     assert finals["row"].unique().tolist() == ["9", "10", "b2", "b10"]
 
 
@@ -173,30 +173,30 @@ def test_an_interval_that_tells_nothing_says_what_there_are_too_few_of(
         path = folder / "scores" / f"final-0-0-{number}" / "histogram.csv"
         labels = np.repeat([0, 1], images)
         pd.DataFrame({"scores": scores, "labels": labels}).to_csv(path, index=False)
-    *_, found = load(folder)
-    assert found["too_few"].item() == lacking
-    table = auroc_table(found)
+    *_, aurocs = load(folder)
+    assert aurocs["too_few"].item() == lacking
+    table = auroc_table(aurocs)
     assert table.details["bird"].iloc[0].endswith(f"too few {lacking}")
     assert "too few of" in table.note
     assert "0." in table.csv().splitlines()[1], "the interval is whole in the CSV"
 
 
 def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
-    studies, trials, *_, found = load(
+    studies, trials, *_, aurocs = load(
         make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,))
     )
-    table = auroc_table(found)
+    table = auroc_table(aurocs)
     assert "test images only" in table.note
     assert table.details["bird"].iloc[0].startswith("[0.")
     assert any(
         "1 of 1 results rest on a single seed" in line
-        for _, line in cautions.cautions(studies, trials, found)
+        for _, line in cautions.cautions(studies, trials, aurocs)
     )
 
 
 def test_groups_and_details_are_in_the_files(tmp_path):
-    *_, found = load(make_study(tmp_path / "s", classes=("a_b", "cat")))
-    table = auroc_table(found)
+    *_, aurocs = load(make_study(tmp_path / "s", classes=("a_b", "cat")))
+    table = auroc_table(aurocs)
     rows = [line.split("|")[1].strip() for line in table.markdown().splitlines() if "|" in line]
     assert rows[2:] == ["*GANs*", "w_skipganomaly", "*baselines*", "pca", *rows[6:]]
     latex = table.latex().splitlines()

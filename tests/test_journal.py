@@ -29,11 +29,11 @@ def load(path: Path, name: str) -> optuna.Study:
 def searched(searcher: str, journal: Journal | None) -> list[dict[str, Any]]:
     """The proposals of a search that is told VALUES."""
     search = Search("w_skipganomaly 3", searcher, SPACE, DEFAULT, 0, journal)
-    found = []
+    proposals = []
     for number, value in enumerate(VALUES):
-        found.append(search.ask(number))
-        search.tell(number, found[-1], value)
-    return found
+        proposals.append(search.ask(number))
+        search.tell(number, proposals[-1], value)
+    return proposals
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)

@@ -56,9 +56,9 @@ def test_the_best_weights_are_the_nearest_of_equals():
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 4])
 def test_weightings_add_up_to_1_and_are_all_there(parts: int):
-    found = [tuple(weights) for weights in weightings(parts, COARSE, COARSE)]
-    assert len(found) == len(set(found)) == math.comb(COARSE + parts - 1, parts - 1)
-    assert all(sum(weights) == pytest.approx(1) and min(weights) >= 0 for weights in found)
+    grid = [tuple(weights) for weights in weightings(parts, COARSE, COARSE)]
+    assert len(grid) == len(set(grid)) == math.comb(COARSE + parts - 1, parts - 1)
+    assert all(sum(weights) == pytest.approx(1) and min(weights) >= 0 for weights in grid)
 
 
 @pytest.fixture(scope="module")

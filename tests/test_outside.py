@@ -49,8 +49,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, flags: list[str]) -> None:
 def test_a_run_says_which_files_made_it_and_its_model_scores_anywhere(own, capsys, monkeypatch):
     data = ["--dataset", "flipped.py", *TINY, *FEW, "--name", "run"]
     assert train.main(["--model", "mine.py", "--noise", "0.2", *data]) == 0
-    found = results.read("results/run")
-    (row,) = found.trials.to_dict("records")
+    saved = results.read("results/run")
+    (row,) = saved.trials.to_dict("records")
     assert row["trial"] == "mine-8-000-seed0"
     assert (row["model"], row["dataset"], row["config_noise"]) == ("mine", "flipped", 0.2)
     assert row["config_batch_size"] == 8, "the data set's own DEFAULTS"
@@ -58,8 +58,8 @@ def test_a_run_says_which_files_made_it_and_its_model_scores_anywhere(own, capsy
     assert {kind: row[f"sha256_{kind}"] for kind in hashes} == hashes
     names = {"model": "mine", "dataset": "flipped"}
     kept = {kind: {names[kind]: value} for kind, value in hashes.items()}
-    assert found.provenance["files"] == kept
-    assert found.study["model"] == [str(own / "mine.py")], "absolute, for --resume from elsewhere"
+    assert saved.provenance["files"] == kept
+    assert saved.study["model"] == [str(own / "mine.py")], "absolute, for --resume from elsewhere"
 
     monkeypatch.chdir(own.parent)
     file = str(own / "results" / "run" / "models" / "mine-8-000-seed0.safetensors")

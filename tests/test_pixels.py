@@ -80,9 +80,9 @@ def test_a_small_region_counts_as_much_as_a_large_one():
     """Of two regions, of 1 and 9 pixels, a map that finds one of them has half of the overlap."""
     masks = np.zeros((2, 8, 8), bool)
     masks[0, 0, 0] = masks[0, 3:6, 3:6] = True
-    for found in ((slice(0, 1), slice(0, 1)), (slice(3, 6), slice(3, 6))):
+    for corner in ((slice(0, 1), slice(0, 1)), (slice(3, 6), slice(3, 6))):
         maps = np.zeros((2, 8, 8))
-        maps[0][found] = 1
+        maps[0][corner] = 1
         # The curve goes straight up to a half, and from there straight to (1, 1).
         assert aupro(rates(maps, masks)) == pytest.approx(0.5 + 0.5 * LIMIT / 2)
     perfect = {"pixel_auroc": 1.0, "aupro": 1.0}

@@ -21,12 +21,12 @@ def planner(rows: list[dict[str, Any]] | None = None, steps: int = 100, **choice
     study = Study(model=("pca",), searcher="random", **choices)
     budgets = {("pca", task): Budget(2, steps // 2) for task in TASKS}
     decisions: list[dict[str, Any]] = []
-    made = Planner(
+    plan = Planner(
         *(study, TASKS, spaces_of(study), budgets, rows or [], lambda model: 1),
         decided=decisions.append,
     )
-    made.decisions = decisions  # type: ignore[attr-defined]
-    return made
+    plan.decisions = decisions  # type: ignore[attr-defined]
+    return plan
 
 
 def run_all(planner: Planner, objective: Objective) -> list[PlannedRun]:
@@ -61,12 +61,12 @@ def lucky(run: PlannedRun) -> float:
 
 def test_a_winner_by_luck_does_not_win():
     plan = planner(trials=6, finalists=2, finalist_seeds=3, seeds=2)
-    found = kinds(run_all(plan, lucky))
-    assert found["tuning"] == {(number, 0) for number in range(6)}
+    by_kind = kinds(run_all(plan, lucky))
+    assert by_kind["tuning"] == {(number, 0) for number in range(6)}
     first = FINALIST_SEEDS + 1
     seeds = range(first, first + 3)
-    assert found["finalist"] == {(number, seed) for number in (1, 2, 0) for seed in seeds}
-    assert found["final"] == {(number, seed) for number in (2, 0) for seed in (1, 2)}
+    assert by_kind["finalist"] == {(number, seed) for number in (1, 2, 0) for seed in seeds}
+    assert by_kind["final"] == {(number, seed) for number in (2, 0) for seed in (1, 2)}
     assert [(d["class"], d["number"], d["steps"]) for d in plan.decisions] == [
         ("3", 2, 100),
         ("5", 2, 100),
@@ -75,27 +75,27 @@ def test_a_winner_by_luck_does_not_win():
 
 
 def test_without_finalists_the_best_of_one_seed_wins():
-    found = kinds(run_all(planner(trials=6, finalists=0, seeds=2), lucky))
-    assert not found["finalist"]
-    assert found["final"] == {(1, 1), (1, 2)}
+    by_kind = kinds(run_all(planner(trials=6, finalists=0, seeds=2), lucky))
+    assert not by_kind["finalist"]
+    assert by_kind["final"] == {(1, 1), (1, 2)}
 
 
 def test_where_the_default_wins_it_is_trained_once():
-    found = kinds(run_all(planner(trials=3, seeds=2), lambda run: -run.number))
-    assert found["final"] == {(0, 1), (0, 2)}
+    by_kind = kinds(run_all(planner(trials=3, seeds=2), lambda run: -run.number))
+    assert by_kind["final"] == {(0, 1), (0, 2)}
 
 
 def test_test_images_choose_without_finalists():
-    found = kinds(run_all(planner(trials=3, seeds=1, selection="test"), lucky))
-    assert not found["finalist"]
+    by_kind = kinds(run_all(planner(trials=3, seeds=1, selection="test"), lucky))
+    assert not by_kind["finalist"]
 
 
 def test_one_configuration_for_all_classes_is_judged_by_their_mean():
     def objective(run: PlannedRun) -> float:
         return {(1, "3"): 1.0, (1, "5"): 0.0}.get((run.number, run.task.cls), 0.6)
 
-    found = kinds(run_all(planner(trials=3, seeds=1, tune_for="mean"), objective))
-    assert found["final"] == {(0, 1)}, "1 is best on one class and worst on the other"
+    by_kind = kinds(run_all(planner(trials=3, seeds=1, tune_for="mean"), objective))
+    assert by_kind["final"] == {(0, 1)}, "1 is best on one class and worst on the other"
 
 
 @settings(deadline=None, max_examples=40)

@@ -41,10 +41,10 @@ def commands() -> Iterator[list[str]]:
     """Every `python SCRIPT.py …` and `uv run SCRIPT.py …` as its words, shell variables filled in."""
     variables: dict[str, str] = {}
     for line in "".join(BLOCKS).splitlines():
-        if found := re.match(r'([A-Z]+)="(.*)"', line):
-            variables[f"${found[1]}"] = found[2]
-        elif found := re.search(r"(?:^python|uv run) (\w+\.py .*)", line):
-            words = found[1]
+        if match := re.match(r'([A-Z]+)="(.*)"', line):
+            variables[f"${match[1]}"] = match[2]
+        elif match := re.search(r"(?:^python|uv run) (\w+\.py .*)", line):
+            words = match[1]
             for name, value in variables.items():
                 words = words.replace(name, value)
             yield shlex.split(words, comments=True)

@@ -17,13 +17,13 @@ HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
 
 
 def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
-    _, _, epochs, finals, scores, found = load(
+    _, _, epochs, finals, scores, aurocs = load(
         make_study(tmp_path / "s", classes=HOSTILE, seeds=(1, 2))
     )
 
     def draw() -> list[Drawing]:
         return [
-            *overview.overview(found),
+            *overview.overview(aurocs),
             *figures.roc_curves(finals, scores),
             *searches.learning_curves(finals, epochs),
             *figures.histograms(finals[finals["class"] == "$x^2$ & 5%"], scores),
@@ -42,12 +42,12 @@ def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
 def test_an_overview_has_every_model_the_best_first_but_none_alone(tmp_path):
     folder = make_study(tmp_path / "s", models=("a", "w_skipganomaly", "pca"))
     edit(folder, lambda row: None if (row["model"], row["class"]) == ("a", "cat") else row)
-    *_, found = load(folder)
-    (drawing,) = overview.overview(found)
+    *_, aurocs = load(folder)
+    (drawing,) = overview.overview(aurocs)
     texts = re.findall(r">([^<>]+)</text>", drawing.svg.decode())
     names = [text for text in texts if text in ("a", "w_skipganomaly", "pca")]
     assert names == ["pca", "w_skipganomaly", "a"]
-    means = frames.class_means(found)["mean"]
+    means = frames.class_means(aurocs)["mean"]
     assert [text for text in texts if re.fullmatch(r"0\.\d{3}", text)] == [
         f"{mean:.3f}" for mean in means
     ]
@@ -60,8 +60,8 @@ def test_an_overview_has_every_model_the_best_first_but_none_alone(tmp_path):
 
 
 def test_ranks_are_drawn_from_three_models_on(tmp_path):
-    *_, found = load(make_study(tmp_path / "s", models="abc", classes="defghi", seeds=(1,)))
-    table = frames.shared(found)
+    *_, aurocs = load(make_study(tmp_path / "s", models="abc", classes="defghi", seeds=(1,)))
+    table = frames.shared(aurocs)
     assert len(list(figures.critical_differences(compare(table)))) == 1
     assert list(figures.critical_differences(compare(table[["a", "b"]]))) == []
 

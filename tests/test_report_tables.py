@@ -19,9 +19,9 @@ from bench.reporting.writers import Table, file_names
 def test_studies_are_joined_and_columns_name_what_differs(tmp_path):
     sound, published = make_study(tmp_path / "one"), make_study(tmp_path / "two")
     edit(published, lambda row: row | {"protocol": "published"})
-    *_, found = load(sound, published)
-    assert found["study"].unique().tolist() == ["one", "two"]
-    assert found["column"].unique().tolist() == [
+    *_, aurocs = load(sound, published)
+    assert aurocs["study"].unique().tolist() == ["one", "two"]
+    assert aurocs["column"].unique().tolist() == [
         "w_skipganomaly (sound)", "pca (sound)", "w_skipganomaly (published)", "pca (published)"
     ]  # fmt: skip
     edit(published, lambda row: row | {"protocol": "sound"})
@@ -66,7 +66,7 @@ def test_parts_say_which_one_carries_the_signal(tmp_path):
 
 
 def test_metrics_and_comparison_tables(tmp_path):
-    *_, finals, _, found = load(make_study(tmp_path / "s", classes="abcdef"))
+    *_, finals, _, aurocs = load(make_study(tmp_path / "s", classes="abcdef"))
     table = tables.metrics_table(finals)
     assert table.frame.columns.tolist() == [
         "class",
@@ -76,7 +76,7 @@ def test_metrics_and_comparison_tables(tmp_path):
     ]  # what no run has is left out
     assert table.frame["AP"].unique().tolist() == ["0.500 ± 0.000"]
     ranks, pairs = tables.comparison_tables(
-        compare(frames.shared(found)), frames.class_means(found)
+        compare(frames.shared(aurocs)), frames.class_means(aurocs)
     )
     assert ranks.frame["model"].tolist() == ["pca", "w_skipganomaly"]
     assert pairs.frame["verdict"].tolist() == ["differ"]
@@ -95,8 +95,8 @@ def test_warnings(tmp_path):
 
     edit(folder, change)
     (folder / "scores" / "final-0-0-2" / "histogram.csv").write_text("scores,labels\n1,0\n")
-    studies, trials, _, finals, _, found = load(folder, other)
-    lines = "\n".join(line for _, line in cautions.cautions(studies, trials, found))
+    studies, trials, _, finals, _, aurocs = load(folder, other)
+    lines = "\n".join(line for _, line in cautions.cautions(studies, trials, aurocs))
     assert "s: made from a tree with uncommitted changes (on commit abc)" in lines
     assert (
         "s: 1 of 12 trials failed: loss_generator is nan (skipganomaly, bird, trial tune-0-0-1)"
@@ -124,11 +124,11 @@ def test_warnings_of_a_kind_are_one_line_with_a_count():
 @pytest.mark.parametrize(("column", "first"), [("fingerprint", "f"), ("commit", "abc")])
 def test_rows_of_different_images_or_code_are_named(tmp_path, column, first):
     folder = edit(make_study(tmp_path / "s"), lambda row: row | {column: first})
-    studies, trials, *_, found = load(folder)
-    assert not [line for _, line in cautions.cautions(studies, trials, found) if column in line]
+    studies, trials, *_, aurocs = load(folder)
+    assert not [line for _, line in cautions.cautions(studies, trials, aurocs) if column in line]
     edit(folder, lambda row: row | ({column: "other"} if row["trial"] == "final-0-1-2" else {}))
-    studies, trials, *_, found = load(folder)
-    (line,) = (line for _, line in cautions.cautions(studies, trials, found) if column in line)
+    studies, trials, *_, aurocs = load(folder)
+    (line,) = (line for _, line in cautions.cautions(studies, trials, aurocs) if column in line)
     assert line.startswith("s: not all of its rows are of the same")
     assert f"({column}s {', '.join(sorted([first, 'other']))})" in line
 

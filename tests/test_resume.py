@@ -44,15 +44,15 @@ def same(one: results.Results, other: results.Results) -> None:
     assert not (other.path / RUN).exists()
     for part in ("trials", "epochs"):
         a, b = (
-            getattr(found, part).drop(columns=[*COSTS], errors="ignore").reset_index(drop=True)
-            for found in (one, other)
+            getattr(saved, part).drop(columns=[*COSTS], errors="ignore").reset_index(drop=True)
+            for saved in (one, other)
         )
         pd.testing.assert_frame_equal(a, b, check_exact=True)
     (trial,) = one.trials.trial
     pd.testing.assert_frame_equal(one.scores(trial), other.scores(trial), check_exact=True)
     assert one.gallery(trial) == other.gallery(trial) is not None
     (a, about_a), (b, about_b) = (
-        model_files.load(found.path / "models" / f"{trial}.safetensors") for found in (one, other)
+        model_files.load(saved.path / "models" / f"{trial}.safetensors") for saved in (one, other)
     )
     assert_same_to_the_bit(a.checkpoint(), b.checkpoint())
     assert about_a == about_b
@@ -115,8 +115,8 @@ def test_a_run_that_is_stopped_by_a_signal(tmp_path: Path, number: signal.Signal
     assert (
         train.main(["--name", "study", "--results_dir", str(tmp_path), "--resume", "--quiet"]) == 0
     )
-    found = results.read(tmp_path / "study")
-    assert found.epochs.epoch.tolist() == list(range(1, 26))
+    saved = results.read(tmp_path / "study")
+    assert saved.epochs.epoch.tolist() == list(range(1, 26))
     assert not list((tmp_path / "study").glob(".*.pt.*")), "half a checkpoint was left behind"
 
 
@@ -194,8 +194,8 @@ def test_the_same_images_elsewhere_are_taken(
     monkeypatch.chdir(elsewhere)
     out = ["--results_dir", "../results", "--name", "run", "--resume"]
     assert train.main([*out, "--dataset", "renamed"]) == 0
-    found = results.read("../results/run")
-    assert found.trials.dataset.tolist() == ["images"], (
+    saved = results.read("../results/run")
+    assert saved.trials.dataset.tolist() == ["images"], (
         "what a report takes for one data set keeps its name"
     )
 

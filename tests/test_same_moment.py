@@ -12,14 +12,14 @@ from bench.results.store import Store
 NAMES = 30  # that two commands take at the same moment
 
 
-def names_taken(root: Path, number: int, barrier, found) -> None:
+def names_taken(root: Path, number: int, barrier, taken) -> None:
     for k in range(NAMES):
         barrier.wait()
         try:
             store = Store.create(
                 Study(seed=number, results_dir=str(root), name=f"n{k}"), {}, f"n{k}"
             )
-            found.put((k, number))
+            taken.put((k, number))
         except UserError:
             store = None
         barrier.wait()
@@ -32,14 +32,14 @@ def names_taken(root: Path, number: int, barrier, found) -> None:
 def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
     """One gets the name, and its study.json lies there; default names make room for one another."""
     context = multiprocessing.get_context("spawn")
-    barrier, found = context.Barrier(2), context.Queue()
+    barrier, taken = context.Barrier(2), context.Queue()
     starts = [
-        context.Process(target=names_taken, args=(tmp_path, number, barrier, found))
+        context.Process(target=names_taken, args=(tmp_path, number, barrier, taken))
         for number in (1, 2)
     ]
     for process in starts:
         process.start()
-    owners = [found.get(timeout=60) for _ in range(NAMES)]
+    owners = [taken.get(timeout=60) for _ in range(NAMES)]
     for process in starts:
         process.join()
         assert process.exitcode == 0

@@ -177,10 +177,10 @@ def test_what_is_said_to_a_closed_terminal_is_no_error() -> None:
         stdin=end, stdout=end, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(end)
-    said = b""
-    while not said.endswith(b"\n"):
-        said += os.read(terminal, 100)
-    assert said == b"up\r\n"
+    output = b""
+    while not output.endswith(b"\n"):
+        output += os.read(terminal, 100)
+    assert output == b"up\r\n"
     os.close(terminal)
     _, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (7, "")
@@ -197,6 +197,6 @@ def test_a_command_goes_on_when_the_reader_of_its_output_leaves(tmp_path: Path) 
     assert process.stdout
     process.stdout.close()
     process.stdout = None
-    _, said = process.communicate("\n", timeout=10)
-    assert (process.returncode, (tmp_path / "done").exists()) == (3, True), said
-    assert said.splitlines() == ["note: nothing reads this command's output any more; it goes on"]
+    _, output = process.communicate("\n", timeout=10)
+    assert (process.returncode, (tmp_path / "done").exists()) == (3, True), output
+    assert output.splitlines() == ["note: nothing reads this command's output any more; it goes on"]

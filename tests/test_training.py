@@ -147,7 +147,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
         assert len(set((vars(after.protocol) | after.hyperparameters).items()) - same) == 1
 
     few = digits.limit(150, 60)
-    said: list[str] = []
+    lines: list[str] = []
     rows = audit(
         model,
         few,
@@ -159,12 +159,12 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
         select_on="val_auroc",
         device="cpu",
         precision="float32",
-        say=said.append,
+        say=lines.append,
     )
     assert len(rows) == len(walk)
     assert rows.auroc.between(rows.low, rows.high).all()
     assert rows.cost[1:].to_numpy() == pytest.approx(np.diff(rows.auroc))
-    assert len(said) == 2 * (rows.training == "new").sum()
+    assert len(lines) == 2 * (rows.training == "new").sum()
     # The last step is an ordinary sound run.
     run = Run(model, make_split(few, TASK, SOUND, 0), SOUND, hyperparameters=hyperparameters, seed=0,
               select_on="val_auroc", final=True)  # fmt: skip

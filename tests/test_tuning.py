@@ -21,7 +21,7 @@ from bench.reporting import report as reporting
     ],
 )
 def test_searchers(study, searcher: str) -> None:
-    status, found = study(
+    status, saved = study(
         "--searcher",
         searcher,
         "--scheduler",
@@ -34,15 +34,15 @@ def test_searchers(study, searcher: str) -> None:
         "1",
     )
     assert status == 0
-    check_study(found, trials=4, seeds=1)
-    tuning = found.trials[found.trials.kind == "tuning"]
+    check_study(saved, trials=4, seeds=1)
+    tuning = saved.trials[saved.trials.kind == "tuning"]
     assert not tuning.filter(like="config_").astype(str).duplicated().any()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_schedulers(study, scheduler: str) -> None:
-    status, found = study(
+    status, saved = study(
         "--searcher",
         "random",
         "--scheduler",
@@ -55,8 +55,8 @@ def test_schedulers(study, scheduler: str) -> None:
         "1",
     )
     assert status == 0
-    check_study(found, trials=4, seeds=1)
-    finals = found.trials[found.trials.kind == "final"]
+    check_study(saved, trials=4, seeds=1)
+    finals = saved.trials[saved.trials.kind == "final"]
     assert (finals.epochs == 3).all(), "a final run is never stopped early"
 
 
@@ -76,9 +76,9 @@ def test_paused_trials_may_lie_elsewhere(study, tmp_path: Path) -> None:
         "--seeds",
         "1",
     ]
-    status, found = study(*flags, "--storage", f"file://{storage}")
+    status, saved = study(*flags, "--storage", f"file://{storage}")
     assert status == 0
-    check_study(found, trials=2, seeds=1)
+    check_study(saved, trials=2, seeds=1)
     assert storage.is_dir()
     assert not list(storage.glob("**/*.pt"))
     assert not list((tmp_path / "study").glob(".ray-*"))
@@ -102,12 +102,12 @@ def test_two_models_two_classes(study) -> None:
         "--epochs",
         "1",
     ]
-    status, found = study(*flags, "--seeds", "2", "--finalists", "3")
+    status, saved = study(*flags, "--seeds", "2", "--finalists", "3")
     assert status == 0
-    finals = found.trials[found.trials.role == "winner"]
+    finals = saved.trials[saved.trials.role == "winner"]
     assert (finals.groupby(["model", "class"]).size() == 2).all()
     assert finals.groupby(["model", "class"]).ngroups == 4
-    for (model, cls), group in found.trials.groupby(["model", "class"]):
+    for (model, cls), group in saved.trials.groupby(["model", "class"]):
         assert sorted(group[group.kind == "tuning"].number) == [0, 1]
         finalists = group[group.kind == "finalist"]
         assert set(zip(finalists.number, finalists.seed, strict=True)) == {
@@ -119,7 +119,7 @@ def test_two_models_two_classes(study) -> None:
         assert set(tested[tested.role == "winner"].number) == {winner}, (model, cls)
         assert set(tested.number) == {0, winner}
         assert set(tested.seed) == {1, 2}
-        decision = found.winners[model, cls, ""]
+        decision = saved.winners[model, cls, ""]
         assert decision["number"] == winner
         assert decision["objectives"] == pytest.approx({str(n): v for n, v in judged.items()})
 
@@ -136,13 +136,13 @@ def test_space_and_set(study) -> None:
         "--trials",
         "4",
     ]
-    _, found = study(*flags, "--set", "ngf=4", "ndf=4", "w_gp=5", "--epochs", "1", "--seeds", "1")
-    tuned = found.trials[(found.trials.kind == "tuning") & (found.trials.number > 0)]
+    _, saved = study(*flags, "--set", "ngf=4", "ndf=4", "w_gp=5", "--epochs", "1", "--seeds", "1")
+    tuned = saved.trials[(saved.trials.kind == "tuning") & (saved.trials.number > 0)]
     assert set(tuned.config_w_con) <= {25, 75}
     assert tuned.config_lr.between(1e-5, 1e-3).all()
     assert tuned.config_lr.nunique() == len(tuned)
     assert tuned.config_nz.between(10, 20).all()
-    assert (found.trials.config_w_gp == 5).all()
+    assert (saved.trials.config_w_gp == 5).all()
     assert (tuned.config_w_adv == 1).all(), "what the space does not name keeps its default"
 
 
@@ -183,22 +183,22 @@ def test_each_class_has_its_own_signal_to_choose_by(
     for mistake in (["--tune_for", "mean"], ["--select_on", "val_auroc"]):
         with pytest.raises(UserError, match="val_loss"):
             study(*flags, *mistake)
-    status, found = study(
+    status, saved = study(
         *flags, "--trials", "2", "--epochs", "2", "--seeds", "1", "--scheduler", "fifo"
     )
     assert status == 0
-    assert set(found.trials.status) == {"done"}
-    assert found.trials.groupby("class").select_on.unique().map(list).to_dict() == {
+    assert set(saved.trials.status) == {"done"}
+    assert saved.trials.groupby("class").select_on.unique().map(list).to_dict() == {
         "a": ["val_auroc"],
         "c": ["val_loss"],
     }
-    for name, signal in (("a", found.trials.val_auroc), ("c", -found.trials.val_loss)):
-        mine = found.trials["class"] == name
-        assert found.trials.objective[mine].tolist() == signal[mine].tolist()
-    reporting.report({"study": found}, found.path / "report")
-    names = {path.stem for path in (found.path / "report").glob("*.svg")}
+    for name, signal in (("a", saved.trials.val_auroc), ("c", -saved.trials.val_loss)):
+        mine = saved.trials["class"] == name
+        assert saved.trials.objective[mine].tolist() == signal[mine].tolist()
+    reporting.report({"study": saved}, saved.path / "report")
+    names = {path.stem for path in (saved.path / "report").glob("*.svg")}
     assert {"learning", "learning_val_loss"} <= names
-    settings = (found.path / "report" / "settings.csv").read_text()
+    settings = (saved.path / "report" / "settings.csv").read_text()
     assert "validation AUROC, validation loss" in settings
 
 
@@ -219,11 +219,11 @@ def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
         "--epochs",
         "1",
     ]
-    status, found = study(*flags, "--set", "samples=100", "--seeds", "1", "--precision", "tf32")
+    status, saved = study(*flags, "--set", "samples=100", "--seeds", "1", "--precision", "tf32")
     assert status == 0
-    assert set(found.trials["device"]) == {"cpu"}
-    assert set(found.trials["precision"]) == {"float32"}
-    assert found.trials["hardware"].notna().all()
+    assert set(saved.trials["device"]) == {"cpu"}
+    assert set(saved.trials["precision"]) == {"float32"}
+    assert saved.trials["hardware"].notna().all()
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def test_grid_runs_each_point_once(study) -> None:
         "w_con=25,50,75",
         "w_lat=1.0,2.0",
     ]
-    _, found = study(*flags, "--epochs", "1", "--seeds", "1")
-    points = found.trials[found.trials.kind == "tuning"][["config_w_con", "config_w_lat"]]
+    _, saved = study(*flags, "--epochs", "1", "--seeds", "1")
+    points = saved.trials[saved.trials.kind == "tuning"][["config_w_con", "config_w_lat"]]
     assert len(points) == 6
     assert not points.duplicated().any()

@@ -38,12 +38,12 @@ def test_failed_trials_are_recorded_and_the_study_goes_on(
         "--seeds",
         "1",
     ]
-    status, found = study(*flags)
+    status, saved = study(*flags)
     assert status == 1
-    failed = found.trials[found.trials.status == "error"]
+    failed = saved.trials[saved.trials.status == "error"]
     assert failed.config_lr.tolist() == [1e30]
     assert "FloatingPointError" in failed.error.iloc[0]
-    assert (found.trials[found.trials.kind == "final"].status == "done").all()
+    assert (saved.trials[saved.trials.kind == "final"].status == "done").all()
     assert "failed: w_skipganomaly-3-" in capsys.readouterr().err
 
 
@@ -93,36 +93,36 @@ def test_reproduce_gives_the_same_scores_to_the_bit(
     study, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     """The command that report.py prints makes a final run's scores and a tuning run's figures again."""
-    _, found = study(
+    _, saved = study(
         "--searcher",
         "random",
         "--scheduler",
         "fifo",
         *("--trials", "2", "--epochs", "2", "--steps", "7", "--seeds", "1"),
     )
-    final = found.trials.loc[found.trials.role == "winner", "trial"].item()
+    final = saved.trials.loc[saved.trials.role == "winner", "trial"].item()
     for trial in (final, "w_skipganomaly-3-001"):
-        command = shlex.split(reproduce.find({"study": found}, trial))
+        command = shlex.split(reproduce.find({"study": saved}, trial))
         assert command[:2] == ["python", "train.py"]
         assert (
             train.main([*command[2:], "--results_dir", str(tmp_path), "--name", f"again-{trial}"])
             == 0
         )
         again = results.read(tmp_path / f"again-{trial}")
-        before, after = found.trials.set_index("trial").loc[trial], again.trials.iloc[0]
+        before, after = saved.trials.set_index("trial").loc[trial], again.trials.iloc[0]
         for column in ("epoch", "epochs", "objective", "val_auroc", "val_loss"):
             assert after[column] == before[column]
         if before.kind == "final":
             pd.testing.assert_frame_equal(
-                again.scores(again.trials.iloc[0].trial), found.scores(trial), check_exact=True
+                again.scores(again.trials.iloc[0].trial), saved.scores(trial), check_exact=True
             )
 
 
 @pytest.mark.slow
 def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture) -> None:
-    status, found = study("--trials", "50", "--epochs", "1", "--time_budget", "1s")
+    status, saved = study("--trials", "50", "--epochs", "1", "--time_budget", "1s")
     assert status == 0
-    assert len(found.trials) < 50
+    assert len(saved.trials) < 50
     assert "time budget of 1s is used up" in capsys.readouterr().out
 
 
@@ -143,10 +143,10 @@ def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
         "--seeds",
         "1",
     ]
-    _, found = study(*flags, "--searcher", "random", "--scheduler", "fifo")
-    tuning = found.trials[found.trials.kind == "tuning"]
+    _, saved = study(*flags, "--searcher", "random", "--scheduler", "fifo")
+    tuning = saved.trials[saved.trials.kind == "tuning"]
     winner = tuning.groupby("number").objective.mean().idxmax()
-    finals = found.trials[found.trials.kind == "final"]
+    finals = saved.trials[saved.trials.kind == "final"]
     assert set(finals.number) == {winner}
     assert set(finals["class"]) == {"0", "1", "2"}
     assert tuning.groupby("number").config_lr.nunique().eq(1).all()
@@ -158,19 +158,19 @@ def test_trials_map_the_images_uncopied(ray_session) -> None:
 
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (400, 3, 32, 32), dtype=np.uint8), np.repeat([0, 1], 200)
-    made = Dataset("made", ("a", "b"), images, labels, images[::2].copy() // 2, labels[::2])
-    splits = {cls: make_split(made, Task("one-class", cls), SOUND, seed=0) for cls in "ab"}
+    dataset = Dataset("made", ("a", "b"), images, labels, images[::2].copy() // 2, labels[::2])
+    splits = {cls: make_split(dataset, Task("one-class", cls), SOUND, seed=0) for cls in "ab"}
     stored = ray.put(splits)
-    parts = [part for got in (ray.get(stored), ray.get(stored)) for split in got.values()
+    parts = [part for fetched in (ray.get(stored), ray.get(stored)) for split in fetched.values()
              for part in (split.train, split.val.images, split.test.images)]  # fmt: skip
     (address,) = {part.source.on("cpu").data_ptr() for part in parts}
-    assert address != made.images.ctypes.data
+    assert address != dataset.images.ctypes.data
     assert torch.equal(ray.get(stored)["a"].train[:], splits["a"].train[:])
 
 
 def test_study_json_says_how_it_was_made(study) -> None:
-    _, found = study("--trials", "1", "--epochs", "1", "--seeds", "1")
-    content = json.loads((found.path / "study.json").read_text())
+    _, saved = study("--trials", "1", "--epochs", "1", "--seeds", "1")
+    content = json.loads((saved.path / "study.json").read_text())
     assert content["study"]["seeds"] == 1
     assert content["provenance"]["versions"]["torch"]
     assert content["provenance"]["dataset"]["fingerprint"]

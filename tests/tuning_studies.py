@@ -37,17 +37,17 @@ def study_runner(tmp_path: Path, ray_session, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
-def check_study(found: results.Results, trials: int, seeds: int) -> None:
-    rows = found.trials
+def check_study(saved: results.Results, trials: int, seeds: int) -> None:
+    rows = saved.trials
     assert (rows.kind == "tuning").sum() == trials
     assert (rows.role == "winner").sum() == seeds
     assert rows.trial.is_unique
     assert set(rows.status) <= {"done", "stopped"}
-    for name in (*map(str, rows), *map(str, found.epochs)):
+    for name in (*map(str, rows), *map(str, saved.epochs)):
         assert any(fnmatch(name, column) for column in COLUMNS), f"{name} is not in COLUMNS"
     for row in rows[rows.status == "stopped"].itertuples():
         assert row.kind == "tuning"
-        assert row.stopped_by == found.study["scheduler"]
+        assert row.stopped_by == saved.study["scheduler"]
         assert re.fullmatch(
             rf"after epoch {row.epochs}: objective \S+, place \d of \d", row.stop_reason
         )
@@ -57,14 +57,14 @@ def check_study(found: results.Results, trials: int, seeds: int) -> None:
     default = rows[rows.number == 0].iloc[0]
     assert default.config_w_con == 50
     for row in rows[rows.kind == "final"].itertuples():
-        scores = found.scores(row.trial)
+        scores = saved.scores(row.trial)
         assert len(scores) == row.n_test_normal + row.n_test_abnormal
         assert scores.columns[:2].tolist() == ["scores", "labels"]
     assert (rows.images_seen > 0).all()
-    last = found.epochs.groupby("trial").last().loc[rows.trial]
+    last = saved.epochs.groupby("trial").last().loc[rows.trial]
     for name in ("generator_steps", "images_seen"):
         assert last[name].tolist() == rows[name].tolist()
     assert last["epoch"].tolist() == rows.epochs.tolist()
-    if found.study["scheduler"] not in ("pbt", "pb2"):  # these may take over a run that is ahead
-        epochs = found.epochs.groupby("trial").size()
+    if saved.study["scheduler"] not in ("pbt", "pb2"):  # these may take over a run that is ahead
+        epochs = saved.epochs.groupby("trial").size()
         assert (epochs[rows.trial].to_numpy() == rows.epochs.to_numpy()).all()

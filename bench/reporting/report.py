@@ -46,7 +46,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     if len(finals) > MANY_RUNS:
         draw_scores = begun(draw_scores)
     runs = list(explorer(studies, finals, scores, warnings))
-    said = gathered(warnings)
+    messages = gathered(warnings)
 
     settings = tables.settings_table(studies, trials)
     tuned = [
@@ -103,7 +103,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         files.setdefault(name, {}).update(pdf=drawing.pdf, svg=drawing.svg)
     if scores:
         files["histogram"] = {"csv": joined(finals, scores).to_csv(index=False)}
-    files["index"] = {"html": page(studies, sections, runs, said)}
+    files["index"] = {"html": page(studies, sections, runs, messages)}
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -114,7 +114,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
 
     if kept:
         print(kept[0].markdown())
-    for line in said:
+    for line in messages:
         print(f"warning: {line}")
     print("\nwritten:")
     for name, kinds in files.items():

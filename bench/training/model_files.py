@@ -21,7 +21,7 @@ FORMAT = "ganomaly-bench model 1"
 BEFORE = {"resize": "crop", "background": None}  # how images were decoded when files did not say it
 
 
-def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[str, Any]) -> bytes:
+def packed(name: str, model: AnomalyModel, state: dict[str, Any], facts: dict[str, Any]) -> bytes:
     """A model's state (see `trained_state`) with its configuration, as a file's content."""
     tensors, plain = flatten(state)
     content = {
@@ -29,7 +29,7 @@ def packed(name: str, model: AnomalyModel, state: dict[str, Any], about: dict[st
         "image_shape": model.image_shape,
         "config": asdict(model.config),
         "state": plain,
-    } | about
+    } | facts
     if code := outside.FILES.get(f"models.{name}"):
         content["code"] = {"path": code.path, "sha256": code.sha256}
     return save(tensors, metadata={"format": FORMAT, "content": json.dumps(content)})
