@@ -185,16 +185,14 @@ def start(
     Imports here what takes seconds to load. `name`: the model. `run`: its hyperparameters, --load
     and --score_folder. `earlier`: what a run that is resumed has written so far.
     """
-    import torch
-
     from bench.commands import train
     from bench.data import datasets
     from bench.training import model_files
-    from bench.training.devices import be_deterministic, choose_device
+    from bench.training.devices import be_deterministic, choose_device, ready_process
     from bench.training.prepare import prepare
 
     study = replace(study, cpus_per_trial=study.cpus_per_trial or os.cpu_count() or 1)
-    torch.set_num_threads(study.cpus_per_trial or 1)
+    ready_process(study.cpus_per_trial or 1)
     be_deterministic(study.deterministic)
     loaded = None
     if run["load"] and not (earlier and (earlier.path / RUN).exists()):

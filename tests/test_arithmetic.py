@@ -1,6 +1,9 @@
 """The models on other devices and in other precisions, as far as a CPU can test them."""
 
 import functools
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -181,3 +184,26 @@ def test_instance_normalisation_is_torchs_and_so_are_its_gradients():
         results.append((y, gradient, x.grad))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+FAULTS = """
+import resource, torch
+from bench.training.devices import ready_process
+ready_process(3)
+for _ in range(20):  # 32 MB each: 8,192 pages
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(8 * 2**20)
+print(torch.get_num_threads(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back at once"
+)
+def test_a_batch_takes_the_memory_that_the_last_one_freed():
+    printed = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    ).stdout
+    threads, faults = map(int, printed.split())
+    assert threads == 3
+    assert faults < 100, "Linux cleared the pages anew"

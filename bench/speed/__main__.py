@@ -36,6 +36,7 @@ from bench.data.datasets.folder import read_images
 from bench.results.provenance import machine
 from bench.speed import gpu, harness, plain_loops
 from bench.training import model_files
+from bench.training.devices import ready_process
 from models.base import AnomalyModel
 
 LATENT = "AnoGAN's search: a model file of anogan, and a folder of images to search for"
@@ -92,7 +93,7 @@ def training(precision: str | None) -> Work:
 
 def on_one_core(make_work: MakeWork, precision: str, rounds: int) -> float:
     """Our images per second on one thread; run it in a process of its own."""
-    torch.set_num_threads(1)
+    ready_process(1)
     ours, images = make_work(precision)
     ours()
     return images * rounds / seconds(lambda: [ours() for _ in range(rounds)])
@@ -251,7 +252,7 @@ def measure(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = command_line().parse_args(arguments)
-    torch.set_num_threads(given.threads or torch.get_num_threads())
+    ready_process(given.threads or torch.get_num_threads())
     origin, rows = {"threads": torch.get_num_threads()} | machine(), []
     given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "speed.jsonl").open("a") as file:

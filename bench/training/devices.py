@@ -1,5 +1,6 @@
 """Where networks run: which device, and whether it repeats its results to the bit."""
 
+import ctypes
 import os
 import resource
 import sys
@@ -11,6 +12,8 @@ import models
 from bench.choices.errors import UserError, note
 from bench.choices.study import Study
 
+# malloc.h's names and numbers, and the most bytes that mallopt takes
+TRIM_THRESHOLD, MMAP_THRESHOLD, MOST = -1, -3, 2**31 - 1
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: macOS counts in bytes, Linux in KiB
 
 
@@ -62,6 +65,18 @@ def mps_runs() -> bool:
     """
     folder = os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")
     return Path(folder, "control").exists()
+
+
+def ready_process(threads: int) -> None:
+    """Sets how many threads this process computes with, and has it keep the memory that it frees.
+
+    Each batch takes what the last one freed. Else glibc hands every large tensor back to Linux,
+    which clears its pages one by one for the next: most of the time of scoring large images.
+    """
+    torch.set_num_threads(threads)
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none
+        for threshold in (TRIM_THRESHOLD, MMAP_THRESHOLD):
+            mallopt(threshold, MOST)
 
 
 def peak_memory(device: str) -> int:

@@ -16,7 +16,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import Budget, Task
 from bench.data.splits import Split
 from bench.results.columns import of_variant
-from bench.training.devices import device_of
+from bench.training.devices import device_of, ready_process
 from bench.training.prepare import Prepared
 from bench.training.run import score_parts
 from bench.tuning.planner import Planner
@@ -149,7 +149,7 @@ def show(
     if ready.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
     threads = torch.get_num_threads()
-    torch.set_num_threads(study.cpus_per_trial or 1)
+    ready_process(study.cpus_per_trial or 1)
     try:
         lines = plan(study, ready, spaces, budgets, rows)
     finally:

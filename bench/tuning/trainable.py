@@ -12,7 +12,7 @@ from bench.choices import outside
 from bench.choices.errors import UserError
 from bench.choices.tasks import PlannedRun
 from bench.results.store import model_file, write_whole
-from bench.training.devices import be_deterministic, device_of
+from bench.training.devices import be_deterministic, device_of, ready_process
 from bench.training.run import Run
 
 PLANNED = "planned_run"  # in a trial's config, beside the hyperparameters
@@ -38,7 +38,7 @@ class EpochTrainable(tune.Trainable):
         planned: PlannedRun = new_config[PLANNED]
         self.planned = planned
         self.hyperparameters = {k: v for k, v in new_config.items() if k != PLANNED}
-        torch.set_num_threads(self.shared["threads"])
+        ready_process(self.shared["threads"])
         be_deterministic(self.shared["deterministic"])
         self.run: Any = None
         self.error: Exception | None = None
