@@ -50,10 +50,12 @@ EXPORT = (
     "write the loaded model for other programs, as ONNX (.onnx) or for torch.export.load (.pt2): "
     "uint8 images in, scores and anomaly maps out"
 )
-RESUME = "go on with the run --name; same figures as without the stop; needs no other flags"
+RESUME = (
+    "go on with the run or audit --name; same figures as without the stop; needs no other flags"
+)
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
-ANEW = ("load", "score_folder", "resume", "keep_models", "contamination")  # not with --audit
+ANEW = ("load", "score_folder", "keep_models", "contamination")  # not with --audit
 SCORING = {  # the flags that have an effect where a loaded model only scores
     "load",
     "score_folder",
@@ -147,6 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser(name).parse_args(arguments))
     check_alone(given)
     view = take_view(given)
+    if earlier:
+        began_as_audit = earlier.made_by.endswith("--audit")
+        if given["audit"] and not began_as_audit:
+            raise UserError(f"--audit: {earlier.path} is no audit, but a run; leave out --audit")
+        given["audit"] = began_as_audit
     hyperparameters = {key: given[key] for key in models.hyperparameters(name) if key in given}
     check_flags(given, hyperparameters)
     checks.check_values(name, hyperparameters)
@@ -223,9 +230,9 @@ def start(
     if len(ready.tasks) > 1:
         raise UserError("--abnormal_class: train.py trains on one class (train_tune.py on several)")
     ready.check(name, asdict(config))
-    if given["audit"]:
-        return train.audit_run(study, ready, name, asdict(config), view)
     run["hyperparameters"] = asdict(config)
+    if given["audit"]:
+        return train.audit_run(study, ready, name, run, view, earlier)
     return train.train_run(study, ready, name, run, view, loaded, earlier)
 
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import train
@@ -257,23 +256,3 @@ def test_each_models_own_batch_size_is_held_against_the_images(
     )
     searched = [*folder, "--model", "anogan", "--space", "batch_size=16,37"]
     assert "--batch_size: 50" in fails(capsys, train_tune, searched, tmp_path)
-
-
-def test_audit_of_a_folder(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:
-    flags = [
-        "--dataset",
-        str(wganomaly_folder),
-        "--epochs",
-        "1",
-        "--batch_size",
-        "16",
-        "--ngf",
-        "4",
-        "--ndf",
-        "4",
-    ]
-    out = ["--results_dir", str(tmp_path), "--name", "a", "--dataroot", str(tmp_path)]
-    assert train.main([*flags, *out, "--audit"]) == 0
-    table = (tmp_path / "a" / "audit.md").read_text()
-    assert table in capsys.readouterr().out
-    assert len(pd.read_csv(tmp_path / "a" / "audit.csv")) == table.count("\n") - 2 == 10

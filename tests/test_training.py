@@ -148,7 +148,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
 
     few = digits.limit(150, 60)
     lines: list[str] = []
-    rows = audit(
+    *_, rows = audit(
         model,
         few,
         TASK,
@@ -160,6 +160,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
         device="cpu",
         precision="float32",
         say=lines.append,
+        done=pd.DataFrame(),
     )
     assert len(rows) == len(walk)
     assert rows.auroc.between(rows.low, rows.high).all()

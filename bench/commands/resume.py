@@ -43,12 +43,12 @@ def earlier_results(given: dict[str, Any], script: str) -> Results:
     for flag, path in Study(**kept).files():
         if not on_disk(Path(path)).exists():
             raise UserError(f"--resume: {path} is gone (give --{flag} where it lies now)")
-    if earlier.made_by == script:
+    own = earlier.made_by.removesuffix(" --audit")
+    if own == script:
         return earlier
-    mistake = f"--resume: {earlier.path} was made by {earlier.made_by}"
-    if earlier.made_by in ("train.py", "train_tune.py"):
-        raise UserError(f"{mistake}; go on with: {hint(earlier.made_by, earlier.path)}")
-    raise UserError(f"{mistake}, which cannot go on: run it again under another name")
+    raise UserError(
+        f"--resume: {earlier.path} was made by {own}; go on with: {hint(own, earlier.path)}"
+    )
 
 
 def study_of(earlier: Results, given: dict[str, Any]) -> Study:

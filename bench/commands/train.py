@@ -4,12 +4,12 @@ import contextlib
 import io
 import math
 import shlex
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from bench.choices.errors import UserError, note
@@ -182,17 +182,32 @@ def stored(state: dict[str, Any]) -> bytes:
 
 
 def audit_run(
-    study: Study, ready: Prepared, model: str, hyperparameters: dict[str, Any], view: View
+    study: Study,
+    ready: Prepared,
+    model: str,
+    extras: dict[str, Any],
+    view: View,
+    earlier: Results | None,
 ) -> int:
-    """Makes and prints the audit table; writes audit.csv and audit.md to the study's folder."""
+    """Makes and prints the audit table; gives the exit status. See train_run for the arguments.
+
+    Writes audit.csv and audit.md to the study's folder after each training.
+    """
     task, say = ready.tasks[0], printer(view)
     if ready.splits[task].test is None:
         raise UserError("--audit: there are no labelled test images")
-    name = study.name or default_name(study, ready.tasks)
-    store = Store.create(study, ready.provenance(), name, "train.py --audit")
+    hyperparameters = extras["hyperparameters"]
+    if earlier:
+        resume.same_images(earlier, ready.provenance())
+        store = Store(earlier.path)
+    else:
+        name = study.name or default_name(study, ready.tasks)
+        store = Store.create(study, ready.provenance(), name, "train.py --audit", extras)
+    file = store.path / "audit.csv"
+    table = done = pd.read_csv(file) if file.exists() else pd.DataFrame()
     say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
     try:
-        table = audit(
+        for table in audit(
             model,
             ready.dataset,
             task,
@@ -204,16 +219,17 @@ def audit_run(
             device=ready.device,
             precision=study.precision,
             say=say,
-        )
-        write_whole(store.path / "audit.csv", table.to_csv(index=False))
-        write_whole(store.path / "audit.md", markdown(table) + "\n")
-    except BaseException:
-        shutil.rmtree(store.path, ignore_errors=True)  # there is nothing in it yet
-        raise
+            done=done,
+        ):
+            write_whole(file, table.to_csv(index=False))
+            write_whole(file.with_suffix(".md"), markdown(table) + "\n")
+    except KeyboardInterrupt:
+        print(f"\ninterrupted, with {len(table)} steps done; go on with:")
+        print(f"  {resume.hint('train.py', store.path)}")
+        return 130
     finally:
         store.close()
-    files = f"{store.path / 'audit.csv'}, {store.path / 'audit.md'}"
-    print(f"\n{markdown(table)}\n\nwritten: {files}")
+    print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
     return 0
 
 

@@ -58,17 +58,21 @@ def audit(
     device: str,
     precision: str,
     say: Callable[[str], None],
-) -> pd.DataFrame:
-    """One row per step: change, training (new or same weights), epoch, auroc, low, high, cost.
+    done: pd.DataFrame,
+) -> Iterator[pd.DataFrame]:
+    """The table so far, after each training; it goes on after the steps that are `done`.
+
+    One row per step: change, training (new or same weights), epoch, auroc, low, high, cost.
 
     Every step holds out a tenth of the normal training images, also where the published protocol
     would train on it, so that all steps up to `selection` are measured on the very same weights.
     """
-    rows: list[dict[str, Any]] = []
-    for held, group in groupby(
-        steps(model, hyperparameters), key=lambda step: step.hyperparameters
-    ):
-        members = list(group)
+    rows: list[dict[str, Any]] = done.to_dict("records")
+    walk = steps(model, hyperparameters)
+    trainings = [list(group) for _, group in groupby(walk, key=lambda step: step.hyperparameters)]
+    for number, members in enumerate(trainings, 1):
+        if members[0].change in {row["change"] for row in rows}:
+            continue
         splits = {
             m.protocol: make_split(dataset, task, replace(m.protocol, selection="val"), split_seed)
             for m in members
@@ -77,7 +81,7 @@ def audit(
             model,
             splits[members[0].protocol],
             replace(SOUND, selection="val"),
-            hyperparameters=held,
+            hyperparameters=members[0].hyperparameters,
             seed=seed,
             select_on=select_on,
             device=device,
@@ -91,7 +95,7 @@ def audit(
         }
         best: dict[str, dict[str, Any]] = {}
         for record in train(run):
-            say(f"training {len(rows) + 1} of {model}, epoch {record['epoch']}/{budget.epochs}")
+            say(f"training {number} of {len(trainings)}, epoch {record['epoch']}/{budget.epochs}")
             scored: dict[Protocol, np.ndarray] = {}
             for member in members:
                 # What chooses the epoch changes no score.
@@ -128,7 +132,7 @@ def audit(
                 k: v for k, v in chosen.items() if k != "objective"
             }
             rows.append(row | {"cost": cost} | fields)
-    return pd.DataFrame(rows)
+        yield pd.DataFrame(rows)
 
 
 def score(run: Run, test: Labelled, protocol: Protocol) -> np.ndarray:

@@ -1,0 +1,48 @@
+"""train.py --audit: the table that it writes, and how a stopped audit goes on."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import train
+from bench.training import audit
+from bench.training.run import Run
+
+SMALL = ["--epochs", "1", "--batch_size", "16", "--ngf", "4", "--ndf", "4"]
+
+
+def test_a_stopped_audit_goes_on_to_the_same_table(
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+    wganomaly_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stopped in its third of five trainings; every finished step stays."""
+    place = ["--results_dir", str(tmp_path), "--dataroot", str(tmp_path)]
+    whole, stopped = [*place, "--name", "whole"], [*place, "--name", "stopped"]
+    flags = ["--dataset", str(wganomaly_folder), *SMALL, "--audit"]
+    assert train.main([*flags, *whole]) == 0
+    expected = (tmp_path / "whole" / "audit.csv").read_text()
+    markdown = (tmp_path / "whole" / "audit.md").read_text()
+    assert expected.count("\n") - 1 == markdown.count("\n") - 2 == 10
+    assert markdown in capsys.readouterr().out
+
+    begun = []
+
+    def run(*args, **kwargs) -> Run:
+        begun.append(kwargs["hyperparameters"])
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return Run(*args, **kwargs)
+
+    monkeypatch.setattr(audit, "Run", run)
+    assert train.main([*flags, *stopped]) == 130
+    assert "interrupted, with 7 steps done; go on with:" in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "stopped" / "audit.csv")) == 7
+    assert train.main([*stopped, "--resume"]) == 0
+    assert len(begun) == 6, "three trainings, of which the first began twice"
+    assert (tmp_path / "stopped" / "audit.csv").read_text() == expected
+    assert train.main([*stopped, "--resume", "--audit"]) == 0, "it is over, and is shown again"
+    assert len(begun) == 6
+    assert markdown in capsys.readouterr().out
