@@ -78,12 +78,7 @@ def train_run(
                 f"{run.model.image_shape}"
             )
         run.model.restore(trained_state(loaded))
-    provenance = ready.provenance()
-    if earlier:
-        provenance, store = resume.same_images(earlier, provenance), Store(earlier.path)
-    else:
-        name = study.name or default_name(study, ready.tasks)
-        store = Store.create(study, provenance, name, "train.py", extras)
+    store, provenance = opened(study, ready, "train.py", extras, earlier)
     checkpoint = store.path / RUN
     say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
     say(
@@ -157,6 +152,21 @@ def train_run(
     return 0
 
 
+def opened(
+    study: Study, ready: Prepared, script: str, extras: dict[str, Any], earlier: Results | None
+) -> tuple[Store, dict[str, Any]]:
+    """The folder to write to, new or as `earlier` left it, and the provenance of its rows.
+
+    UserError where the images of a command that goes on have changed.
+    """
+    provenance = ready.provenance()
+    if earlier:
+        provenance = resume.same_images(earlier, provenance)
+        return Store(earlier.path), provenance
+    name = study.name or default_name(study, ready.tasks)
+    return Store.create(study, provenance, name, script, extras), provenance
+
+
 def losses(record: dict[str, Any]) -> str:
     """`(critic -0.3, generator 1.2)  4.0 s`, of an epoch's record."""
     means = (f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_"))
@@ -197,12 +207,7 @@ def audit_run(
     if ready.splits[task].test is None:
         raise UserError("--audit: there are no labelled test images")
     hyperparameters = extras["hyperparameters"]
-    if earlier:
-        resume.same_images(earlier, ready.provenance())
-        store = Store(earlier.path)
-    else:
-        name = study.name or default_name(study, ready.tasks)
-        store = Store.create(study, ready.provenance(), name, "train.py --audit", extras)
+    store, _ = opened(study, ready, "train.py --audit", extras, earlier)
     file = store.path / "audit.csv"
     table = done = pd.read_csv(file) if file.exists() else pd.DataFrame()
     say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
