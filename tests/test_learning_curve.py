@@ -144,7 +144,7 @@ def test_the_committed_studies_can_be_gone_on_with():
     """Their rows and study.json are of before."""
     folders = sorted((ROOT / "results" / "measured").glob("*/study.json"))
     studies = [results.read(folder.parent) for folder in folders]
-    known = [study for study in studies if "finalists" in study.study]
+    known = [s for s in studies if "finalists" in s.study and not s.trials.empty]  # no audits
     assert known
     for study in known:
         assert resume.study_of(study, {}).model == tuple(study.study["model"])
