@@ -68,7 +68,6 @@ def test_a_termination_signal_stops_a_study_as_control_c_does(tmp_path: Path) ->
     assert "--resume" in tmp_path.with_suffix(".log").read_text()
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_two_commands_on_one_study(tmp_path: Path) -> None:
     process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
@@ -143,7 +142,6 @@ def test_a_read_only_results_folder(small_disk: Path, tmp_path: Path) -> None:
     assert "Read-only file system" in process.stderr
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
     """Networks that no memory holds: each trial fails by itself with its reason, and the study gives up early."""
@@ -182,8 +180,8 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
     assert process.wait(PATIENCE) == 130
 
 
-@pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.slow
 def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
     """At most three checkpoints a trial of the searches under way, and none when a search is over."""
     flags = [
@@ -244,7 +242,6 @@ def test_ray_listens_on_loopback_only(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two Ray nodes, started as two machines would be.

@@ -211,7 +211,6 @@ def test_numbers_below_an_axis_have_room():
     assert sweeps.apart(np.array([0, 0.1, 2.0, 3.0])) == [0, 2, 3]
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_a_learning_curve_from_its_command_to_its_figure(tmp_path, ray_session, capsys):
     place = ["--results_dir", str(tmp_path), "--name", "study"]

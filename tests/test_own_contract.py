@@ -51,7 +51,6 @@ def test_a_file_that_is_no_model_is_one_line(tmp_path: Path):
 
 
 @pytest.mark.long
-@pytest.mark.long
 @pytest.mark.slow
 def test_the_example_and_a_data_set_pass(tmp_path: Path):
     for name, text in {"mine": MODEL, "flipped": DATASET, "narrow": SPACE}.items():

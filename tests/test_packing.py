@@ -271,7 +271,6 @@ def test_a_new_run_has_its_csv_beside_the_file_until_the_study_is_packed_again(s
     pd.testing.assert_frame_equal(after["new"], after["final-0-0-1"], check_exact=True)
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_a_packed_study_is_resumed(tmp_path: Path, ray_session: None) -> None:
     """Two final runs; the second one's row is taken away, as if the study had stopped before."""

@@ -87,14 +87,12 @@ def trains(name: str, images: Any, values: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 @pytest.mark.parametrize(("name", "key"), SPACES, ids=lambda word: word)
 def test_every_end_of_a_range_trains(name: str, key: str, threes) -> None:
     for value in edges(search_spaces.get(name)[key]):
         trains(name, threes, {key: value})
 
 
-@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", search_spaces.NAMES)
 def test_random_configurations_train(name: str, threes) -> None:

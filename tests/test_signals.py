@@ -97,7 +97,6 @@ def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
     assert "--resume" in errors
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")

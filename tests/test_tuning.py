@@ -13,13 +13,7 @@ from bench.reporting import report as reporting
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "searcher",
-    [
-        pytest.param(name, marks=[pytest.mark.long] * (name in ("gp", "cmaes")))
-        for name in SEARCHERS
-    ],
-)
+@pytest.mark.parametrize("searcher", SEARCHERS)
 def test_searchers(study, searcher: str) -> None:
     status, saved = study(
         "--searcher",
@@ -61,7 +55,6 @@ def test_schedulers(study, scheduler: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_paused_trials_may_lie_elsewhere(study, tmp_path: Path) -> None:
     storage = tmp_path / "scratch"
     flags = [
@@ -165,7 +158,7 @@ def uneven(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [["a", "c"], pytest.param(["c", "a"], marks=pytest.mark.long)])
+@pytest.mark.parametrize("classes", [["a", "c"], ["c", "a"]])
 def test_each_class_has_its_own_signal_to_choose_by(
     study, uneven: Path, classes: list[str]
 ) -> None:
@@ -202,7 +195,6 @@ def test_each_class_has_its_own_signal_to_choose_by(
     assert "validation AUROC, validation loss" in settings
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
     """Here there are none at all: a trial that reserved one would wait for ever."""

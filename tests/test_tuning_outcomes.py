@@ -126,7 +126,6 @@ def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture)
     assert "time budget of 1s is used up" in capsys.readouterr().out
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
     flags = [

@@ -24,7 +24,6 @@ SHORT += ["--scheduler", "fifo", "--name", "study"]
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_a_quiet_study_writes_its_curves_and_its_journal_also_when_resumed(
     tmp_path: Path,
     ray_session,
