@@ -87,6 +87,7 @@ def trains(name: str, images: Any, values: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "key"), SPACES, ids=lambda word: word)
 def test_every_end_of_a_range_trains(name: str, key: str, threes) -> None:
     for value in edges(search_spaces.get(name)[key]):
