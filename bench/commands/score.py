@@ -32,9 +32,9 @@ def score_folder(
 ) -> pd.DataFrame:
     """Scores every image of a folder, or one image, decoded as the training images were.
 
-    Writes scores.csv and, of the `SHOWN` most anomalous, scores.html. Columns: image, score, part_*; with
-    `judged` also p_value and verdict (abnormal or normal). Of a model that reconstructs images,
-    heat_maps/ has a picture of each that shows where it fails to.
+    Writes scores.csv, most anomalous first, and scores.html with the first `SHOWN` of them.
+    Columns: image, score, part_*; with `judged` also p_value and verdict (abnormal or normal). Of a
+    model that reconstructs images, heat_maps/ has a picture of each that shows where it fails to.
     """
     channels, size = model.image_shape[0], model.image_shape[1:]
     names, array, notes = read_images(folder, size, channels, decoding)

@@ -29,6 +29,7 @@ MEASURED = ROOT / "results" / "measured"
 SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "baselines", "deep-knn")]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
 SITE += ["digits-finalists", "digits-finalists-ganomaly"]
+AUDITED = ("airplane", "bird")  # the classes of CIFAR-10 whose audits are committed
 
 
 def on_digits(study: str) -> pd.DataFrame:
@@ -150,9 +151,6 @@ def cifar10_choices() -> pd.DataFrame:
             row["epoch and mix by anomalies"] = runs["test_auroc"].mean()
             rows.append(row | {"last epoch, default mix": last[runs["trial"]].mean()})
     return pd.DataFrame(rows)
-
-
-AUDITED = ("airplane", "bird")  # the classes of CIFAR-10 whose audits are committed
 
 
 def audited(cls: str) -> pd.DataFrame:

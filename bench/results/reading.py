@@ -57,7 +57,7 @@ class Results:
         path: the study's folder.
         study: every choice of the study, as in Study.
         provenance: commit, command, versions, hardware and data set of the command that began it.
-        made_by: that command's script, train.py or train_tune.py.
+        made_by: that command's script: train.py (`train.py --audit` for an audit) or train_tune.py.
         run: what a run of train.py has beside the study's choices, such as its hyperparameters.
     """
 

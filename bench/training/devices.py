@@ -70,8 +70,9 @@ def mps_runs() -> bool:
 def ready_process(threads: int) -> None:
     """Sets how many threads this process computes with, and has it keep the memory that it frees.
 
-    Each batch takes what the last one freed. Else glibc hands every large tensor back to Linux,
-    which clears its pages one by one for the next: most of the time of scoring large images.
+    Each batch then takes the memory that the last one freed. Otherwise glibc returns that of every
+    large tensor to Linux, which clears it page by page before it hands it out again; that took more
+    than half of the time of scoring large images.
     """
     torch.set_num_threads(threads)
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none
