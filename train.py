@@ -232,7 +232,9 @@ def start(
     ready.check(name, asdict(config))
     run["hyperparameters"] = asdict(config)
     if given["audit"]:
-        return train.audit_run(study, ready, name, run, view, earlier)
+        from bench.commands.audit import audit_run
+
+        return audit_run(study, ready, name, run, view, earlier)
     return train.train_run(study, ready, name, run, view, loaded, earlier)
 
 

@@ -58,6 +58,18 @@ def test_an_end_while_ray_starts_leaves_nothing_behind(tmp_path: Path) -> None:
     assert error.startswith("error: --limit_train: 4 is less than")
 
 
+def test_a_start_of_ray_that_hangs_does_not_keep_an_ended_command() -> None:
+    code = (
+        "import subprocess, time, ray; from bench.tuning import ray_start; ray_start.PATIENCE = 1\n"
+        "def hang(**_): print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)\n"
+        "ray.init = hang; ray_start.start(verbose=False); time.sleep(1)"
+    )
+    run = [sys.executable, "-c", code]
+    ended = subprocess.run(run, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == 0
+    wait_for(lambda: not running(int(ended.stdout)))
+
+
 @pytest.mark.slow
 def test_a_termination_signal_stops_a_study_as_control_c_does(tmp_path: Path) -> None:
     process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")

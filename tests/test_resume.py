@@ -80,7 +80,8 @@ def test_a_stopped_run_goes_on_to_the_same_figures(
     assert train.main([*flags, "--name", "whole"]) == 0
     with monkeypatch.context() as patch:
         stopping_at(patch, 2)
-        assert train.main([*flags, "--name", "stopped"]) == 130
+        with pytest.raises(SystemExit, match="130"):
+            train.main([*flags, "--name", "stopped"])
     line = capsys.readouterr().out.splitlines()[-1]
     script, *words = shlex.split(line)[1:]
     assert script == "train.py"
@@ -131,7 +132,8 @@ def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
     assert train.main([*further, "--name", "whole"]) == 0
     with monkeypatch.context() as patch:
         stopping_at(patch, 1)
-        assert train.main([*further, "--name", "stopped"]) == 130
+        with pytest.raises(SystemExit, match="130"):
+            train.main([*further, "--name", "stopped"])
     assert not (tmp_path / "stopped" / RUN).exists()
     assert train.main(["--name", "stopped", "--results_dir", str(tmp_path), "--resume"]) == 0
     whole = results.read(tmp_path / "whole")
@@ -162,7 +164,8 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     with monkeypatch.context() as patch:
         stopping_at(patch, 2)
-        assert train.main(flags) == 130
+        with pytest.raises(SystemExit, match="130"):
+            train.main(flags)
     return tmp_path
 
 

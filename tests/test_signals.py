@@ -53,21 +53,25 @@ def test_a_signal_to_all_processes_ends_a_study_in_order(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["Ray starts", "there is a study"])
+@pytest.mark.parametrize("moment", ["Ray starts", "the folder is new", "the study begins"])
 def test_a_signal_before_the_first_run(tmp_path: Path, moment: str) -> None:
+    """There is no folder, or the user is told how to go on in it."""
+    study, log_file = tmp_path / "study", tmp_path.with_suffix(".log")
+    reached = {
+        "Ray starts": lambda: any("gcs_server" in line for line in descendants(pid).values()),
+        "the folder is new": study.exists,
+        "the study begins": lambda: str(study) in log_file.read_text(),
+    }
     process = command(tmp_path, *LONG)
-    if moment == "Ray starts":
-        wait_for(
-            lambda: any("gcs_server" in line for line in descendants(process.pid).values()), process
-        )
-    else:
-        wait_for((tmp_path / "study" / ".lock").exists, process)
-    below = descendants(process.pid)
-    os.killpg(process.pid, signal.SIGTERM)
-    status, log = process.wait(PATIENCE), tmp_path.with_suffix(".log").read_text()
+    pid = process.pid
+    wait_for(reached[moment], process)
+    below = descendants(pid)
+    os.killpg(pid, signal.SIGTERM)
+    status, log = process.wait(PATIENCE), log_file.read_text()
     assert status == 130, log
     assert "interrupted" in log
-    assert ("--resume" in log) == (tmp_path / "study").exists() == (moment == "there is a study")
+    assert ("--resume" in log) == (study / "study.json").exists() == study.exists()
+    assert study.exists() == (moment != "Ray starts")
     assert "Traceback" not in log
     wait_for(lambda: not any(map(running, below)))
 
@@ -145,6 +149,14 @@ def test_every_script_ends_with_one_line(number: int) -> None:
     process = python(WORK)
     process.send_signal(number)
     assert process.communicate(timeout=10) == ("", "interrupted\n")
+    assert process.returncode == 130
+
+
+def test_a_signal_waits_for_what_must_be_whole() -> None:
+    code = "with signals.deferred():\n  print('up', flush=True); time.sleep(2); print('whole')"
+    process = python(f"def main():\n {code}\n print('after')\nerrors.run_main(main)")
+    process.terminate()
+    assert process.communicate(timeout=10) == ("whole\n", "interrupted\n")
     assert process.returncode == 130
 
 

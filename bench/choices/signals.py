@@ -47,6 +47,16 @@ def handled(end: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Lets a block end before a signal does what it would have done at once: KeyboardInterrupt."""
+    arrived: list[bool] = []
+    with handled(lambda: arrived.append(True)):
+        yield
+    if arrived:
+        raise KeyboardInterrupt
+
+
 def say(line: str) -> None:
     """Prints a line from within a signal handler.
 

@@ -3,15 +3,19 @@
 import dataclasses
 import json
 import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.choices import signals
 from bench.choices.errors import UserError
 from bench.choices.flags import study_from
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.outside import KINDS, hashes, name_of
 from bench.choices.study import Study
 from bench.results.reading import Results, read
+from bench.results.store import Store
 
 # Choices that change no figure. Images are compared by content, so they may lie elsewhere now.
 FREE = (
@@ -29,6 +33,31 @@ def hint(script: str, path: Path) -> str:
     """The command that goes on with the run or study in a folder."""
     place = ["--name", path.name, "--results_dir", str(path.parent)]
     return shlex.join(["python", script, *place, "--resume"])
+
+
+@contextmanager
+def resumable(
+    script: str, open_folder: Callable[[], Store], progress: Callable[[], str]
+) -> Iterator[Store]:
+    """Opens a run's or study's folder for a block of work, and closes it.
+
+    Where a signal ends the block, says how far the work came (`progress`) and how to go on, and
+    exits with status 130. The signal waits until the folder is whole: there is none, or the user
+    is told how to go on in it.
+    """
+    store = None
+    try:
+        with signals.deferred():
+            store = open_folder()
+        yield store
+    except KeyboardInterrupt:
+        if store is None:
+            raise
+        print(f"\ninterrupted {progress()}; go on with:\n  {hint(script, store.path)}")
+        raise SystemExit(130) from None
+    finally:
+        if store:
+            store.close()
 
 
 def earlier_results(given: dict[str, Any], script: str) -> Results:

@@ -1,11 +1,11 @@
-"""What train.py does: one training run, an audit, or scores for new images."""
+"""What train.py does: one training run, or scores for new images."""
 
 import contextlib
 import io
 import math
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from bench.judging import verdicts
 from bench.reporting.cautions import of_training
 from bench.results import Results, Store, columns, model_file, read, write_whole
 from bench.results.store import new_folder
-from bench.training.audit import audit, markdown
 from bench.training.model_files import trained_state
 from bench.training.prepare import Prepared, default_name
 from bench.training.recorder import Recorder
@@ -78,54 +77,21 @@ def train_run(
                 f"{run.model.image_shape}"
             )
         run.model.restore(trained_state(loaded))
-    store, provenance = opened(study, ready, "train.py", extras, earlier)
-    checkpoint = store.path / RUN
-    say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
-    say(
-        f"{len(run.split.train)} training images, {study.protocol} protocol, {run.select_on}, "
-        f"{run.ran['device']}"
-    )
-    board = None
+
+    def progress() -> str:
+        return f"with {run.epoch} of {budget.epochs} epochs done"
+
     try:
-        if checkpoint.exists():
-            go_on(run, checkpoint)
-            say(f"going on after epoch {run.epoch}")
-        board = Board(store.path) if view.display else None
-        recorder = Recorder(study, ready, store, provenance, board, goes_on=True)
-        with scoring(run.model, view.quiet):
-            for record in train(run):
-                recorder.epoch(planned, record, run.curves() if board else None)
-                write_whole(checkpoint, stored(run.checkpoint()))
-                say(
-                    f"epoch {record['epoch']}/{budget.epochs}  {describe(record)}  {losses(record)}"
-                )
-            scores = run.test_scores() if run.best_parts else None
-            packed = None
-            if study.keep_models == "all":
-                classes, decoding = ready.dataset.classes, ready.dataset.decoding
-                packed = run.packed(model, planned.trial, classes, decoding)
-            row = recorder.finish(
-                planned,
-                columns.of_chosen_epoch(run.best, run.epoch),
-                scores=scores,
-                located=run.located(scores) if scores is not None else None,
-                gallery=run.gallery(scores) if scores is not None else None,
-                packed=packed,
+        with opened(study, ready, "train.py", extras, earlier, progress) as (store, provenance):
+            say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
+            say(
+                f"{len(run.split.train)} training images, {study.protocol} protocol, "
+                f"{run.select_on}, {run.ran['device']}"
             )
-        checkpoint.unlink(missing_ok=True)
+            row, scores = train_and_test(run, planned, study, ready, store, provenance, view)
     except FloatingPointError as error:
-        recorder.finish(planned, columns.of_failure(f"FloatingPointError: {error}"))
-        checkpoint.unlink(missing_ok=True)
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"\ninterrupted, with {run.epoch} of {budget.epochs} epochs done; go on with:")
-        print(f"  {resume.hint('train.py', store.path)}")
-        return 130
-    finally:
-        store.close()
-        if board:
-            board.close(planned.trial)
     print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
     if scores is not None:
         low, high = row["test_auroc_low"], row["test_auroc_high"]
@@ -152,19 +118,84 @@ def train_run(
     return 0
 
 
+def train_and_test(
+    run: Run,
+    planned: PlannedRun,
+    study: Study,
+    ready: Prepared,
+    store: Store,
+    provenance: dict[str, Any],
+    view: View,
+) -> tuple[dict[str, Any], pd.DataFrame | None]:
+    """Trains, tests and records a run, from its last checkpoint if there is one.
+
+    Gives its row and its test scores, None where there are no labelled test images. Raises
+    FloatingPointError, once that is recorded, where the training diverges.
+    """
+    say, checkpoint = printer(view), store.path / RUN
+    board = None
+    try:
+        if checkpoint.exists():
+            go_on(run, checkpoint)
+            say(f"going on after epoch {run.epoch}")
+        board = Board(store.path) if view.display else None
+        recorder = Recorder(study, ready, store, provenance, board, goes_on=True)
+        with scoring(run.model, view.quiet):
+            for record in train(run):
+                recorder.epoch(planned, record, run.curves() if board else None)
+                write_whole(checkpoint, stored(run.checkpoint()))
+                epoch = f"epoch {record['epoch']}/{planned.budget.epochs}"
+                say(f"{epoch}  {describe(record)}  {losses(record)}")
+            scores = run.test_scores() if run.best_parts else None
+            packed = None
+            if study.keep_models == "all":
+                classes, decoding = ready.dataset.classes, ready.dataset.decoding
+                packed = run.packed(planned.model, planned.trial, classes, decoding)
+            row = recorder.finish(
+                planned,
+                columns.of_chosen_epoch(run.best, run.epoch),
+                scores=scores,
+                located=run.located(scores) if scores is not None else None,
+                gallery=run.gallery(scores) if scores is not None else None,
+                packed=packed,
+            )
+        checkpoint.unlink(missing_ok=True)
+    except FloatingPointError as error:
+        recorder.finish(planned, columns.of_failure(f"FloatingPointError: {error}"))
+        checkpoint.unlink(missing_ok=True)
+        raise
+    finally:
+        if board:
+            board.close(planned.trial)
+    return row, scores
+
+
+@contextlib.contextmanager
 def opened(
-    study: Study, ready: Prepared, script: str, extras: dict[str, Any], earlier: Results | None
-) -> tuple[Store, dict[str, Any]]:
+    study: Study,
+    ready: Prepared,
+    script: str,
+    extras: dict[str, Any],
+    earlier: Results | None,
+    progress: Callable[[], str],
+) -> Iterator[tuple[Store, dict[str, Any]]]:
     """The folder to write to, new or as `earlier` left it, and the provenance of its rows.
 
-    UserError where the images of a command that goes on have changed.
+    `progress`: see resume.resumable. UserError where the images of a command that goes on have
+    changed.
     """
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)
-        return Store(earlier.path), provenance
-    name = study.name or default_name(study, ready.tasks)
-    return Store.create(study, provenance, name, script, extras), provenance
+
+    def open_folder() -> Store:
+        if earlier:
+            return Store(earlier.path)
+        name = study.name or default_name(study, ready.tasks)
+        return Store.create(study, provenance, name, script, extras)
+
+    with resume.resumable("train.py", open_folder, progress) as store:
+        yield store, provenance
 
 
 def losses(record: dict[str, Any]) -> str:
@@ -189,53 +220,6 @@ def stored(state: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     torch.save(state, file)
     return file.getvalue()
-
-
-def audit_run(
-    study: Study,
-    ready: Prepared,
-    model: str,
-    extras: dict[str, Any],
-    view: View,
-    earlier: Results | None,
-) -> int:
-    """Makes and prints the audit table; gives the exit status. See train_run for the arguments.
-
-    Writes audit.csv and audit.md to the study's folder after each training.
-    """
-    task, say = ready.tasks[0], printer(view)
-    if ready.splits[task].test is None:
-        raise UserError("--audit: there are no labelled test images")
-    hyperparameters = extras["hyperparameters"]
-    store, _ = opened(study, ready, "train.py --audit", extras, earlier)
-    file = store.path / "audit.csv"
-    table = done = pd.read_csv(file) if file.exists() else pd.DataFrame()
-    say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
-    try:
-        for table in audit(
-            model,
-            ready.dataset,
-            task,
-            hyperparameters=hyperparameters,
-            budget=ready.budget(study, model, task, hyperparameters),
-            seed=study.seed,
-            split_seed=study.seed_of_splits(),
-            select_on=ready.select_on[task],
-            device=ready.device,
-            precision=study.precision,
-            say=say,
-            done=done,
-        ):
-            write_whole(file, table.to_csv(index=False))
-            write_whole(file.with_suffix(".md"), markdown(table) + "\n")
-    except KeyboardInterrupt:
-        print(f"\ninterrupted, with {len(table)} steps done; go on with:")
-        print(f"  {resume.hint('train.py', store.path)}")
-        return 130
-    finally:
-        store.close()
-    print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
-    return 0
 
 
 def score(

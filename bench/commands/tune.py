@@ -42,21 +42,17 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
         return 0
     from bench.tuning import study_run  # loads Ray, before there is a folder to go on with
 
-    if earlier:
+    def open_folder() -> Store:
+        if earlier is None:
+            return Store.create(study, provenance, study.name or default_name(study, ready.tasks))
         store = Store(earlier.path)
         store.grow(study, (*resume.MORE, *resume.MORE_OF), provenance["files"])
-    else:
-        store = Store.create(study, provenance, study.name or default_name(study, ready.tasks))
-    try:
+        return store
+
+    with resume.resumable("train_tune.py", open_folder, lambda: "before the first run") as store:
         if not view.quiet:
             introduce(study, ready, store)
         planner = study_run.run(study, ready, spaces, budgets, store, provenance, view)
-    except KeyboardInterrupt:
-        print("\ninterrupted before the first run; go on with:")
-        print(f"  {resume.hint('train_tune.py', store.path)}")
-        return 130
-    finally:
-        store.close()
     status = summary(store.path, planner.stopped, planner.planned().total(), planner.done)
     return 130 if planner.interrupted else status
 

@@ -24,6 +24,7 @@ from bench.choices.errors import UserError
 SOCKET = f"/session_2026-01-31_23-59-59_000000_{os.getpid()}/sockets/plasma_store"
 LONGEST = 107 - len(SOCKET)
 FREE_BYTES = 2**20  # what Ray's first log files need at most
+PATIENCE = 30  # seconds; Ray takes two to start, on a cold machine ten
 
 
 class Ray:
@@ -72,14 +73,17 @@ class Ray:
 
         They are killed: with SIGTERM masked, Ray would wait a second for each before it did so.
         """
-        import ray
-
-        self.started.wait()
+        # A signal at a bad moment can leave a lock that Ray's start waits for, for ever.
+        complete = self.started.wait(PATIENCE)
         if self.over.is_set():
             return
-        below = descendants(self.processes)
-        kill(self.processes, but=("raylet", "gcs_server"))
-        ray.shutdown()
+        processes = self.processes or psutil.Process().children()
+        below = descendants(processes)
+        if complete:
+            import ray
+
+            kill(processes, but=("raylet", "gcs_server"))
+            ray.shutdown()
         kill(below)  # those that still wait for a process that has ended
         self.over.set()
 

@@ -1,0 +1,59 @@
+"""What train.py --audit does: its trainings, and their table after each of them."""
+
+from typing import Any
+
+import pandas as pd
+
+from bench.choices.errors import UserError
+from bench.choices.monitoring import View
+from bench.choices.study import Study
+from bench.commands.train import opened, printer
+from bench.results import Results, write_whole
+from bench.training.audit import audit, markdown
+from bench.training.prepare import Prepared
+
+
+def audit_run(
+    study: Study,
+    ready: Prepared,
+    model: str,
+    extras: dict[str, Any],
+    view: View,
+    earlier: Results | None,
+) -> int:
+    """Makes and prints the audit table; gives the exit status. See train_run for the arguments.
+
+    Writes audit.csv and audit.md to the study's folder after each training.
+    """
+    task, say = ready.tasks[0], printer(view)
+    if ready.splits[task].test is None:
+        raise UserError("--audit: there are no labelled test images")
+    hyperparameters = extras["hyperparameters"]
+    table = done = pd.DataFrame()
+
+    def progress() -> str:
+        return f"with {len(table)} steps done"
+
+    with opened(study, ready, "train.py --audit", extras, earlier, progress) as (store, _):
+        file = store.path / "audit.csv"
+        if file.exists():
+            table = done = pd.read_csv(file)
+        say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
+        for table in audit(
+            model,
+            ready.dataset,
+            task,
+            hyperparameters=hyperparameters,
+            budget=ready.budget(study, model, task, hyperparameters),
+            seed=study.seed,
+            split_seed=study.seed_of_splits(),
+            select_on=ready.select_on[task],
+            device=ready.device,
+            precision=study.precision,
+            say=say,
+            done=done,
+        ):
+            write_whole(file, table.to_csv(index=False))
+            write_whole(file.with_suffix(".md"), markdown(table) + "\n")
+    print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
+    return 0
