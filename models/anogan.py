@@ -18,7 +18,7 @@ from models.wgan import WGAN
 
 # Searches that run at a time. torch's rounding depends on the size of a batch; as this number never
 # changes, an image's result is the same, to the bit, whatever images it is scored with.
-SEARCH_ROWS = {"cpu": 16, "cuda": 256}
+SEARCH_ROWS = {"cpu": 64, "cuda": 256}
 SEARCH_BETAS = (0.5, 0.9)  # Adam's moments in the search (released code)
 
 
