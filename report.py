@@ -12,10 +12,10 @@ EXAMPLES = """examples:
   python report.py results/digits --pack             one small file of its scores, to keep
 
 What it writes: index.html, one page with all of it; every table as .md, .csv and .tex (auroc,
-auroc_by_*, difference, ranks, comparison, metrics, settings, signals, parts, tuning_gain, luck,
-tuning, saved); every figure as .pdf and .svg (auroc, critical_difference, curve_*, roc, pr,
-learning, importances, and a histogram and parallel_* for each model); histogram.csv, all scores of
-the final runs.
+auroc_by_*, difference, ranks, comparison, metrics, defects, settings, costs, signals, parts,
+tuning_gain, luck, tuning, saved); every figure as .pdf and .svg (auroc, critical_difference,
+curve_*, roc, pr, learning, importances, and a histogram and parallel_* for each model);
+histogram.csv, all scores of the final runs.
 """
 
 

@@ -4,7 +4,7 @@ examples:
   python train.py --abnormal_class airplane --niter 10 --w_con 50 --w_lat 1 --w_adv 1
   python train.py --dataset digits --abnormal_class 3 --epochs 5
   python train.py --name my_run --resume       # go on with a run that was stopped
-  python train.py --dataset path/to/images --isize 32 --niter 5 --score_folder path/to/new/images
+  python train.py --dataset path/to/images --abnormal_class X --score_folder path/to/more
   python train.py --load results/my_study/models/TRIAL.safetensors --score_folder path/to/images
   python train.py --load results/my_study/models/TRIAL.safetensors --export model.onnx
   python train.py --dataset cifar10 --abnormal_class airplane --epochs 5 --audit

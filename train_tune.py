@@ -4,15 +4,16 @@ examples:
   python train_tune.py --model w_skipganomaly --abnormal_class bird
   python train_tune.py --model w_skipganomaly skipganomaly --abnormal_class all --seeds 5
   python train_tune.py --dataset digits --normal_class 0 --searcher random --scheduler fifo
-  python train_tune.py --dataset path/to/images --space w_con=25,50,75 lr=1e-5..1e-3:log
+  python train_tune.py --dataset path/to/images --abnormal_class X --space w_con=25,50,75
   python train_tune.py --model egbad --abnormal_class all --trials 30 --dry_run  # how long?
   python train_tune.py --dataset digits path/to/images --normal_class all --name sweep
   python train_tune.py --config my_study.toml --seeds 5
   python train_tune.py --name my_study --resume
 
-Configurations are compared within a task only. The best one, by a signal of the validation images,
-is trained again under fresh seeds and tested. Rows and scores go to results/<study>/; report.py
-makes tables of them.
+Configurations are compared within a task only, by a signal of the validation images. The best few
+and the default are trained again under fresh seeds; the best mean wins. Winner and default are then
+trained under further seeds and tested. Rows and scores go to results/<study>/; report.py makes
+tables of them.
 """
 
 import os

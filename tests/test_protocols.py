@@ -266,7 +266,7 @@ def test_the_best_number_is_the_first_of_equals_and_no_failed_run() -> None:
 @pytest.mark.parametrize("select_on", SELECT_ON)
 def test_a_loss_is_an_objective_with_its_sign_turned(select_on: str) -> None:
     record = {"val_auroc": 0.6, "val_loss": 0.25, "val_pseudo_auroc": 0.8}
-    expected = {"val_auroc": 0.6, "val_loss": -0.25, "pseudo_auroc": 0.8, "last_epoch": 0.6}
+    expected = {"val_auroc": 0.6, "val_loss": -0.25, "pseudo_auroc": 0.8, "last_epoch": -0.25}
     assert objective(record, select_on) == expected[select_on]
 
 

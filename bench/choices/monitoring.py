@@ -9,8 +9,8 @@ from bench.choices.errors import Parser, UserError
 DISPLAY = "start TensorBoard and print its address: curves, reconstructions, score histograms"
 QUIET = "print only results, warnings and errors, no progress"
 VERBOSE = "print Ray's own log on the screen too, not only to the study's ray.log"
-MLFLOW = "log runs to MLflow too (pip install mlflow), at URI (default: mlflow.db in the study)"
-WANDB = "log runs to this Weights & Biases project too (pip install wandb)"
+MLFLOW = "log runs to MLflow too (package mlflow), at URI (default: mlflow.db in the study)"
+WANDB = "log runs to this Weights & Biases project too (package wandb)"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,6 @@ def take_view(given: dict[str, Any]) -> View:
     for flag, package in (("display", "tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")):
         if getattr(view, flag) not in (None, False) and importlib.util.find_spec(package) is None:
             raise UserError(
-                f"--{flag}: the package {package} is not installed (pip install {package})",
+                f"--{flag}: the package {package} is not installed (uv pip install {package}; with conda, pip)",
             )
     return view

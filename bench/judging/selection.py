@@ -25,7 +25,7 @@ SIGNALS = {
     "val_auroc": Signal("val_auroc", "validation AUROC", needs_abnormal=True, weighs=True),
     "val_loss": Signal("val_loss", "validation loss", sign=-1),
     "pseudo_auroc": Signal("val_pseudo_auroc", "AUROC against pseudo-anomalies", weighs=True),
-    "last_epoch": Signal("val_auroc", "last epoch", needs_abnormal=True, last=True),
+    "last_epoch": Signal("val_loss", "last epoch", sign=-1, last=True),
     "test_auroc": Signal("test_auroc", "test AUROC"),
 }
 SELECT_ON = tuple(name for name in SIGNALS if name != "test_auroc")  # what a user may choose
