@@ -17,6 +17,7 @@ from bench.choices.tasks import CATEGORY, ONE_CLASS, PUBLISHED, SOUND, Task
 from bench.data.datasets import load
 from bench.data.images import IndexedImages
 from bench.data.splits import make_split, tasks_of, without_masks
+from bench.results import read
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +197,16 @@ def test_what_needs_abnormal_training_images_is_refused(folder, tmp_path, flags,
     common = ["--dataset", str(folder), "--category", "nut", "--dataroot", str(tmp_path)]
     with pytest.raises(UserError, match=message):
         train.main([*common, *flags])
+
+
+def test_the_last_epoch_can_be_chosen_without_abnormal_images(folder, tmp_path):
+    flags = ["--model", "autoencoder", "--width", "4", "--batch_size", "4", "--epochs", "3"]
+    choice = ["--category", "nut", "--select_on", "last_epoch"]
+    place = ["--results_dir", str(tmp_path), "--name", "study"]
+    assert train.main(["--dataset", str(folder), *choice, *place, *flags]) == 0
+    (row,) = read(tmp_path / "study").trials.to_dict("records")
+    assert (row["epoch"], row["select_on"]) == (3, "last_epoch")
+    assert row["objective"] == -row["val_loss"]
 
 
 def test_what_does_not_fit_in_a_folder_is_named(changed, tmp_path):

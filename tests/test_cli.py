@@ -101,8 +101,9 @@ def test_a_package_that_is_not_installed(capsys, tmp_path: Path, flags: list[str
     package = flags[0][2:]
     if importlib.util.find_spec(package):
         pytest.skip(f"{package} is installed")
-    assert f"{flags[0]}: the package {package} is not installed (uv pip install {package}; with conda, pip)" in fails(
-        capsys, train_tune, [*SMALL, *flags], tmp_path
+    assert (
+        f"{flags[0]}: the package {package} is not installed (uv pip install {package}; with conda, pip)"
+        in fails(capsys, train_tune, [*SMALL, *flags], tmp_path)
     )
 
 
