@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.judging.comparison import compare, wilcoxon
+from bench.judging.comparison import compare, fewest_classes, wilcoxon
 
 
 def make_table(classes: int, *levels: float) -> pd.DataFrame:
@@ -72,6 +72,30 @@ def test_too_few_classes_are_not_tested():
     assert compared.ranks["average_rank"].tolist() == [1, 2, 3]
     # the reason for six: the least p that five classes can give
     assert stats.wilcoxon([1, 2, 3, 4, 5]).pvalue > 0.05 > stats.wilcoxon([1, 2, 3, 4, 5, 6]).pvalue
+
+
+@pytest.mark.parametrize("models", [2, 3, 5, 14])
+def test_fewer_classes_than_are_needed_tell_no_models_apart(models: int):
+    """Not even where each model is ahead of the next on every class."""
+    levels, pairs = np.linspace(0.1, 0.9, models), models * (models - 1) // 2
+    needed = fewest_classes(pairs)
+    few, enough = (
+        compare(pd.DataFrame({f"m{i}": level + np.zeros(n) for i, level in enumerate(levels)}))
+        for n in (needed - 1, needed)
+    )
+    assert not few.tested
+    assert not few.pairs["differ"].any()
+    assert enough.tested
+    assert enough.pairs["differ"].any()
+
+
+def test_a_mean_that_one_class_carries_is_not_better():
+    """Fourteen classes are for b, and one far for a: Wilcoxon's p is of b's lead."""
+    table = pd.DataFrame({"a": [0.99, *[0.48] * 14], "b": [0.2, *[0.5] * 14]})
+    (pair,) = compare(table).pairs.to_dict("records")
+    assert (pair["better"], pair["agree"], pair["differ"]) == ("a", False, False)
+    assert pair["p"] < 0.05
+    assert not compare(table).ranks["best"].any()
 
 
 def test_classes_that_a_model_lacks_are_left_out():

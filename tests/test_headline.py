@@ -122,7 +122,7 @@ def test_mean_is_over_the_classes_that_all_models_have(tmp_path):
     table = auroc_table(aurocs)
     expected = finals.query("model == 'w_skipganomaly' and `class` != 'dog'")["test_auroc"].mean()
     assert table.frame.iloc[0]["mean of 2"] == f"{expected:.3f}"
-    assert "over the 2 classes that the other models share" in table.note
+    assert "over the 2 classes that all models share" in table.note
 
 
 def test_a_model_without_most_classes_costs_the_others_none(tmp_path):

@@ -1,13 +1,12 @@
 """Comparisons of models over classes."""
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-# With fewer, not even a model that wins every class gets a two-sided Wilcoxon p below 0.05.
-FEWEST_CLASSES = 6
 ALPHA = 0.05
 MOST_CLASSES_EXACT = 13  # 2^13 combinations of signs; SciPy's limit too
 
@@ -18,8 +17,9 @@ class Comparison:
 
     ranks: one row per model, best first: model, mean, average_rank (1 is best, ties share), best
     (better than every other model by the corrected test). pairs: one row per pair: better, worse,
-    difference (of the means), p, p_holm, differ. Without enough classes p, p_holm and friedman_p
-    are NaN: not tested.
+    difference (of the means), p, p_holm, agree (the test's ranks favour the higher mean), differ
+    (p_holm is below ALPHA, and they agree). With too few classes for a single pair p, p_holm and
+    friedman_p are NaN.
     """
 
     ranks: pd.DataFrame
@@ -29,7 +29,17 @@ class Comparison:
 
     @property
     def tested(self) -> bool:
-        return self.classes >= FEWEST_CLASSES
+        """Whether there are enough classes for any pair to differ."""
+        return self.classes >= fewest_classes(len(self.pairs))
+
+
+def fewest_classes(pairs: int = 1) -> int:
+    """How many classes it takes to tell two models apart, of so many pairs.
+
+    The smallest two-sided Wilcoxon p, of a model that is ahead on all n classes, is 2^(1 - n); Holm
+    multiplies it by the number of pairs.
+    """
+    return math.floor(1 + math.log2(max(pairs, 1) / ALPHA)) + 1
 
 
 def compare(table: pd.DataFrame) -> Comparison:
@@ -49,18 +59,17 @@ def compare(table: pd.DataFrame) -> Comparison:
         columns=["better", "worse", "difference", "p"],
     ).assign(p_holm=np.nan)
     friedman = np.nan
-    if len(table) >= FEWEST_CLASSES and len(pairs):
+    both = list(zip(pairs["better"], pairs["worse"], strict=True))
+    pairs["agree"] = [signed_ranks(table[a] - table[b]).sum() > 0 for a, b in both]
+    if len(table) >= fewest_classes() and len(pairs):
         from scipy import stats
         from statsmodels.stats.multitest import multipletests
 
-        pairs["p"] = [
-            wilcoxon(table[a] - table[b])
-            for a, b in zip(pairs["better"], pairs["worse"], strict=True)
-        ]
+        pairs["p"] = [wilcoxon(table[a] - table[b]) for a, b in both]
         pairs["p_holm"] = multipletests(pairs["p"], method="holm")[1]
         if len(means) > 2:
             friedman = float(stats.friedmanchisquare(*table.to_numpy().T).pvalue)
-    pairs["differ"] = pairs["p_holm"] < ALPHA
+    pairs["differ"] = (pairs["p_holm"] < ALPHA) & pairs["agree"]
     ranks = pd.DataFrame(
         {"mean": means, "average_rank": table.rank(axis=1, ascending=False).mean()}
     ).loc[means.index]
@@ -68,6 +77,14 @@ def compare(table: pd.DataFrame) -> Comparison:
     undecided = pairs.loc[~pairs["differ"], "better"]
     ranks["best"] = (ranks.index == 0) & (len(ranks) > 1) & ~ranks["model"].isin(undecided)
     return Comparison(ranks, pairs, len(table), friedman)
+
+
+def signed_ranks(differences: pd.Series) -> np.ndarray:
+    """The ranks of the differences' sizes, with their signs; those of 0 are left out."""
+    from scipy import stats
+
+    different = differences[differences != 0].to_numpy()
+    return np.sign(different) * stats.rankdata(np.abs(different))
 
 
 def wilcoxon(differences: pd.Series) -> float:
@@ -78,12 +95,11 @@ def wilcoxon(differences: pd.Series) -> float:
     """
     from scipy import stats
 
-    different = differences[differences != 0].to_numpy()
-    if len(different) < 2:  # no sign says more than another
+    ranks = signed_ranks(differences)
+    if len(ranks) < 2:  # no sign says more than another
         return 1.0
-    if len(different) > MOST_CLASSES_EXACT:
-        return float(stats.wilcoxon(different).pvalue)
-    ranks = np.sign(different) * stats.rankdata(np.abs(different))
+    if len(ranks) > MOST_CLASSES_EXACT:
+        return float(stats.wilcoxon(differences[differences != 0]).pvalue)
     test = stats.permutation_test(
         (ranks,),
         lambda signed, axis: signed.clip(min=0).sum(axis),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.judging.comparison import FEWEST_CLASSES, compare
+from bench.judging.comparison import compare, fewest_classes
 from bench.judging.intervals import mean_interval
 from bench.judging.selection import SIGNALS, improves, objective
 from bench.reporting.frames import KEY
@@ -53,10 +53,11 @@ def verdict(model: str, rows: pd.DataFrame) -> str:
     text = f"{model}: {gain:+.3f} in the mean of {len(rows)} class(es), {changed} of which changed"
     if not changed:
         return f"{text}: no, the default won everywhere."
-    if len(rows) < FEWEST_CLASSES:
+    if len(rows) < fewest_classes():
         return f"{text}; too few classes to test."
-    p = compare(rows.set_index("class")[["winner", "default"]]).pairs["p"].iloc[0]
-    helped = "no clear answer" if not p < 0.05 else "yes" if gain > 0 else "no, it harmed"
+    pair = compare(rows.set_index("class")[["winner", "default"]]).pairs.iloc[0]
+    p = pair["p"]
+    helped = "no clear answer" if not pair["differ"] else "yes" if gain > 0 else "no, it harmed"
     return f"{text}; Wilcoxon p = {p:.2g}: {helped}."
 
 
@@ -123,15 +124,21 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
         return None
     frame = pd.DataFrame(rows)
     table = frame.groupby(["class", "model"], sort=False).mean().reset_index()
-    if table["class"].nunique() > 1:
-        means = frame.groupby("model", sort=False).mean(numeric_only=True).reset_index()
-        table = pd.concat([table, means.assign(**{"class": "mean"})], ignore_index=True)
+    classes = table.groupby("model")["class"].nunique()
+    if (classes > 1).any():
+        # NaN, a dash, where a signal is not known for each class: of others it would say nothing.
+        by_model = table.drop(columns="class").groupby("model", sort=False)
+        means = by_model.agg(lambda column: column.mean(skipna=False)).reset_index()
+        means["class"] = "mean of " + means["model"].map(classes).astype(str)
+        means = means[means["model"].map(classes) > 1]
+        table = pd.concat([table, means], ignore_index=True)
     note = (
         "Test AUROC of the epoch that each signal would have chosen in the same final runs, mean "
-        "over seeds. The score's weights are those that the study's own signal chose. The "
-        "validation AUROC sees anomalies of the tested class; pseudo-anomalies, validation loss and "
-        "last epoch need none. The oracle takes the best epoch on the test images: no result, but "
-        "a bound on any choice of an epoch."
+        "over seeds. Validation AUROC and pseudo-anomalies: with the weights of a score's parts "
+        "that the study's own signal chose; validation loss and last epoch choose no weights, and "
+        "have the model's own. The validation AUROC sees anomalies of the tested class, the others "
+        "need none. The oracle takes the best epoch on the test images: no result, but a bound on "
+        "any choice of an epoch."
     )
     return Table("signals", "What would each signal have chosen?", table, note)
 
@@ -147,6 +154,7 @@ def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
         for record in records:
             value = objective({signal.column: record.get(signal.column) or 0.0}, name)
             if improves(value, best, name):
-                best, area = value, float(record["test_auroc"])
+                own = math.nan if signal.weighs else record.get("test_default_mix_auroc", math.nan)
+                best, area = value, float(record["test_auroc"] if pd.isna(own) else own)
         yield signal.title, area
     yield ORACLE, max(float(record["test_auroc"]) for record in records)

@@ -33,7 +33,10 @@ AUDITED = ("airplane", "bird")  # the classes of CIFAR-10 whose audits are commi
 
 
 def on_digits(study: str) -> pd.DataFrame:
-    """A row for each model: its test AUROC over the ten digits, the best mean first."""
+    """A row for each model: its test AUROC over the ten digits, the best mean first.
+
+    Models that lack digits come last: their means are of other classes.
+    """
     runs, rows = results.read(MEASURED / study).trials, []
     for model, group in runs.groupby("model"):
         steps, aurocs = group["generator_steps"].max(), group["test_auroc"]
@@ -46,7 +49,7 @@ def on_digits(study: str) -> pd.DataFrame:
                 "digits": len(group),
             }
         )
-    return pd.DataFrame(rows).sort_values("mean", ascending=False)
+    return pd.DataFrame(rows).sort_values(["digits", "mean"], ascending=False)
 
 
 def nearest_on_digits() -> pd.DataFrame:

@@ -190,9 +190,9 @@ def curves(
 def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
     """Average ranks on a line; a bar joins models that the test does not tell apart.
 
-    Nothing for two models, of which one test says all.
+    Nothing for two models, of which one test says all, or where nothing could be told apart.
     """
-    if len(comparison.ranks) < 3 or comparison.classes < 3:
+    if len(comparison.ranks) < 3 or not comparison.tested:
         return
     import scikit_posthocs
 
@@ -209,15 +209,19 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
             "label_props": {"size": 7},
             "marker_props": {"s": 10},
             "elbow_props": {"linewidth": 0.7},
+            "crossbar_props": {"marker": "o", "markersize": 3},
         }
         labels = {"label_fmt_left": "{label} ", "label_fmt_right": " {label}"}
         black = dict.fromkeys(ranks.index, "black")
-        scikit_posthocs.critical_difference_diagram(
+        drawing = scikit_posthocs.critical_difference_diagram(
             ranks, p, alpha=ALPHA, ax=axes, color_palette=black, **looks, **labels
         )
+        for line in itertools.chain.from_iterable(drawing["crossbars"]):
+            line.set_xdata(sorted(line.get_xdata()))  # else the order of a set, another each time
         caption = (
-            f"Average rank over {comparison.classes} classes (1 is best). A bar joins models that "
-            f"are not told apart (Wilcoxon, Holm, p ≥ {ALPHA}); classes share training images."
+            f"Average rank over {comparison.classes} classes (1 is best). A bar joins the models at "
+            f"its points, which are not told apart (Wilcoxon, Holm, p ≥ {ALPHA}); classes share "
+            "training images."
         )
         yield drawn("critical_difference", caption, figure)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from bench.judging.comparison import FEWEST_CLASSES, Comparison
+from bench.judging.comparison import Comparison, fewest_classes
 from bench.reporting.frames import WIDEST, class_means, natural, published, rivals, shared
 from bench.reporting.writers import Table
 
@@ -122,7 +122,8 @@ def notes(areas: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> I
         yield (
             "Intervals are over test images only; where another seed would lie is unknown."
             if seeds == "1"
-            else "Intervals are over seeds and test images."
+            else "Intervals are over seeds and test images"
+            + (", of a single seed over test images only." if areas["seeds"].min() == 1 else ".")
         )
     if (areas["too_few"] != "").any():
         yield "Where an interval would span half of the scale, the cell says what there are too few of."
@@ -132,7 +133,8 @@ def notes(areas: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> I
     if table.empty:
         yield "The models share no class, and have no means that could be compared."
     elif len(table) < areas["row"].nunique():
-        yield f"Means are over the {len(table)} classes that the other models share."
+        whose = "the other models share" if left_out else "all models share"
+        yield f"Means are over the {len(table)} classes that {whose}."
     if comparison.ranks["best"].any():
         yield "* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05)."
     elif len(counts) > 1:
@@ -144,7 +146,12 @@ def notes(areas: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> I
 
 
 def untested(comparison: Comparison) -> str:
-    return f"{comparison.classes} shared classes are too few to test ({FEWEST_CLASSES} are needed)."
+    pairs = len(comparison.pairs)
+    of_pairs = f" {pairs} pairs of models" if pairs > 1 else ""
+    return (
+        f"{comparison.classes} shared classes are too few to test{of_pairs} "
+        f"({fewest_classes(pairs)} are needed)."
+    )
 
 
 def baselines_ahead(areas: pd.DataFrame) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bench.choices.tasks import PROTOCOL_FIELDS
-from bench.judging.comparison import Comparison
+from bench.judging.comparison import ALPHA, Comparison
 from bench.judging.metrics import ALARMS, METRICS, auroc
 from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
@@ -173,9 +173,10 @@ def comparison_tables(comparison: Comparison, means: pd.DataFrame) -> list[Table
     if len(comparison.ranks) < 2 or comparison.classes < 2:
         return []
     verdicts = {True: "differ", False: "not told apart" if comparison.tested else "not tested"}
-    pairs = comparison.pairs.assign(verdict=comparison.pairs["differ"].map(verdicts)).drop(
-        columns="differ"
-    )
+    pairs = comparison.pairs.assign(verdict=comparison.pairs["differ"].map(verdicts))
+    opposed = ~pairs["agree"] & (pairs["p_holm"] < ALPHA)
+    pairs.loc[opposed, "verdict"] = "differ, but most classes favour the lower mean"
+    pairs = pairs.drop(columns=["agree", "differ"])
     titles = {"better": "higher mean", "worse": "lower mean", "p_holm": "p (Holm)"}
     text = pairs.rename(columns=titles)
     for name in ("p", "p (Holm)"):
@@ -200,7 +201,7 @@ def comparison_tables(comparison: Comparison, means: pd.DataFrame) -> list[Table
             "comparison",
             "Which differences hold",
             text,
-            note if comparison.tested else untested(comparison),
+            note if comparison.tested else f"{untested(comparison)} p is of each pair alone.",
             pairs,
         ),
     ]
