@@ -19,7 +19,8 @@ class FittedModel(AnomalyModel):
     `measure`; D = C * H * W below.
 
     Its LOSS is the score of held-out normal images: how far they lie from the sample. It cannot
-    compare configurations that measure distance differently (neighbours, gamma).
+    compare configurations that measure distance differently: more neighbours are further away, and
+    more components always reconstruct better.
     """
 
     FAMILY = "baseline"

@@ -69,13 +69,14 @@ def test_rows_come_back_but_for_a_cut_one(tmp_path: Path, rows: list[dict], cut:
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
     whole = b"".join(lines)
     kept = whole[: max(0, len(whole) - cut)]
-    (path / "trials.jsonl").write_bytes(kept)
-    store = Store(path)
-    store.append("trials.jsonl", {"trial": "next"})
-    store.close()
-    count = kept.count(b"\n")
-    read = [json.dumps(row) for row in results.read_rows(path / "trials.jsonl")]
-    assert read == [*(json.dumps(row) for row in rows[:count]), '{"trial": "next"}']
+    for name in ("trials.jsonl", "epochs.jsonl", "winners.jsonl"):
+        (path / name).write_bytes(kept)
+        store = Store(path)
+        store.append(name, {"trial": "next"})
+        store.close()
+        count = kept.count(b"\n")
+        read = [json.dumps(row) for row in results.read_rows(path / name)]
+        assert read == [*(json.dumps(row) for row in rows[:count]), '{"trial": "next"}']
 
 
 def test_rows_are_written_without_spaces_between_their_values(tmp_path: Path) -> None:

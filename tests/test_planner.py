@@ -74,6 +74,30 @@ def test_a_winner_by_luck_does_not_win():
     assert plan.decisions[0]["objectives"] == pytest.approx({"1": 0.4, "2": 0.8, "0": 0.6})
 
 
+def test_finalists_are_different_configurations():
+    """Of a space with three values the search tries most several times, all under one seed."""
+    plan = planner(trials=9, finalists=3, seeds=1, space=("components=16,32,64",))
+    runs = run_all(plan, lambda run: run.config["components"])
+    finalists = {
+        (run.number, run.config["components"])
+        for run in runs
+        if run.kind == "finalist" and run.task == TASKS[0]
+    }
+    values = [value for _, value in finalists]
+    assert len(values) == len(set(values))
+    tried = {r.config["components"] for r in runs if r.kind == "tuning" and r.task == TASKS[0]}
+    assert set(values) == tried
+
+
+def test_rows_of_an_earlier_version_lack_newer_hyperparameters():
+    rows = [
+        {"trial": run.trial, "kind": run.kind, "model": "pca", "class": run.task.cls, "steps": 100}
+        | {"number": run.number, "seed": run.seed, "status": "done", "objective": 0.5}
+        for run in run_all(planner(trials=1, seeds=1), lambda run: 0.5)
+    ]
+    assert run_all(planner(rows, trials=1, seeds=1), lambda run: 0.5) == []
+
+
 def test_without_finalists_the_best_of_one_seed_wins():
     by_kind = kinds(run_all(planner(trials=6, finalists=0, seeds=2), lucky))
     assert not by_kind["finalist"]

@@ -65,6 +65,17 @@ def test_no_image_is_in_two_parts(dataset: Dataset, kind: str) -> None:
             assert not one & other
 
 
+def test_anomalies_that_choose_are_not_tested() -> None:
+    """Where the training images' anomalies are tested too: each field can be switched by itself."""
+    dataset, task = dataset_of([200, 300], [10, 10]), Task(LEAVE_ONE_CLASS_OUT, "b")
+    split = make_split(dataset, task, replace(SOUND, test_pool="with_training"), seed=0)
+    assert split.val is not None
+    assert split.test is not None
+    tested, chosen = split.test.images.index, split.val.images.index
+    assert not set(tested.tolist()) & set(chosen.tolist())
+    assert (split.test.labels == 1).sum() == 10 + 300 - (split.val.labels == 1).sum()
+
+
 def test_duplicates_are_kept_apart() -> None:
     """An image that train and test share trains nothing.
 

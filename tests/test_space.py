@@ -12,12 +12,11 @@ import search_spaces
 from bench.choices.errors import UserError
 from bench.choices.options import SEARCHERS
 from bench.choices.study import HYPERPARAMETERS, Study
+from bench.tuning.grid import grid, grid_points
 from bench.tuning.searchers import Search
 from bench.tuning.spaces import (
     default_of,
     edges,
-    grid,
-    grid_points,
     inside,
     parse,
     set_of,
@@ -62,6 +61,18 @@ def test_ranges_come_back(low: float, factor: float, log: bool) -> None:
     points = grid_points(distribution)
     assert points[0] == pytest.approx(low)
     assert points[-1] == pytest.approx(low * factor)
+
+
+@given(low=st.integers(-9, 9), count=st.integers(1, 6), step=st.integers(2, 9), real=st.booleans())
+def test_a_stepped_range_holds_its_steps_and_no_others(
+    low: int, count: int, step: int, real: bool
+) -> None:
+    kind = FloatDistribution if real else IntDistribution
+    distribution = kind(low, low + count * step, step=step)
+    assert grid_points(distribution) == [low + i * step for i in range(count + 1)]
+    assert all(inside(distribution, point) for point in grid_points(distribution))
+    assert not inside(distribution, low + step / 2 if real else low + 1)
+    assert not inside(distribution, low - step)
 
 
 def test_grid_has_every_point_once() -> None:

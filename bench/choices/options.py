@@ -224,7 +224,9 @@ class Options:
         least=0,
     )
     finalist_seeds: int = option(2, "tuning", "fresh seeds that finalists are judged by")
-    seeds: int = option(5, "tuning", "fresh seeds under which winner and default are trained and tested")
+    seeds: int = option(
+        5, "tuning", "fresh seeds under which winner and default are trained and tested"
+    )
     start_from: tuple[str, ...] = option(
         (),
         "tuning",

@@ -12,12 +12,12 @@ from bench.choices.study import Study
 from bench.commands import resume
 from bench.judging.selection import by_column
 from bench.reporting.cautions import of_training
-from bench.results.reading import Results, read, read_rows
+from bench.results.reading import Results, may_pass, read
 from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.devices import mps_runs
 from bench.training.prepare import Prepared, default_name, prepare
 from bench.tuning import cost_estimate
-from bench.tuning.spaces import spaces_of
+from bench.tuning.spaces import comparable, spaces_of
 from bench.watching.progress import short
 
 SEARCH = ["model", "class", "variant"]
@@ -33,11 +33,12 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     for model, space in spaces.items():
         ready.check(model, space.largest())
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
+    spaces = comparable(spaces, ready.select_on.values())
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)
     if dry:
-        done = read_rows(earlier.path / "trials.jsonl") if earlier else []
+        done = earlier.current(budgets) if earlier else []
         cost_estimate.show(study, ready, spaces, budgets, done)
         return 0
     from bench.tuning import study_run  # loads Ray, before there is a folder to go on with
@@ -71,7 +72,7 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
             "trials that share a GPU take turns on it; under NVIDIA's Multi-Process Service "
             "(nvidia-cuda-mps-control -d) they run side by side, half as fast again"
         )
-    if done := len(read_rows(store.path / "trials.jsonl")):
+    if done := len(read(store.path).finished()):
         print(f"{done} runs are done already")
 
 
@@ -88,8 +89,10 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
         if len(failed):
             print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
     if left := runs - done:
-        print(f"\n{stopped or 'stopped early'}: {left} of {runs} runs are not done; go on with:")
-        print(f"  {resume.hint('train_tune.py', path)}")
+        reason = stopped or "no configuration of a search came to its end"
+        print(f"\n{reason}: {left} of {runs} runs are not done")
+        if stopped or any(map(may_pass, trials.to_dict("records"))):
+            print(f"go on with:\n  {resume.hint('train_tune.py', path)}")
     if (path / JOURNAL).exists():
         command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])
         print(f"\nthe searches in Optuna's dashboard: {command}")

@@ -45,6 +45,11 @@ class Split:
     val: Labelled | None  # chooses; None where the protocol chooses on the test images
     test: Labelled | None  # is only reported; None where no test image has a label
 
+    @property
+    def pseudo(self) -> int:
+        """How many images a pseudo_auroc is of: the held-out normal ones, and an anomaly of each."""
+        return 2 * int((self.val.labels == 0).sum()) if self.val else 0
+
     def to(self, device: str) -> "Split":
         """The split on a device, to which only the first split of a data set copies its images."""
         val, test = (part.to(device) if part else None for part in (self.val, self.test))
@@ -238,7 +243,8 @@ def make_split(
     indices = len(dataset.train_images) + known
     labels = abnormal(dataset.test_labels[known]).astype(np.int64)
     if protocol.test_pool == "with_training":
-        extra = np.flatnonzero(trains & abnormal(dataset.train_labels))
+        trained = np.flatnonzero(trains & abnormal(dataset.train_labels))
+        extra = trained if val is None else np.sort(anomalies)  # none that choose
         indices = np.concatenate([indices, extra])
         labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
     if len(set(labels.tolist())) < 2:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.watching.machine_load import gpu_names
 
+CODE = ("bench", "models", "search_spaces")  # a file that git does not know runs all the same
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "ray", "optuna", "pandas")
 
 
@@ -45,11 +46,12 @@ def cpu_name() -> str:
 def machine() -> dict[str, Any]:
     """What ran where and when: commit, command, time, versions, and this machine's hardware."""
     status = git("status", "--porcelain", "--untracked-files=no")
+    new_code = git("status", "--porcelain", "--untracked-files=normal", "--", *CODE)
     module = getattr(sys.modules["__main__"], "__spec__", None)  # of `python -m`
     program = ["-m", module.name.removesuffix(".__main__")] if module else sys.argv[:1]
     return {
         "commit": git("rev-parse", "HEAD"),
-        "dirty": None if status is None else bool(status),
+        "dirty": None if status is None else bool(status or new_code),
         "command": shlex.join(["python", *program, *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()}

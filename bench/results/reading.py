@@ -14,9 +14,11 @@ import pandas as pd
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 from bench.choices.study import SWEEP
+from bench.choices.tasks import Budget, Task
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
+DIVERGED = "FloatingPointError"  # how the error of a run begins that no other attempt will mend
 SAME_PART = "same_part"  # its column that names the part which is the score itself
 
 
@@ -74,7 +76,10 @@ class Results:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row per trial, with its role in the study as it is now."""
-        frame = pd.DataFrame(read_rows(self.path / "trials.jsonl"))
+        rows = {
+            row["trial"]: row for row in read_rows(self.path / "trials.jsonl")
+        }  # the last counts
+        frame = pd.DataFrame(list(rows.values()))
         frame["variant"] = frame["variant"].fillna("") if "variant" in frame else ""
         return frame.assign(role=list(map(self.role, frame.to_dict("records"))))
 
@@ -102,6 +107,31 @@ class Results:
         if row["number"] == decision["number"]:
             return "winner"
         return "default" if row["number"] == 0 else "superseded"
+
+    def finished(self) -> list[dict[str, Any]]:
+        """The rows of runs that --resume does not run again: the last row of each.
+
+        Without those that failed for a reason that may have passed, such as too little memory. A
+        run that diverged would do so again.
+        """
+        rows = {row["trial"]: row for row in read_rows(self.path / "trials.jsonl")}
+        return [row for row in rows.values() if not may_pass(row)]
+
+    def current(self, budgets: Mapping[tuple[str, Task], Budget]) -> list[dict[str, Any]]:
+        """The finished runs that are of the study as it is now, whose runs have these budgets."""
+        steps = {
+            (model, task.cls, task.variant): budget.steps
+            for (model, task), budget in budgets.items()
+        }
+
+        def counts(row: dict[str, Any]) -> bool:
+            place = (row["model"], row["class"], row.get("variant", ""))
+            if row.get("steps") != steps.get(place):
+                return False
+            decided = place in self.winners and self.winners[place]["steps"] == steps[place]
+            return not decided or self.role(row) != "superseded"
+
+        return list(filter(counts, self.finished()))
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -159,6 +189,11 @@ class Results:
         """A final run's most telling test images as a PNG (bench.results.gallery), if kept."""
         path = self.path / "scores" / trial / "gallery.png"
         return path.read_bytes() if path.is_file() else None
+
+
+def may_pass(row: Mapping[str, Any]) -> bool:
+    """Whether a run failed for a reason that another attempt may not meet."""
+    return row["status"] == "error" and not str(row["error"]).startswith(DIVERGED)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

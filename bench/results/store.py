@@ -83,7 +83,7 @@ class Store:
             raise UserError(f"{path}: another command is working on this study") from None
         except OSError as error:
             raise cannot_write(path, error) from None
-        for name in ("trials.jsonl", "epochs.jsonl"):
+        for name in ("trials.jsonl", "epochs.jsonl", WINNERS):
             drop_half_line(path / name)
 
     @classmethod

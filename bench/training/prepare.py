@@ -143,7 +143,12 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
     Unless the study names one: val_auroc where there are abnormal validation images, else val_loss.
     """
     if split.val is None:
-        return "last_epoch" if study.select_on == "last_epoch" else "test_auroc"
+        if study.select_on not in (None, "last_epoch"):
+            raise UserError(
+                f"--select_on {study.select_on}: the test images choose under the {study.protocol} "
+                "protocol (give --selection val, or last_epoch)"
+            )
+        return study.select_on or "test_auroc"
     anomalies = bool(split.val.labels.any())
     if study.select_on is None:
         return "val_auroc" if anomalies else "val_loss"

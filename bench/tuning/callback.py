@@ -102,7 +102,7 @@ class StudyCallback(Callback):
 
     def fail(self, run: PlannedRun, error: Exception) -> None:
         """Starts a run again whose process died, as often as RETRIES; records any other error."""
-        if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError):
+        if isinstance(error, ray.exceptions.RayActorError):
             self.deaths[run.trial] = self.deaths.get(run.trial, 0) + 1
             if self.deaths[run.trial] <= RETRIES:
                 self.recorder.died(run)

@@ -87,10 +87,9 @@ def time_epoch(
             device,
         )
     val, test = (len(part.labels) if part is not None else 0 for part in (split.val, split.test))
-    if "pseudo_auroc" in ready.select_on.values() and split.val is not None:
-        val += 2 * int((split.val.labels == 0).sum())
     tuning = val + (test if ready.protocol.selection == "test" else 0)
-    return Epoch(fit, train + each * tuning, train + each * (val + test))
+    tuning += split.pseudo if "pseudo_auroc" in ready.select_on.values() else 0
+    return Epoch(fit, train + each * tuning, train + each * (val + test + split.pseudo))
 
 
 def plan(
@@ -122,7 +121,7 @@ def plan_tasks(
     study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     planned = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1).planned()
-    planned.subtract((row["model"], row["kind"]) for row in rows)
+    planned.subtract((row["model"], row["kind"]) for row in rows)  # of the study as it is now
     task = max(ready.tasks, key=lambda task: len(ready.splits[task].train))
     split = ready.splits[task]
     for model in study.model_names():

@@ -194,7 +194,8 @@ class Planner(Searcher):
         for run in self.plan(group, "tuning", number, self.study.seed, {}):
             if row := self.finished.get(run.trial):
                 return {
-                    name: row.get(f"tried_{name}", row[f"config_{name}"]) for name in group.default
+                    name: row.get(f"tried_{name}", of_row(row, name, value))
+                    for name, value in group.default.items()
                 }
         return None
 
@@ -206,7 +207,7 @@ class Planner(Searcher):
         if run.kind != "tuning":
             return
         row = self.finished[run.trial]
-        config = {name: row[f"config_{name}"] for name in group.default}
+        config = {name: of_row(row, name, value) for name, value in group.default.items()}
         group.tuned[run.number, run.task] = (config, value)
         objectives = group.objectives()
         if run.number in objectives:
@@ -220,8 +221,8 @@ class Planner(Searcher):
         if row["status"] == "error":
             self.failures.append(row["error"])
         self.take_in(group, run, row["objective"])
-        done = [r for r in self.finished.values() if r["status"] != "error"]
-        if len(self.failures) >= REPEATED_FAILURE and not done and len(set(self.failures)) == 1:
+        alike = len(self.failures) >= REPEATED_FAILURE and len(set(self.failures)) == 1
+        if alike and all(r["status"] == "error" for r in self.finished.values()):
             self.stopped = f"the first {len(self.failures)} trials all failed: {self.failures[0]}"
 
     def group(self, run: PlannedRun) -> Group:
@@ -259,3 +260,8 @@ class Planner(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, see `save_to_dir`; Ray pickles its Tuner."""
         return {}
+
+
+def of_row(row: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A run's hyperparameter; the default where the row is of a version that did not have it."""
+    return row.get(f"config_{name}", default)

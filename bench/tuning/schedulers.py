@@ -1,6 +1,7 @@
 """Ray Tune's trial schedulers, one instance per task: only trials of one task are compared."""
 
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -72,7 +73,12 @@ def make_scheduler(study: Study, space: Space, epochs: int) -> TrialScheduler:
             max_t=epochs + 1, grace_period=grace, reduction_factor=factor, **GOAL
         ),
         "hyperband": lambda: hyperband(epochs, grace, factor),
-        "median": lambda: MedianStoppingRule(grace_period=grace, min_samples_required=2, **GOAL),
+        "median": lambda: MedianStoppingRule(
+            grace_period=grace,
+            min_samples_required=2,
+            min_time_slice=sys.maxsize,  # it pauses no trial for want of others: that costs a checkpoint
+            **GOAL,
+        ),
         "pbt": lambda: PopulationBasedTraining(
             perturbation_interval=fifth,
             hyperparam_mutations=mutations(space),

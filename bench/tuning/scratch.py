@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import re
 import shutil
 import tempfile
@@ -33,7 +34,8 @@ def scratch(study: Path, storage: str | None) -> Iterator[str]:
         shutil.rmtree(left, ignore_errors=True)
     # Studies that share a storage may have the same name, so the folder's name identifies the
     # study. The caller holds this study's lock: no running command uses a folder of this name.
-    identity = hashlib.sha256(bytes(home) + (home / "study.json").read_bytes()).hexdigest()[:12]
+    created = json.loads((home / "study.json").read_bytes()).get("provenance", {}).get("created")
+    identity = hashlib.sha256(bytes(home) + str(created).encode()).hexdigest()[:12]
     own = f".ray-{re.sub('[^A-Za-z0-9_.+-]', '_', home.name)}-{identity}-"
     path = f"{where.rstrip('/')}/{own}{uuid.uuid4().hex[:8]}{mark}{query}"
     try:

@@ -43,12 +43,18 @@ class Group:
         return self.tuned[number, self.tasks[0]][0] if self.trials else self.default
 
     def best(self, count: int) -> list[int]:
-        """The numbers of the default and of so many others, the best ones first."""
+        """The numbers of the default and of so many others, the best ones first.
+
+        Each configuration once: a small space has few, and PBT copies them.
+        """
         others = {number: value for number, value in self.objectives().items() if number}
         numbers: list[int] = []
+        taken = [self.config(0)]
         while len(numbers) < count and (number := best_number(others)) is not None:
-            numbers.append(number)
             del others[number]
+            if self.config(number) not in taken:
+                numbers.append(number)
+                taken.append(self.config(number))
         return [*numbers, 0]
 
     def winner(self, runs: int) -> int | None:

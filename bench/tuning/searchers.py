@@ -13,8 +13,9 @@ import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from bench.tuning.grid import grid
 from bench.tuning.journal import Journal
-from bench.tuning.spaces import Space, grid, inside
+from bench.tuning.spaces import Space, inside
 
 INFORMED = ("tpe", "gp", "cmaes")  # these learn from results, so they are asked as late as possible
 optuna.logging.set_verbosity(optuna.logging.ERROR)

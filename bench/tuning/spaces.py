@@ -1,14 +1,12 @@
 """Search spaces: from the command line or a model's own file, as Optuna's distributions."""
 
 import dataclasses
-import itertools
 import math
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -22,11 +20,11 @@ from bench.choices.errors import UserError, note, unknown
 from bench.choices.outside import is_file, name_of
 from bench.choices.study import Study
 from bench.data import datasets
+from bench.judging.selection import SIGNALS
 from bench.tuning.earlier import winners_of
 from models import fields
 
 Space = dict[str, BaseDistribution]
-GRID_POINTS = 3  # of a range without steps, in a grid
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})((?::\w+)*)")
 
@@ -223,6 +221,24 @@ def spaces_of(study: Study) -> dict[str, SearchSpace]:
     return spaces
 
 
+def comparable(
+    spaces: Mapping[str, SearchSpace], select_on: Collection[str]
+) -> dict[str, SearchSpace]:
+    """The spaces, empty for models whose configurations these signals cannot compare."""
+    from models.fitted import FittedModel  # loads torch
+
+    losses = sorted({name for name in select_on if SIGNALS[name].column == "val_loss"})
+    left = dict(spaces)
+    for model, space in spaces.items():
+        if losses and space.distributions and issubclass(models.get(model), FittedModel):
+            left[model] = replace(space, distributions={})
+            note(
+                f"{model}: nothing is searched: {losses[0]} cannot compare its configurations "
+                "(--select_on pseudo_auroc can)"
+            )
+    return left
+
+
 def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:
     """What PBT may change during training: real numbers.
 
@@ -261,35 +277,7 @@ def edges(distribution: BaseDistribution) -> list[Any]:
 
 def inside(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a value could have come from the distribution; the model's default need not."""
-    low_to_high = edges(distribution)
-    if isinstance(distribution, CategoricalDistribution):
-        return value in low_to_high
-    return low_to_high[0] <= value <= low_to_high[1]
-
-
-def grid_points(distribution: BaseDistribution) -> list[Any]:
-    """A distribution's points in a grid: all choices, or all steps of a stepped range.
-
-    Of another range, GRID_POINTS points, evenly spaced on its scale (linear or logarithmic).
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high, step = distribution.low, distribution.high, distribution.step
-    if isinstance(distribution, FloatDistribution) and step:
-        return [float(value) for value in np.arange(low, high + step / 2, step)]
-    spaced = np.geomspace if distribution.log else np.linspace
-    points = spaced(low, high, GRID_POINTS)
-    if isinstance(distribution, IntDistribution):
-        return sorted({round(point) for point in points})
-    return [float(point) for point in points]
-
-
-def grid(space: Space, seed: int) -> list[dict[str, Any]]:
-    """Every point of the space's grid.
-
-    In a seeded order, so that the first few are spread over it.
-    """
-    product = itertools.product(*map(grid_points, space.values()))
-    points = [dict(zip(space, values, strict=True)) for values in product]
-    return [points[i] for i in np.random.default_rng(seed).permutation(len(points))]
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # not among the choices
+        return False

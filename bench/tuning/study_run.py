@@ -14,7 +14,7 @@ from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, Task
 from bench.judging.selection import SIGNALS
-from bench.results.reading import read_rows
+from bench.results.reading import read
 from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.devices import device_of
 from bench.training.prepare import Prepared
@@ -44,7 +44,7 @@ def run(
     view: View,
 ) -> Planner:
     """Runs what is left of a study, and writes its rows as they come."""
-    done, device = read_rows(store.path / "trials.jsonl"), ready.device
+    earlier, device = read(store.path), ready.device
     board = Board(store.path) if view.display else None
     recorder = Recorder(study, ready, store, provenance, board)
     trackers = trackers_of(view, store.path)
@@ -57,7 +57,9 @@ def run(
 
     own = ray_start.start(view.verbose) if study.address is None else None
     journal = Journal(store.path / JOURNAL)
-    planner = Planner(study, ready.tasks, spaces, budgets, done, slots, journal, store.add_winner)
+    planner = Planner(
+        study, ready.tasks, spaces, budgets, earlier.finished(), slots, journal, store.add_winner
+    )
     scheduler = PerTask(
         lambda run: make_scheduler(study, spaces[run.model].distributions, run.budget.epochs)
     )
@@ -74,7 +76,7 @@ def run(
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(map(slots, study.model_names())))
         shared = shared_by_trials(study, ready, store, view)
         trainable = tune.with_parameters(EpochTrainable, shared=shared)
-        with progress_of(study, ready, planner, done, view) as progress:
+        with progress_of(study, ready, planner, earlier.current(budgets), view) as progress:
             own_session = session if own else None
             callback = StudyCallback(study, recorder, planner, scheduler, progress, own_session)
             tuner = Tuner(
@@ -144,10 +146,12 @@ def progress_of(
     study: Study, ready: Prepared, planner: Planner, done: list[dict[str, Any]], view: View
 ) -> Progress:
     by_test = ready.protocol.selection == "test"
-    both = [(split.val, split.test) for split in ready.splits.values()]
+    splits = ready.splits.values()
+    both = [(split.val, split.test) for split in splits]
     val, test = (sum(len(p.labels) for p in parts if p) for parts in zip(*both, strict=True))
-    # Only a final run scores the test images as well.
-    final_scoring = 1.0 if by_test or not val else 1 + test / val
+    # Only a final run scores test images and pseudo-anomalies as well.
+    more = test + sum(split.pseudo for split in splits)
+    final_scoring = 1.0 if by_test or not val else 1 + more / val
     signals = ["test_auroc"] if by_test else ready.select_on.values()
     figures = {SIGNALS[signal].column for signal in signals}
     return Progress(

@@ -1,0 +1,45 @@
+"""The points of a search space that --searcher grid tries."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from bench.tuning.spaces import Space
+
+GRID_POINTS = 3  # of a range without steps
+
+
+def grid_points(distribution: BaseDistribution) -> list[Any]:
+    """A distribution's points in a grid: all choices, or all steps of a stepped range.
+
+    Of another range, GRID_POINTS points, evenly spaced on its scale (linear or logarithmic).
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    whole = isinstance(distribution, IntDistribution)
+    if step and not (whole and step == 1):  # Optuna's for whole numbers without steps
+        return [int(v) if whole else float(v) for v in np.arange(low, high + step / 2, step)]
+    spaced = np.geomspace if distribution.log else np.linspace
+    points = spaced(low, high, GRID_POINTS)
+    if whole:
+        return sorted({round(point) for point in points})
+    return [float(point) for point in points]
+
+
+def grid(space: Space, seed: int) -> list[dict[str, Any]]:
+    """Every point of the space's grid.
+
+    In a seeded order, so that the first few are spread over it.
+    """
+    product = itertools.product(*map(grid_points, space.values()))
+    points = [dict(zip(space, values, strict=True)) for values in product]
+    return [points[i] for i in np.random.default_rng(seed).permutation(len(points))]
