@@ -165,6 +165,33 @@ def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
     assert "trials all failed" in tmp_path.with_suffix(".log").read_text()
 
 
+@pytest.mark.slow
+def test_failed_runs_are_tried_again_once_their_cause_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And Ray's memory monitor, with a limit that any machine is over, ends none of them."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
+    model, needed = tmp_path / "mine.py", tmp_path / "needed"
+    model.write_text(
+        "import pathlib\nfrom models import autoencoder\n"
+        "class Config(autoencoder.Config): pass\n"
+        "class Model(autoencoder.Model):\n  Config = Config\n"
+        "  def train_step(self, x, rng):\n"
+        f"    assert pathlib.Path({str(needed)!r}).exists(), 'it is not there'\n"
+        "    return super().train_step(x, rng)\n"
+    )
+    flags = ["--model", str(model), "--trials", "0", "--seeds", "4", "--set", "width=4"]
+    assert command(tmp_path, *TINY[:6], "--epochs", "1", *flags).wait(PATIENCE) == 1
+    log = tmp_path.with_suffix(".log")
+    assert "3  error  AssertionError: it is not there" in log.read_text()
+    assert "--resume" in log.read_text()
+    needed.touch()
+    assert command(tmp_path, "--resume").wait(PATIENCE) == 0, log.read_text()
+    trials = results.read(tmp_path / "study").trials
+    assert sorted(trials["seed"]) == [1, 2, 3, 4]
+    assert (trials["status"] == "done").all()
+
+
 @pytest.mark.long
 @pytest.mark.slow
 def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:

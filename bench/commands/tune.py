@@ -89,10 +89,12 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
         if len(failed):
             print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
     if left := runs - done:
-        reason = stopped or "no configuration of a search came to its end"
+        reason = stopped or "all configurations of a search failed"
         print(f"\n{reason}: {left} of {runs} runs are not done")
-        if stopped or any(map(may_pass, trials.to_dict("records"))):
-            print(f"go on with:\n  {resume.hint('train_tune.py', path)}")
+    again = sum(map(may_pass, trials.to_dict("records")))
+    if stopped or again:
+        what = "go on with" if stopped else f"try the {again} failed run(s) again with"
+        print(f"\n{what}:\n  {resume.hint('train_tune.py', path)}")
     if (path / JOURNAL).exists():
         command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])
         print(f"\nthe searches in Optuna's dashboard: {command}")
