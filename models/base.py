@@ -98,7 +98,8 @@ class AnomalyModel(ABC):
         self.left = torch.empty(0, dtype=torch.int64)  # images still to come in the current pass
         self.training = Steps()
         self.build()
-        self.average = Average(self.networks, config.average) if config.average else None
+        averages = config.average and self.BATCHES  # weights that are not trained have no average
+        self.average = Average(self.networks, config.average) if averages else None
 
     @classmethod
     def check_shape(cls, image_shape: Shape, config: Mapping[str, Any] | None = None) -> None:
@@ -244,9 +245,8 @@ class AnomalyModel(ABC):
         with self.frozen(training=training_mode_batch is not None), torch.no_grad():
             for x in images.split(training_mode_batch or self.scoring_batch()):
                 with self.arithmetic():
-                    chunks.append(
-                        {name: part.float() for name, part in self.parts(self.normalise(x)).items()}
-                    )
+                    parts = self.parts(self.normalise(x))
+                chunks.append({name: part.float() for name, part in parts.items()})
                 self.scored += len(x)
                 self.say_scored()
         parts = {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}

@@ -33,7 +33,7 @@ class Config(knn.Config):
     neighbours: int = 2  # nearest images that the score averages over (arXiv:2002.10445, section 4)
     network: str = "efficientnet_lite0"  # what gives features; or a name of torchvision's: resnet50
     weights: str = "imagenet"  # the network's weights, or a file with others (a state dict)
-    side: int = 96  # height and width in pixels to which images are enlarged for the network
+    side: int = 96  # height and width in pixels to which images are resized for the network
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,7 +81,7 @@ class Model(knn.Model):
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
         """What the network's last layer would classify, (B, D), of a float batch in [-1, 1]."""
-        x = interpolate(x, self.config.side, mode="bilinear").expand(-1, 3, -1, -1)
+        x = interpolate(x, self.config.side, mode="bilinear", antialias=True).expand(-1, 3, -1, -1)
         if self.config.network != PACKAGED:  # which was trained on [-1, 1]
             mean, spread = (x.new_tensor(values)[:, None, None] for values in (MEAN, SPREAD))
             x = ((x + 1) / 2 - mean) / spread

@@ -6,7 +6,8 @@ which sends no gradient into the GAN. Here the encoder trains beside the GAN as 
 epoch ends with a model that can score (`encoder_beside`). Generator and critic are AnoGAN's, so that
 the two models differ only in how they find a latent (the original has residual networks for 64 x 64
 images). "Released code" below is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has its
-bounded latent, and no encoder beside the GAN. A run's generator steps are those of the GAN, then as
+bounded latent, and no encoder beside the GAN; it scores in evaluation mode (`--scoring_mode
+evaluation`). A run's generator steps are those of the GAN, then as
 many encoder steps for each as there were critic steps.
 """
 

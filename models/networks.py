@@ -256,11 +256,14 @@ class Generator(nn.Sequential):
 def frozen(networks: nn.Module, training: bool) -> Iterator[None]:
     """Networks in training or evaluation mode, with running statistics that do not change.
 
-    They are in training mode afterwards.
+    Dropout is off in both: scores are no random numbers. They are in training mode afterwards.
     """
     norms = [m for m in networks.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
     tracked = [norm.track_running_stats for norm in norms]
     networks.train(training)
+    for module in networks.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
     for norm in norms:
         norm.track_running_stats = False  # evaluation mode still uses the statistics there are
     try:

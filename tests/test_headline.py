@@ -74,7 +74,17 @@ def test_what_the_published_protocol_measured_is_no_rival(tmp_path):
     assert table.groups == ["GANs", headline.BY_PUBLISHED]
     assert "The baseline" not in table.note
     alone = aurocs.assign(protocol="published")
-    assert frames.rivals(alone) is alone
+    assert frames.rivals(alone).equals(alone)
+
+
+def test_what_saw_other_data_is_no_rival_but_stands_in_the_table(tmp_path):
+    aurocs = load(make_study(tmp_path / "s", classes="abcdefgh"))[-1]
+    seen = aurocs["model"] == "pca"
+    aurocs = aurocs.assign(family=aurocs["family"].mask(seen, "pretrained"))
+    assert set(frames.rivals(aurocs)["model"]) == {"w_skipganomaly"}
+    table = headline.auroc_table(aurocs, compare(frames.shared(frames.rivals(aurocs))))
+    assert table.groups == ["GANs", headline.FAMILIES["pretrained"]]
+    assert frames.rivals(aurocs[seen]).equals(aurocs[seen])
 
 
 def test_data_sets_and_tasks_that_share_no_models_have_tables_of_their_own(tmp_path):

@@ -185,6 +185,13 @@ def test_every_hyperparameter_changes_weights_or_scores(name, field):
     assert differ(*outcomes), f"{values[field]} and {other[field]} train the same"
 
 
+@pytest.mark.parametrize("name", FITTED)
+def test_weights_that_are_not_trained_have_no_average(name):
+    """Nothing would ever update it, so it would be of the first, random weights."""
+    once, averaged = outcome(name, ()), outcome(name, (("average", 0.9),))
+    assert_same_to_the_bit(once, averaged)
+
+
 @pytest.mark.parametrize("field", ["w_adv", "w_lat"])
 def test_two_weights_of_the_published_skip_wganomaly_have_no_effect(field):
     published = models.get("w_skipganomaly").PUBLISHED

@@ -117,7 +117,7 @@ class Metric:
 METRICS = {
     "auroc": Metric("AUROC", auroc),
     "ap": Metric("AP", average_precision),
-    "fpr95": Metric("FPR at 95 % TPR", fpr95, higher_is_better=False),
+    "fpr95": Metric("FPR at 95 % TPR", fpr95, higher_is_better=False, fits_threshold=True),
     "eer": Metric("EER", equal_error_rate, higher_is_better=False, fits_threshold=True),
     "f1": Metric("best F1", best_f1, fits_threshold=True),
 }

@@ -10,13 +10,11 @@ from bench.results.reading import Results
 
 SWAMPS = 0.95  # of the score's variance
 # Results are only comparable where studies agree in these.
-SAME_IMAGES = (
-    *("limit_train", "limit_test", "image_size", "channels", "contamination"),
-    *("test_pool", "untrained_classes"),
-)
+SAME_IMAGES = ("limit_train", "limit_test", "contamination", "untrained_classes")
 
 # Older rows lack some of these.
-TRAINED_COLUMNS = ["model", "role", "status", "epoch", "epochs", "generator_steps", "fair_steps"]
+TRAINED_COLUMNS = ["model", "role", "status", "select_on", "epoch", "epochs"]
+TRAINED_COLUMNS += ["generator_steps", "fair_steps"]
 
 
 def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
@@ -98,7 +96,7 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
     trained = trials[of_several & (trials["generator_steps"] > 0)]
     steps = trained["generator_steps"]
     edges = {
-        "last": trained["epoch"] == trained["epochs"],
+        "last": (trained["epoch"] == trained["epochs"]) & (trained["select_on"] != "last_epoch"),
         "first": trained["epoch"] == 1,
     }
     advice = {
@@ -180,13 +178,22 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
     return lines
 
 
+def each_pool(study: Results) -> str | None:
+    """Which images a study's rows were tested on; None where they do not say."""
+    return (
+        ", ".join(sorted(study.trials.get("protocol_test_pool", pd.Series()).dropna().unique()))
+        or None
+    )
+
+
 def different_images(studies: Mapping[str, Results]) -> list[str]:
     """A line where studies of one data set differ in images: their figures cannot be compared."""
     origins = pd.DataFrame(
         {key: str(study.study[key]) for key in SAME_IMAGES if key in study.study}
+        | {"test_pool": each_pool(study)}
         | (study.provenance.get("dataset") or {})
         for study in studies.values()
-    ).reindex(columns=["name", "fingerprint", *SAME_IMAGES])
+    ).reindex(columns=["name", "fingerprint", *SAME_IMAGES, "test_pool"])
     lines = []
     for name, group in origins.groupby("name", sort=False):
         if differing := [key for key in map(str, origins) if group[key].nunique() > 1]:

@@ -106,10 +106,17 @@ def amount_label(name: str, amount: str) -> str:
     return AMOUNTS[name].format(amount) if amount else ""
 
 
-def rivals(areas: pd.DataFrame) -> pd.DataFrame:
+def without_published(areas: pd.DataFrame) -> pd.DataFrame:
     """The AUROC frame without figures of the published protocol, where there are others."""
     published = areas["protocol"] == "published"
     return areas if published.all() else areas[~published]
+
+
+def rivals(areas: pd.DataFrame) -> pd.DataFrame:
+    """The same without models pretrained on other data, where there are others."""
+    areas = without_published(areas)
+    pretrained = areas["family"] == "pretrained"
+    return areas if pretrained.all() else areas[~pretrained]
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from bench.judging.comparison import Comparison, fewest_classes
-from bench.reporting.frames import WIDEST, class_means, natural, published, rivals, shared
+from bench.reporting.frames import (
+    WIDEST,
+    class_means,
+    natural,
+    published,
+    rivals,
+    shared,
+    without_published,
+)
 from bench.reporting.writers import Table
 
 PUBLISHED = "published figures"
@@ -27,8 +35,8 @@ def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
     both = pd.concat([areas, known], ignore_index=True)
     models = both.drop_duplicates("column").set_index("column")
     group = models["family"].map(FAMILIES).fillna("models")
-    fair = rivals(areas)["column"].unique()
-    group[~models.index.isin(fair)] = BY_PUBLISHED
+    comparable = without_published(areas)["column"].unique()
+    group[~models.index.isin(comparable)] = BY_PUBLISHED
     group[models["source"].notna()] = PUBLISHED
     values = both.pivot(index="column", columns="row", values="auroc")
     means, common = class_means(areas), shared(areas).index

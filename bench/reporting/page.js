@@ -1,6 +1,6 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
-const number = (text) => (/^[<+-]?\d/.test(text) ? parseFloat(text.replace("<", "")) : NaN);
+const number = (text) => (/^[<+-]?\d/.test(text) ? parseFloat(text.replace(/[<,]/g, "")) : NaN);
 
 // A click on a column's head sorts each group by it: numbers by size, largest first; then the other way round.
 for (const button of document.querySelectorAll("th button")) {

@@ -151,7 +151,10 @@ def main_sections(areas: pd.DataFrame, more: Section) -> Iterator[Section]:
         means = frames.class_means(fair)
         kept = [auroc_table(part, comparison), *tables.comparison_tables(comparison, means)]
         kept = [replace(table, name=table.name + suffix) for table in kept]
-        drawn = [*figures.critical_differences(comparison)], [*overview(fair)]
+        drawn = (
+            [*figures.critical_differences(comparison)],
+            [*overview(frames.without_published(part))],
+        )
         below, lead = ([replace(d, name=d.name + suffix) for d in those] for those in drawn)
         if len(parts) == 1:
             title = "How good is each model on each class?"

@@ -72,7 +72,9 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
         }
     ).reset_index()
     whole = ["parameters", "peak memory, MB"]
-    shown = frame.assign(**{name: frame[name].map("{:,.0f}".format) for name in whole})
+    shown = frame.assign(
+        **{name: frame[name].map("{:,.0f}".format, na_action="ignore") for name in whole}
+    )
     note = "A run's time is that beside the other runs of its study, which share the machine."
     title = "What does a model cost?"
     return Table("costs", title, shown.rename(columns={"column": "model"}), note, frame)

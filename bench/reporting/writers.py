@@ -88,7 +88,10 @@ class Table:
 def cell(value: Any) -> str:
     if pd.isna(value):
         return "–"
-    return f"{value:.3f}" if isinstance(value, float) else " ".join(str(value).split())
+    # Rounded first, and plus 0, a small negative number is no -0.000.
+    return (
+        f"{round(value, 3) + 0:.3f}" if isinstance(value, float) else " ".join(str(value).split())
+    )
 
 
 def markdown_escape(text: str) -> str:

@@ -22,7 +22,7 @@ from bench.judging.verdicts import Verdicts, verdicts
 from bench.results.columns import of_defects
 from bench.results.gallery import anomaly_maps, chosen, picture, sheet
 from bench.results.provenance import cpu_name
-from bench.training.devices import device_of, peak_memory
+from bench.training.devices import device_of, forget_peak_memory, peak_memory
 from bench.training.model_files import packed, trained_state
 from models.base import AnomalyModel
 from models.images import Images
@@ -68,6 +68,7 @@ class Run:
             "hardware": hardware,
             "precision": precision,
         }
+        forget_peak_memory(device)
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
         self.model = models.create(
