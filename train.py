@@ -161,12 +161,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if earlier:
         study = resume.study_of(earlier, given)
         run = resume.run_of(earlier, hyperparameters, files)
+        hint = f"give --load the model in {earlier.path / 'models'}"
         if not earlier.trials.empty and given["score_folder"]:
-            hint = f"give --load the model in {earlier.path / 'models'}"
             raise UserError(f"--score_folder: the run is over; {hint}")
         if not earlier.trials.empty:
             report = shlex.join(["python", "report.py", str(earlier.path)])
             print(f"{earlier.path}: this run is over; next: {report}")
+            if run["score_folder"] and not (earlier.path / "scores.csv").exists():
+                print(f"{run['score_folder']} is not scored yet: {hint}, and --score_folder")
             return int(earlier.trials["status"].iloc[-1] == "error")
     else:
         study, run = study_from(given), {"hyperparameters": hyperparameters} | files
@@ -206,7 +208,9 @@ def start(
         # Training further takes only the loaded model's weights, to a new model on the device.
         device = "cpu" if "dataset" in given or given["export"] else choose_device(study)
         code = next((path for flag, path in study.files() if flag == "model"), None)
-        loaded, content = model_files.load(Path(run["load"]), device, study.precision, code)
+        # An exported file computes in float32.
+        precision = "float32" if given["export"] else given.get("precision")
+        loaded, content = model_files.load(Path(run["load"]), device, precision, code)
         if given["load"] and "dataset" not in given:
             rate = given.get("false_alarms")
             if given["export"]:

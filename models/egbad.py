@@ -5,9 +5,10 @@ images to latents, and the discriminator sees an image together with its latent.
 is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNIST). Where it
 differs from the paper, or takes longer to train, it is a field of `Config`; PUBLISHED turns them on.
 Other than the published protocol it scores in evaluation mode, on shuffled test images
-(`--scoring_mode evaluation --test_order shuffled`). Its generator and encoder take their step on
-other images than the discriminator, and its networks are other ones: two convolutions for 28 x 28
-images. Distances are means where it has sums, so that the score's weights suit any image size.
+(`--scoring_mode evaluation --test_order shuffled`), and has batches of 100. Its generator and encoder
+take their step on other images than the discriminator, and its networks are other ones: two
+convolutions for 28 x 28 images. Distances are means where it has sums, so that the score's weights
+suit any image size.
 """
 
 from dataclasses import dataclass
@@ -82,7 +83,6 @@ class Model(base.AnomalyModel):
     STEPS = 10_000
     DIGITS_STEPS = 3_000
     PUBLISHED = {
-        "batch_size": 100,
         "lr": 1e-5,
         "lr_discriminator": 1e-5,
         "dropout": 0.5,

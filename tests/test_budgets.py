@@ -64,6 +64,14 @@ def test_step_sizes_fall_in_the_last_epochs(ready: Prepared):
         budget(ready, Study(**DIGITS, epochs=6, niter_decay=6), "ganomaly")
 
 
+def test_an_encoder_that_would_never_train_is_refused(ready: Prepared):
+    """f-AnoGAN's released code trains the encoder after the GAN alone."""
+    study, config = Study(**DIGITS, steps=60), {"n_critic": 5, "gan_steps": 60}
+    assert budget(ready, study, "f_anogan", **config, encoder_beside=True).steps == 60
+    with pytest.raises(UserError, match=r"--gan_steps: f_anogan trains its encoder after 60 gen"):
+        budget(ready, study, "f_anogan", **config, encoder_beside=False)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_smaller_share_of_the_step_size_is_a_smaller_step(name: str):
     """Of 0, no step at all; of a half, the step of a network with half the step sizes."""

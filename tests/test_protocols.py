@@ -27,6 +27,7 @@ from bench.data.datasets import Dataset, digests
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import left_out, make_split, tasks_of
 from bench.judging.selection import best_number, improves, objective, visible
+from bench.training.prepare import choose_select_on
 
 
 def dataset_of(train: list[int], test: list[int], seed: int = 0) -> Dataset:
@@ -74,6 +75,16 @@ def test_anomalies_that_choose_are_not_tested() -> None:
     tested, chosen = split.test.images.index, split.val.images.index
     assert not set(tested.tolist()) & set(chosen.tolist())
     assert (split.test.labels == 1).sum() == 10 + 300 - (split.val.labels == 1).sum()
+
+
+def test_no_validation_signal_chooses_where_the_test_images_do() -> None:
+    dataset, task = dataset_of([30, 30], [10, 10]), Task(ONE_CLASS, "a")
+    split = make_split(dataset, task, PUBLISHED, seed=0)
+    for select_on, expected in ((None, "test_auroc"), ("last_epoch", "last_epoch")):
+        study = Study(protocol="published", select_on=select_on)
+        assert choose_select_on(study, task, split) == expected
+    with pytest.raises(UserError, match="--select_on val_loss: the test images choose"):
+        choose_select_on(Study(protocol="published", select_on="val_loss"), task, split)
 
 
 def test_duplicates_are_kept_apart() -> None:

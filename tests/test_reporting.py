@@ -54,6 +54,17 @@ def test_reproduce_gives_every_choice_of_a_row(tmp_path):
         reproduce.find(studies, "final-1-1-9")
 
 
+def test_reproduce_of_a_run_that_was_stopped_before_its_step_sizes_fell():
+    study = {"niter_decay": 5, "epochs": 20}
+    row = {"trial": "t", "model": "gan", "class": "8", "seed": 1, "epochs": 20}
+    assert "--niter_decay 5" in reproduce.command(study, row)
+    assert "--niter_decay 0" in reproduce.command(study, row | {"epochs": 15})
+    by_steps = {"steps": 2000, "generator_steps": 1000, "epochs": 10}  # of twenty epochs
+    assert "--niter_decay 0" in reproduce.command(study | {"epochs": None}, row | by_steps)
+    with pytest.raises(UserError, match="stopped while its step sizes fell"):
+        reproduce.command(study, row | {"epochs": 17})
+
+
 def test_reproduce_of_a_one_class_row_names_the_normal_class():
     assert reproduce.command(
         {"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4.0}

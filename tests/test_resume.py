@@ -20,6 +20,7 @@ import train_tune
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import RUN, Study
+from bench.commands import train as commands_train
 from bench.data import datasets
 from bench.results.columns import COSTS
 from bench.results.provenance import machine
@@ -177,6 +178,29 @@ def test_the_folder_to_score_is_kept_too(stopped: Path, capsys: pytest.CaptureFi
     assert len(pd.read_csv("results/run/scores.csv")) == 16
     with pytest.raises(UserError, match="the run is over; give --load"):
         train.main([*out, "--score_folder", "images/test"])
+    assert train.main(out) == 0
+    assert "not scored" not in capsys.readouterr().out
+    # A run that began with the folder and was killed before it scored its images:
+    study = json.loads(Path("results/run/study.json").read_text())
+    study["run"]["score_folder"] = "images/test"
+    Path("results/run/study.json").write_text(json.dumps(study))
+    Path("results/run/scores.csv").unlink()
+    assert train.main(out) == 0
+    assert "images/test is not scored yet: give --load the model in" in capsys.readouterr().out
+
+
+def test_a_run_that_another_command_ended_meanwhile_is_not_trained_again(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That command ends, and lets go of the folder, while this one loads torch and the data."""
+
+    def ended_meanwhile(*arguments: object) -> Store:
+        (stopped / "results" / "run" / "trials.jsonl").write_text('{"trial": "t"}\n')
+        return Store(*arguments)
+
+    monkeypatch.setattr(commands_train, "Store", ended_meanwhile)
+    with pytest.raises(UserError, match="another command has ended this run meanwhile"):
+        train.main(["--name", "run", "--resume"])
 
 
 def test_other_images_are_refused(stopped: Path) -> None:

@@ -77,6 +77,10 @@ def train_run(
                 f"{run.model.image_shape}"
             )
         run.model.restore(trained_state(loaded))
+        note(
+            "--load: images that are held out now may have trained these weights, unless the data, "
+            "--limit_train and --split_seed are those that the model was trained with"
+        )
 
     def progress() -> str:
         return f"with {run.epoch} of {budget.epochs} epochs done"
@@ -190,7 +194,10 @@ def opened(
 
     def open_folder() -> Store:
         if earlier:
-            return Store(earlier.path)
+            store = Store(earlier.path)
+            if not read(store.path).trials.empty:
+                raise UserError(f"{store.path}: another command has ended this run meanwhile")
+            return store
         name = study.name or default_name(study, ready.tasks)
         return Store.create(study, provenance, name, script, extras)
 

@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
@@ -55,6 +56,8 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
     values["model"] = choice_of(study, row["model"])
     values["steps"] = row["generator_steps"] if pd.notna(row.get("steps")) else None
+    if decay := study.get("niter_decay"):
+        values["niter_decay"] = decay_of(decay, study, row)
     own_split = values.pop("split_seed")  # the study's, whatever the row's seed
     values["split_seed"] = study.get("seed") if own_split is None else own_split
     values["cpus_per_trial"] = values.pop("cpus_per_trial") or 1  # threads decide sums' last bits
@@ -71,6 +74,22 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         [f"{flag}={value}"] if value.startswith("-") else [flag, value] for flag, value in flags
     ]
     return shlex.join(["python", "train.py", *itertools.chain(*words)])
+
+
+def decay_of(decay: int, study: Mapping[str, Any], row: Mapping[str, Any]) -> int:
+    """In how many of the last epochs that the run reached its step sizes fell.
+
+    UserError where they had begun to: in a run that is as long they fall faster.
+    """
+    reached = row["epochs"]
+    by_steps = pd.notna(row.get("steps"))
+    planned = row["steps"] * reached / row["generator_steps"] if by_steps else study.get("epochs")
+    stopped_before = max(0, math.ceil(planned or reached) - reached)
+    if 0 < stopped_before < decay:
+        raise UserError(
+            f"--reproduce: {row['trial']} was stopped while its step sizes fell; no command makes it"
+        )
+    return 0 if stopped_before else decay
 
 
 def form(results: Results) -> dict[str, Any]:

@@ -84,10 +84,13 @@ def heat_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
     difference that one pixel in a thousand exceeds.
     """
     maps = anomaly_maps(images, rebuilt)
-    heat = np.clip(maps / max(np.quantile(maps, 0.999), 1), 0, 1)[:, None]
-    colour = np.concatenate([np.full_like(heat, 255), 255 * heat, np.zeros_like(heat)], axis=1)
-    grey = images.mean(axis=1, keepdims=True)
-    return ((1 - heat) * grey + heat * colour).round().astype(np.uint8)
+    scale = max(np.quantile(maps, 0.999), 1)
+    pictures = np.empty((len(maps), 3, *maps.shape[1:]), np.uint8)
+    for i in range(len(maps)):  # of all at once: too much memory
+        heat = np.clip(maps[i] / scale, 0, 1)
+        colour = np.stack([np.full_like(heat, 255), 255 * heat, np.zeros_like(heat)])
+        pictures[i] = ((1 - heat) * images[i].mean(axis=0) + heat * colour).round()
+    return pictures
 
 
 def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -36,10 +36,11 @@ def packed(name: str, model: AnomalyModel, state: dict[str, Any], facts: dict[st
 
 
 def load(
-    path: Path, device: str = "cpu", precision: str = "float32", code: str | None = None
+    path: Path, device: str = "cpu", precision: str | None = None, code: str | None = None
 ) -> tuple[AnomalyModel, dict[str, Any]]:
     """The model and what was saved beside it, with its images' Decoding.
 
+    `precision`: None for the one that the model trained in, and its threshold was measured in.
     `code`: where the Python file from outside that made the model lies now, if not where it lay.
     UserError for a file that is no model or does not fit the code.
     """
@@ -54,6 +55,8 @@ def load(
         content = json.loads(metadata["content"])
         take_code(path, content, code)
         shape = tuple(content["image_shape"])
+        own = content.get("precision", "float32")
+        precision = precision or ("float32" if own == "tf32" and device == "cpu" else own)
         model = models.create(
             content["model"], shape, device=device, precision=precision, **content["config"]
         )

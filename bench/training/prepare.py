@@ -68,12 +68,15 @@ class Prepared:
             return Budget(epochs=1)  # it is fitted at once
         fair = kind.DIGITS_STEPS if self.dataset.few else kind.STEPS
         decay = study.niter_decay
+        pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         if study.epochs and not study.steps:
+            check_phases(model, config, study.epochs * pass_steps)
             return check_decay(Budget(study.epochs, None, fair, decay), model)
         steps = study.steps or fair
-        pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
-        return check_decay(Budget(epochs, math.ceil(steps / epochs), fair, decay), model)
+        turns = math.ceil(steps / epochs)
+        check_phases(model, config, epochs * turns)
+        return check_decay(Budget(epochs, turns, fair, decay), model)
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
@@ -119,6 +122,15 @@ def prepare(study: Study) -> Prepared:
     notes = (*dataset.notes, *more, *unmarked)
     files = outside.hashes(study.files())
     return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
+
+
+def check_phases(model: str, config: Mapping[str, Any], steps: float) -> None:
+    """UserError where a run ends before f-AnoGAN's encoder, after the GAN, begins to train."""
+    if not config.get("encoder_beside", True) and steps <= config["gan_steps"]:
+        raise UserError(
+            f"--gan_steps: {model} trains its encoder after {config['gan_steps']} generator steps, "
+            f"and a run has {steps:.0f} (give fewer, or more --steps)"
+        )
 
 
 def check_decay(budget: Budget, model: str) -> Budget:

@@ -62,12 +62,8 @@ class Run:
         if not models.get(model).USES_GPU:
             precision = "float32"  # it knows no other
         hardware = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-        self.ran = {
-            "family": models.get(model).FAMILY,
-            "device": device,
-            "hardware": hardware,
-            "precision": precision,
-        }
+        self.ran = {"family": models.get(model).FAMILY, "device": device}
+        self.ran |= {"hardware": hardware, "precision": precision}
         forget_peak_memory(device)
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
@@ -144,7 +140,8 @@ class Run:
         if improves(record["objective"], self.best.get("objective"), self.select_on):
             self.best, self.best_parts = record | self.ran | self.cost(), parts
             self.best_state = trained_state(self.model) if self.final else {}
-            self.best_verdicts = asdict(judged) if judged and self.final else {}
+            keeps = self.final and self.protocol.scoring_mode == "evaluation"  # as new images are
+            self.best_verdicts = asdict(judged) if judged and keeps else {}
         self.epoch += 1  # now that it is done: a stop before this point says so
         return record
 
