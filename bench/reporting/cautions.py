@@ -180,10 +180,8 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
 
 def each_pool(study: Results) -> str | None:
     """Which images a study's rows were tested on; None where they do not say."""
-    return (
-        ", ".join(sorted(study.trials.get("protocol_test_pool", pd.Series()).dropna().unique()))
-        or None
-    )
+    pools = study.trials.get("protocol_test_pool", pd.Series()).dropna().unique()
+    return ", ".join(sorted(pools)) or None
 
 
 def different_images(studies: Mapping[str, Results]) -> list[str]:

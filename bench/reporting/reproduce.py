@@ -56,7 +56,7 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     values |= {name: row[name] for name in FROM_ROW if pd.notna(row.get(name))}
     values["model"] = choice_of(study, row["model"])
     values["steps"] = row["generator_steps"] if pd.notna(row.get("steps")) else None
-    if decay := study.get("niter_decay"):
+    if (decay := study.get("niter_decay")) and pd.notna(row.get("epochs")):
         values["niter_decay"] = decay_of(decay, study, row)
     own_split = values.pop("split_seed")  # the study's, whatever the row's seed
     values["split_seed"] = study.get("seed") if own_split is None else own_split

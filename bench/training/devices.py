@@ -85,6 +85,8 @@ def forget_peak_memory(device: str) -> None:
     """Begins `peak_memory` anew, where the system can: a process trains one run after another."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)  # gives back what `ready_process` kept of an earlier run
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -157,8 +157,8 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
     if split.val is None:
         if study.select_on not in (None, "last_epoch"):
             raise UserError(
-                f"--select_on {study.select_on}: the test images choose under the {study.protocol} "
-                "protocol (give --selection val, or last_epoch)"
+                f"--select_on {study.select_on}: the test images choose (give --selection val, or "
+                "leave it out)"
             )
         return study.select_on or "test_auroc"
     anomalies = bool(split.val.labels.any())

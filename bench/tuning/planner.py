@@ -120,7 +120,7 @@ class Planner(Searcher):
                 if row is None:
                     group.live += 1
                     return run
-                self.take_in(group, run, row["objective"])
+                self.take_in(group, run)
         return None
 
     def fill(self, group: Group) -> bool:
@@ -199,14 +199,15 @@ class Planner(Searcher):
                 }
         return None
 
-    def take_in(self, group: Group, run: PlannedRun, value: float | None) -> None:
+    def take_in(self, group: Group, run: PlannedRun) -> None:
         """Takes in a finished run's objective, None if it failed; tells the search of its own."""
         self.done += 1
+        row = self.finished[run.trial]
+        value = row["objective"]
         if run.kind == "finalist":
             group.judged[run.number, run.task, run.seed] = value
         if run.kind != "tuning":
             return
-        row = self.finished[run.trial]
         config = {name: of_row(row, name, value) for name, value in group.default.items()}
         group.tuned[run.number, run.task] = (config, value)
         objectives = group.objectives()
@@ -220,7 +221,7 @@ class Planner(Searcher):
         self.finished[run.trial] = row
         if row["status"] == "error":
             self.failures.append(row["error"])
-        self.take_in(group, run, row["objective"])
+        self.take_in(group, run)
         alike = len(self.failures) >= REPEATED_FAILURE and len(set(self.failures)) == 1
         if alike and all(r["status"] == "error" for r in self.finished.values()):
             self.stopped = f"the first {len(self.failures)} trials all failed: {self.failures[0]}"
