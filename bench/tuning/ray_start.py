@@ -73,7 +73,8 @@ class Ray:
 
         They are killed: with SIGTERM masked, Ray would wait a second for each before it did so.
         """
-        # A signal at a bad moment can leave a lock that Ray's start waits for, for ever.
+        # A signal between two lines of `logging` leaves its lock taken, and Ray's start, which
+        # needs it in another thread, then waits for ever.
         complete = self.started.wait(PATIENCE)
         if self.over.is_set():
             return
