@@ -7,6 +7,7 @@ from studies import load, make_study, write_rows
 
 from bench import results
 from bench.reporting import choosing, frames
+from bench.reporting.report import report
 
 
 def test_every_signal_chooses_its_epoch(tmp_path):
@@ -100,3 +101,14 @@ def test_superseded_runs_are_not_reported(tmp_path):
     trials = frames.join({"s": results.read(folder)})[0]
     assert set(trials.loc[trials["kind"] == "final", "number"]) == {0}
     assert results.read(folder).trials["role"].value_counts()["superseded"] == 3
+
+
+@pytest.mark.parametrize("tune_for", ["class", "mean"])
+def test_luck_is_a_matter_of_searches_of_one_class(tmp_path, tune_for):
+    searched(tmp_path / "s", {"0": 0.1, "1": 0.0})
+    content = json.loads((tmp_path / "s" / "study.json").read_text())
+    content["study"]["tune_for"] = tune_for
+    (tmp_path / "s" / "study.json").write_text(json.dumps(content))
+    report({"s": results.read(tmp_path / "s")}, tmp_path / "out")
+    assert (tmp_path / "out" / "luck.md").exists() == (tune_for == "class")
+    assert (tmp_path / "out" / "tuning_gain.md").exists()

@@ -49,9 +49,11 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     messages = gathered(warnings)
 
     settings = tables.settings_table(studies, trials)
+    # Where one configuration serves all classes, none was chosen, by luck or not, for a class.
+    joint = [name for name, study in studies.items() if study.study.get("tune_for") == "mean"]
     tuned = [
         choosing.help_table(trials),
-        choosing.luck_table(trials),
+        choosing.luck_table(trials[~trials["study"].isin(joint)]),
         searches.tuning_table(trials),
         searches.saved_table(trials),
     ]
