@@ -74,9 +74,14 @@ class Results:
         return legible(self.path.resolve().name)
 
     @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The last row of each trial: a run that failed may have been tried again."""
+        return list({row["trial"]: row for row in read_rows(self.path / "trials.jsonl")}.values())
+
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """One row per trial, with its role in the study as it is now."""
-        frame = pd.DataFrame(last_rows(self.path))
+        frame = pd.DataFrame(self.rows)
         frame["variant"] = frame["variant"].fillna("") if "variant" in frame else ""
         return frame.assign(role=list(map(self.role, frame.to_dict("records"))))
 
@@ -111,7 +116,7 @@ class Results:
         Without those that failed for a reason that may have passed, such as too little memory. A
         run that diverged would do so again.
         """
-        return [row for row in last_rows(self.path) if not may_pass(row)]
+        return [row for row in self.rows if not may_pass(row)]
 
     def current(self, budgets: Mapping[tuple[str, Task], Budget]) -> list[dict[str, Any]]:
         """The finished runs that are of the study as it is now, whose runs have these budgets."""
@@ -185,11 +190,6 @@ class Results:
         """A final run's most telling test images as a PNG (bench.results.gallery), if kept."""
         path = self.path / "scores" / trial / "gallery.png"
         return path.read_bytes() if path.is_file() else None
-
-
-def last_rows(study: Path) -> list[dict[str, Any]]:
-    """The last row of each trial: a run that failed may have been tried again."""
-    return list({row["trial"]: row for row in read_rows(study / "trials.jsonl")}.values())
 
 
 def may_pass(row: Mapping[str, Any]) -> bool:
