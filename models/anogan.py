@@ -1,10 +1,11 @@
 """AnoGAN (Schlegl et al. 2017, arXiv:1703.05921) with a WGAN-GP (arXiv:1704.00028).
 
 The GAN learns normal images alone. To score an image, gradient descent searches for the latent
-whose generated image is closest to it; the distance that remains is the score (eq. 6 to 8).
+whose generated image is closest to it; the distance that remains is the score (eq. 6).
 "Released code" below is github.com/oyxhust/wgan-gp-anomaly. This file differs from it: layers
-upsample by two, as in WGAN-GP's own networks for digits; images are in [-1, 1]; the search's loss
-has the paper's feature term; and the search starts near the image and adapts its step size.
+upsample by two, as in WGAN-GP's own networks for digits; the critic has LeakyReLU, as theirs, and
+weights begin as torch's; images are in [-1, 1]; the search's loss has the paper's feature term; and
+the search starts near the image and adapts its step size.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Config(base.Config):
     ndf: int = 64  # critic's channels at the outermost level (released code)
     nz: int = 128  # size of the latent (released code)
     batch_norm: bool = False  # in the generator (WGAN-GP's code for CIFAR-10: yes)
-    score_feature: float = 0.1  # weight of the features in search and score (lambda in eq. 8)
+    score_feature: float = 0.1  # weight of the features in search and score (lambda in eq. 5, 6)
     starts: int = 512  # fixed random latents; an image's search starts from the closest
     restarts: int = 1  # searches for each image, from its closest starts; the best one counts
     search_lr: float = 0.4  # the search's first step size (Adam); halved whenever the loss stalls
@@ -52,7 +53,9 @@ class Model(WGAN):
     """Letters: a batch is (B, C, H, W); latents are (B, Z), Z = nz; P = starts, R = restarts."""
 
     Config = Config
-    STEPS = 10_000  # WGAN-GP on MNIST's zeros (released code), and not too few for MNIST's digits
+    # Ours: not too few for MNIST's digits. Released code asks for 300,000 epochs, WGAN-GP's for
+    # 200,000 generator steps on MNIST.
+    STEPS = 10_000
     DIGITS_STEPS = 4_000
     NO_EXPORT = "it searches for the latent of each image by gradient descent"
     LOSS = "residual"  # the distance that remains falls as the generator learns normal images
@@ -90,7 +93,7 @@ class Model(WGAN):
     def search(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The latents (B, Z) whose images come closest to x, with their distances to it.
 
-        The distances are the means of eq. 6 (pixels) and eq. 7 (the critic's features), each (B,).
+        The distances are the means of eq. 2 (pixels) and eq. 4 (the critic's features), each (B,).
         Adam moves each latent by itself. A fixed number of searches runs at a time, one a row; when
         one ends, the next takes over its row. No image's result depends on its place in the batch
         or on its neighbours.

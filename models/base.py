@@ -18,13 +18,13 @@ from models.images import Images, check_images, pixels
 from models.mix import Mix
 from models.networks import frozen
 from models.optimizers import Optimizer
+from models.precision import arithmetic
 from models.sizes import Shape, check_shape
 from models.steps import Steps
 
 # Images and their pixels scored at once, at most, in evaluation mode, where their number changes
 # speed and memory only. A GPU that other runs train on lets each small batch wait.
 SCORING_BATCH, SCORING_PIXELS = {"cpu": 256, "cuda": 2048}, 256**3
-PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class AnomalyModel(ABC):
     GRAPHS: ClassVar[bool] = True  # a GPU replays its steps (models.graphs); see `kind_of_step`
     NO_EXPORT: ClassVar[str] = ""  # why no file of another program can hold it, if none can
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
-    STEPS: ClassVar[int]  # generator steps that its authors trained for; the comment has the source
+    STEPS: ClassVar[int]  # generator steps of a fair budget; the comment has the source
     DIGITS_STEPS: ClassVar[int]  # after which it learns little more on digits (results/README.md)
 
     progress: Callable[[int, int], None] | None = None  # called with (images scored, images in all)
@@ -105,6 +105,10 @@ class AnomalyModel(ABC):
     def check_shape(cls, image_shape: Shape, config: Mapping[str, Any] | None = None) -> None:
         """ValueError for images (C, H, W) that the model cannot take, with these hyperparameters."""
         check_shape(image_shape, cls.ANY_SIZE)
+
+    @classmethod  # noqa: B027
+    def check_steps(cls, config: Mapping[str, Any], steps: float) -> None:
+        """ValueError where so many generator steps are too few for these hyperparameters."""
 
     @classmethod  # noqa: B027
     def fetch(cls, config: Any) -> None:
@@ -200,18 +204,8 @@ class AnomalyModel(ABC):
                 self.training.graphs = None  # a graph has the step size that it was recorded with
 
     def arithmetic(self, weights_change: bool = False) -> torch.autocast:
-        """The context in which torch computes at the model's precision.
-
-        In bfloat16, torch rounds each weight once and caches the copy. Where weights change, that
-        cache is off: an optimiser's step would leave old copies in it. A GPU has two switches for
-        tf32, and torch turns one of them on by default, so both are set here.
-        """
-        kind = "tf32" if self.precision == "tf32" else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = kind
-        torch.backends.cudnn.conv.fp32_precision = kind  # type: ignore[attr-defined]
-        rounded = self.precision == "bfloat16"
-        cached = not weights_change
-        return torch.autocast(self.device.type, torch.bfloat16, rounded, cache_enabled=cached)
+        """The context in which torch computes at the model's precision; see `models.precision`."""
+        return arithmetic(self.device, self.precision, weights_change)
 
     def batches(
         self, images: Images, generator: torch.Generator, steps: int | None

@@ -6,7 +6,7 @@ is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNI
 differs from the paper, or takes longer to train, it is a field of `Config`; PUBLISHED turns them on.
 Other than the published protocol it scores in evaluation mode, on shuffled test images
 (`--scoring_mode evaluation --test_order shuffled`), and has batches of 100. Its generator and encoder
-take their step on other images than the discriminator, and its networks are other ones: two
+take their step on other images than the discriminator, and its networks are other ones: three
 convolutions for 28 x 28 images. Distances are means where it has sums, so that the score's weights
 suit any image size.
 """
@@ -78,7 +78,7 @@ class Model(base.AnomalyModel):
 
     Config = Config
     ANY_SIZE = True
-    # Released code: 54,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a twentieth
+    # Released code: about 50,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a twentieth
     # of the size.
     STEPS = 10_000
     DIGITS_STEPS = 3_000

@@ -5,14 +5,16 @@ trains for `gan_steps`; then it is frozen, and the encoder trains alone by the p
 which sends no gradient into the GAN. Here the encoder trains beside the GAN as well, so that each
 epoch ends with a model that can score (`encoder_beside`). Generator and critic are AnoGAN's, so that
 the two models differ only in how they find a latent (the original has residual networks for 64 x 64
-images). "Released code" below is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has its
-bounded latent, and no encoder beside the GAN; it scores in evaluation mode (`--scoring_mode
-evaluation`). A run's generator steps are those of the GAN, then as
-many encoder steps for each as there were critic steps.
+images, with layer normalisation in the critic). "Released code" below is
+github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has its bounded latent and batch
+normalisation, and no encoder beside the GAN; it scores in evaluation mode (`--scoring_mode
+evaluation`). A run's generator steps are those of the GAN, then as many encoder steps for each as
+there were critic steps.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ class Config(base.Config):
     ngf: int = 64  # channels at the outermost level, generator and encoder (released code)
     ndf: int = 64  # channels at the outermost level, critic (released code)
     nz: int = 128  # size of the latent (released code)
-    batch_norm: bool = False  # in the generator (WGAN-GP's code for CIFAR-10: yes)
+    batch_norm: bool = False  # in the generator (released code: yes)
     bound_latent: bool = False  # E(x) is the tanh of its last layer (released code: yes)
     kappa: float = 1.0  # weight of the features' distance, in loss and score (released code)
 
@@ -46,11 +48,19 @@ class Model(WGAN):
     """A WGAN-GP with an encoder E: images (B, C, H, W) to latents (B, nz)."""
 
     Config = Config
-    PUBLISHED = {"bound_latent": True, "encoder_beside": False}
-    # A GAN like AnoGAN's, and half as many steps for the encoder again (released code, on retinal
-    # images: 100,000 and 50,000).
+    PUBLISHED = {"batch_norm": True, "bound_latent": True, "encoder_beside": False}
+    # A GAN like AnoGAN's; a third of all training steps are the encoder's, as in the released code
+    # (seven epochs of critic steps on retinal images, then 50,000 steps of the encoder).
     STEPS = 10_000
     DIGITS_STEPS = 2_500
+
+    @classmethod
+    def check_steps(cls, config: Mapping[str, Any], steps: float) -> None:
+        if not config.get("encoder_beside", True) and steps <= config["gan_steps"]:
+            raise ValueError(
+                f"the encoder trains after {config['gan_steps']} generator steps, and a run has "
+                f"{steps:.0f} (give more, or a smaller gan_steps)"
+            )
 
     def build(self) -> None:
         super().build()

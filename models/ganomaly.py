@@ -4,10 +4,12 @@ An autoencoder reconstructs an image, and a second encoder maps the reconstructi
 
 The paper and the released code (github.com/samet-akcay/ganomaly, commit 106a59e) differ. The paper's
 score is an L1 distance, the code's a squared one; the code takes the generator's step first, and
-draws the discriminator's weights anew when its loss is near zero. Each difference is a field of
-`Config`: the defaults are the paper's, PUBLISHED holds the code's. Both match features in the
-adversarial term; the code before October 2018 (commit 103a8c5) had a cross-entropy there, which
-feature_matching=False brings back.
+draws the discriminator's weights anew when its loss is near zero. Each of these is a field of
+`Config`: the defaults are the paper's, PUBLISHED holds the code's. Step sizes and the squared
+distances of the losses (norms in eq. 1 and 3) are the code's in both. Both match features in the
+adversarial term; the code until October 2018 (commit 103a8c5) had a cross-entropy there, which
+feature_matching=False brings back. The code shuffles the test images of MNIST and of folders, not
+of CIFAR-10 (`--test_order shuffled`), and standardises MNIST's pixels; here all are in [-1, 1].
 """
 
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ class Config(base.Config):
     w_con: float = 50.0  # weight of the contextual term |x - G(x)|_1 (eq. 2)
     w_lat: float = 1.0  # weight of the latent (encoder) term |G_E(x) - E(G(x))|_2^2 (eq. 3, w_enc)
     ngf: int = 64  # generator's channels at the outermost level (released code)
-    ndf: int = 64  # discriminator's channels at the outermost level (released code)
+    ndf: int = 64  # discriminator's channels at the outermost level (as ngf; released code)
     nz: int = 100  # size of the latent (section 5)
     feature_matching: bool = True  # adversarial term (eq. 1); False: cross-entropy (code of 2018)
     generator_first: bool = False  # its step precedes the discriminator's (released code: yes)

@@ -12,8 +12,8 @@ from models.fitted import FittedModel
 @dataclass(frozen=True)
 class Config(base.Config):
     samples: int = 5000  # training images kept, drawn at random; trees draw from them
-    trees: int = 100  # trees of the forest (section 4.2)
-    tree_samples: int = 256  # images each tree is grown on (section 4.1)
+    trees: int = 100  # trees of the forest (section 4)
+    tree_samples: int = 256  # images each tree is grown on (section 4)
 
 
 class Model(FittedModel):

@@ -1,7 +1,7 @@
 """How far an image's features are from those of the nearest training images (kNN, cosine distance).
 
 What a critic or discriminator tells images by serves to compare them too, as a pretrained network's
-features do in DN2 (arXiv:2002.10445): the direction of the vector matters, its length does not.
+features do in DN2 (arXiv:2002.10445). Here only the direction of the vector matters, not its length.
 """
 
 import torch

@@ -1,7 +1,10 @@
 """What Skip-GANomaly and its Wasserstein variant share: generator, generator's loss and score.
 
 The generator is a U-Net that reconstructs its input (arXiv:1901.08954, section 3.1). The two models
-differ in the network that judges its images: a discriminator in one, a critic in the other.
+differ in the network that judges its images: a discriminator in one, a critic in the other. The
+score squares the reconstruction error, as released code does; the paper's (eq. 2) is an L1 distance.
+Telling rotations is the opponent's task alone, on real images, each turned once; in arXiv:1811.11212
+images are turned by all four rotations, and the generator is trained by its own images' too.
 """
 
 from abc import abstractmethod
@@ -120,7 +123,7 @@ class SkipGAN(base.AnomalyModel):
 
     def turned(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """A quarter of the images turned by each of four rotations, and how often by 90° (B,)."""
-        quarters = x.chunk(4)
+        quarters = x.tensor_split(4)
         images = torch.cat([torch.rot90(part, k, dims=(2, 3)) for k, part in enumerate(quarters)])
         turns = [torch.full((len(part),), k, device=x.device) for k, part in enumerate(quarters)]
         return images, torch.cat(turns)

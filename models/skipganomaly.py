@@ -4,7 +4,8 @@ As in the released code (github.com/samet-akcay/skip-ganomaly, commit 4f93ee6), 
 the generator serves both steps, and its own step comes before the discriminator's. There the latent
 term is part of the discriminator's loss too, which so learns features that do not tell an image from
 its reconstruction, though their distance is then the score; and its weights are drawn anew at a
-loss under 1e-5. Both are fields of `Config`, off by default.
+loss under 1e-5. Both are fields of `Config`, off by default. The code also standardises MNIST's
+pixels; here all are in [-1, 1].
 """
 
 from dataclasses import dataclass

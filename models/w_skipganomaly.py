@@ -6,6 +6,8 @@ default, and PUBLISHED turns all of them on. That code
 - detaches the adversarial and the latent term, so that neither changes the generator,
 - draws the critic's weights anew whenever its loss falls under 1e-5,
 - penalises the gradient of the features' sum, where the critic's loss has their mean.
+
+It also keeps a tensor of noise that it never fills nor uses, which is left out.
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,8 @@ class WGAN(base.AnomalyModel):
     def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """A critic's step, and after every `n_critic` of them one of the generator (algorithm 1).
 
-        Returns their losses.
+        The generator's is on the images of the last critic's step; algorithm 1 draws others. Returns
+        their losses.
         """
         c = self.config
         generator_steps = (self.steps + 1) % c.n_critic == 0

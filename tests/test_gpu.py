@@ -16,7 +16,7 @@ from bench.data.splits import Split, make_split
 from bench.training.devices import be_deterministic
 from bench.training.run import Run
 from bench.training.run import train as train_run
-from models.base import PRECISIONS
+from models.precision import PRECISIONS
 
 ROTATIONS = {"w_rot": 1.0, "augment": True, "average": 0.99, "score_near": 0.5}
 SETTINGS = [

@@ -14,7 +14,8 @@ from torch.utils.flop_counter import flop_registry
 import models
 from bench.choices.errors import UserError
 from bench.training.devices import mps_runs
-from models.base import PRECISIONS, AnomalyModel
+from models.base import AnomalyModel
+from models.precision import PRECISIONS
 
 BATCH = 64  # images in a step, as in released code
 IMAGES = 45_000  # normal ones that a model of the published table trains on

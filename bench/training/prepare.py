@@ -70,12 +70,12 @@ class Prepared:
         decay = study.niter_decay
         pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         if study.epochs and not study.steps:
-            check_phases(model, config, study.epochs * pass_steps)
+            check_steps(model, config, study.epochs * pass_steps)
             return check_decay(Budget(study.epochs, None, fair, decay), model)
         steps = study.steps or fair
         epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
         turns = math.ceil(steps / epochs)
-        check_phases(model, config, epochs * turns)
+        check_steps(model, config, epochs * turns)
         return check_decay(Budget(epochs, turns, fair, decay), model)
 
     def provenance(self) -> dict[str, Any]:
@@ -124,13 +124,12 @@ def prepare(study: Study) -> Prepared:
     return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
 
 
-def check_phases(model: str, config: Mapping[str, Any], steps: float) -> None:
-    """UserError where a run ends before f-AnoGAN's encoder, after the GAN, begins to train."""
-    if not config.get("encoder_beside", True) and steps <= config["gan_steps"]:
-        raise UserError(
-            f"--gan_steps: {model} trains its encoder after {config['gan_steps']} generator steps, "
-            f"and a run has {steps:.0f} (give fewer, or more --steps)"
-        )
+def check_steps(model: str, config: Mapping[str, Any], steps: float) -> None:
+    """UserError where a run ends before the model has trained all its networks."""
+    try:
+        models.get(model).check_steps(config, steps)
+    except ValueError as error:
+        raise UserError(f"--steps: {model}: {error}") from None
 
 
 def check_decay(budget: Budget, model: str) -> Budget:
