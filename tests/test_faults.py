@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 from commands import PATIENCE, ROOT, TINY, command, descendants, fill, kill, running, size, wait_for
 
@@ -252,86 +251,3 @@ def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
     assert 1 <= most <= 3 * 8
     assert last <= 3, "a finished search left its checkpoints"
     assert not list((tmp_path / "study").glob(".ray-*"))
-
-
-def listening(pid: int) -> set[tuple[str, str, int]]:
-    """(process, address, port) of the TCP sockets that a process and those below it listen on."""
-    sockets = set()
-    with contextlib.suppress(psutil.NoSuchProcess):
-        main = psutil.Process(pid)
-        for process in [main, *main.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for socket in process.net_connections("tcp"):
-                    if socket.status == psutil.CONN_LISTEN:
-                        sockets.add((process.name(), *socket.laddr))
-    return sockets
-
-
-@pytest.mark.slow
-def test_ray_listens_on_loopback_only(tmp_path: Path) -> None:
-    process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
-    rows = tmp_path / "study" / "epochs.jsonl"
-    wait_for(lambda: rows.exists() and rows.stat().st_size, process)
-    sockets = listening(process.pid)
-    process.terminate()
-    process.wait(PATIENCE)
-    assert len(sockets) > 3, sockets
-    assert {address for _, address, _ in sockets} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, (
-        sockets
-    )
-
-
-@pytest.mark.slow
-def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two Ray nodes, started as two machines would be.
-
-    One is killed in mid-study and its trials run again.
-    """
-    ray = str(Path(sys.executable).with_name("ray"))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    start = [ray, "start", "--num-cpus", "1", "--include-dashboard", "false"]
-
-    def node(*flags: str) -> subprocess.Popen:
-        return subprocess.Popen([*start, *flags, "--block"], cwd=tmp_path, start_new_session=True)
-
-    head = node("--head", "--port", "6399", "--node-ip-address", "127.0.0.1")
-    wait_for(lambda: any(port == 6399 for _, _, port in listening(head.pid)), head)
-    other = node("--address", "127.0.0.1:6399", "--node-ip-address", "127.0.0.1")
-    try:
-        flags = [
-            *TINY,
-            "--trials",
-            "6",
-            "--epochs",
-            "6",
-            "--seeds",
-            "2",
-            "--searcher",
-            "random",
-            "--scheduler",
-            "fifo",
-        ]
-        process = command(tmp_path, *flags, "--address", "127.0.0.1:6399")
-        rows = tmp_path / "study" / "trials.jsonl"
-        wait_for(lambda: rows.exists() and rows.read_text().count("\n") >= 2, process)
-        for pid in [*descendants(other.pid), other.pid]:
-            kill(pid)
-        assert process.wait(PATIENCE) == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
-        trials = results.read(tmp_path / "study").trials
-        assert len(trials) == 8
-        assert set(trials.status) == {"done"}
-        assert len(list((tmp_path / "study" / "models").glob("*.safetensors"))) == 2
-    finally:
-        for process in (head, other):
-            for pid in [*descendants(process.pid), process.pid]:
-                kill(pid)
-
-
-@pytest.mark.slow
-def test_no_cluster_is_a_clear_error(tmp_path: Path) -> None:
-    assert command(tmp_path, *TINY, "--address", "127.0.0.1:1").wait(PATIENCE) == 2
-    assert (
-        "--address 127.0.0.1:1: no Ray cluster answers there"
-        in tmp_path.with_suffix(".log").read_text()
-    )

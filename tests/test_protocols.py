@@ -1,4 +1,4 @@
-"""Which images train, choose and test; and that nothing that chooses can see a test column."""
+"""Which images train, choose and test."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.choices.errors import UserError
-from bench.choices.options import SELECT_ON
 from bench.choices.outside import is_file
 from bench.choices.study import Study
 from bench.choices.tasks import (
@@ -26,7 +25,6 @@ from bench.data import datasets
 from bench.data.datasets import Dataset, digests
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import left_out, make_split, tasks_of
-from bench.judging.selection import best_number, improves, objective, visible
 from bench.training.prepare import choose_select_on
 
 
@@ -258,38 +256,6 @@ def test_each_chosen_class_is_a_task() -> None:
     assert tasks_of(Study(normal_class=("b",)), dataset) == [Task(ONE_CLASS, "b")]
     with pytest.raises(UserError, match="classes: a, b, c"):
         tasks_of(Study(), dataset)
-
-
-# Selection
-
-
-def test_selection_refuses_test_columns() -> None:
-    record = {"val_auroc": 0.6, "test_auroc": 0.9}
-    with pytest.raises(ValueError, match="test_auroc"):
-        objective(record, "val_auroc")
-    assert objective(visible(record), "val_auroc") == 0.6
-
-
-def test_the_best_epoch_is_chosen_and_the_last_of_equals() -> None:
-    values = [0.5, 0.7, 0.7, 0.6]
-    for select_on, expected in (("val_auroc", 0.7), ("last_epoch", 0.6)):
-        best = None
-        for value in values:
-            best = value if improves(value, best, select_on) else best
-        assert best == expected
-    assert improves(0.7, 0.7, "val_auroc"), "the first of equals is trained least"
-
-
-def test_the_best_number_is_the_first_of_equals_and_no_failed_run() -> None:
-    assert best_number({0: 0.5, 1: None, 2: 0.7, 3: 0.7}) == 2
-    assert best_number({0: None}) is None
-
-
-@pytest.mark.parametrize("select_on", SELECT_ON)
-def test_a_loss_is_an_objective_with_its_sign_turned(select_on: str) -> None:
-    record = {"val_auroc": 0.6, "val_loss": 0.25, "val_pseudo_auroc": 0.8}
-    expected = {"val_auroc": 0.6, "val_loss": -0.25, "pseudo_auroc": 0.8, "last_epoch": -0.25}
-    assert objective(record, select_on) == expected[select_on]
 
 
 @settings(max_examples=30, deadline=None)

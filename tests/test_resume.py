@@ -27,16 +27,8 @@ from bench.results.provenance import machine
 from bench.results.store import Store
 from bench.training import model_files
 
-TINY = [
-    "--dataset",
-    "digits",
-    "--abnormal_class",
-    "3",
-    "--limit_train",
-    "100",
-    "--limit_test",
-    "40",
-]
+THREES = ["--dataset", "digits", "--abnormal_class", "3"]
+TINY = [*THREES, "--limit_train", "100", "--limit_test", "40"]
 NETWORK = ["--ngf", "4", "--ndf", "4", "--nz", "8"]
 
 

@@ -1,0 +1,35 @@
+"""What chooses an epoch or a trial; nothing that chooses can see a test column."""
+
+import pytest
+
+from bench.choices.options import SELECT_ON
+from bench.judging.selection import best_number, improves, objective, visible
+
+
+def test_selection_refuses_test_columns() -> None:
+    record = {"val_auroc": 0.6, "test_auroc": 0.9}
+    with pytest.raises(ValueError, match="test_auroc"):
+        objective(record, "val_auroc")
+    assert objective(visible(record), "val_auroc") == 0.6
+
+
+def test_the_best_epoch_is_chosen_and_the_last_of_equals() -> None:
+    values = [0.5, 0.7, 0.7, 0.6]
+    for select_on, expected in (("val_auroc", 0.7), ("last_epoch", 0.6)):
+        best = None
+        for value in values:
+            best = value if improves(value, best, select_on) else best
+        assert best == expected
+    assert improves(0.7, 0.7, "val_auroc"), "the first of equals is trained least"
+
+
+def test_the_best_number_is_the_first_of_equals_and_no_failed_run() -> None:
+    assert best_number({0: 0.5, 1: None, 2: 0.7, 3: 0.7}) == 2
+    assert best_number({0: None}) is None
+
+
+@pytest.mark.parametrize("select_on", SELECT_ON)
+def test_a_loss_is_an_objective_with_its_sign_turned(select_on: str) -> None:
+    record = {"val_auroc": 0.6, "val_loss": 0.25, "val_pseudo_auroc": 0.8}
+    expected = {"val_auroc": 0.6, "val_loss": -0.25, "pseudo_auroc": 0.8, "last_epoch": -0.25}
+    assert objective(record, select_on) == expected[select_on]
