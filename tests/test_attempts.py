@@ -71,7 +71,9 @@ def callback_of(store: Store, study: Study) -> StudyCallback:
     spaces = spaces_of(study)
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     planner = Planner(study, ready.tasks, spaces, budgets, [], lambda model: 1)
-    progress = Progress(Eta(planner.planned(), {"pca": 1}), [], "val_auroc", quiet=True)
+    progress = Progress(
+        Eta(planner.planned(), planner.done, {"pca": 1}), [], "val_auroc", quiet=True
+    )
     recorder = Recorder(study, ready, store, ready.provenance())
     scheduler = PerTask(lambda model: FIFOScheduler())
     return StudyCallback(study, recorder, planner, scheduler, progress, None)

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,15 @@ SMALL = ["--limit_train", "300"]
 NARROW = ["--set", "ngf=4", "ndf=4"]
 
 
-def eta(tuning: int = 4, final: int = 2, **more: Any) -> Eta:
-    return Eta({("gan", "tuning"): tuning, ("gan", "final"): final}, {"gan": EPOCHS}, **more)
+def eta(finished: int = 0) -> Eta:
+    planned = {("gan", "tuning"): 4, ("gan", "final"): 2}
+    return Eta(planned, Counter({("gan", "tuning"): finished}), {"gan": EPOCHS})
+
+
+def finish(progress: Progress, row: dict[str, Any]) -> None:
+    """A run ends: the planner counts it, and the progress hears of its row."""
+    progress.eta.finished[row["model"], row["kind"]] += 1
+    progress.trial(row)
 
 
 def run_columns(trial: str, cls: str = "3") -> dict[str, Any]:
@@ -63,8 +71,8 @@ def half_done(**more: Any) -> Progress:
     """A study with two finished runs and two running ones, of which one has had three epochs."""
     progress = Progress(eta(), [], "val_auroc", at_a_time=lambda: 2, **more)
     progress.console = Console(file=io.StringIO())
-    progress.trial(trial_row(0, 0.6, lr=2e-4, w_con=50))
-    progress.trial(trial_row(1, 0.71234, lr=0.000345678, w_con=50))
+    finish(progress, trial_row(0, 0.6, lr=2e-4, w_con=50))
+    finish(progress, trial_row(1, 0.71234, lr=0.000345678, w_con=50))
     progress.set_running(["gan-3-002", "gan-3-003"])
     for epoch in (1, 2, 3):
         progress.epoch(epoch_row("gan-3-002", epoch, 0.55))
@@ -90,7 +98,7 @@ def test_a_view_is_no_taller_than_the_terminal() -> None:
     progress = half_done()
     progress.eta.planned = {("gan", "tuning"): 100}
     for cls in range(30):
-        progress.trial(trial_row(0, 0.5, cls=f"class{cls}"))
+        finish(progress, trial_row(0, 0.5, cls=f"class{cls}"))
     progress.set_running([f"gan-3-{n:03d}" for n in range(64)])
     for height in (10, 24, 50):
         lines = rendered(progress, 80, height)
@@ -105,7 +113,7 @@ def test_the_view_names_failed_searches_and_models_without_times() -> None:
     progress = Progress(eta(), [], "val_auroc")
     progress.set_running(["gan-3-000"])
     assert "time left unknown" in "\n".join(rendered(progress, 80, 24))
-    progress.trial(trial_row(0, None))
+    finish(progress, trial_row(0, None))
     assert "gan 3: none came through" in "\n".join(rendered(progress, 80, 24))
     progress.eta.planned |= {("other", "tuning"): 1}
     progress.eta.epochs |= {"other": EPOCHS}
@@ -117,13 +125,14 @@ def test_the_view_names_failed_searches_and_models_without_times() -> None:
 
 def test_time_left_is_the_mean_of_each_models_measured_epochs() -> None:
     planned = {("slow", "tuning"): 3, ("slow", "final"): 1, ("fast", "tuning"): 2}
-    both = Eta(planned, epochs={"slow": 4, "fast": 4}, final_scoring=3.0)
+    done = Counter({("fast", "tuning"): 1})
+    both = Eta(planned, done, epochs={"slow": 4, "fast": 4}, final_scoring=3.0)
     assert both.left([], 2) == (None, ["fast", "slow"])
     both.add(("slow", "tuning"), 8.0, 2.0)
     # 12 s per tuning epoch; 16 s per final one: 10 s of training, three times 2 s of scoring.
     both.add(("slow", "tuning"), 12.0, 2.0)
     times = {"train_seconds": 3.0, "score_seconds": 1.0, "epochs": 4}
-    both.add_row({"model": "fast", "kind": "tuning"} | times, timed=True)
+    both.add_row({"model": "fast", "kind": "tuning"} | times)
     running = [(("slow", "tuning"), 2)]
     assert both.left(running, 1) == ((12 - 2) * 12 + 4 * 16 + 4 * 1, [])
     assert both.left(running, 4) == (188 / 4, [])
@@ -133,9 +142,9 @@ def test_time_left_is_the_mean_of_each_models_measured_epochs() -> None:
     assert [clock(s) for s in (0.4, 65, 3725)] == ["0:00", "1:05", "1:02:05"]
 
 
-def test_rows_of_an_earlier_command_are_counted_and_timed() -> None:
+def test_rows_of_an_earlier_command_are_timed_and_compared() -> None:
     rows = [trial_row(0, 0.6, lr=1e-4), trial_row(1, 0.7, lr=1e-3)]
-    progress = Progress(eta(), rows, "val_auroc")
+    progress = Progress(eta(finished=2), rows, "val_auroc")
     assert progress.eta.epoch_seconds(("gan", "tuning")) == 2.0
     text = "\n".join(rendered(progress, 80, 24))
     assert "2/6" in text
@@ -149,8 +158,8 @@ def test_off_a_terminal_each_run_prints_a_line_when_it_ends(
         progress.epoch(epoch_row("gan-3-000", 1))
         monkeypatch.setattr("bench.watching.progress.QUIET_SECONDS", 0.0)
         progress.epoch(epoch_row("gan-3-000", 2))
-        progress.trial(trial_row(0, 0.6))
-        progress.trial(trial_row(1, None))
+        finish(progress, trial_row(0, 0.6))
+        finish(progress, trial_row(1, None))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["gan-3-000", "epoch", "2/10", "val_auroc", "0.500"]
     assert lines[1] == "[1/6] gan-3-000  done  epoch 10  val_auroc 0.600"
@@ -164,7 +173,7 @@ def test_quiet_prints_nothing(terminal: bool) -> None:
     with Progress(eta(), [], "val_auroc", quiet=True, console=console) as progress:
         progress.set_running(["gan-3-000"])
         progress.epoch(epoch_row("gan-3-000", 1))
-        progress.trial(trial_row(0, 0.6))
+        finish(progress, trial_row(0, 0.6))
     assert out.getvalue() == ""
 
 
@@ -174,7 +183,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
     console = Console(file=out, force_terminal=True, width=80, highlight=False)
     with Progress(eta(), [], "val_auroc", console=console) as progress:
         progress.set_running(["gan-3-000"])
-        progress.trial(trial_row(0, 0.6))
+        finish(progress, trial_row(0, 0.6))
     assert "running" in out.getvalue()
     assert "[1/6] gan-3-000" in out.getvalue()
     assert out.getvalue().rstrip("\r").endswith("\x1b[2K"), "the last lines are erased"
@@ -233,8 +242,9 @@ def test_dry_run_counts_a_grid_and_what_is_left_of_an_unfinished_study(
     study = tmp_path / "one" / "study.json"
     study.write_text(json.dumps(json.loads(study.read_text()) | {"made_by": "train_tune.py"}))
     assert train_tune.main([*out, "--resume", "--dry_run"]) == 0
-    # 10 configurations, 4 finalists under 2 seeds, winner and default under 5, one of them finished.
-    assert "27 runs, 27 epochs at most" in capsys.readouterr().out
+    # 10 configurations, 4 finalists under 2 seeds, winner and default under 5. Whether the run that
+    # is finished is one of them is known once the search is over.
+    assert "28 runs, 28 epochs at most" in capsys.readouterr().out
 
 
 def test_quiet_train_prints_only_the_result(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

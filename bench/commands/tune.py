@@ -38,7 +38,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     if earlier:
         provenance = resume.same_images(earlier, provenance)
     if dry:
-        done = earlier.current(budgets) if earlier else []
+        done = earlier.finished() if earlier else []
         cost_estimate.show(study, ready, spaces, budgets, done)
         return 0
     from bench.tuning import study_run  # loads Ray, before there is a folder to go on with
@@ -54,7 +54,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
         if not view.quiet:
             introduce(study, ready, store)
         planner = study_run.run(study, ready, spaces, budgets, store, provenance, view)
-    status = summary(store.path, planner.stopped, planner.planned().total(), planner.done)
+    status = summary(store.path, planner.stopped, planner.planned().total(), len(planner.rows))
     return 130 if planner.interrupted else status
 
 

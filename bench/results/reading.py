@@ -14,7 +14,6 @@ import pandas as pd
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 from bench.choices.study import SWEEP
-from bench.choices.tasks import Budget, Task
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
@@ -117,22 +116,6 @@ class Results:
         run that diverged would do so again.
         """
         return [row for row in self.rows if not may_pass(row)]
-
-    def current(self, budgets: Mapping[tuple[str, Task], Budget]) -> list[dict[str, Any]]:
-        """The finished runs that are of the study as it is now, whose runs have these budgets."""
-        steps = {
-            (model, task.cls, task.variant): budget.steps
-            for (model, task), budget in budgets.items()
-        }
-
-        def counts(row: dict[str, Any]) -> bool:
-            place = (row["model"], row["class"], row.get("variant", ""))
-            if row.get("steps") != steps.get(place):
-                return False
-            decided = place in self.winners and self.winners[place]["steps"] == steps[place]
-            return not decided or self.role(row) != "superseded"
-
-        return list(filter(counts, self.finished()))
 
     @cached_property
     def epochs(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,7 +97,7 @@ def plan(
     ready: Prepared,
     spaces: Spaces,
     budgets: Budgets,
-    rows: Iterable[dict[str, Any]],
+    rows: list[dict[str, Any]],
 ) -> pd.DataFrame:
     """What is left to run after `rows`, and the seconds of it, run by run.
 
@@ -120,8 +120,8 @@ def plan(
 def plan_tasks(
     study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    planned = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1).planned()
-    planned.subtract((row["model"], row["kind"]) for row in rows)  # of the study as it is now
+    planner = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1)
+    planned = planner.planned() - planner.done
     task = max(ready.tasks, key=lambda task: len(ready.splits[task].train))
     split = ready.splits[task]
     for model in study.model_names():
@@ -142,7 +142,7 @@ def show(
     ready: Prepared,
     spaces: Spaces,
     budgets: Budgets,
-    rows: Iterable[dict[str, Any]],
+    rows: list[dict[str, Any]],
 ) -> None:
     """Prints what a study comes to on this machine."""
     if ready.device == "cuda" and not torch.cuda.is_available():

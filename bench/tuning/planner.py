@@ -43,8 +43,9 @@ class Planner(Searcher):
         decided: Callable[[dict[str, Any]], None] = lambda decision: None,
     ):
         """`spaces`: what is searched in each model; `budgets`: how long its runs on a task train;
-        `rows`: the trials that an earlier command finished; `slots(model)`: how many of its trials
-        run at a time; `decided` is told of each winner: a line of winners.jsonl."""
+        `rows`: the trials that an earlier command finished, of a smaller study perhaps;
+        `slots(model)`: how many of its trials run at a time; `decided` is told of each winner: a
+        line of winners.jsonl."""
         super().__init__(metric="objective", mode="max")
         self.study, self.spaces, self.slots, self.journal = study, spaces, slots, journal
         self.budgets, self.decided = budgets, decided
@@ -63,7 +64,9 @@ class Planner(Searcher):
             for (model, task), budget in budgets.items()
         }
         self.runs: dict[str, PlannedRun] = {}  # by Ray's trial id, while they are under way
-        self.done = 0  # runs of the study as it is now that are finished
+        # The rows of the study as it is now, and how many there are by (model, kind).
+        self.rows: list[dict[str, Any]] = []
+        self.done: Counter[tuple[str, str]] = Counter()
         self.failures: list[str] = []
         self.stopped: str | None = None  # why no more trials are started
         self.interrupted = False
@@ -74,6 +77,8 @@ class Planner(Searcher):
         self.groups = [
             self.group_of(model, members) for model in study.model_names() for members in together
         ]
+        for group in self.groups:
+            self.take_in_finished(group, ask=False)
 
     def group_of(self, model: str, tasks: list[Task]) -> Group:
         space, study = self.spaces[model], self.study
@@ -114,14 +119,25 @@ class Planner(Searcher):
         if self.stopped is not None:
             return None
         for group in self.groups:
-            while group.queue or self.fill(group):
-                run = group.queue.popleft()
-                row = self.finished.get(run.trial)
-                if row is None:
-                    group.live += 1
-                    return run
-                self.take_in(group, run)
+            self.take_in_finished(group, ask=True)
+            if group.queue:
+                group.live += 1
+                return group.queue.popleft()
         return None
+
+    def take_in_finished(self, group: Group, ask: bool) -> None:
+        """Fills a group's queue and takes in the finished runs at its head.
+
+        Unless `ask`, only with configurations that an earlier command proposed.
+        """
+        while group.queue or ((ask or self.proposed(group)) and self.fill(group)):
+            if group.queue[0].trial not in self.finished:
+                return
+            self.take_in(group, group.queue.popleft())
+
+    def proposed(self, group: Group) -> bool:
+        """Whether an earlier command proposed a group's next configuration, if it has one."""
+        return group.asked == group.trials or self.recorded(group, group.asked) is not None
 
     def fill(self, group: Group) -> bool:
         """Queues a group's next runs; False if there are none for now."""
@@ -129,6 +145,7 @@ class Planner(Searcher):
             if (
                 self.study.searcher in INFORMED
                 and self.study.scheduler not in WHOLE_POPULATION
+                and group.live
                 and group.live >= self.slots(group.model)
             ):
                 return False
@@ -201,8 +218,9 @@ class Planner(Searcher):
 
     def take_in(self, group: Group, run: PlannedRun) -> None:
         """Takes in a finished run's objective, None if it failed; tells the search of its own."""
-        self.done += 1
         row = self.finished[run.trial]
+        self.rows.append(row)
+        self.done[run.model, run.kind] += 1
         value = row["objective"]
         if run.kind == "finalist":
             group.judged[run.number, run.task, run.seed] = value

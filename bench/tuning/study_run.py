@@ -76,7 +76,7 @@ def run(
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(map(slots, study.model_names())))
         shared = shared_by_trials(study, ready, store, view)
         trainable = tune.with_parameters(EpochTrainable, shared=shared)
-        with progress_of(study, ready, planner, earlier.current(budgets), view) as progress:
+        with progress_of(study, ready, planner, view) as progress:
             own_session = session if own else None
             callback = StudyCallback(study, recorder, planner, scheduler, progress, own_session)
             tuner = Tuner(
@@ -142,9 +142,7 @@ def resources(study: Study, device: str, config: dict[str, Any]) -> tune.Placeme
     return tune.PlacementGroupFactory([{name.upper(): amount for name, amount in need.items()}])
 
 
-def progress_of(
-    study: Study, ready: Prepared, planner: Planner, done: list[dict[str, Any]], view: View
-) -> Progress:
+def progress_of(study: Study, ready: Prepared, planner: Planner, view: View) -> Progress:
     by_test = ready.protocol.selection == "test"
     splits = ready.splits.values()
     both = [(split.val, split.test) for split in splits]
@@ -155,8 +153,8 @@ def progress_of(
     signals = ["test_auroc"] if by_test else ready.select_on.values()
     figures = {SIGNALS[signal].column for signal in signals}
     return Progress(
-        Eta(planner.planned(), epochs_of(planner.budgets), final_scoring),
-        done,
+        Eta(planner.planned(), planner.done, epochs_of(planner.budgets), final_scoring),
+        planner.rows,
         figures.pop() if len(figures) == 1 else "objective",
         at_a_time=lambda: min(map(planner.slots, study.model_names())),
         stops_early=study.scheduler not in ("fifo", "pbt", "pb2"),

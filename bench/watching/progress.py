@@ -81,16 +81,14 @@ class Progress:
         quiet: bool = False,
         console: Console | None = None,
     ):
-        """Counts the runs that an earlier command finished.
-
-        `rows`: those runs' rows. `figure`: the column that chooses the best trial. `at_a_time()`:
-        how many runs go on side by side. `stops_early`: the scheduler may stop trials, so that the
-        time left is an upper bound.
+        """`rows`: of the runs that an earlier command finished. `figure`: the column that chooses
+        the best trial. `at_a_time()`: how many runs go on side by side. `stops_early`: the
+        scheduler may stop trials, so that the time left is an upper bound.
         """
         self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.eta, self.figure, self.at_a_time = eta, figure, at_a_time
         self.stops_early, self.quiet = stops_early, quiet
-        self.done, self.slots = 0, 1
+        self.slots = 1
         self.started = self.last_line = time.monotonic()
         self.running: list[str] = []
         self.latest: dict[str, dict[str, Any]] = {}  # unfinished run -> the row of its last epoch
@@ -100,7 +98,8 @@ class Progress:
         self.machine = Machine()
         self.stack = ExitStack()
         for row in rows:
-            self.count(row, timed=True)
+            self.eta.add_row(row)
+            self.compare(row)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal and not self.quiet:
@@ -123,6 +122,11 @@ class Progress:
         """How many runs the study has in all, as far as is known: the default may win a search."""
         return sum(self.eta.planned.values())
 
+    @property
+    def done(self) -> int:
+        """How many of them are finished."""
+        return self.eta.finished.total()
+
     def set_running(self, trials: list[str]) -> None:
         """Replaces the list of the runs that are under way."""
         self.running = trials
@@ -143,16 +147,14 @@ class Progress:
 
     def trial(self, row: dict[str, Any]) -> None:
         """Reports a finished run; `row` is its row of trials.jsonl."""
-        self.count(row, timed=False)
+        self.latest.pop(row["trial"], None)
+        self.compare(row)
         failed = row["status"] == "error"
         outcome = row["error"] if failed else f"epoch {row['epoch']}  {describe(row)}"
         self.say(f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {outcome}")
 
-    def count(self, row: dict[str, Any], timed: bool) -> None:
-        """Counts a finished run; `timed`: adds its epochs' times too (see Eta.add_row)."""
-        self.done += 1
-        self.eta.add_row(row, timed)
-        self.latest.pop(row["trial"], None)
+    def compare(self, row: dict[str, Any]) -> None:
+        """Compares a finished run with the best so far of its search."""
         if row["kind"] != "tuning":
             return
         search = (row["model"], row["class"], row.get("variant", ""))

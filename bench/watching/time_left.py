@@ -23,10 +23,10 @@ class Eta:
     """Estimates the time left: each epoch to come costs the mean of its model's epochs so far."""
 
     planned: Mapping[RunKind, int]  # runs of the whole study
+    finished: Counter[RunKind]  # of them; kept up by whoever plans them
     epochs: Mapping[str, int]  # of each run, by model
     # A final run scores the test images too: its scoring time per epoch over a tuning run's.
     final_scoring: float = 1.0
-    finished: Counter[RunKind] = field(default_factory=Counter)  # runs
     training: dict[RunKind, float] = field(default_factory=lambda: defaultdict(float))  # seconds
     scoring: dict[RunKind, float] = field(default_factory=lambda: defaultdict(float))  # seconds
     measured: Counter[RunKind] = field(default_factory=Counter)  # epochs
@@ -43,15 +43,11 @@ class Eta:
         self.scoring[kind] += score_seconds
         self.measured[kind] += epochs
 
-    def add_row(self, row: Mapping[str, Any], timed: bool) -> None:
-        """Counts a finished run.
-
-        `timed`: adds its epochs' times too. False for a run whose epochs were added one by one.
-        """
-        kind = (row["model"], row["kind"])
-        self.finished[kind] += 1
-        if timed and row.get("train_seconds") is not None and row.get("epochs"):
-            self.add(kind, row["train_seconds"], row["score_seconds"], row["epochs"])
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """Adds the times of a finished run's epochs."""
+        if row.get("train_seconds") is not None and row.get("epochs"):
+            times = row["train_seconds"], row["score_seconds"], row["epochs"]
+            self.add((row["model"], row["kind"]), *times)
 
     def epoch_seconds(self, kind: RunKind) -> float | None:
         """The mean time of an epoch; None if none was measured.
