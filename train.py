@@ -55,7 +55,7 @@ RESUME = (
 )
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
-ANEW = ("load", "score_folder", "keep_models", "contamination")  # not with --audit
+ANEW = ("load", "score_folder", "keep_models", "contamination", "false_alarms", "display")
 SCORING = {  # the flags that have an effect where a loaded model only scores
     "load",
     "score_folder",
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--audit: {earlier.path} is no audit, but a run; leave out --audit")
         given["audit"] = began_as_audit
     hyperparameters = {key: given[key] for key in models.hyperparameters(name) if key in given}
-    check_flags(given, hyperparameters)
+    check_flags(given | {"display": view.display}, hyperparameters)
     checks.check_values(name, hyperparameters)
     files = {key: given[key] and str(given[key]) for key in ("load", "score_folder")}
     if earlier:
@@ -219,6 +219,8 @@ def start(
                 return export(loaded, content, given["export"], rate)
             return train.score(study, loaded, content, given["score_folder"], view, rate)
         name = content["model"]
+        if not models.get(name).BATCHES:
+            raise UserError(f"--load: {name} is fitted at once, and cannot train further")
         study = replace(study, model=(content.get("code", {"path": name})["path"],))
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif not earlier:
@@ -231,8 +233,6 @@ def start(
     except ValueError as error:
         raise UserError(f"--{error}") from None
     ready = prepare(study)
-    if len(ready.tasks) > 1:
-        raise UserError("--abnormal_class: train.py trains on one class (train_tune.py on several)")
     ready.check(name, asdict(config))
     run["hyperparameters"] = asdict(config)
     if given["audit"]:

@@ -53,10 +53,13 @@ def create(
 ) -> "AnomalyModel":
     """A new, untrained model for images of shape (C, H, W).
 
-    Its initial weights come from torch's global random state. Raises KeyError for an unknown model,
-    ValueError for a hyperparameter or an image shape that does not fit.
+    Its initial weights come from torch's global random state. A model that uses no GPU is on the CPU
+    and in float32 whatever is asked for. Raises KeyError for an unknown model, ValueError for a
+    hyperparameter or an image shape that does not fit.
     """
     model = get(name)
+    if not model.USES_GPU:
+        device, precision = "cpu", "float32"
     config = model.Config.make(hyperparameters)
     return model(image_shape, config, device=device, precision=precision)
 

@@ -7,11 +7,11 @@ it is a smaller network on 96 x 96 pixels, `samples` of the images, and the angl
 """
 
 import importlib.util
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import torch
@@ -119,12 +119,10 @@ def weights_of(config: Config) -> dict[str, Tensor]:
         from torchvision.models import get_model_weights
 
         source = get_model_weights(config.network).DEFAULT.url
-        patience = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(PATIENCE)
-        try:
-            return torch.hub.load_state_dict_from_url(source, map_location="cpu", check_hash=True)
-        finally:
-            socket.setdefaulttimeout(patience)
+        folder = Path(torch.hub.get_dir(), "checkpoints")
+        if not (folder / source.rpartition("/")[2]).exists():
+            urlopen(source, timeout=PATIENCE).close()  # torch's own download waits for ever
+        return torch.hub.load_state_dict_from_url(source, map_location="cpu", check_hash=True)
     except (OSError, RuntimeError, UnpicklingError) as error:  # no network; a damaged file
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -17,6 +17,7 @@ from bench import results
 from bench.choices.errors import UserError, run_main
 from bench.commands import score
 from bench.data.datasets import Decoding
+from bench.reporting import reproduce
 from bench.training import model_files
 from bench.training.model_files import flatten, trained_state, unflatten
 
@@ -129,14 +130,22 @@ def test_train_then_score_a_folder_then_train_on(
     assert single.verdict[0] == ("abnormal" if single.p_value[0] <= 0.5 else "normal")
 
     assert train.main(["--load", str(path), *data, "--name", "further", *common]) == 0
-    further = results.read(tmp_path / "further").trials.iloc[0]
-    assert further.config_ngf == 4
+    study = results.read(tmp_path / "further")
+    assert study.trials.config_ngf[0] == 4
+    with pytest.raises(UserError, match=r"began with the weights in .*safetensors"):
+        reproduce.find({"further": study}, study.trials.trial[0])
+    assert train.main([*data, "--model", "knn", *common, "--name", "knn"]) == 0
+    (fitted,) = (tmp_path / "knn" / "models").iterdir()
     capsys.readouterr()
     mistakes = [
         (["--load", str(path)], "--score_folder"),
         (["--load", str(path), "--score_folder", str(folder), "--false_alarms", "5"], "between"),
         (["--load", str(path), "--ngf", "8", *data], "--ngf"),
         (["--load", str(path), *data, "--image_size", "32", "--name", "size"], "images"),
+        (
+            ["--load", str(fitted), *data, "--name", "fit"],
+            "knn is fitted at once, and cannot train",
+        ),
         (["--load", str(path), "--score_folder", str(tmp_path / "none"), "--name", "none"], "none"),
     ]
     for flags, word in mistakes:

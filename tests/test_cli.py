@@ -55,6 +55,15 @@ MISTAKES = [
     (["--name", "../elsewhere"], ["--name"]),
     (["--no_such_flag"], ["--no_such_flag"]),
 ]
+RUN_MISTAKES = [
+    (["--abnormal_class", "3", "4"], ["--abnormal_class: train.py trains on one class"]),
+    (["--abnormal_class", "all"], ["--abnormal_class: train.py trains on one class"]),
+    (["--audit", "--false_alarms", "0.1"], ["--audit", "leave out --false_alarms"]),
+    (["--audit", "--display"], ["--audit", "leave out --display"]),
+    (["--lr", "-1"], ["lr must be"]),
+    (["--skip", "perhaps"], ["--skip"]),
+    (["--w_cno", "5"], ["--w_cno"]),
+]
 TUNE_MISTAKES = [
     (["--scheduler", "ashaa"], ["--scheduler", "did you mean 'asha'"]),
     (["--searcher", "bayes"], ["--searcher", "tpe"]),
@@ -67,7 +76,8 @@ TUNE_MISTAKES = [
     (["--space", "lr=0..1:log"], ["--space", "log"]),
     (["--space", "nz=0,10"], ["nz", "1 or more"]),
     (["--set", "ngf"], ["--set", "NAME=VALUE"]),
-    (["--set", "skip=maybe"], ["--set", "skip"]),
+    (["--set", "skip=maybe"], ["--set", "skip must be True or False, not maybe"]),
+    (["--set", "nz=some"], ["--set", "nz must be a whole number, not some"]),
     (["--time_budget", "soon"], ["--time_budget", "2h"]),
     (["--gpus_per_trial", "-1"], ["--gpus_per_trial"]),
     (["--gpus_per_trial", "1.5"], ["--gpus_per_trial", "whole number", "1.5"]),
@@ -83,6 +93,13 @@ TUNE_MISTAKES = [
 @pytest.mark.parametrize("script", [train, train_tune], ids=["train", "train_tune"])
 def test_mistakes(capsys, tmp_path: Path, script, flags: list[str], words: list[str]) -> None:
     line = fails(capsys, script, [*SMALL, *flags], tmp_path)
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(("flags", "words"), RUN_MISTAKES, ids=lambda value: " ".join(value))
+def test_mistakes_of_one_run(capsys, tmp_path: Path, flags: list[str], words: list[str]) -> None:
+    line = fails(capsys, train, [*SMALL, *flags], tmp_path)
     for word in words:
         assert word in line
 
@@ -105,12 +122,6 @@ def test_a_package_that_is_not_installed(capsys, tmp_path: Path, flags: list[str
         f"{flags[0]}: the package {package} is not installed (uv pip install {package}; with conda, pip)"
         in fails(capsys, train_tune, [*SMALL, *flags], tmp_path)
     )
-
-
-def test_hyperparameter_mistakes(capsys, tmp_path: Path) -> None:
-    assert "lr must be" in fails(capsys, train, [*SMALL, "--lr", "-1"], tmp_path)
-    assert "--skip" in fails(capsys, train, [*SMALL, "--skip", "perhaps"], tmp_path)
-    assert "--w_cno" in fails(capsys, train, [*SMALL, "--w_cno", "5"], tmp_path)
 
 
 def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:

@@ -51,6 +51,13 @@ def test_the_score_is_the_mean_cosine_distance_to_the_nearest_features() -> None
     torch.testing.assert_close(model.score(others).double(), nearest, rtol=1e-3, atol=1e-5)
 
 
+def test_it_runs_on_the_cpu_in_float32_whatever_a_study_asks_for() -> None:
+    model, images = make("deep_knn", device="cuda", precision="bfloat16"), pictures(12)
+    train(model, images)
+    assert model.score(images).isfinite().all()
+    assert (model.device.type, model.precision) == ("cpu", "float32")
+
+
 def test_torchvisions_networks_take_weights_from_a_file(weights: Path) -> None:
     choices = {"network": "resnet18", "weights": str(weights)}
     model, images = make("deep_knn", (3, 32, 32), **choices), pictures(8, (3, 32, 32))

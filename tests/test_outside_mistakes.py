@@ -24,6 +24,7 @@ MODELS = {
     "not its Config": (MODEL.replace("    Config = Config", ""), "Model needs `Config = Config`"),
     "no comment": (MODEL.replace("  # standard", "\n    # standard"), "for each hyperparameter"),
     "no value": (MODEL.replace("= 0.3", "= LESS"), "Config cannot be read .malformed"),
+    "study's": (MODEL.replace("    noise:", "    seed:"), "--seed is a choice of the study; give its"),
     "no parent": (MODEL.replace("autoencoder.Config", "other.Config"), "there is no models/other.py"),
 }  # fmt: skip
 RAISES = DATASET.replace("load_digits(", "open(").replace("return_X_y=True", "'gone'")

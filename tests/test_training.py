@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_models import NETWORKS, small
 
+import models
 from bench.choices.options import SELECT_ON
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Budget, Protocol, Task
 from bench.data import datasets
@@ -142,6 +143,8 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
     walk = list(steps(model, hyperparameters))
     assert walk[0].protocol == PUBLISHED
     assert walk[-1].protocol == SOUND
+    chosen = hyperparameters | {name: name for name in models.get(model).PUBLISHED}
+    assert list(steps(model, chosen))[-1].hyperparameters == chosen, "its values are the sound ones"
     for before, after in pairwise(walk):
         same = set((vars(before.protocol) | before.hyperparameters).items())
         assert len(set((vars(after.protocol) | after.hyperparameters).items()) - same) == 1

@@ -98,13 +98,17 @@ def take_models(choices: Sequence[str]) -> list[str]:
             raise UserError(f"--model: two files are called {name}.py; give one another name")
     files = [outside.read("model", choice) for choice in choices if outside.is_file(choice)]
     outside.add(files)
+    choices_of_study = {field.name for field in dataclasses.fields(Study)} - set(HYPERPARAMETERS)
     for name, choice in zip(names, choices, strict=True):
         if name not in models.NAMES:
             raise unknown("--model", name, [*models.NAMES, "a Python file"])
         try:
-            models.hyperparameters(name)
+            known = models.hyperparameters(name)
         except (ValueError, SyntaxError) as error:
             raise UserError(f"--model: {choice}: Config cannot be read ({error})") from None
+        if clashes := sorted(choices_of_study & set(known)):
+            reason = f"--{clashes[0]} is a choice of the study"
+            raise UserError(f"--model: {choice}: {reason}; give its hyperparameter another name")
     return names
 
 

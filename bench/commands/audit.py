@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+import models
 from bench.choices.errors import UserError
 from bench.choices.monitoring import View
 from bench.choices.study import Study
@@ -44,7 +45,7 @@ def audit_run(
             ready.dataset,
             task,
             hyperparameters=hyperparameters,
-            budget=ready.budget(study, model, task, hyperparameters),
+            budget=ready.budget(study, model, task, hyperparameters | models.get(model).PUBLISHED),
             seed=study.seed,
             split_seed=study.seed_of_splits(),
             select_on=ready.select_on[task],

@@ -4,6 +4,7 @@ Only a model in a file from outside is loaded, and torch with it, after all that
 """
 
 import dataclasses
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +30,7 @@ def check_data(study: Study, one_task: bool = False) -> None:
         if study.category:
             raise UserError(f"--category: {study.dataset} has none (give --abnormal_class)")
         datasets.check_square(study.dataset, study.image_size)
-        study.chosen_classes(datasets.classes_of(study.dataset))
+        check_classes(study, datasets.classes_of(study.dataset), one_task)
     elif categories := categories_of(folder, study.category):
         names = ", ".join(categories)
         if study.abnormal_class or study.normal_class:
@@ -38,7 +39,14 @@ def check_data(study: Study, one_task: bool = False) -> None:
         if one_task and len(categories) > 1:
             raise UserError(f"--category: train.py trains on one of {names} (train_tune.py on all)")
     elif study.abnormal_class or study.normal_class:
-        study.chosen_classes(classes_in(folder))
+        check_classes(study, classes_in(folder), one_task)
+
+
+def check_classes(study: Study, known: Sequence[str], one_task: bool) -> None:
+    """UserError for a class that is not among the known ones, or for several where one is meant."""
+    if len(study.chosen_classes(known)) > 1 and one_task:
+        flag = "normal_class" if study.normal_class else "abnormal_class"
+        raise UserError(f"--{flag}: train.py trains on one class (train_tune.py on several)")
 
 
 def check_values(model: str, values: dict[str, Any]) -> None:

@@ -262,7 +262,10 @@ def write_scores(
 ) -> None:
     frame = score_folder(model, decoding, folder, out, printer(view), judged, view.quiet)
     if judged is None:
-        note("there are no verdicts: no normal images were held out when the model was trained")
+        note(
+            "there are no verdicts: no normal images were held out when the model was trained, or it "
+            "scored them in training mode"
+        )
     elif judged.threshold is None:
         enough = math.ceil(1 / judged.false_alarms) - 1
         note(

@@ -108,12 +108,12 @@ def print_winners(trials: pd.DataFrame) -> None:
         trials[(trials["role"] == role) & (trials["status"] != "error")]
         for role in ("winner", "default")
     )
-    tuned = [name for name in trials.filter(regex="^config_") if trials[name].nunique() > 1]
     in_order = finals.sort_values(["model", "class"], kind="stable")
     for place, group in in_order.groupby(SEARCH, sort=False):
         winner = group.iloc[0]
-        own = [name for name in tuned if pd.notna(winner[name])]  # NaN: another model's
-        values = short({name.removeprefix("config_"): winner[name] for name in own})
+        own = trials[trials["model"] == place[0]].filter(regex="^config_")
+        tuned = [name for name in own if own[name].nunique() > 1]
+        values = short({name.removeprefix("config_"): winner[name] for name in tuned})
         default = " (the model's default)" if winner["number"] == 0 else ""
         colon = ": " if values else ""
         print(

@@ -24,9 +24,9 @@ def draw(low: int, high: int, rng: torch.Generator) -> int:
 
 
 def cut_paste(image: Tensor, rng: torch.Generator) -> Tensor:
-    """A patch of a quarter to a half of each side, pasted elsewhere.
+    """A patch of a quarter to a half of each side, pasted at another place drawn at random.
 
-    CutPaste, arXiv:2104.04015.
+    CutPaste, arXiv:2104.04015. Where both places look alike, the image stays as it was.
     """
     height, width = (draw(side // 4, side // 2, rng) for side in image.shape[1:])
     top, to_top = (draw(0, image.shape[1] - height, rng) for _ in range(2))

@@ -37,6 +37,11 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
                         f"--reproduce: {trial} took over others' weights as it trained; no command "
                         "makes it"
                     )
+                if file := results.run.get("load"):
+                    raise UserError(
+                        f"--reproduce: {trial} began with the weights in {file}; this prints commands "
+                        "of runs that began without"
+                    )
                 choices = results.study
                 if row.get("task") == CATEGORY:
                     choices = choices | form(results)

@@ -63,7 +63,7 @@ COLUMNS = {
     "objective": "what searchers and schedulers maximise: the signal, negated where less is better",
     "val_*": "figures of the validation images",
     "mix_*": "each part's weight in the score, where that mixes standardised parts; in all 1",
-    "parameters": "numbers that training changes in the model's networks",
+    "parameters": "weights of the model's networks",
     "score_ms": "milliseconds that the chosen epoch's model took to score an image",
     "peak_memory_mb": "most memory of the run's process, from its start until then; on a GPU, of the GPU's",
     "threshold": "a score above it is abnormal: held-out normal images set it (--false_alarms)",

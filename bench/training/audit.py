@@ -41,8 +41,9 @@ def steps(model: str, hyperparameters: dict[str, Any]) -> Iterator[Step]:
         protocol = replace(protocol, **{name: getattr(SOUND, name)})
         yield Step(f"{name}: {getattr(SOUND, name)}", protocol, held)
     for name in models.get(model).PUBLISHED:
-        held = held | {name: config[name].default}
-        yield Step(f"{name}: {config[name].default}", protocol, held)
+        sound = hyperparameters.get(name, config[name].default)
+        held = held | {name: sound}
+        yield Step(f"{name}: {sound}", protocol, held)
 
 
 def audit(
@@ -64,8 +65,8 @@ def audit(
 
     One row per step: change, training (new or same weights), epoch, auroc, low, high, cost.
 
-    Every step holds out a tenth of the normal training images, also where the published protocol
-    would train on it, so that all steps up to `selection` are measured on the very same weights.
+    Every step holds out validation images, also where the published protocol would train on them,
+    so that all steps up to `selection` are measured on the very same weights.
     """
     rows: list[dict[str, Any]] = done.to_dict("records")
     walk = steps(model, hyperparameters)
@@ -80,7 +81,7 @@ def audit(
         run = Run(
             model,
             splits[members[0].protocol],
-            replace(SOUND, selection="val"),
+            SOUND,
             hyperparameters=members[0].hyperparameters,
             seed=seed,
             select_on=select_on,

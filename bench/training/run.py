@@ -59,11 +59,7 @@ class Run:
         Under a sound protocol, other runs never see the test images.
         """
         device = device_of(model, device)
-        if not models.get(model).USES_GPU:
-            precision = "float32"  # it knows no other
         hardware = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-        self.ran = {"family": models.get(model).FAMILY, "device": device}
-        self.ran |= {"hardware": hardware, "precision": precision}
         forget_peak_memory(device)
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
@@ -74,6 +70,8 @@ class Run:
             precision=precision,
             **hyperparameters,
         )
+        self.ran = {"family": self.model.FAMILY, "device": device}
+        self.ran |= {"hardware": hardware, "precision": self.model.precision}
         check_batch(model, self.model.config.batch_size, len(split.train))
         self.split, self.protocol, self.select_on = split.to(device), protocol, select_on
         self.pseudo = None

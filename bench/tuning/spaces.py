@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from argparse import ArgumentTypeError
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,7 @@ from optuna.distributions import (
 import models
 import search_spaces
 from bench.choices.errors import UserError, note, unknown
+from bench.choices.flags import truth
 from bench.choices.outside import is_file, name_of
 from bench.choices.study import Study
 from bench.data import datasets
@@ -149,9 +151,11 @@ def set_of(study: Study, model: str) -> dict[str, Any]:
             raise unknown(f"--set (model {model})", name, known)
         kind = known[name].type
         try:
-            if kind is bool and text not in ("True", "False"):
-                raise ValueError(f"{name} must be True or False, not {text}")
-            values[name] = text == "True" if kind is bool else kind(text)
+            values[name] = truth(text) if kind is bool else kind(text)
+        except (ValueError, ArgumentTypeError):
+            wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
+            raise UserError(f"--set (model {model}): {name} must be {wanted}, not {text}") from None
+        try:
             fields.check(name, kind, values[name])
         except ValueError as error:
             raise UserError(f"--set (model {model}): {error}") from None
@@ -214,7 +218,7 @@ def spaces_of(study: Study) -> dict[str, SearchSpace]:
     for model, space in spaces.items():
         file = file_of(study, model)
         for name, switch in (search_spaces.needs(file) if file else {}).items():
-            if not (name in space.distributions or space.default[switch]):
+            if not (name in space.distributions or space.default.get(switch, True)):
                 note(f"{model}: {name} is not searched, because {switch} is False")
         if not (file or study.space or study.trials == 0):
             note(f"{model}: nothing is searched: its file has no SPACE (or give --space)")
