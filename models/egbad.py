@@ -4,7 +4,7 @@ A bidirectional GAN (arXiv:1605.09782): the generator maps latents to images, th
 images to latents, and the discriminator sees an image together with its latent. "Released code" below
 is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNIST). Where it
 differs from the paper, or takes longer to train, it is a field of `Config`; PUBLISHED turns them on.
-Other than the published protocol it scores in evaluation mode, on shuffled test images
+Unlike this project's published protocol, it scores in evaluation mode, on shuffled test images
 (`--scoring_mode evaluation --test_order shuffled`), and has batches of 100. Its generator and encoder
 take their step on other images than the discriminator, and its networks are other ones: three
 convolutions for 28 x 28 images. Distances are means where it has sums, so that the score's weights

@@ -8,8 +8,7 @@ the two models differ only in how they find a latent (the original has residual 
 images, with layer normalisation in the critic). "Released code" below is
 github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has its bounded latent and batch
 normalisation, and no encoder beside the GAN; it scores in evaluation mode (`--scoring_mode
-evaluation`). A run's generator steps are those of the GAN, then as many encoder steps for each as
-there were critic steps.
+evaluation`). While the encoder trains alone, `n_critic` of its steps count as one generator step.
 """
 
 from collections.abc import Hashable, Mapping

@@ -114,7 +114,7 @@ class SkipGAN(base.AnomalyModel):
         return {"adversarial": adversarial, "contextual": contextual, "latent": latent}
 
     def rotation_losses(self, features: Tensor, turns: Tensor) -> Tensor:
-        """The cross-entropy (B,) of telling how often images were turned, by their f(x) (B, K)."""
+        """The cross-entropy (B,) of telling images' quarter turns (B,) by their f(x) (B, K)."""
         return cross_entropy(self.rotations(features).float(), turns, reduction="none")
 
     def rotation_loss(self, features: Tensor, turns: Tensor) -> Tensor:
@@ -122,7 +122,10 @@ class SkipGAN(base.AnomalyModel):
         return self.config.w_rot * self.rotation_losses(features, turns).mean()
 
     def turned(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """A quarter of the images turned by each of four rotations, and how often by 90° (B,)."""
+        """The images, a quarter of them each turned by 0, 90, 180 and 270 degrees.
+
+        With each one's number of quarter turns (B,).
+        """
         quarters = x.tensor_split(4)
         images = torch.cat([torch.rot90(part, k, dims=(2, 3)) for k, part in enumerate(quarters)])
         turns = [torch.full((len(part),), k, device=x.device) for k, part in enumerate(quarters)]

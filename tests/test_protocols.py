@@ -36,7 +36,7 @@ def dataset_of(train: list[int], test: list[int], seed: int = 0) -> Dataset:
         labels = np.repeat(np.arange(len(counts)), counts)
         return rng.integers(0, 256, (len(labels), 1, 16, 16), dtype=np.uint8), labels
 
-    return Dataset("made", tuple("abcdefgh"[: len(train)]), *images(train), *images(test))
+    return Dataset("synthetic", tuple("abcdefgh"[: len(train)]), *images(train), *images(test))
 
 
 @pytest.fixture(params=[*datasets.NAMES, "folder"])

@@ -157,7 +157,7 @@ def test_trials_map_the_images_uncopied(ray_session) -> None:
 
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (400, 3, 32, 32), dtype=np.uint8), np.repeat([0, 1], 200)
-    dataset = Dataset("made", ("a", "b"), images, labels, images[::2].copy() // 2, labels[::2])
+    dataset = Dataset("synthetic", ("a", "b"), images, labels, images[::2].copy() // 2, labels[::2])
     splits = {cls: make_split(dataset, Task("one-class", cls), SOUND, seed=0) for cls in "ab"}
     stored = ray.put(splits)
     parts = [part for fetched in (ray.get(stored), ray.get(stored)) for split in fetched.values()

@@ -1,7 +1,7 @@
 """Tasks (which classes are normal), protocols (how scores are made) and planned runs."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -142,3 +142,8 @@ class PlannedRun:
         if self.kind != "tuning":
             name += f"-seed{self.seed}"
         return f"{name}-{self.budget.steps}steps" if self.grown else name
+
+
+def search_of(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Which search a row belongs to: model, class and variant."""
+    return row.get("model", ""), row.get("class", ""), row.get("variant", "")

@@ -41,7 +41,7 @@ class Labelled:
 class Split:
     """Parts of a data set's images. All splits of a data set share one ImageArray."""
 
-    train: IndexedImages  # uint8 (N, C, H, W), normal only
+    train: IndexedImages  # uint8 (N, C, H, W), normal but for --contamination
     val: Labelled | None  # chooses; None where the protocol chooses on the test images
     test: Labelled | None  # is only reported; None where no test image has a label
 
@@ -219,10 +219,10 @@ def make_split(
     if protocol.selection == "val":
         fewest = min(FEWEST_HELD_OUT, round(len(normal) * MOST_HELD_OUT))
         held_out = max(1, fewest, round(len(normal) * HELD_OUT))
-        chosen, normal = normal[:held_out], normal[held_out:]
-        tells, anomalies = np.split(anomalies, [max(held_out, FEWEST_ABNORMAL)])
-        indices = np.concatenate([chosen, tells])
-        labels = np.repeat([0, 1], [len(chosen), len(indices) - len(chosen)])
+        val_normal, normal = normal[:held_out], normal[held_out:]
+        val_abnormal, anomalies = np.split(anomalies, [max(held_out, FEWEST_ABNORMAL)])
+        indices = np.concatenate([val_normal, val_abnormal])
+        labels = np.repeat([0, 1], [len(val_normal), len(val_abnormal)])
         val = Labelled(images(indices), labels)
 
     hidden = round(len(normal) * contamination / (1 - contamination))

@@ -51,7 +51,7 @@ def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, flo
     return area, min(low, area * alike), max(high, 1 - (1 - area) * alike)
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     """The mean of independent values and its Student interval; unknown (NaN) for one value."""
     array = np.asarray(values, float)
     mean, half = float(array.mean()), math.nan
@@ -59,7 +59,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float,
         from scipy.special import stdtrit
 
         error = array.std(ddof=1) / math.sqrt(len(array))
-        half = float(stdtrit(len(array) - 1, (1 + level) / 2) * error)
+        half = float(stdtrit(len(array) - 1, 0.975) * error)
     return mean, mean - half, mean + half
 
 

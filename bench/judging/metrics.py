@@ -38,9 +38,8 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Fl
 
 
 def placements(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Of each abnormal image the share of normal ones below it.
-
-    Of each normal one, of abnormal above.
+    """For each abnormal image the share of normal ones that score lower; for each normal one the
+    share of abnormal ones that score higher.
 
     Ties count half. The mean of either array is the AUROC.
     """

@@ -25,7 +25,7 @@ from bench.reporting.report import report
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "README.md", ROOT / "results" / "README.md")
 MEASURED = ROOT / "results" / "measured"
-# The studies at a fair budget; those of the first release are not.
+# The studies at a fair budget; earlier ones are not.
 SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "baselines", "deep-knn")]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
 SITE += ["digits-finalists", "digits-finalists-ganomaly"]
@@ -190,7 +190,7 @@ def costs() -> pd.DataFrame:
     for folder in sorted(MEASURED.glob("*/trials.jsonl")):
         runs = results.read(folder.parent).trials
         hours = (runs["train_seconds"] + runs["score_seconds"]).sum() / 3600
-        hardware = runs.get("hardware", pd.Series(dtype=str))  # the first release's rows have none
+        hardware = runs.get("hardware", pd.Series(dtype=str))  # early rows have none
         rows.append(
             {
                 "study": f"`{folder.parent.name}`",

@@ -46,7 +46,7 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
                 if row.get("task") == CATEGORY:
                     choices = choices | form(results)
                 values = {str(name): value for name, value in row.items()}
-                say_what_changed(choices, values)
+                warn_of_changes(choices, values)
                 return command(choices, values)
             known.append(str(row["trial"]))
     near = difflib.get_close_matches(trial, known, n=1)
@@ -108,7 +108,7 @@ def choice_of(study: Mapping[str, Any], model: str) -> str:
     return next((choice for choice in study.get("model") or () if name_of(choice) == model), model)
 
 
-def say_what_changed(study: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+def warn_of_changes(study: Mapping[str, Any], row: Mapping[str, Any]) -> None:
     """Notes which of the run's Python files are no longer those that made its row."""
     for kind, choice in (
         ("model", choice_of(study, row["model"])),

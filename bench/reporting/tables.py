@@ -22,13 +22,13 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
     columns, titles = {}, {name: signal.title for name, signal in SIGNALS.items()}
     for name, results in studies.items():
         study, origin = results.study, results.provenance
-        rows, command = trials[trials["study"] == name], origin.get("hardware") or {}
+        rows, machine = trials[trials["study"] == name], origin.get("hardware") or {}
         if rows.empty:  # no trial has finished yet
             continue
         finals = rows[rows["role"] == "winner"]
         # An older study's rows do not say on what they ran.
         ran = rows["hardware"].dropna().unique()
-        hardware = ", ".join(map(str, ran)) or command.get("gpu") or command.get("cpu")
+        hardware = ", ".join(map(str, ran)) or machine.get("gpu") or machine.get("cpu")
         deterministic = ", deterministic" if study.get("deterministic") else ""
         switched = [f"{name} {study[name]}" for name in PROTOCOL_FIELDS if study.get(name)]
         tried = rows.loc[rows["kind"] == "tuning", ["model", "class", "number"]]
@@ -47,7 +47,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
-            "made": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}"
+            "created": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}"
             + "".join(
                 f", {name}.py {sha256[:12]}"
                 for files in origin.get("files", {}).values()
@@ -103,7 +103,8 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     others = {name: metric for name, metric in METRICS.items() if name != "auroc"}
     others |= PIXELS | ALARMS
     known = {f"test_{name}": metric for name, metric in others.items()}
-    known = {name: known[name] for name in known if name in finals.dropna(axis=1, how="all")}
+    measured = set(finals.dropna(axis=1, how="all"))
+    known = {name: metric for name, metric in known.items() if name in measured}
     if not known:
         return None
     groups = finals.groupby(["row", "column"], sort=False)[list(known)]

@@ -24,7 +24,7 @@ COLUMNS = {
     "role": "winner, default or superseded; not in the file: winners.jsonl tells",
     "model": "the model's name",
     "family": "the model's family: GAN, baseline or pretrained (which uses outside data)",
-    "class": "the class that is abnormal (leave-one-class-out) or normal (one-class)",
+    "class": "the class that is abnormal (leave-one-class-out) or normal (one-class), or the category",
     "variant": "which number of training images or which contamination, where a study has several",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
     "number": "number of the configuration within its search; 0 is the model's default",
@@ -33,7 +33,7 @@ COLUMNS = {
     "tried_*": "a hyperparameter as the search proposed it, where the scheduler changed it since",
     # of the study and the task
     "dataset": "the data set's name",
-    "task": "leave-one-class-out or one-class",
+    "task": "leave-one-class-out, one-class or category",
     "protocol": "sound or published",
     "protocol_*": "each field of the protocol",
     "limit_train": "training images of all classes that were kept; empty: all",

@@ -59,9 +59,9 @@ def picture(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
 
 
 def difference(image: Any, rebuilt: Any) -> Any:
-    """The mean absolute difference of the channels: (C, H, W) becomes (H, W), and many likewise.
+    """The mean absolute difference of the channels: (C, H, W) becomes (H, W), (N, …) (N, H, W).
 
-    Arrays or tensors, of which the image's type has negative numbers.
+    Arrays or tensors. `image` is of a signed type: uint8 would wrap around.
     """
     return abs(image - rebuilt).mean(-3)
 

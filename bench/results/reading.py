@@ -14,6 +14,7 @@ import pandas as pd
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 from bench.choices.study import SWEEP
+from bench.choices.tasks import search_of
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
@@ -88,7 +89,7 @@ class Results:
     def winners(self) -> dict[tuple[str, str, str], dict[str, Any]]:
         """By model, class and variant: the last line on it in winners.jsonl; an older study has none."""
         decisions = read_rows(self.path / WINNERS)
-        return {(d["model"], d["class"], d.get("variant", "")): d for d in decisions}
+        return {search_of(decision): decision for decision in decisions}
 
     def role(self, row: Mapping[str, Any]) -> str | None:
         """What a run is in the study as it is now; None for runs of a search that still count.
@@ -96,8 +97,7 @@ class Results:
         A study that has grown holds superseded runs: of an earlier winner, or of fewer steps.
         """
         final = row.get("kind") == "final"
-        place = (row.get("model", ""), row.get("class", ""), row.get("variant", ""))
-        decision = self.winners.get(place)
+        decision = self.winners.get(search_of(row))
         if decision is None:
             return "winner" if final else None
         steps = row.get("steps")

@@ -1,4 +1,7 @@
-"""Writes results/<study>/: nothing else does. Every file in it is whole or absent."""
+"""Writes a study's rows, scores and models: each file is whole or absent.
+
+Ray, Optuna and the trackers write files of their own beside them.
+"""
 
 import contextlib
 import dataclasses

@@ -62,10 +62,10 @@ def row(what: str, unit: str, plain: float, ours: float, **details: Any) -> dict
     return {"what": what, "unit": unit} | speeds | details
 
 
-def new_model(precision: str, device: str = "cpu") -> AnomalyModel:
+def new_model(precision: str) -> AnomalyModel:
     """A w_skipganomaly for 32 x 32 colour images, with the same weights each time."""
     torch.manual_seed(0)
-    return models.create("w_skipganomaly", (3, 32, 32), device=device, precision=precision)
+    return models.create("w_skipganomaly", (3, 32, 32), precision=precision)
 
 
 def random_images(count: int) -> np.ndarray:

@@ -82,13 +82,13 @@ def time_study(trials: int, limit: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def compare_searches(seed: int, epochs: int = 3) -> list[dict[str, Any]]:
+def compare_searches(seed: int) -> list[dict[str, Any]]:
     """The epochs that TPE with ASHA trains until it is as good as the best trial of a whole grid.
 
     Good by validation AUROC. It searches the ranges of the grid's three loss weights, and then the
     model's own space, which has the learning rates and more. One row per space.
     """
-    common = ["--epochs", str(epochs), "--seeds", "1", "--seed", str(seed)]
+    common = ["--epochs", "3", "--seeds", "1", "--seed", str(seed)]
     common += ["--set", "ngf=8", "ndf=8"]
     spaces = {"the same weights": ["--space", *RANGES], "the whole space": []}
     with tempfile.TemporaryDirectory() as folder:

@@ -77,7 +77,7 @@ class StudyCallback(Callback):
         runs = self.planner.runs
         self.progress.set_running([runs[id_].trial for id_ in running if id_ in runs])
         if self.session and time.time() > self.patience_ends:
-            reason = last_line(Path(self.session))
+            reason = why_no_process(Path(self.session))
             with self.writing():
                 raise UserError(f"Ray starts no process on this machine: {reason}")
 
@@ -141,7 +141,7 @@ def error_of(trial: Trial) -> Exception:
     return RuntimeError(Path(trial.error_file).read_text() if trial.error_file else "unknown")
 
 
-def last_line(session: Path) -> str:
+def why_no_process(session: Path) -> str:
     """Why Ray's node cannot start processes, as far as it says so, and in which file."""
     log = session / "logs" / "raylet.err"
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []

@@ -8,6 +8,7 @@ import pandas as pd
 import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
+from bench.choices.tasks import search_of
 from bench.results.reading import read
 
 Winners = list[tuple[str, dict[str, Any]]]  # class and configuration
@@ -22,7 +23,7 @@ def rows_of(folder: str, study: Study) -> list[dict[str, Any]]:
     ]
     if not rows:
         raise UserError(f"--start_from: {folder} has no winner of {', '.join(study.model_names())}")
-    return list({(row["model"], row["class"], row["variant"]): row for row in rows}.values())
+    return list({search_of(row): row for row in rows}.values())
 
 
 def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str, Winners]:

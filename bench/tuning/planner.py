@@ -14,7 +14,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from bench.choices.study import Study
-from bench.choices.tasks import Budget, PlannedRun, Task, protocol_of
+from bench.choices.tasks import Budget, PlannedRun, Task, protocol_of, search_of
 from bench.results.columns import of_variant
 from bench.tuning.journal import Journal
 from bench.tuning.schedulers import WHOLE_POPULATION
@@ -56,8 +56,7 @@ class Planner(Searcher):
         self.finished: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
         self.grown = {
             (model, task): any(
-                (row.get("model"), row.get("class"), row.get("variant", ""))
-                == (model, task.cls, task.variant)
+                search_of(row) == (model, task.cls, task.variant)
                 and row.get("steps") != budget.steps
                 for row in self.finished.values()
             )

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bench.choices.tasks import search_of
 from bench.judging.selection import by_column
 from bench.watching.machine_load import Machine
 from bench.watching.time_left import Eta, clock
@@ -157,7 +158,7 @@ class Progress:
         """Compares a finished run with the best so far of its search."""
         if row["kind"] != "tuning":
             return
-        search = (row["model"], row["class"], row.get("variant", ""))
+        search = search_of(row)
         self.tried[search] = self.tried.get(search, 0) + 1
         if row["number"] == 0:
             self.defaults[search] = row

@@ -194,7 +194,7 @@ def _kept(file: Path) -> Content | None:
         with np.load(
             file, allow_pickle=False
         ) as arrays:  # a zip archive, so that damage is noticed by its checksum
-            how = json.loads(str(arrays["made"]))
+            how = json.loads(str(arrays["description"]))
             decoding = Decoding(**how["decoding"])
             return Content(arrays["images"], arrays.get("masks"), decoding, how["notes"])
     except Exception:  # not there, or damaged in one of many ways
@@ -204,7 +204,7 @@ def _kept(file: Path) -> Content | None:
 def _keep(file: Path, content: Content) -> Content:
     """Writes the file; where that cannot be, it only adds a note."""
     how = json.dumps({"decoding": asdict(content.decoding), "notes": content.notes})
-    arrays = {"images": content.images, "made": np.array(how)}
+    arrays = {"images": content.images, "description": np.array(how)}
     arrays |= {} if content.masks is None else {"masks": content.masks}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
