@@ -12,16 +12,16 @@ from bench.reporting.report import report
 
 def test_every_signal_chooses_its_epoch(tmp_path):
     _, _, epochs, finals, *_ = load(make_study(tmp_path / "s"))
-    areas = finals.groupby(["row", "column"], sort=False)["test_auroc"].mean().to_numpy()
+    aurocs = finals.groupby(["row", "column"], sort=False)["test_auroc"].mean().to_numpy()
     # Test AUROC and validation AUROC rise by 0.01 and 0.05 an epoch; the middle one was chosen.
     epochs["val_loss"] = epochs["epoch"].map({1: 0.2, 2: 0.3, 3: 0.3})
     frame = choosing.signals_table(finals, epochs).frame
     mean = frame["class"].str.startswith("mean of ")
     of_classes = frame[~mean]
-    assert of_classes["validation AUROC"].to_numpy() == pytest.approx(areas + 0.01)
-    assert of_classes["validation loss"].to_numpy() == pytest.approx(areas - 0.01)
-    assert of_classes["last epoch"].to_numpy() == pytest.approx(areas + 0.01)
-    assert of_classes[choosing.ORACLE].to_numpy() == pytest.approx(areas + 0.01)
+    assert of_classes["validation AUROC"].to_numpy() == pytest.approx(aurocs + 0.01)
+    assert of_classes["validation loss"].to_numpy() == pytest.approx(aurocs - 0.01)
+    assert of_classes["last epoch"].to_numpy() == pytest.approx(aurocs + 0.01)
+    assert of_classes[choosing.ORACLE].to_numpy() == pytest.approx(aurocs + 0.01)
     assert "AUROC against pseudo-anomalies" not in frame, "no epoch has it"
     means = frame[mean].set_index("model")["validation loss"]
     expected = of_classes.groupby("model")["validation loss"].mean()

@@ -118,7 +118,6 @@ def test_a_network_that_never_answers(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="mnist cannot be downloaded"):
         load("mnist", root=tmp_path)
     assert time.monotonic() - start < 5
-    assert _torchvision.PATIENCE * 2 < 10
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):

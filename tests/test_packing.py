@@ -27,8 +27,8 @@ def study(tmp_path: Path) -> Path:
         run = pd.read_csv(path).drop(columns="part_latent")
         run.assign(scores=run["part_reconstruction"]).to_csv(path, index=False)
     runs = every_run(folder)
-    areas = {trial: metrics.auroc(run["labels"], run["scores"]) for trial, run in runs.items()}
-    edit(folder, lambda row: row | {"test_auroc": areas.get(row["trial"])})
+    aurocs = {trial: metrics.auroc(run["labels"], run["scores"]) for trial, run in runs.items()}
+    edit(folder, lambda row: row | {"test_auroc": aurocs.get(row["trial"])})
     return folder
 
 
@@ -54,8 +54,8 @@ def test_scores_come_back_to_float32_and_each_run_has_its_own_parts(study: Path)
         rounded = (frame.astype(np.float32) for frame in (after[trial], run))
         pd.testing.assert_frame_equal(*rounded, check_exact=True)
         for name in run.drop(columns="labels"):
-            areas = [metrics.auroc(frame["labels"], frame[name]) for frame in (run, after[trial])]
-            assert areas[0] == pytest.approx(areas[1], abs=1e-6)
+            aurocs = [metrics.auroc(frame["labels"], frame[name]) for frame in (run, after[trial])]
+            assert aurocs[0] == pytest.approx(aurocs[1], abs=1e-6)
 
 
 def test_a_packed_study_gives_the_same_tables(study: Path, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_study_without_scores_says_so_in_one_line(
     capsys: pytest.CaptureFixture,
 ) -> None:
     study, other = (make_study(tmp_path / name, seeds=(1, 2)) for name in "st")
-    *_, areas = load(study, other)
+    *_, aurocs = load(study, other)
     shutil.rmtree(study / "scores")
     assert report.main([str(study), str(other), "--out", str(tmp_path / "out")]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "scores" in line]
@@ -190,5 +190,5 @@ def test_a_study_without_scores_says_so_in_one_line(
         "without intervals, curves and histograms"
     ]
     table = pd.read_csv(tmp_path / "out" / "auroc.csv").query("source == 'measured'")
-    assert table["auroc"].tolist() == pytest.approx(areas["auroc"].tolist())
+    assert table["auroc"].tolist() == pytest.approx(aurocs["auroc"].tolist())
     assert table.groupby("study")["low"].count().to_dict() == {"s": 0, "t": 4}

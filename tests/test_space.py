@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import models
-import search_spaces
 from bench.choices.errors import UserError
 from bench.choices.options import SEARCHERS
 from bench.choices.study import HYPERPARAMETERS, Study
@@ -114,10 +113,6 @@ def test_default_outside_the_space_is_tried_all_the_same() -> None:
     assert search.ask(0) == {"w_con": 50.0}
     search.tell(0, {"w_con": 50.0}, 0.7)
     assert search.ask(1)["w_con"] in (25, 75)
-
-
-def test_every_space_belongs_to_a_model() -> None:
-    assert set(search_spaces.NAMES) <= set(models.NAMES)
 
 
 def test_set_holds_for_the_models_that_have_it() -> None:

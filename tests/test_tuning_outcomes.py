@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tuning_studies import TINY, check_study, study_runner  # noqa: F401
+from tuning_studies import study_runner  # noqa: F401
 
 import train
 import train_tune

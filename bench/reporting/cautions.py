@@ -33,9 +33,9 @@ def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
 def cautions(
     studies: Mapping[str, Results],
     trials: pd.DataFrame,
-    areas: pd.DataFrame,
+    aurocs: pd.DataFrame,
 ) -> list[Caution]:
-    """Warnings; `areas`: the AUROC by study, model and class (frames.auroc)."""
+    """Warnings; `aurocs`: the AUROC by study, model and class (frames.auroc)."""
     dirty = [
         f"{name}: made from a tree with uncommitted changes (on commit "
         f"{str(study.provenance.get('commit'))[:12]})"
@@ -52,31 +52,31 @@ def cautions(
         "data sets differ in their images between studies": different_images(studies),
         "studies have no finished trial": unfinished,
     }
-    if areas.empty:
+    if aurocs.empty:
         none = "no final run has finished: there are validation figures only, and no test figure"
         kinds[none] = [none]
     else:
-        kinds |= of_results(trials, areas)
+        kinds |= of_results(trials, aurocs)
     return [Caution(kind, line) for kind, lines in kinds.items() for line in lines]
 
 
-def of_results(trials: pd.DataFrame, areas: pd.DataFrame) -> dict[str, list[str]]:
+def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str]]:
     """Lines on test figures and the runs that they are of, by kind."""
     kinds = {
         "results are worse than chance": [
             f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than "
             "chance"
-            for row in areas[areas["auroc"] < 0.5].sort_values("auroc").to_dict("records")
+            for row in aurocs[aurocs["auroc"] < 0.5].sort_values("auroc").to_dict("records")
         ],
         "models trained for less than is fair": short_budgets(trials),
     }
     alone = edge_epochs(trials)
-    if single := (areas["seeds"] == 1).sum():
+    if single := (aurocs["seeds"] == 1).sum():
         alone.append(
-            f"{single} of {len(areas)} results rest on a single seed: their spread over seeds is "
+            f"{single} of {len(aurocs)} results rest on a single seed: their spread over seeds is "
             "unknown"
         )
-    if areas["seeds"].nunique() > 1:
+    if aurocs["seeds"].nunique() > 1:
         alone.append("results rest on different numbers of seeds (see auroc.csv)")
     return kinds | {line: [line] for line in alone}
 

@@ -83,15 +83,15 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
     return results
 
 
-def comparable(areas: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The AUROC frame by what stands in a table of its own: all of it, or each data set and task.
 
     One table for all suits models that have results in all of them; else it would be full of gaps.
     """
-    groups = dict(list(areas.groupby(["dataset", "task"], sort=False)))
-    common = set(shared(areas).index)
+    groups = dict(list(aurocs.groupby(["dataset", "task"], sort=False)))
+    common = set(shared(aurocs).index)
     if len(groups) < 2 or all(common & set(group["row"]) for group in groups.values()):
-        return {"": areas}
+        return {"": aurocs}
     return {", ".join(name): placed(group) for name, group in groups.items()}
 
 
@@ -106,17 +106,17 @@ def amount_label(name: str, amount: str) -> str:
     return AMOUNTS[name].format(amount) if amount else ""
 
 
-def without_published(areas: pd.DataFrame) -> pd.DataFrame:
+def without_published(aurocs: pd.DataFrame) -> pd.DataFrame:
     """The AUROC frame without figures of the published protocol, where there are others."""
-    published = areas["protocol"] == "published"
-    return areas if published.all() else areas[~published]
+    published = aurocs["protocol"] == "published"
+    return aurocs if published.all() else aurocs[~published]
 
 
-def rivals(areas: pd.DataFrame) -> pd.DataFrame:
+def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
     """The same without models pretrained on other data, where there are others."""
-    areas = without_published(areas)
-    pretrained = areas["family"] == "pretrained"
-    return areas if pretrained.all() else areas[~pretrained]
+    aurocs = without_published(aurocs)
+    pretrained = aurocs["family"] == "pretrained"
+    return aurocs if pretrained.all() else aurocs[~pretrained]
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
@@ -201,16 +201,16 @@ def too_few(runs: Sequence[Run], width: float) -> str:
     return "images" if high - low > WIDEST else "seeds"
 
 
-def published(areas: pd.DataFrame) -> pd.DataFrame:
+def published(aurocs: pd.DataFrame) -> pd.DataFrame:
     """The published figures for an AUROC frame's data, task and classes, with source and caveat."""
     frames = []
     for path in sorted(PUBLISHED.glob("*.csv")):
         origin = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         # no digit after it: cifar100 is not cifar10
         pattern = re.escape(origin["dataset"]) + r"(?!\d)"
-        same_data = areas["dataset"].str.contains(pattern, case=False)
-        same_task = areas["task"] == origin["task"]
-        rows = areas.loc[same_data & same_task, ["dataset", "task", "class", "row"]]
+        same_data = aurocs["dataset"].str.contains(pattern, case=False)
+        same_task = aurocs["task"] == origin["task"]
+        rows = aurocs.loc[same_data & same_task, ["dataset", "task", "class", "row"]]
         figures = pd.read_csv(path).rename(columns={"abnormal_class": "class"})
         figures = figures.assign(source=origin["source"], caveat=origin["caveat"])
         frames.append(rows.drop_duplicates("row").merge(figures, on="class"))
@@ -245,13 +245,13 @@ def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def shared(areas: pd.DataFrame) -> pd.DataFrame:
+def shared(aurocs: pd.DataFrame) -> pd.DataFrame:
     """AUROC of classes (rows) by model (columns): the largest part of the table without a gap.
 
     A model that lacks so many classes that the others would lose more by them is left out.
     """
-    table = areas.pivot(index="row", columns="column", values="auroc")
-    table = table.loc[areas["row"].unique()]
+    table = aurocs.pivot(index="row", columns="column", values="auroc")
+    table = table.loc[aurocs["row"].unique()]
     fullest = table.columns[np.argsort(-table.notna().sum(), kind="stable")]
     parts = [
         table[fullest[:count]].dropna() for count in range(min(2, len(fullest)), len(fullest) + 1)
@@ -260,15 +260,15 @@ def shared(areas: pd.DataFrame) -> pd.DataFrame:
     return largest[table.columns.intersection(largest.columns)]
 
 
-def class_means(areas: pd.DataFrame) -> pd.DataFrame:
+def class_means(aurocs: pd.DataFrame) -> pd.DataFrame:
     """Each model's mean over the shared classes and its 95 % interval over these, the best first.
 
     Columns mean, low, high; of a single class, that class's own interval. No interval lies outside
     [0, 1], and none is given that tells nothing.
     """
-    table = shared(areas)
+    table = shared(aurocs)
     if len(table) == 1:
-        only = areas[areas["row"] == table.index[0]].set_index("column")
+        only = aurocs[aurocs["row"] == table.index[0]].set_index("column")
         means = only.loc[table.columns, ["auroc", "low", "high"]].set_axis(
             ["mean", "low", "high"], axis=1
         )

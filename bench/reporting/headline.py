@@ -29,17 +29,17 @@ GROUPS = ["models", *FAMILIES.values(), BY_PUBLISHED, PUBLISHED]
 OF_MEANS = "; of a mean, the interval over classes"
 
 
-def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
+def auroc_table(aurocs: pd.DataFrame, comparison: Comparison) -> Table:
     """Models by classes, the best first, in groups; last the mean over the shared classes."""
-    known = published(areas)
-    both = pd.concat([areas, known], ignore_index=True)
+    known = published(aurocs)
+    both = pd.concat([aurocs, known], ignore_index=True)
     models = both.drop_duplicates("column").set_index("column")
     group = models["family"].map(FAMILIES).fillna("models")
-    comparable = without_published(areas)["column"].unique()
+    comparable = without_published(aurocs)["column"].unique()
     group[~models.index.isin(comparable)] = BY_PUBLISHED
     group[models["source"].notna()] = PUBLISHED
     values = both.pivot(index="column", columns="row", values="auroc")
-    means, common = class_means(areas), shared(areas).index
+    means, common = class_means(aurocs), shared(aurocs).index
     known_means = values.loc[known["column"].unique(), common].dropna().mean(axis=1)
     order = means.reindex(models.index).assign(
         place=group.map(GROUPS.index),
@@ -65,12 +65,12 @@ def auroc_table(areas: pd.DataFrame, comparison: Comparison) -> Table:
     data = both.assign(
         source=both["source"].fillna("measured"), seeds=both["seeds"].astype("Int64")
     )
-    sd = "± standard deviation over seeds " if areas["seeds"].max() > 1 else ""
+    sd = "± standard deviation over seeds " if aurocs["seeds"].max() > 1 else ""
     return Table(
         "auroc",
         "AUROC by model and class",
         frame,
-        " ".join(notes(areas, known, comparison)),
+        " ".join(notes(aurocs, known, comparison)),
         data.drop(columns=["row", "column", "family", "text", "detail", "caveat"]),
         details=details,
         legend=f"{sd}[95 % confidence interval]{OF_MEANS if len(common) > 1 else ''}",
@@ -122,25 +122,25 @@ def detail(sd: float, low: float, high: float, lacking: object) -> str:
     return "\n".join(lines)
 
 
-def notes(areas: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> Iterator[str]:
+def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> Iterator[str]:
     """What a reader of the main table must know, a sentence each."""
-    seeds = " to ".join(map(str, sorted({areas["seeds"].min(), areas["seeds"].max()})))
+    seeds = " to ".join(map(str, sorted({aurocs["seeds"].min(), aurocs["seeds"].max()})))
     yield "One seed." if seeds == "1" else f"Mean over {seeds} seeds."
-    if areas["low"].notna().any():
+    if aurocs["low"].notna().any():
         yield (
             "Intervals are over test images only; where another seed would lie is unknown."
             if seeds == "1"
             else "Intervals are over seeds and test images"
-            + (", of a single seed over test images only." if areas["seeds"].min() == 1 else ".")
+            + (", of a single seed over test images only." if aurocs["seeds"].min() == 1 else ".")
         )
-    if (areas["too_few"] != "").any():
+    if (aurocs["too_few"] != "").any():
         yield "Where an interval would span half of the scale, the cell says what there are too few of."
-    table, counts = shared(areas), areas.groupby("column", sort=False)["row"].nunique()
+    table, counts = shared(aurocs), aurocs.groupby("column", sort=False)["row"].nunique()
     if left_out := [f"{name} ({count})" for name, count in counts.items() if name not in table]:
         yield f"Without a mean, for want of classes: {', '.join(left_out)}."
     if table.empty:
         yield "The models share no class, and have no means that could be compared."
-    elif len(table) < areas["row"].nunique():
+    elif len(table) < aurocs["row"].nunique():
         whose = "the other models share" if left_out else "all models share"
         yield f"Means are over the {len(table)} classes that {whose}."
     if comparison.ranks["best"].any():
@@ -148,7 +148,7 @@ def notes(areas: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> I
     elif len(counts) > 1:
         reason = "the test does not support it." if comparison.tested else untested(comparison)
         yield f"No model is marked as best: {reason}"
-    yield from baselines_ahead(rivals(areas))
+    yield from baselines_ahead(rivals(aurocs))
     for source in (known["source"] + "; " + known["caveat"]).unique():
         yield f"Published figures: {source}."
 
@@ -162,10 +162,10 @@ def untested(comparison: Comparison) -> str:
     )
 
 
-def baselines_ahead(areas: pd.DataFrame) -> Iterator[str]:
+def baselines_ahead(aurocs: pd.DataFrame) -> Iterator[str]:
     """A sentence where a baseline's mean over shared classes is above every GAN's."""
-    family = areas.drop_duplicates("column").set_index("column")["family"]
-    means = class_means(areas)["mean"]
+    family = aurocs.drop_duplicates("column").set_index("column")["family"]
+    means = class_means(aurocs)["mean"]
     baselines, gans = (means[family[means.index] == name] for name in ("baseline", "GAN"))
     if family.notna().all() and baselines.max() > gans.max():  # older rows do not name the family
         yield (

@@ -20,15 +20,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
 OTHER = {"color": COLOURS[6], "marker": "o"}  # older rows name no family
 
 
-def overview(areas: pd.DataFrame) -> Iterator[Drawing]:
+def overview(aurocs: pd.DataFrame) -> Iterator[Drawing]:
     """A line for each model: its mean with the interval, and small dots for its classes.
 
     Nothing for a model alone, which there is nothing to compare with.
     """
-    means, common = class_means(areas), shared(areas).index
+    means, common = class_means(aurocs), shared(aurocs).index
     if len(means) < 2:
         return
-    family = areas.drop_duplicates("column").set_index("column")["family"]
+    family = aurocs.drop_duplicates("column").set_index("column")["family"]
     models = [*means.index, *family.index.difference(means.index)]
     with mpl.rc_context(STYLE):
         width = max(WIDTH, 1.5 + 0.07 * max(map(len, models)))
@@ -36,7 +36,7 @@ def overview(areas: pd.DataFrame) -> Iterator[Drawing]:
         axes = figure.add_subplot(xlabel="AUROC")
         for place, model in enumerate(models):
             look = FAMILIES.get(family[model], OTHER)
-            singles = areas.loc[areas["column"] == model, "auroc"]
+            singles = aurocs.loc[aurocs["column"] == model, "auroc"]
             axes.scatter(singles, [place] * len(singles), s=6, color="0.72", linewidths=0)
             if model in means.index:
                 mean, low, high = means.loc[model]

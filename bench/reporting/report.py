@@ -40,8 +40,8 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")
     finals = frames.tested(trials)
     scores, warnings = frames.read_scores(studies, finals)
-    areas, more = frames.auroc(finals, scores)
-    warnings = [*cautions(studies, trials, areas), *swamped(finals, scores), *warnings, *more]
+    aurocs, more = frames.auroc(finals, scores)
+    warnings = [*cautions(studies, trials, aurocs), *swamped(finals, scores), *warnings, *more]
     draw_scores: Callable[[], list[Drawing]] = partial(figures.of_scores, finals, scores)
     if len(finals) > MANY_RUNS:
         draw_scores = begun(draw_scores)
@@ -59,17 +59,17 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     ]
     drawn = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
     curves = searches.learning_curves(finals, epochs)
-    if len(areas):
+    if len(aurocs):
         others = [
             *difference_tables(finals, studies),
-            sweeps.dataset_table(areas),
-            *sweeps.amount_tables(areas),
+            sweeps.dataset_table(aurocs),
+            *sweeps.amount_tables(aurocs),
             tables.metrics_table(finals),
             defects_table(finals),
         ]
         sections = [
             *main_sections(
-                areas, section("all", "All results", others, sweeps.amount_drawings(areas))
+                aurocs, section("all", "All results", others, sweeps.amount_drawings(aurocs))
             ),
             section(
                 "measured",
@@ -140,12 +140,12 @@ def begun(call: Callable[[], Result]) -> Callable[[], Result]:
     return future.result
 
 
-def main_sections(areas: pd.DataFrame, more: Section) -> Iterator[Section]:
+def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
     """How good each model is, for each data set and task that needs tables of its own, and `more`.
 
     That is a section of its own only where there are several others.
     """
-    parts = frames.comparable(areas)
+    parts = frames.comparable(aurocs)
     for number, (of, part) in enumerate(parts.items(), start=1):
         fair = frames.rivals(part)
         comparison = compare(frames.shared(fair))

@@ -30,17 +30,17 @@ ROOM = 0.09  # of an axis, between two of its numbers
 ASIDE = 0.01  # of an axis, between two models' points of the same amount
 
 
-def points_of(areas: pd.DataFrame, amount: str) -> pd.DataFrame:
+def points_of(aurocs: pd.DataFrame, amount: str) -> pd.DataFrame:
     """One row per data set, model and amount, for the models that were trained with several.
 
-    `areas`: the AUROC by study, model and class (frames.auroc). Means over the classes that all
+    `aurocs`: the AUROC by study, model and class (frames.auroc). Means over the classes that all
     points of a data set have: n_train (images trained on), auroc, and the ends of its interval: as
     wide as those of the classes are in the mean, since classes share test images. x is the amount
     as the figure's axis has it, model the column without the amount.
     """
-    names = zip(areas["column"], areas[amount], strict=True)
+    names = zip(aurocs["column"], aurocs[amount], strict=True)
     models = [column.replace(amount_label(amount, value), "", 1) for column, value in names]
-    runs = areas.assign(model=models).dropna(subset="n_train")  # older rows do not say it
+    runs = aurocs.assign(model=models).dropna(subset="n_train")  # older rows do not say it
     several = runs.groupby(["dataset", "model"])[amount].transform("nunique") > 1
     tables = []
     for _, group in runs[several].groupby("dataset", sort=False):
@@ -59,10 +59,10 @@ def points_of(areas: pd.DataFrame, amount: str) -> pd.DataFrame:
     return points.sort_values("x", kind="stable")
 
 
-def amount_tables(areas: pd.DataFrame) -> Iterator[Table]:
+def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
     """For each amount that a study varies: its values by models."""
     for amount, (name, title, *_) in AMOUNTS.items():
-        points = points_of(areas, amount)
+        points = points_of(aurocs, amount)
         if points.empty:
             continue
         ends = points[["auroc", "low", "high"]].itertuples(index=False, name=None)
@@ -94,10 +94,10 @@ def over(points: pd.DataFrame) -> str:
     )
 
 
-def amount_drawings(areas: pd.DataFrame) -> Iterator[Drawing]:
+def amount_drawings(aurocs: pd.DataFrame) -> Iterator[Drawing]:
     """For each amount that a study varies: a panel per data set, a line per model."""
     for amount, (name, title, axis, _) in AMOUNTS.items():
-        points = points_of(areas, amount)
+        points = points_of(aurocs, amount)
         if points.empty:
             continue
         looks = looks_of(points.assign(column=points["model"]))
@@ -144,16 +144,16 @@ def apart(places: np.ndarray) -> list[float]:
     return kept
 
 
-def dataset_table(areas: pd.DataFrame) -> Table | None:
+def dataset_table(aurocs: pd.DataFrame) -> Table | None:
     """Data sets by models: means over the classes that all models have; then over data sets.
 
-    `areas`: the AUROC by study, model and class (frames.auroc).
+    `aurocs`: the AUROC by study, model and class (frames.auroc).
     """
-    if areas["dataset"].nunique() < 2:
+    if aurocs["dataset"].nunique() < 2:
         return None
-    groups = areas.groupby("dataset", sort=False)
+    groups = aurocs.groupby("dataset", sort=False)
     means = pd.DataFrame({name: shared(group).mean() for name, group in groups}).T
-    means = means[[column for column in areas["column"].unique() if column in means]]
+    means = means[[column for column in aurocs["column"].unique() if column in means]]
     counts = [len(shared(group)) for _, group in groups]
     frame = means.rename_axis("data set").reset_index()
     frame.insert(1, "classes", [str(count) for count in counts])
