@@ -157,6 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hyperparameters = {key: given[key] for key in models.hyperparameters(name) if key in given}
     check_flags(given | {"display": view.display}, hyperparameters)
     checks.check_values(name, hyperparameters)
+    if given["load"] and "dataset" not in given:
+        return use(given, view)
     files = {key: given[key] and str(given[key]) for key in ("load", "score_folder")}
     if earlier:
         study = resume.study_of(earlier, given)
@@ -173,51 +175,80 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         study, run = study_from(given), {"hyperparameters": hyperparameters} | files
         checks.check_new(study)
-    if run["score_folder"] and not Path(run["score_folder"]).exists():
-        raise UserError(f"--score_folder: {run['score_folder']} does not exist")
-    if "dataset" in given or not given["load"]:
-        checks.check_data(study, one_task=True)
+    check_folder(run["score_folder"])
+    checks.check_data(study, one_task=True)
     checks.check_models(study)
-    return start(study, name, run, given, view, earlier)
+    return start(study, name, run, given["audit"], view, earlier)
+
+
+def check_folder(folder: str | Path | None) -> None:
+    """UserError where there is nothing to score."""
+    if folder and not Path(folder).exists():
+        raise UserError(f"--score_folder: {folder} does not exist")
+
+
+def ready(study: Study) -> Study:
+    """The study with its number of threads, for which it gets the process ready. Loads torch."""
+    from bench.training.devices import be_deterministic, ready_process
+
+    threads = study.cpus_per_trial or os.cpu_count() or 1
+    ready_process(threads)
+    be_deterministic(study.deterministic)
+    return replace(study, cpus_per_trial=threads)
+
+
+def use(given: dict[str, Any], view: View) -> int:
+    """Scores images with a trained model, or exports it; returns the exit status."""
+    study, out = study_from(given), given["export"]
+    checks.check_new(study)
+    check_folder(given["score_folder"])
+    checks.check_models(study)
+    study = ready(study)
+    from bench.commands import train
+    from bench.commands.export import export
+    from bench.training import model_files
+    from bench.training.devices import choose_device
+
+    # An exported file computes in float32.
+    device, precision = (
+        ("cpu", "float32") if out else (choose_device(study), given.get("precision"))
+    )
+    model, content = model_files.load(given["load"], device, precision, own_file(study))
+    rate = given.get("false_alarms")
+    if out:
+        return export(model, content, out, rate)
+    return train.score(study, model, content, given["score_folder"], view, rate)
+
+
+def own_file(study: Study) -> str | None:
+    """Where the model's Python file lies, if it has one of its own: it may have moved."""
+    return next((path for flag, path in study.files() if flag == "model"), None)
 
 
 def start(
     study: Study,
     name: str,
     run: dict[str, Any],
-    given: dict[str, Any],
+    audit: bool,
     view: View,
     earlier: "Results | None",
 ) -> int:
-    """Scores, audits or trains, as the flags say, once they are checked; returns the exit status.
+    """Trains or audits, once the flags are checked; returns the exit status.
 
     Imports here what takes seconds to load. `name`: the model. `run`: its hyperparameters, --load
     and --score_folder. `earlier`: what a run that is resumed has written so far.
     """
+    study = ready(study)
     from bench.commands import train
     from bench.data import datasets
     from bench.training import model_files
-    from bench.training.devices import be_deterministic, choose_device, ready_process
     from bench.training.prepare import prepare
 
-    study = replace(study, cpus_per_trial=study.cpus_per_trial or os.cpu_count() or 1)
-    ready_process(study.cpus_per_trial or 1)
-    be_deterministic(study.deterministic)
     loaded = None
     if run["load"] and not (earlier and (earlier.path / RUN).exists()):
-        # Training further takes only the loaded model's weights, to a new model on the device.
-        device = "cpu" if "dataset" in given or given["export"] else choose_device(study)
-        code = next((path for flag, path in study.files() if flag == "model"), None)
-        # An exported file computes in float32.
-        precision = "float32" if given["export"] else given.get("precision")
-        loaded, content = model_files.load(Path(run["load"]), device, precision, code)
-        if given["load"] and "dataset" not in given:
-            rate = given.get("false_alarms")
-            if given["export"]:
-                from bench.commands.export import export
-
-                return export(loaded, content, given["export"], rate)
-            return train.score(study, loaded, content, given["score_folder"], view, rate)
+        # The new model, on the device, takes over the loaded one's weights.
+        file = Path(run["load"])
+        loaded, content = model_files.load(file, "cpu", study.precision, own_file(study))
         name = content["model"]
         if not models.get(name).BATCHES:
             raise UserError(f"--load: {name} is fitted at once, and cannot train further")
@@ -232,14 +263,14 @@ def start(
         models.get(name).fetch(config)
     except ValueError as error:
         raise UserError(f"--{error}") from None
-    ready = prepare(study)
-    ready.check(name, asdict(config))
+    prepared = prepare(study)
+    prepared.check(name, asdict(config))
     run["hyperparameters"] = asdict(config)
-    if given["audit"]:
+    if audit:
         from bench.commands.audit import audit_run
 
-        return audit_run(study, ready, name, run, view, earlier)
-    return train.train_run(study, ready, name, run, view, loaded, earlier)
+        return audit_run(study, prepared, name, run, view, earlier)
+    return train.train_run(study, prepared, name, run, view, loaded, earlier)
 
 
 if __name__ == "__main__":
