@@ -35,11 +35,12 @@ def hyperparameters(name: str) -> dict[str, Hyperparameter]:
 def starting_values(name: str, suited: dict[str, Any], published: bool) -> dict[str, Any]:
     """Hyperparameters that differ from the model's own defaults where nobody sets them.
 
-    `suited`: what suits a data set's images, in any model; `published`: with those of the released
-    code, for which torch is imported.
+    `suited`: what suits a data set's images, in any model, or as `model.hyperparameter` in that one;
+    `published`: with those of the released code, for which torch is imported.
     """
     known = hyperparameters(name)
-    own = {key: value for key, value in suited.items() if key in known}
+    values = {key.removeprefix(f"{name}."): value for key, value in suited.items()}
+    own = {key: value for key, value in values.items() if key in known}
     return own | (get(name).PUBLISHED if published else {})
 
 

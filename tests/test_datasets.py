@@ -12,9 +12,10 @@ from PIL import Image
 from stand_ins import PER_CLASS, STAND_INS, cifar10_stand_in, mnist_stand_in
 from torchvision.datasets import CIFAR10, MNIST
 
+import models
 from bench.choices.errors import UserError
 from bench.choices.outside import is_file, name_of
-from bench.data.datasets import NAMES, SIZES, Dataset, _torchvision, load
+from bench.data.datasets import NAMES, SIZES, Dataset, _torchvision, defaults_of, load
 
 
 @pytest.fixture
@@ -44,6 +45,14 @@ def named(request, tmp_path, monkeypatch, asked) -> Dataset:
         if is_file(request.param):
             raise
         pytest.skip(f"the data cannot be had here: {error}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_are_hyperparameters(name):
+    for key in defaults_of(name):
+        model, _, hyperparameter = key.rpartition(".")
+        known = [models.hyperparameters(each) for each in ([model] if model else models.NAMES)]
+        assert any(hyperparameter in of_model for of_model in known), key
 
 
 def test_contract(named):
