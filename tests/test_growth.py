@@ -54,6 +54,8 @@ def test_a_study_grows(tmp_path: Path, ray_session, capsys: pytest.CaptureFixtur
     before = len(longer.trials)
     assert len(grow(tmp_path).trials) == before, "nothing is left to do"
     assert "fair" in capsys.readouterr().out, "4 and 8 steps are less than fair"
+    grow(tmp_path, "--dry_run")
+    assert capsys.readouterr().out == "0 runs: this study is done\n"
 
 
 @pytest.mark.slow

@@ -101,7 +101,8 @@ def plan(
 ) -> pd.DataFrame:
     """What is left to run after `rows`, and the seconds of it, run by run.
 
-    One line per model, and per number of training images and contamination, where there are several.
+    One line per model that has runs left, and per number of training images and contamination,
+    where there are several.
     """
     variants: dict[str, list[Task]] = {}
     for task in ready.tasks:
@@ -127,6 +128,8 @@ def plan_tasks(
     for model in study.model_names():
         tuning = planned[model, "tuning"] + planned[model, "finalist"]
         final, budget = planned[model, "final"], budgets[model, task]
+        if not tuning + final:
+            continue
         epoch = time_epoch(study, ready, spaces[model].default, model, split, budget)
         line: dict[str, Any] = {"model": model} | of_variant(task) | {"classes": len(ready.tasks)}
         line |= {"tuning runs": planned[model, "tuning"], "finalists": planned[model, "finalist"]}
@@ -153,6 +156,9 @@ def show(
         lines = plan(study, ready, spaces, budgets, rows)
     finally:
         torch.set_num_threads(threads)
+    if lines.empty:
+        print("0 runs: this study is done")
+        return
     machine = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
     slots = [study.at_a_time(device_of(model, ready.device), machine) for model in lines["model"]]
     lines["hours at most"] = lines.pop("seconds") / slots / 3600
