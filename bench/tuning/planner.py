@@ -141,20 +141,7 @@ class Planner(Searcher):
     def fill(self, group: Group) -> bool:
         """Queues a group's next runs; False if there are none for now."""
         if group.asked < group.trials:
-            if (
-                self.study.searcher in INFORMED
-                and self.study.scheduler not in WHOLE_POPULATION
-                and group.live
-                and group.live >= self.slots(group.model)
-            ):
-                return False
-            number = group.asked
-            group.asked += 1
-            # Keep what an interrupted command proposed: it ran several trials at a time, and so
-            # proposed by fewer results than there are now.
-            config = group.default | group.search.ask(number, self.recorded(group, number))
-            group.queue.extend(self.plan(group, "tuning", number, self.study.seed, config))
-            return True
+            return self.plan_tuning(group)
         if len(group.objectives()) < group.trials:
             return False
         if group.finalists is None:
@@ -166,6 +153,22 @@ class Planner(Searcher):
         if not group.queue and len(group.judged) == len(group.finalists) * self.judges(group):
             self.plan_finals(group)
         return bool(group.queue)
+
+    def plan_tuning(self, group: Group) -> bool:
+        """Queues the tuning runs of the next configuration; False where the searcher waits.
+
+        A searcher that learns from results waits for those of the runs that are under way.
+        """
+        learns = self.study.searcher in INFORMED and self.study.scheduler not in WHOLE_POPULATION
+        if learns and group.live and group.live >= self.slots(group.model):
+            return False
+        number = group.asked
+        group.asked += 1
+        # Keep what an interrupted command proposed: it ran several trials at a time, and so
+        # proposed by fewer results than there are now.
+        config = group.default | group.search.ask(number, self.recorded(group, number))
+        group.queue.extend(self.plan(group, "tuning", number, self.study.seed, config))
+        return True
 
     def plan_finals(self, group: Group) -> None:
         """Queues the final runs: those of the winner, and of the default beside it."""
