@@ -69,6 +69,7 @@ class AnomalyModel(ABC):
     Config: ClassVar[type[Config]]
     FAMILY: ClassVar[str] = "GAN"  # "baseline": what GANs must beat; "pretrained": has outside data
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
+    RELEASED_MODE: ClassVar[str] = "training"  # of the networks as released code scores
     ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs

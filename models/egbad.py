@@ -78,6 +78,7 @@ class Model(base.AnomalyModel):
 
     Config = Config
     ANY_SIZE = True
+    RELEASED_MODE = "evaluation"
     # Released code: about 50,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a twentieth
     # of the size.
     STEPS = 10_000

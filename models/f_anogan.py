@@ -47,6 +47,7 @@ class Model(WGAN):
     """A WGAN-GP with an encoder E: images (B, C, H, W) to latents (B, nz)."""
 
     Config = Config
+    RELEASED_MODE = "evaluation"
     PUBLISHED = {"batch_norm": True, "bound_latent": True, "encoder_beside": False}
     # A GAN like AnoGAN's; a third of all training steps are the encoder's, as in the released code
     # (seven epochs of critic steps on retinal images, then 50,000 steps of the encoder).

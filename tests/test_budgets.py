@@ -1,5 +1,7 @@
 """How long runs train: generator steps that epochs share, passes that follow one another."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -70,6 +72,14 @@ def test_an_encoder_that_would_never_train_is_refused(ready: Prepared):
     assert budget(ready, study, "f_anogan", **config, encoder_beside=True).steps == 60
     with pytest.raises(UserError, match="--steps: f_anogan: the encoder trains after 60 generator"):
         budget(ready, study, "f_anogan", **config, encoder_beside=False)
+
+
+def test_who_scores_in_another_mode_than_the_published_protocol_is_named(capsys) -> None:
+    published = Study(**DIGITS, model=("egbad", "ganomaly"), protocol="published")
+    line = "egbad: its released code scores in evaluation mode (add --scoring_mode evaluation)"
+    assert line in prepare(published).notes
+    assert capsys.readouterr().err == f"note: {line}\n"
+    assert not prepare(replace(published, scoring_mode="evaluation")).notes
 
 
 @pytest.mark.parametrize("name", NETWORKS)

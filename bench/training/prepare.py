@@ -108,10 +108,8 @@ def prepare(study: Study) -> Prepared:
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )
+    more = [*more, *without_masks(splits), *scored_otherwise(study)]
     for line in more:
-        note(line)
-    unmarked = without_masks(splits)
-    for line in unmarked:
         note(line)
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
     if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
@@ -119,9 +117,20 @@ def prepare(study: Study) -> Prepared:
             f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on "
             "val_loss)"
         )
-    notes = (*dataset.notes, *more, *unmarked)
+    notes = (*dataset.notes, *more)
     files = outside.hashes(study.files())
     return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
+
+
+def scored_otherwise(study: Study) -> list[str]:
+    """A line for each model whose released code does not score as the published protocol does."""
+    if study.protocol != "published" or study.scoring_mode is not None:
+        return []
+    return [
+        f"{model}: its released code scores in evaluation mode (add --scoring_mode evaluation)"
+        for model in study.model_names()
+        if models.get(model).RELEASED_MODE == "evaluation"
+    ]
 
 
 def check_steps(model: str, config: Mapping[str, Any], steps: float) -> None:
