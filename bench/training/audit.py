@@ -12,7 +12,7 @@ import pandas as pd
 import models
 from bench.choices.tasks import PUBLISHED, SOUND, Budget, Protocol, Task
 from bench.data.datasets import Dataset
-from bench.data.splits import Labelled, make_split
+from bench.data.splits import make_split
 from bench.judging import metrics
 from bench.judging.intervals import auroc_interval
 from bench.judging.selection import improves, objective
@@ -101,14 +101,15 @@ def audit(
             for member in members:
                 # What chooses the epoch changes no score.
                 how = replace(member.protocol, selection="val")
-                test = tests[member.protocol]
+                test, mix = tests[member.protocol], run.mix(member.protocol.mix)
                 if how not in scored:
-                    scored[how] = score(run, test, member.protocol)
+                    parts = score_parts(run.model, test.images, member.protocol)
+                    scored[how] = (mix or run.model.combine)(parts).numpy()
                 auroc = metrics.auroc(test.labels, scored[how])
                 by_test = member.protocol.selection == "test"
                 own = auroc
                 if not by_test:
-                    own = objective(run.figures(run.mix(member.protocol.mix)), select_on)
+                    own = objective(run.figures(mix), select_on)
                 chosen = best.get(member.change)
                 if improves(
                     own,
@@ -134,11 +135,6 @@ def audit(
             }
             rows.append(row | {"cost": cost} | fields)
         yield pd.DataFrame(rows)
-
-
-def score(run: Run, test: Labelled, protocol: Protocol) -> np.ndarray:
-    parts = score_parts(run.model, test.images, protocol)
-    return (run.mix(protocol.mix) or run.model.combine)(parts).numpy()
 
 
 def markdown(rows: pd.DataFrame) -> str:
