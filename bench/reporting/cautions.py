@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from bench.reporting.frames import Caution, Scores, variance_shares
+from bench.reporting.frames import Caution, Scores, is_unsound, variance_shares
 from bench.results.reading import Results
 
 SWAMPS = 0.95  # of the score's variance
@@ -69,6 +69,7 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
             for row in aurocs[aurocs["auroc"] < 0.5].sort_values("auroc").to_dict("records")
         ],
         "models trained for less than is fair": short_budgets(trials),
+        "protocols are not sound": unsound(aurocs),
     }
     alone = edge_epochs(trials)
     if single := (aurocs["seeds"] == 1).sum():
@@ -79,6 +80,16 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
     if aurocs["seeds"].nunique() > 1:
         alone.append("results rest on different numbers of seeds (see auroc.csv)")
     return kinds | {line: [line] for line in alone}
+
+
+def unsound(aurocs: pd.DataFrame) -> list[str]:
+    """A line for each protocol but the sound one, and how many results it measured."""
+    counts = aurocs.loc[is_unsound(aurocs["protocol"]), "protocol"].value_counts()
+    return [
+        f"{count} results were measured by the protocol '{label}': their figures can be far above "
+        "what images scored one by one give, with epochs chosen on others"
+        for label, count in counts.items()
+    ]
 
 
 def of_training(trials: pd.DataFrame) -> list[str]:

@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bench.choices.errors import UserError
+from bench.choices.tasks import SOUND
 from bench.judging import metrics
 from bench.judging.intervals import Run, auroc_interval, mean_interval
 from bench.judging.selection import SIGNALS
@@ -24,6 +25,9 @@ KEY += ["limit_train", "contamination"]
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
+# Choices of a protocol that make a figure another one. The others concern how published ones came
+# about (an order, which a network in evaluation mode does not see), or are a score's own.
+DECISIVE = ("scoring_mode", "selection", "test_pool")
 WIDEST = 0.5  # an interval that leaves half of the scale open tells nothing
 
 # By study and trial: scores, labels (1: abnormal), part_*.
@@ -60,6 +64,7 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name in AMOUNTS:
         trials[name] = [f"{amount:.15g}" if pd.notna(amount) else "" for amount in trials[name]]
     trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
+    trials["protocol"] = list(map(protocol_label, trials.to_dict("records")))
     columns = {name: signal.column for name, signal in SIGNALS.items()}
     trials["signal"] = trials["select_on"].map(columns).fillna("objective")
     trials.loc[trials["protocol_selection"] == "test", "signal"] = "test_auroc"
@@ -95,6 +100,15 @@ def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {", ".join(name): placed(group) for name, group in groups.items()}
 
 
+def protocol_label(row: Mapping[str, Any]) -> str:
+    """A row's protocol, with the choices of its own that are no part of a sound one."""
+    if row["protocol"] != "sound":
+        return str(row["protocol"])
+    values = {name: row.get(f"protocol_{name}") for name in DECISIVE}
+    others = [f"{k} {v}" for k, v in values.items() if pd.notna(v) and v != getattr(SOUND, k)]
+    return " but ".join(["sound", *[", ".join(others)] * bool(others)])
+
+
 def places_differ(trials: pd.DataFrame, name: str) -> bool:
     """Whether results of one place in a table differ in this column."""
     different = trials[["row", "column", name]].drop_duplicates()
@@ -106,15 +120,20 @@ def amount_label(name: str, amount: str) -> str:
     return AMOUNTS[name].format(amount) if amount else ""
 
 
-def without_published(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """The AUROC frame without figures of the published protocol, where there are others."""
-    published = aurocs["protocol"] == "published"
-    return aurocs if published.all() else aurocs[~published]
+def without_unsound(aurocs: pd.DataFrame) -> pd.DataFrame:
+    """The AUROC frame without figures of the published protocol or parts of it, if others are left."""
+    unsound = is_unsound(aurocs["protocol"])
+    return aurocs if unsound.all() else aurocs[~unsound]
+
+
+def is_unsound(protocols: pd.Series) -> pd.Series:
+    """Which of these protocols' labels are not of the sound one; an early row has none."""
+    return ~protocols.isin(["sound", ""])
 
 
 def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
     """The same without models pretrained on other data, where there are others."""
-    aurocs = without_published(aurocs)
+    aurocs = without_unsound(aurocs)
     pretrained = aurocs["family"] == "pretrained"
     return aurocs if pretrained.all() else aurocs[~pretrained]
 

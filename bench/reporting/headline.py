@@ -13,12 +13,12 @@ from bench.reporting.frames import (
     published,
     rivals,
     shared,
-    without_published,
+    without_unsound,
 )
 from bench.reporting.writers import Table
 
 PUBLISHED = "published figures"
-BY_PUBLISHED = "measured here by the published protocol, so no fair rivals"
+BY_PUBLISHED = "measured here by the published protocol or parts of it, so no fair rivals"
 FAMILIES = {
     "GAN": "GANs",
     "baseline": "baselines",
@@ -35,7 +35,7 @@ def auroc_table(aurocs: pd.DataFrame, comparison: Comparison) -> Table:
     both = pd.concat([aurocs, known], ignore_index=True)
     models = both.drop_duplicates("column").set_index("column")
     group = models["family"].map(FAMILIES).fillna("models")
-    comparable = without_published(aurocs)["column"].unique()
+    comparable = without_unsound(aurocs)["column"].unique()
     group[~models.index.isin(comparable)] = BY_PUBLISHED
     group[models["source"].notna()] = PUBLISHED
     values = both.pivot(index="column", columns="row", values="auroc")

@@ -155,7 +155,7 @@ def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
         kept = [replace(table, name=table.name + suffix) for table in kept]
         drawn = (
             [*figures.critical_differences(comparison)],
-            [*overview(frames.without_published(part))],
+            [*overview(frames.without_unsound(part))],
         )
         below, lead = ([replace(d, name=d.name + suffix) for d in those] for those in drawn)
         if len(parts) == 1:

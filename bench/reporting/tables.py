@@ -30,7 +30,9 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         ran = rows["hardware"].dropna().unique()
         hardware = ", ".join(map(str, ran)) or machine.get("gpu") or machine.get("cpu")
         deterministic = ", deterministic" if study.get("deterministic") else ""
+        protocol = each(rows["protocol"])
         switched = [f"{name} {study[name]}" for name in PROTOCOL_FIELDS if study.get(name)]
+        switched = [choice for choice in switched if choice not in protocol]
         tried = rows.loc[rows["kind"] == "tuning", ["model", "class", "number"]]
         searched = (
             f"{study.get('searcher')} + {study.get('scheduler')}, up to "
@@ -41,7 +43,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         sizes = each(finals["config_batch_size"]) if "config_batch_size" in rows else ""
         columns[name] = {
             "data": f"{each(rows['dataset'])}, {each(rows['task'])}",
-            "protocol": ", ".join([each(rows["protocol"]), *switched]),
+            "protocol": ", ".join([protocol, *switched]),
             "chosen by": each(rows["select_on"].replace(titles)),
             "search": searched,
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
