@@ -60,14 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     read = {}
     folders = (folder for path in args.studies for folder in results.studies_in(path))
-    for path in dict.fromkeys(folders):
+    for path in {folder.resolve(): folder for folder in folders}.values():
         study = results.read(path)
         read[legible(str(path)) if study.name in read else study.name] = study
     if args.pack:
         for study in read.values():
             print(pack(study.path))
         return 0
-    if args.reproduce:
+    if args.reproduce is not None:
         print(reproduce.find(read, args.reproduce))
         return 0
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only

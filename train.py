@@ -28,6 +28,7 @@ from bench.choices.flags import (
     add_model_flags,
     add_study_flags,
     check_alone,
+    check_once,
     path_of,
     study_from,
     take_models,
@@ -139,6 +140,7 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
+    check_once(arguments)
     first, earlier, default = parse_first(arguments), None, Study.model
     if "resume" in first:
         from bench.commands import resume  # loads pandas
@@ -176,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         study, run = study_from(given), {"hyperparameters": hyperparameters} | files
         checks.check_new(study)
     check_folder(run["score_folder"])
+    checks.check_machine(study)
     checks.check_data(study, one_task=True)
     checks.check_models(study)
     return start(study, name, run, given["audit"], view, earlier)
@@ -201,6 +204,7 @@ def use(given: dict[str, Any], view: View) -> int:
     """Scores images with a trained model, or exports it; returns the exit status."""
     study, out = study_from(given), given["export"]
     checks.check_new(study)
+    checks.check_machine(study)
     check_folder(given["score_folder"])
     checks.check_models(study)
     study = ready(study)

@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Any
 import models
 from bench.choices import config
 from bench.choices.errors import Parser, UserError, run_main
-from bench.choices.flags import add_study_flags, path_of, study_from, take_models, truth
+from bench.choices.flags import (
+    add_study_flags,
+    check_once,
+    path_of,
+    study_from,
+    take_models,
+    truth,
+)
 from bench.choices.monitoring import add_view_flags, take_view
 from bench.choices.names import UNDECODED, legible, on_disk
 from bench.choices.options import SCHEDULERS, SEARCHERS
@@ -67,6 +74,7 @@ def parser() -> Parser:
 def with_config(arguments: Sequence[str] | None) -> list[str]:
     """The command line's words, after those of its --config, or of the sweep it goes on with."""
     words, first = list(sys.argv[1:] if arguments is None else arguments), Parser(add_help=False)
+    check_once(words)
     first.add_argument("--config", type=path_of)
     first.add_argument("--resume", action="store_true")
     first.add_argument("--name", default="")
@@ -74,6 +82,8 @@ def with_config(arguments: Sequence[str] | None) -> list[str]:
     given = first.parse_known_args(words)[0]
     path, record = given.config, on_disk(given.results_dir / given.name) / SWEEP
     if given.resume and record.exists():
+        if path:
+            raise UserError("--resume: a sweep goes on with its own choices; leave out --config")
         path = record
     return [*config.words_of(path), *words] if path else words
 
@@ -112,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     only_print = given.pop("print_config")
     resumes, dry_run = given.pop("resume"), given.pop("dry_run")
     if not given.pop("tune"):
+        if given.get("trials"):
+            raise UserError("--tune False: no configuration is tried; leave out --trials")
         given["trials"] = 0
     if several := sweep.sweep_of(given):
         if resumes:
@@ -129,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if not (earlier or dry_run):
                 checks.check_new(study)
+            checks.check_machine(study)
             checks.check_data(study)
             checks.check_search(study)
         except UserError as error:

@@ -25,13 +25,14 @@ from bench.watching.time_left import Eta
 def epochs(trial: str, count: int, attempt: int | None = None, offset: float = 0.0) -> list[dict]:
     identity = {"trial": trial} | ({} if attempt is None else {"attempt": attempt})
     return [
-        identity | {"epoch": epoch, "val_auroc": offset + epoch / 10}
+        identity | {"epoch": epoch, "val_loss": offset + epoch / 10}
         for epoch in range(1, count + 1)
     ]
 
 
 def read(folder: Path, trials: list[dict], rows: list[dict]) -> pd.DataFrame:
-    write_rows(folder / "trials.jsonl", trials)
+    row = {"kind": "final", "status": "done", "model": "pca", "class": "3"}
+    write_rows(folder / "trials.jsonl", [row | trial for trial in trials])
     write_rows(folder / "epochs.jsonl", rows)
     return results.Results(folder, {}, {}).epochs
 
@@ -46,7 +47,7 @@ def test_only_the_epochs_of_the_attempt_that_counts(tmp_path: Path) -> None:
     ]
     remaining = read(tmp_path, trials, rows)
     assert remaining.groupby("trial").size().to_dict() == {"stopped sooner": 2, "running": 1}
-    assert remaining[remaining.trial == "stopped sooner"].val_auroc.tolist() == [1.1, 1.2]
+    assert remaining[remaining.trial == "stopped sooner"].val_loss.tolist() == [1.1, 1.2]
 
 
 def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> No
         *epochs("resumed", 1, 2),
     ]
     remaining = read(tmp_path, [{"trial": "old"}, {"trial": "resumed", "attempt": 2}], rows)
-    assert remaining.groupby("trial").val_auroc.apply(list).to_dict() == {
+    assert remaining.groupby("trial").val_loss.apply(list).to_dict() == {
         "old": [1.1, 1.2, 1.3],
         "resumed": [0.1],
     }

@@ -34,6 +34,12 @@ def fails(capsys: pytest.CaptureFixture, script, arguments: list[str], tmp_path:
     return line
 
 
+def small_with(flags: list[str]) -> list[str]:
+    """SMALL's flags and these, which replace those of the same name."""
+    pairs = zip(SMALL[::2], SMALL[1::2], strict=True)
+    return [word for pair in pairs if pair[0] not in flags for word in pair] + flags
+
+
 MISTAKES = [
     (["--model", "w_skipganomoly"], ["--model", "did you mean 'w_skipganomaly'", "ganomaly"]),
     (["--dataset", "cifar11"], ["--dataset", "did you mean 'cifar10'", "digits"]),
@@ -54,6 +60,13 @@ MISTAKES = [
     (["--select_on", "test_auroc"], ["--select_on", "val_auroc"]),
     (["--name", "../elsewhere"], ["--name"]),
     (["--no_such_flag"], ["--no_such_flag"]),
+    (["--seed", "99999999999999999999"], ["--seed", "4000000000 or less"]),
+    (["--cpus_per_trial", "99999"], ["--cpus_per_trial", "this machine has"]),
+    (["--limit_train", "5000"], ["--limit_train: 5000 is more than the 1198 training images"]),
+    (["--name", "n" * 300], ["--name", "200 bytes at most"]),
+    (["--dataset", "d" * 300], ["d" * 60, "too long for files"]),
+    (["--model", "knn", "--model", "pca"], ["--model is given twice"]),
+    (["--abnormal_class", "3", "--abnormal_class", "4"], ["--abnormal_class is given twice"]),
 ]
 RUN_MISTAKES = [
     (["--abnormal_class", "3", "4"], ["--abnormal_class: train.py trains on one class"]),
@@ -77,6 +90,8 @@ TUNE_MISTAKES = [
     (["--space", "nz=0,10"], ["nz", "1 or more"]),
     (["--set", "ngf"], ["--set", "NAME=VALUE"]),
     (["--set", "skip=maybe"], ["--set", "skip must be True or False, not maybe"]),
+    (["--set", "ngf=8", "--set", "ndf=8"], ["--set is given twice"]),
+    (["--tune", "False", "--trials", "3"], ["--tune False", "leave out --trials"]),
     (["--set", "nz=some"], ["--set", "nz must be a whole number, not some"]),
     (["--time_budget", "soon"], ["--time_budget", "2h"]),
     (["--gpus_per_trial", "-1"], ["--gpus_per_trial"]),
@@ -92,21 +107,21 @@ TUNE_MISTAKES = [
 @pytest.mark.parametrize(("flags", "words"), MISTAKES, ids=lambda value: " ".join(value))
 @pytest.mark.parametrize("script", [train, train_tune], ids=["train", "train_tune"])
 def test_mistakes(capsys, tmp_path: Path, script, flags: list[str], words: list[str]) -> None:
-    line = fails(capsys, script, [*SMALL, *flags], tmp_path)
+    line = fails(capsys, script, small_with(flags), tmp_path)
     for word in words:
         assert word in line
 
 
 @pytest.mark.parametrize(("flags", "words"), RUN_MISTAKES, ids=lambda value: " ".join(value))
 def test_mistakes_of_one_run(capsys, tmp_path: Path, flags: list[str], words: list[str]) -> None:
-    line = fails(capsys, train, [*SMALL, *flags], tmp_path)
+    line = fails(capsys, train, small_with(flags), tmp_path)
     for word in words:
         assert word in line
 
 
 @pytest.mark.parametrize(("flags", "words"), TUNE_MISTAKES, ids=lambda value: " ".join(value))
 def test_tuning_mistakes(capsys, tmp_path: Path, flags: list[str], words: list[str]) -> None:
-    line = fails(capsys, train_tune, [*SMALL, *flags], tmp_path)
+    line = fails(capsys, train_tune, small_with(flags), tmp_path)
     for word in words:
         assert word in line
 
@@ -120,7 +135,7 @@ def test_a_package_that_is_not_installed(capsys, tmp_path: Path, flags: list[str
         pytest.skip(f"{package} is installed")
     assert (
         f"{flags[0]}: the package {package} is not installed (uv pip install {package}; with conda, pip)"
-        in fails(capsys, train_tune, [*SMALL, *flags], tmp_path)
+        in fails(capsys, train_tune, small_with(flags), tmp_path)
     )
 
 

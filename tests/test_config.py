@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import train_tune
 from bench.choices import config
-from bench.choices.errors import run_main
+from bench.choices.errors import UserError, run_main
 from bench.choices.flags import study_from
 from bench.choices.study import Study
 
@@ -47,6 +47,31 @@ def test_flags_win_over_the_file_and_what_is_printed_is_the_same_study(tmp_path,
     assert study.hyperparameters() == {"ngf": "16", "lr": "0.001"}
     assert study.deterministic
     assert printed(capsys, "--config", str(again)) == text
+
+
+def test_a_run_of_train_is_a_file_with_its_hyperparameters(tmp_path, capsys):
+    path = tmp_path / "study.json"
+    study = {"model": ["ganomaly"], "dataset": "digits", "normal_class": ["-8"], "batch_size": 4}
+    run = {"hyperparameters": {"ngf": 16, "batch_size": 8}}
+    path.write_text(json.dumps({"study": study, "run": run}))
+    again = parsed(config.words_of(path))
+    assert again.hyperparameters() == {"ngf": "16", "batch_size": "4"}
+    assert again.normal_class == ("-8",), "no flag"
+
+
+@pytest.mark.parametrize(
+    ("choices", "line"),
+    [
+        ({"seeds": "many"}, "--seeds: 'many' is no int"),
+        ({"seed": "0"}, "--seed: '0' is no int"),
+        ({"image_size": 1.5}, "--image_size: '1.5' is no int or str"),
+        ({"model": [1]}, "--model: there is no '1'"),
+        ({"niter_decay": 0.5}, "--niter_decay: '0.5' is no int"),
+    ],
+)
+def test_a_choice_of_another_type_is_one_line(choices, line):
+    with pytest.raises(UserError, match=line):
+        study_from(choices)
 
 
 @settings(deadline=None)

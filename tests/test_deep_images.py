@@ -142,3 +142,12 @@ def test_deep_images_are_turned_as_their_exif_says(tmp_path, suffix):
     picture = dataset.train_images[0, 0]
     assert (picture[:7].min(), picture[9:].max()) == (250, 0)
     assert dataset.notes[0].startswith("images of 16 x 32 are squashed to 16 x 16")
+
+
+def test_colours_that_become_grey_are_counted(tmp_path):
+    (tmp_path / "train").mkdir()
+    for name, colour in (("red", (200, 10, 10)), ("grey", (9, 9, 9))):
+        Image.new("RGB", (16, 16), colour).save(tmp_path / "train" / f"{name}.png")
+    assert load(str(tmp_path), root=tmp_path).notes == ()
+    grey = load(str(tmp_path), root=tmp_path, channels=1)
+    assert grey.notes == ("1 image(s) in colour become grey",)

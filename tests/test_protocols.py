@@ -116,6 +116,15 @@ def test_each_kind_of_image_left_out_has_its_line() -> None:
     assert left_out(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
 
 
+def test_test_images_that_are_there_twice_are_counted() -> None:
+    dataset = dataset_of([3, 3], [2, 2])
+    task = Task(LEAVE_ONE_CLASS_OUT, "a")
+    assert left_out(dataset, [task], SOUND) == []
+    images = dataset.test_images[[0, 1, 2, 2]]
+    (line,) = left_out(replace(dataset, test_images=images), [task], SOUND)
+    assert line == "1 of 4 test images equal others; each counts by itself"
+
+
 def test_a_class_whose_images_are_all_tested_says_so() -> None:
     dataset = dataset_of([20, 0], [20, 6])
     dataset.train_images[:] = dataset.test_images[:20]

@@ -177,6 +177,64 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     assert done.stderr == f"error: {tmp_path}: not a study's folder (it has no study.json)\n"
 
 
+def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path):
+    study, out = make_study(tmp_path / "s"), tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("<html>mine</html>")
+    done = run(study, "--out", out)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "index.html is no report's page (give another folder)" in done.stderr
+    assert (out / "index.html").read_text() == "<html>mine</html>"
+    (out / "index.html").unlink()
+    for _ in range(2):
+        assert run(study, study.parent / "s", "--out", out).returncode == 0
+    assert "studies" not in (out / "index.html").read_text().partition("</title>")[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "message"),
+    [
+        ("trials", {"test_auroc": 1.7}, "line 1: test_auroc cannot be 1.7"),
+        ("trials", {"test_auroc": "0.9"}, "line 1: test_auroc is no number, but '0.9'"),
+        ("trials", {"seed": "many"}, "line 1: seed is no number"),
+        ("trials", {"status": ...}, "line 1 has no 'status'"),
+        ("epochs", {"epoch": ...}, "line 1 has no 'epoch'"),
+    ],
+)
+def test_a_row_that_cannot_be_is_one_line(tmp_path, file, line, message):
+    study = make_study(tmp_path / "s")
+    path = study / f"{file}.jsonl"
+    first, *others = path.read_text().splitlines()
+    row = {k: v for k, v in (json.loads(first) | line).items() if v is not ...}
+    path.write_text("\n".join([json.dumps(row), *others, ""]))
+    done = run(study, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{file}.jsonl: {message}" in done.stderr
+
+
+def test_a_full_disk_under_the_output_ends_no_command(tmp_path):
+    study = make_study(tmp_path / "s")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "report.py", str(study)], cwd=ROOT, stdout=full, stderr=subprocess.PIPE
+        )
+    assert done.returncode == 0
+    lines = done.stderr.decode().splitlines()
+    assert lines == [
+        "note: this command's output cannot be written (No space left on device); it goes on"
+    ]
+    assert (study / "report" / "index.html").exists()
+
+
+def test_a_trial_that_several_studies_have_is_not_guessed(tmp_path):
+    one, two = make_study(tmp_path / "one"), make_study(tmp_path / "two")
+    trial = results.read(one).trials["trial"][0]
+    done = run(one, two, "--reproduce", trial)
+    assert done.returncode == 2
+    assert f"one and two have a trial '{trial}' (give one study)" in done.stderr
+    assert run(one, "--reproduce", "").returncode == 2
+
+
 def test_help_teaches_and_comes_quickly():
     start = time.perf_counter()
     done = run("--help")

@@ -22,7 +22,7 @@ def words_of(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
         other = path.suffix == ".json"
-        study = json.loads(text)["study"] if other else tomllib.loads(text)
+        study = of_json(json.loads(text)) if other else tomllib.loads(text)
         return [
             word
             for name, value in study.items()
@@ -37,10 +37,19 @@ def words_of(path: Path) -> list[str]:
         ) from None
 
 
+def of_json(content: dict[str, Any]) -> dict[str, Any]:
+    """The choices in a study.json; of a run of train.py with its hyperparameters, as `set`."""
+    study, run = content["study"], content.get("run", {})
+    held = {k: v for k, v in run.get("hyperparameters", {}).items() if study.get(k) is None}
+    return study | ({"set": held} if held else {})
+
+
 def words_for(name: str, value: Any) -> list[str]:
     """`{"ngf": 16}` for `set` becomes `--set ngf=16`; nothing for what is not set."""
     if isinstance(value, dict):
         value = [f"{key}={item}" for key, item in value.items()]
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]  # which may begin with a dash
     if isinstance(value, list):
         return [f"--{name}", *map(str, value)] if value else []
     return [] if value is None else [f"--{name}={value}"]

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import io
 import os
 import sys
@@ -80,6 +81,13 @@ def run_main(main: Callable[[], int]) -> NoReturn:
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(
+            f"error: {str(error.filename)[:60]}…: this name is too long for files", file=sys.stderr
+        )
+        status = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
@@ -87,7 +95,9 @@ def run_main(main: Callable[[], int]) -> NoReturn:
 
 
 class Output(io.TextIOWrapper):
-    """stdout that outlives its reader, which may leave as `head` does: the command goes on.
+    """stdout that outlives its reader, which may leave as `head` does, and a full disk.
+
+    The command goes on.
 
     After a signal, which ends a `| tee` as well, stderr gets the rest of the output.
     """
@@ -98,8 +108,8 @@ class Output(io.TextIOWrapper):
         self.unsent += text
         try:
             super().write(text)
-        except BrokenPipeError:
-            self.redirect()
+        except OSError as error:
+            self.redirect(error)
         if "\n" in text:  # which sends the line
             self.unsent = ""
         return len(text)
@@ -107,13 +117,16 @@ class Output(io.TextIOWrapper):
     def flush(self) -> None:
         try:
             super().flush()
-        except BrokenPipeError:
-            self.redirect()
+        except OSError as error:
+            self.redirect(error)
         self.unsent = ""
 
-    def redirect(self) -> None:
+    def redirect(self, error: OSError) -> None:
+        gone = "nothing reads this command's output any more"
+        if not isinstance(error, BrokenPipeError):
+            gone = f"this command's output cannot be written ({error.strerror})"
         if not signals.received:
-            note("nothing reads this command's output any more; it goes on")
+            note(f"{gone}; it goes on")
         rest = 2 if signals.received else os.open(os.devnull, os.O_WRONLY)
         os.dup2(rest, self.fileno())
         super().write(self.unsent)

@@ -121,6 +121,16 @@ def take_files(study: Study) -> None:
     outside.add([outside.read(flag, path) for flag, path in paths])
 
 
+def check_once(words: Sequence[str]) -> None:
+    """UserError for a flag of several values that is given twice: the second would win alone."""
+    given = [word.partition("=")[0] for word in words]
+    for field in dataclasses.fields(Study):
+        spellings = [f"--{name}" for name in (field.name, *field.metadata["aliases"])]
+        several = field.metadata["many"] or field.metadata["several"]
+        if several and sum(map(given.count, spellings)) > 1:
+            raise UserError(f"--{field.name} is given twice (give all its values after one)")
+
+
 def check_alone(values: dict[str, Any]) -> None:
     """UserError for several values of a flag with which train.py, a single run, takes one."""
     for field in dataclasses.fields(Study):
@@ -139,7 +149,7 @@ def study_from(values: dict[str, Any]) -> Study:
         if name == "dataset" and isinstance(value, str):  # as a study.json has it
             given[name] = outside.absolute(value)
         elif isinstance(value, list):
-            paths = map(outside.absolute, value) if name in outside.KINDS else value
+            paths = map(outside.absolute, map(str, value)) if name in outside.KINDS else value
             different = tuple(dict.fromkeys(paths))
             alone = fields[name]["several"] and len(different) == 1
             given[name] = different[0] if alone else different

@@ -1,8 +1,10 @@
 """The fields of Study, each with what the command line needs to make a flag of it."""
 
-from collections.abc import Callable
-from dataclasses import field
-from typing import Any
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import Field, field
+from functools import cache
+from typing import Any, get_args
 
 from bench.choices.errors import UserError, unknown
 
@@ -19,12 +21,13 @@ def option(
     path: bool = False,
     parse: Callable[[str], Any] | None = None,
     least: int = 1,
+    most: float = math.inf,
 ) -> Any:
     """A field of Study, with what `flags.add_study_flags` needs to make a flag of it.
 
     `many`: the flag takes several values. `several`: so it does in train_tune.py, which trains with
     each of them; one value stays as it is. `path`: ~ is the home folder. `parse`: what makes a value
-    of a word, if not the field's type. `least`: of a number.
+    of a word, if not the field's type. `least`, `most`: of a number.
     """
     metadata = {
         "group": group,
@@ -36,6 +39,7 @@ def option(
         "path": path,
         "parse": parse,
         "least": least,
+        "most": most,
     }
     return field(default=default, metadata=metadata)
 
@@ -45,12 +49,18 @@ def each(value: Any) -> tuple:
     return value if isinstance(value, tuple) else (value,)
 
 
-def check(name: str, value: Any, choices: tuple | None, least: int) -> None:
-    """UserError for a value that is not among the choices, or a number that is out of range."""
-    if isinstance(value, tuple):
+def check(field: Field, value: Any) -> None:
+    """UserError for a value that is not among a field's choices, or a number that is out of range."""
+    name, meta = field.name, field.metadata
+    if isinstance(value, list | tuple) and "tuple" in str(field.type):
         for one in value:
-            check(name, one, choices, least)
+            check(field, one)
         return
+    choices, least, most = meta["choices"], meta["least"], meta["most"]
+    types = types_of(field.type)  # type: ignore[arg-type]
+    if not isinstance(value, (*types, *[int] * (float in types), type(None))):
+        names = sorted(kind.__name__ for kind in types)
+        raise UserError(f"--{name}: '{value}' is no {' or '.join(names)}")
     if choices and value is not None and value not in choices:
         raise unknown(f"--{name}", value, choices)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -67,3 +77,13 @@ def check(name: str, value: Any, choices: tuple | None, least: int) -> None:
             raise UserError(f"--{name} must be a share from 0 to below a half, not {value}")
     elif value < least:
         raise UserError(f"--{name} must be {least} or more, not {value}")
+    elif value > most:
+        raise UserError(f"--{name} must be {most} or less, not {value}")
+
+
+@cache
+def types_of(annotation: Hashable) -> set[Any]:
+    """The types that an annotation allows, and those of its tuples' items."""
+    if annotation is type(None) or annotation is ...:
+        return set()
+    return set().union(*map(types_of, get_args(annotation))) or {annotation}

@@ -8,6 +8,7 @@ from bench.judging.selection import SELECT_ON
 
 SEARCHERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
+LARGEST_SEED = 4_000_000_000  # NumPy's generators take no more than 32 bits
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,7 @@ class Options:
         several=True,
     )
     split_seed: int | None = option(
-        None,
-        "task",
-        "seed of splits and of --limit_* (default: --seed)",
-        least=0,
+        None, "task", "seed of splits and --limit_* (default: --seed)", least=0, most=LARGEST_SEED
     )
 
     protocol: str = option(
@@ -190,6 +188,7 @@ class Options:
         "seed of splits, weights, batches, searchers",
         aliases=("manualseed",),
         least=0,
+        most=LARGEST_SEED,
     )
     precision: str = option(
         "float32",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from bench.choices.outside import is_file, name_of
 
 RUN = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
 CHOOSE_TASKS = ("abnormal_class", "normal_class", "category")  # one of these fields does
+LONGEST = 200  # bytes of a name; file systems take 255, and what stands in the folder adds to it
 SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in the folder of theirs
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 
@@ -27,12 +29,14 @@ class Study(Options):
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
-            check(f.name, getattr(self, f.name), f.metadata["choices"], f.metadata["least"])
+            check(f, getattr(self, f.name))
         tasks = [f"--{name}" for name in CHOOSE_TASKS if getattr(self, name)]
         if len(tasks) > 1:
             raise UserError(f"{' and '.join(tasks)}: give only one, they are different tasks")
         if self.name is not None and not re.fullmatch(r"[\w+][\w.+ -]*", self.name):
             raise UserError(f"--name: '{self.name}' is no plain folder name")
+        if self.name is not None and len(os.fsencode(self.name)) > LONGEST:
+            raise UserError(f"--name: a folder's name has {LONGEST} bytes at most")
         self.budget_seconds()
 
     def chosen_classes(self, classes: Sequence[str]) -> tuple[str, ...]:
@@ -48,6 +52,8 @@ class Study(Options):
         for cls in given:
             if cls not in (*classes, "all"):
                 raise unknown(flag, cls, classes)
+        if any(len(os.fsencode(cls)) > LONGEST for cls in given):
+            raise UserError(f"{flag}: a class whose runs have files has {LONGEST} bytes at most")
         return tuple(classes) if "all" in given else given
 
     def model_names(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Only a model in a file from outside is loaded, and torch with it, after all that
 """
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -126,6 +127,15 @@ def mistake_in_model(module: ModuleType) -> str | None:
         line = "`name: float = 1.0  # what it is`"
         return f"Config must be a frozen dataclass with a line {line} for each hyperparameter"
     return None
+
+
+def check_machine(study: Study) -> None:
+    """UserError where runs want more processor cores than this machine, which they run on, has."""
+    cores = os.cpu_count() or 1
+    if study.address is None and (study.cpus_per_trial or 1) > cores:
+        raise UserError(
+            f"--cpus_per_trial: this machine has {cores} processor cores, not {study.cpus_per_trial}"
+        )
 
 
 def check_new(study: Study) -> None:

@@ -133,11 +133,12 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
         if repeated.any():
             why = "are left out: they equal another training image"
             lines.append(f"{counted(repeated)} {why}")
-    others = [
-        k
-        for k in untrained(dataset, protocol)
-        if any(task.leaves_out(dataset.classes[k]) for task in tasks)
-    ]
+    if copies := dataset.test_copies:
+        lines.append(
+            f"{copies} of {len(dataset.test_labels)} test images equal others; each counts by itself"
+        )
+    others = untrained(dataset, protocol)
+    others = [k for k in others if any(task.leaves_out(dataset.classes[k]) for task in tasks)]
     if others:
         names = ", ".join(dataset.classes[k] for k in others)
         count = np.isin(dataset.test_labels, others).sum()
@@ -155,11 +156,11 @@ def make_splits(
     """The data set whose images the tasks share, their splits, and which images take no part.
 
     A task of fewer training images has those of a study of that number alone: a subset of those of
-    more, under the same seed. UserError for more than there are, beside other numbers.
+    more, under the same seed. UserError for more than there are.
     """
     sizes = list(dict.fromkeys(task.limit_train for task in tasks))
     several, there = len(sizes) > 1, len(dataset.train_images)
-    if several and (largest := max(size or 0 for size in sizes)) > there:
+    if (largest := max(size or 0 for size in sizes)) > there:
         raise UserError(f"--limit_train: {largest} is more than the {there} training images")
     shared = dataset.limit(None if several else sizes[0], limit_test, seed)
     splits, lines = {}, []

@@ -30,11 +30,17 @@ MANY_RUNS = 100  # final ones: from there on a second core pays
 Result = TypeVar("Result")
 
 
+MARK = '<meta name="generator" content="ganomaly-bench">'  # in page.html.j2
+
+
 def report(studies: Mapping[str, Results], out: Path) -> None:
     """Writes the report to a folder and prints its main table, its warnings and its files.
 
-    UserError if it cannot.
+    UserError if it cannot, or if the folder's index.html is not a report's.
     """
+    page_there = out / "index.html"
+    if page_there.is_file() and MARK not in page_there.read_text(errors="replace")[:1000]:
+        raise UserError(f"--out: {page_there} is no report's page (give another folder)")
     trials, epochs = frames.join(studies)
     if trials.empty:
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")

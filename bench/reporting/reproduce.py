@@ -29,6 +29,13 @@ TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 def find(studies: Mapping[str, Results], trial: str) -> str:
     """The command of the trial with this id; UserError where no study has it."""
     known: list[str] = []
+    holders = [
+        name for name, study in studies.items() if trial in set(study.trials.get("trial", ()))
+    ]
+    if len(holders) > 1:
+        raise UserError(
+            f"--reproduce: {' and '.join(holders)} have a trial '{trial}' (give one study)"
+        )
     for results in studies.values():
         for row in results.trials.to_dict("records"):
             if row["trial"] == trial:

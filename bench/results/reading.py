@@ -2,9 +2,10 @@
 
 import io
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from bench.choices.tasks import search_of
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
 DIVERGED = "FloatingPointError"  # how the error of a run begins that no other attempt will mend
+NEEDED = ("kind", "status", "model", "class")  # of a trial's row
+NUMBERS = re.compile(
+    "attempt|number|seed|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
+    r"threshold\w*|contamination|limit_train|\w+_seconds|(val|test|mix|n|loss)_\w+"
+)
 SAME_PART = "same_part"  # its column that names the part which is the score itself
 
 
@@ -76,7 +82,9 @@ class Results:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The last row of each trial: a run that failed may have been tried again."""
-        return list({row["trial"]: row for row in read_rows(self.path / "trials.jsonl")}.values())
+        return list(
+            {row["trial"]: row for row in read_rows(self.path / "trials.jsonl", NEEDED)}.values()
+        )
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -88,7 +96,7 @@ class Results:
     @cached_property
     def winners(self) -> dict[tuple[str, str, str], dict[str, Any]]:
         """By model, class and variant: the last line on it in winners.jsonl; an older study has none."""
-        decisions = read_rows(self.path / WINNERS)
+        decisions = read_rows(self.path / WINNERS, ("number", "steps"))
         return {search_of(decision): decision for decision in decisions}
 
     def role(self, row: Mapping[str, Any]) -> str | None:
@@ -125,7 +133,7 @@ class Results:
         each attempt. Within an attempt the last row of an epoch counts: PBT goes back to epochs
         of other trials.
         """
-        frame = pd.DataFrame(read_rows(self.path / "epochs.jsonl"))
+        frame = pd.DataFrame(read_rows(self.path / "epochs.jsonl", ("epoch",)))
         if frame.empty:
             return frame
         attempts = frame["attempt"].fillna(1) if "attempt" in frame else pd.Series(1, frame.index)
@@ -177,11 +185,11 @@ class Results:
 
 def may_pass(row: Mapping[str, Any]) -> bool:
     """Whether a run failed for a reason that another attempt may not meet."""
-    return row["status"] == "error" and not str(row["error"]).startswith(DIVERGED)
+    return row["status"] == "error" and not str(row.get("error")).startswith(DIVERGED)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a .jsonl file; UserError where a line is no trial's row.
+def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; UserError where a line is no trial's row or lacks what is needed.
 
     A last line that a crash cut in half is left out, and stderr says so.
     """
@@ -198,8 +206,21 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             raise UserError(f"{path}: line {number} is no JSON ({error})") from None
         if not isinstance(row, dict) or not isinstance(row.get("trial"), str):
             raise UserError(f"{path}: line {number} is no row of a trial")
+        if missing := [name for name in needed if name not in row]:
+            raise UserError(f"{path}: line {number} has no '{missing[0]}'")
+        for name, value in row.items():
+            if is_number(name) and not isinstance(value, int | float | None):
+                raise UserError(f"{path}: line {number}: {name} is no number, but '{value}'")
+            if name.endswith("auroc") and value is not None and (value < 0 or value > 1):
+                raise UserError(f"{path}: line {number}: {name} cannot be {value}")
         rows.append(row)
     return rows
+
+
+@cache
+def is_number(column: str) -> bool:
+    """Whether a column of rows holds numbers, which figures are made of."""
+    return bool(NUMBERS.fullmatch(column))
 
 
 def unpacked(content: bytes) -> dict[str, pd.DataFrame]:

@@ -66,7 +66,7 @@ def load(
         raise UserError(f"--load: there is no file {path}") from None
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise UserError(f"--load: {path} cannot be read ({error})") from None
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"--load: {path} does not fit ({str(error).splitlines()[0]})") from None
     return model, content
 

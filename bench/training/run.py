@@ -63,13 +63,14 @@ class Run:
         forget_peak_memory(device)
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
-        self.model = models.create(
-            model,
-            shape,  # type: ignore[arg-type]
-            device=device,
-            precision=precision,
-            **hyperparameters,
-        )
+        form: Any = {"device": device, "precision": precision} | hyperparameters
+        try:
+            self.model = models.create(model, shape, **form)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            if "allocate" not in str(error):
+                raise
+            reason = str(error).splitlines()[0].rpartition("] ")[2]
+            raise UserError(f"{model}: its networks do not fit into memory: {reason}") from None
         self.ran = {"family": self.model.FAMILY, "device": device}
         self.ran |= {"hardware": hardware, "precision": self.model.precision}
         check_batch(model, self.model.config.batch_size, len(split.train))

@@ -10,6 +10,7 @@ from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
 
 from bench.choices import outside
+from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, Task
@@ -72,6 +73,7 @@ def run(
         if not view.quiet:
             of_processes = f" (of its processes: {session}/logs)" if session else ""
             print(f"Ray's log: {log}{of_processes}")
+        check_room(study, device)
         # Ray starts so many processes at a time.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(map(slots, study.model_names())))
         shared = shared_by_trials(study, ready, store, view)
@@ -140,6 +142,19 @@ def resources(study: Study, device: str, config: dict[str, Any]) -> tune.Placeme
     """What Ray sets aside for a trial."""
     need = study.resources(device_of(config[PLANNED].model, device))
     return tune.PlacementGroupFactory([{name.upper(): amount for name, amount in need.items()}])
+
+
+def check_room(study: Study, device: str) -> None:
+    """UserError where no machine has what a run needs; a note where a cluster may get one yet."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for model in study.model_names():
+        need = {k.upper(): v for k, v in study.resources(device_of(model, device)).items()}
+        if not any(all(has.get(k, 0) >= v for k, v in need.items()) for has in machines):
+            wanted = " and ".join(f"{amount:g} {name}" for name, amount in need.items())
+            line = f"no machine has the {wanted} of a run of {model}"
+            if study.address is None:
+                raise UserError(f"--cpus_per_trial, --gpus_per_trial: {line}")
+            note(f"{line}; the study waits for one")
 
 
 def progress_of(study: Study, ready: Prepared, planner: Planner, view: View) -> Progress:

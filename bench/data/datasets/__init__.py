@@ -117,6 +117,12 @@ class Dataset:
         repeated[np.unique(content, return_index=True)[1]] = False
         return tested, repeated & ~tested
 
+    @cached_property
+    def test_copies(self) -> int:
+        """How many test images are repeats of another one."""
+        content = digests(self.test_images)
+        return len(content) - len(set(content))
+
     def limit(self, train: int | None, test: int | None, seed: int = 0) -> "Dataset":
         """A class-balanced subset of `train` and `test` images, of each category; None keeps all.
 

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
 
 from bench.data.datasets._files import formats
+from bench.data.datasets._pixels import coloured
 from models.sizes import Size
 
 DEEP_GREY = {"I", "I;16", "I;16L", "I;16B", "I;16N"}  # PIL's names
@@ -65,6 +66,7 @@ class Seen(NamedTuple):
     clipped: bool  # some values are outside of what the decoding's `bits` hold
     transparent: bool  # some parts are
     first: bool  # the file holds more pictures, and this is its first
+    greyed: bool  # its colours are left out
 
 
 class Alpha(NamedTuple):
@@ -132,13 +134,14 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
         deep = _is_deep(file)
         image, clipped = _shallow(file, data, decoding.bits)
     image, transparent = _opaque(image, decoding.background)
+    greyed = channels == 1 and coloured(image)
     image = image.convert("L" if channels == 1 else "RGB")
     pixels = (
         np.asarray(_resized(image, size, decoding.resize))
         .reshape(*size, channels)
         .transpose(2, 0, 1)
     )
-    return pixels, Seen(image.size, deep, clipped, transparent, first)
+    return pixels, Seen(image.size, deep, clipped, transparent, first, greyed)
 
 
 def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.ndarray:
@@ -182,6 +185,8 @@ def notes(images: Sequence[Seen], size: Size, decoding: Decoding) -> list[str]:
             lines.append(f"{clipped} image(s) have values outside of 0 to {top}: they are clipped")
     if transparent := sum(image.transparent for image in images):
         lines.append(f"{transparent} image(s) with transparent parts {BEHIND[decoding.background]}")
+    if greyed := sum(image.greyed for image in images):
+        lines.append(f"{greyed} image(s) in colour become grey")
     if first := sum(image.first for image in images):
         lines.append(f"{first} file(s) hold several pictures: the first one is read")
     return lines

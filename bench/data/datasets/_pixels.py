@@ -1,8 +1,9 @@
-"""Arrays of images at another size, or with other channels."""
+"""Arrays of images at another size, or with other channels; what colours they have."""
 
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:
@@ -39,3 +40,11 @@ def _in_chunks(convert: Callable[[np.ndarray], np.ndarray], images: np.ndarray) 
     return np.concatenate(
         [convert(images[start : start + 1000]) for start in range(0, max(len(images), 1), 1000)]
     )
+
+
+def coloured(image: Image.Image) -> bool:
+    """Whether any pixel is not grey."""
+    if image.mode in ("1", "L", "LA"):
+        return False
+    pixels = np.asarray(image.convert("RGB"))
+    return bool((pixels != pixels[..., :1]).any())
