@@ -10,7 +10,8 @@ examples:
   python train.py --dataset cifar10 --abnormal_class airplane --epochs 5 --audit
   python train.py --model skipganomaly --help  # that model's hyperparameters
 
-The run is written to results/<study>/, in the same form as a study, so that report.py can show it.
+The run is written to results/<study>/, in the same form as a study, so that report.py can show it; an
+audit writes its table there, audit.md and audit.csv.
 """
 
 import argparse

@@ -229,7 +229,7 @@ class Options:
     start_from: tuple[str, ...] = option(
         (),
         "tuning",
-        "folders of earlier studies, whose winners for the same models are tried first",
+        "folders of earlier studies, whose winners for the same models come after the default",
         many=True,
         path=True,
     )

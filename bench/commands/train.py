@@ -275,7 +275,7 @@ def write_scores(
     else:
         called = (frame["verdict"] == "abnormal").sum()
         print(
-            f"{called} of {len(frame)} abnormal: above {judged.threshold:.4g}, as at most "
-            f"{judged.false_alarms:.1%} of normal images are"
+            f"{called} of {len(frame)} abnormal: above {judged.threshold:.4g}, as {judged.false_alarms:.1%} "
+            "of normal images or fewer are expected to be"
         )
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

@@ -16,9 +16,13 @@ Winners = list[tuple[str, dict[str, Any]]]  # class and configuration
 
 def rows_of(folder: str, study: Study) -> list[dict[str, Any]]:
     """A row of each winner among the study's models; UserError where the folder has none."""
+    try:
+        trials = read(folder).trials
+    except UserError as error:
+        raise UserError(f"--start_from: {error}") from None
     rows = [
         row
-        for row in read(folder).trials.to_dict("records")
+        for row in trials.to_dict("records")
         if row["role"] == "winner" and row["model"] in study.model_names()
     ]
     if not rows:
