@@ -109,6 +109,8 @@ def read_images(
         raise UserError(f"{flag}: there are no images in {folder}")
     images, seen = _decode_all([folder / name for name in names], size, channels, decoding, flag)
     notes = [*left_out(folder, others), *_decoding.notes(seen, size, decoding)]
+    # No flag changes how a trained model sees images.
+    notes = [line.partition(" (--resize")[0] for line in notes]
     return [legible(name.as_posix()) for name in names], images, notes
 
 
