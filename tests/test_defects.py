@@ -85,7 +85,9 @@ def test_the_command_of_a_row_makes_it_again(one_run, folder, capsys):
     report.main([str(one_run.path), "--reproduce", trial])
     words = shlex.split(capsys.readouterr().out.strip())
     assert "--category nut" in " ".join(words)
-    again = run(folder, "again", *words[2:]).trials.iloc[0]
+    out = one_run.path.parent
+    assert train.main([*words[2:], "--results_dir", str(out), "--name", "again"]) == 0
+    again = results.read(out / "again").trials.iloc[0]
     before = one_run.trials.iloc[0]
     same = ["test_auroc", "test_aupro", "test_pixel_auroc", "defect_auroc_blot", "fingerprint"]
     assert again[same].tolist() == before[same].tolist()

@@ -92,7 +92,8 @@ def test_two_commands_on_one_study(tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
     store = Store.create(Study(results_dir=str(small_disk)), {}, "study")
-    row = {"trial": "one", "kind": "tuning", "text": "x" * 3000}
+    row = {"trial": "one", "kind": "tuning", "status": "done", "model": "pca", "class": "3"}
+    row |= {"text": "x" * 3000}
     store.add_trial(row)
     before = (store.path / "trials.jsonl").read_bytes()
     fill(small_disk)

@@ -122,7 +122,7 @@ def test_test_images_that_are_there_twice_are_counted() -> None:
     assert left_out(dataset, [task], SOUND) == []
     images = dataset.test_images[[0, 1, 2, 2]]
     (line,) = left_out(replace(dataset, test_images=images), [task], SOUND)
-    assert line == "1 of 4 test images equal others; each counts by itself"
+    assert line == "1 test image(s) equal others, and each counts by itself"
 
 
 def test_a_class_whose_images_are_all_tested_says_so() -> None:

@@ -13,6 +13,7 @@ import pytest
 from commands import command, wait_for
 from PIL import Image
 from small_models import assert_same_to_the_bit, small
+from studies import write_rows
 
 import models
 import train
@@ -187,7 +188,8 @@ def test_a_run_that_another_command_ended_meanwhile_is_not_trained_again(
     """That command ends, and lets go of the folder, while this one loads torch and the data."""
 
     def ended_meanwhile(*arguments: object) -> Store:
-        (stopped / "results" / "run" / "trials.jsonl").write_text('{"trial": "t"}\n')
+        row = {"trial": "t", "kind": "final", "status": "done", "model": "pca", "class": "3"}
+        write_rows(stopped / "results" / "run" / "trials.jsonl", [row])
         return Store(*arguments)
 
     monkeypatch.setattr(commands_train, "Store", ended_meanwhile)

@@ -134,9 +134,7 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
             why = "are left out: they equal another training image"
             lines.append(f"{counted(repeated)} {why}")
     if copies := dataset.test_copies:
-        lines.append(
-            f"{copies} of {len(dataset.test_labels)} test images equal others; each counts by itself"
-        )
+        lines.append(f"{copies} test image(s) equal others, and each counts by itself")
     others = untrained(dataset, protocol)
     others = [k for k in others if any(task.leaves_out(dataset.classes[k]) for task in tasks)]
     if others:
