@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -35,6 +35,16 @@ def command(
             # Processes that a shell starts in the background ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )  # fmt: skip
+
+
+def replaced(words: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """A command's words and these flags, which replace those of the same name."""
+    kept, keep = [], True
+    for word in words:
+        if word.startswith("--"):
+            keep = word not in flags
+        kept += [word] * keep
+    return [*kept, *flags]
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen | None = None) -> None:

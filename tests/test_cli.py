@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import replaced
 
 import train
 import train_tune
@@ -32,12 +33,6 @@ def fails(capsys: pytest.CaptureFixture, script, arguments: list[str], tmp_path:
     assert line.count("\n") == 1
     assert "Traceback" not in line
     return line
-
-
-def small_with(flags: list[str]) -> list[str]:
-    """SMALL's flags and these, which replace those of the same name."""
-    pairs = zip(SMALL[::2], SMALL[1::2], strict=True)
-    return [word for pair in pairs if pair[0] not in flags for word in pair] + flags
 
 
 MISTAKES = [
@@ -107,21 +102,21 @@ TUNE_MISTAKES = [
 @pytest.mark.parametrize(("flags", "words"), MISTAKES, ids=lambda value: " ".join(value))
 @pytest.mark.parametrize("script", [train, train_tune], ids=["train", "train_tune"])
 def test_mistakes(capsys, tmp_path: Path, script, flags: list[str], words: list[str]) -> None:
-    line = fails(capsys, script, small_with(flags), tmp_path)
+    line = fails(capsys, script, replaced(SMALL, flags), tmp_path)
     for word in words:
         assert word in line
 
 
 @pytest.mark.parametrize(("flags", "words"), RUN_MISTAKES, ids=lambda value: " ".join(value))
 def test_mistakes_of_one_run(capsys, tmp_path: Path, flags: list[str], words: list[str]) -> None:
-    line = fails(capsys, train, small_with(flags), tmp_path)
+    line = fails(capsys, train, replaced(SMALL, flags), tmp_path)
     for word in words:
         assert word in line
 
 
 @pytest.mark.parametrize(("flags", "words"), TUNE_MISTAKES, ids=lambda value: " ".join(value))
 def test_tuning_mistakes(capsys, tmp_path: Path, flags: list[str], words: list[str]) -> None:
-    line = fails(capsys, train_tune, small_with(flags), tmp_path)
+    line = fails(capsys, train_tune, replaced(SMALL, flags), tmp_path)
     for word in words:
         assert word in line
 
@@ -135,7 +130,7 @@ def test_a_package_that_is_not_installed(capsys, tmp_path: Path, flags: list[str
         pytest.skip(f"{package} is installed")
     assert (
         f"{flags[0]}: the package {package} is not installed (uv pip install {package}; with conda, pip)"
-        in fails(capsys, train_tune, small_with(flags), tmp_path)
+        in fails(capsys, train_tune, replaced(SMALL, flags), tmp_path)
     )
 
 

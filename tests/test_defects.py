@@ -45,6 +45,13 @@ def run(folder: Path, name: str, *flags: str) -> results.Results:
     return results.read(folder.parent / "out" / name)
 
 
+def remade(command: str, out: Path) -> pd.Series:
+    """The row that a printed command of train.py makes."""
+    words = shlex.split(command)[2:]
+    assert train.main([*words, "--results_dir", str(out), "--name", "again"]) == 0
+    return results.read(out / "again").trials.iloc[0]
+
+
 @pytest.fixture(scope="module")
 def one_run(folder: Path) -> results.Results:
     return run(folder, "one", "--category", "nut")
@@ -83,11 +90,9 @@ def test_without_masks_there_are_defects_alone(folder, tmp_path):
 def test_the_command_of_a_row_makes_it_again(one_run, folder, capsys):
     trial = one_run.trials["trial"][0]
     report.main([str(one_run.path), "--reproduce", trial])
-    words = shlex.split(capsys.readouterr().out.strip())
-    assert "--category nut" in " ".join(words)
-    out = one_run.path.parent
-    assert train.main([*words[2:], "--results_dir", str(out), "--name", "again"]) == 0
-    again = results.read(out / "again").trials.iloc[0]
+    command = capsys.readouterr().out
+    assert "--category nut" in command
+    again = remade(command, one_run.path.parent)
     before = one_run.trials.iloc[0]
     same = ["test_auroc", "test_aupro", "test_pixel_auroc", "defect_auroc_blot", "fingerprint"]
     assert again[same].tolist() == before[same].tolist()
@@ -158,6 +163,6 @@ def test_a_study_of_all_categories(tmp_path, ray_session, capsys):
     nut = finals[finals["class"] == "nut"].iloc[0]
     capsys.readouterr()
     report.main([str(study.path), "--reproduce", nut["trial"]])
-    again = run(folder, "again", *shlex.split(capsys.readouterr().out)[2:]).trials.iloc[0]
+    again = remade(capsys.readouterr().out, tmp_path / "out")
     for name in ("test_auroc", "test_aupro", "defect_aupro_scratch"):
         assert again[name] == nut[name]

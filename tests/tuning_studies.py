@@ -5,25 +5,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from commands import TINY, replaced
 
 import train_tune
 from bench import results
 from bench.results.columns import COLUMNS
-
-TINY = [
-    "--dataset",
-    "digits",
-    "--abnormal_class",
-    "3",
-    "--set",
-    "ngf=4",
-    "ndf=4",
-    "--limit_train",
-    "300",
-    # Finalists would double each study's time: the tests of them ask for some.
-    "--finalists",
-    "0",
-]
 
 
 @pytest.fixture(name="study")
@@ -31,7 +17,8 @@ def study_runner(tmp_path: Path, ray_session, monkeypatch: pytest.MonkeyPatch):
     """Runs a study and gives its exit status and results."""
 
     def run(*flags: str, name: str = "study") -> tuple[int, results.Results]:
-        status = train_tune.main([*TINY, "--results_dir", str(tmp_path), "--name", name, *flags])
+        place = ["--results_dir", str(tmp_path), "--name", name]
+        status = train_tune.main([*replaced(TINY, flags), *place])
         return status, results.read(tmp_path / name)
 
     return run
