@@ -181,13 +181,12 @@ def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path):
     study, out = make_study(tmp_path / "s"), tmp_path / "out"
     out.mkdir()
     (out / "index.html").write_text("<html>mine</html>")
-    done = run(study, "--out", out)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "index.html is no report's page (give another folder)" in done.stderr
+    with pytest.raises(UserError, match=r"index.html is no report's page \(give another folder\)"):
+        report.main([str(study), "--out", str(out)])
     assert (out / "index.html").read_text() == "<html>mine</html>"
     (out / "index.html").unlink()
     for _ in range(2):
-        assert run(study, study.parent / "s", "--out", out).returncode == 0
+        assert report.main([str(study), str(study.parent / "s"), "--out", str(out)]) == 0
     assert "studies" not in (out / "index.html").read_text().partition("</title>")[0]
 
 
@@ -207,9 +206,8 @@ def test_a_row_that_cannot_be_is_one_line(tmp_path, file, line, message):
     first, *others = path.read_text().splitlines()
     row = {k: v for k, v in (json.loads(first) | line).items() if v is not ...}
     path.write_text("\n".join([json.dumps(row), *others, ""]))
-    done = run(study, "--out", tmp_path / "out")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert f"{file}.jsonl: {message}" in done.stderr
+    with pytest.raises(UserError, match=rf"{file}\.jsonl: {message}"):
+        report.main([str(study), "--out", str(tmp_path / "out")])
 
 
 def test_a_full_disk_under_the_output_ends_no_command(tmp_path):
@@ -229,10 +227,10 @@ def test_a_full_disk_under_the_output_ends_no_command(tmp_path):
 def test_a_trial_that_several_studies_have_is_not_guessed(tmp_path):
     one, two = make_study(tmp_path / "one"), make_study(tmp_path / "two")
     trial = results.read(one).trials["trial"][0]
-    done = run(one, two, "--reproduce", trial)
-    assert done.returncode == 2
-    assert f"one and two have a trial '{trial}' (give one study)" in done.stderr
-    assert run(one, "--reproduce", "").returncode == 2
+    with pytest.raises(UserError, match=f"one and two have a trial '{trial}' .give one study"):
+        report.main([str(one), str(two), "--reproduce", trial])
+    with pytest.raises(UserError, match="no trial ''"):
+        report.main([str(one), "--reproduce", ""])
 
 
 def test_help_teaches_and_comes_quickly():
