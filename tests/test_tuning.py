@@ -172,7 +172,7 @@ def test_each_class_has_its_own_signal_to_choose_by(
         "--batch_size",
         "8",
     ]
-    flags += ["--limit_train", "999"]
+    flags += ["--limit_train", "60"]  # all of them
     for mistake in (["--tune_for", "mean"], ["--select_on", "val_auroc"]):
         with pytest.raises(UserError, match="val_loss"):
             study(*flags, *mistake)
