@@ -10,8 +10,8 @@ examples:
   python train.py --dataset cifar10 --abnormal_class airplane --epochs 5 --audit
   python train.py --model skipganomaly --help  # that model's hyperparameters
 
-The run is written to results/<study>/, in the same form as a study, so that report.py can show it; an
-audit writes its table there, audit.md and audit.csv.
+The run is written to results/<study>/, in the same form as a study, so that report.py can show it.
+An audit writes its table there: audit.md and audit.csv.
 """
 
 import argparse
@@ -57,6 +57,7 @@ RESUME = (
 )
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
+# not with --audit
 ANEW = ("load", "score_folder", "keep_models", "contamination", "false_alarms", "display")
 SCORING = {  # the flags that have an effect where a loaded model only scores
     "load",

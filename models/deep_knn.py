@@ -2,8 +2,9 @@
 
 It uses outside data. Its network has learnt from ImageNet's 1.3 million labelled photographs, so its
 figures say what those are worth, beside models that see nothing but normal images of the data set.
-The paper takes ResNet's features of 224 x 224 pixels, all training images and Euclidean distance; here
-it is a smaller network on 96 x 96 pixels, `samples` of the images, and the angles between features.
+The paper takes ResNet's features of 224 x 224 pixels, all training images and Euclidean distance.
+Here it is a smaller network on 96 x 96 pixels, `samples` of the images, and the angles between
+features.
 """
 
 import importlib.util

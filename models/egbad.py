@@ -6,7 +6,7 @@ is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNI
 differs from the paper, or takes longer to train, it is a field of `Config`; PUBLISHED turns them on.
 Unlike this project's published protocol, it scores in evaluation mode, on shuffled test images
 (`--scoring_mode evaluation --test_order shuffled`), and has batches of 100. Its generator and encoder
-take their step on other images than the discriminator, and its networks are other ones: three
+take their step on other images than the discriminator, and its networks are other ones, with three
 convolutions for 28 x 28 images. Distances are means where it has sums, so that the score's weights
 suit any image size.
 """
@@ -79,8 +79,8 @@ class Model(base.AnomalyModel):
     Config = Config
     ANY_SIZE = True
     RELEASED_MODE = "evaluation"
-    # Released code: about 50,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a twentieth
-    # of the size.
+    # Released code: about 50,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a
+    # twentieth of the size.
     STEPS = 10_000
     DIGITS_STEPS = 3_000
     PUBLISHED = {

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -10,6 +11,9 @@ import pytest
 from commands import PATIENCE, TINY, command, descendants, kill, wait_for
 
 from bench import results
+from bench.choices.errors import UserError
+from bench.choices.study import Study
+from bench.tuning.study_run import check_room
 
 
 def listening(pid: int) -> set[tuple[str, str, int]]:
@@ -83,6 +87,19 @@ def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.Monk
         for process in (head, other):
             for pid in [*descendants(process.pid), process.pid]:
                 kill(pid)
+
+
+@pytest.mark.slow
+def test_runs_that_no_machine_has_room_for(ray_session, capsys: pytest.CaptureFixture) -> None:
+    """On this machine they never start; a cluster may get a larger machine yet."""
+    check_room(Study(model=("pca",), cpus_per_trial=1), "cpu")
+    much = Study(model=("pca",), cpus_per_trial=9999)
+    line = "no machine has the 9999 CPU of a run of pca"
+    with pytest.raises(UserError, match=f"--cpus_per_trial, --gpus_per_trial: {line}"):
+        check_room(much, "cpu")
+    assert capsys.readouterr().err == ""
+    check_room(replace(much, address="auto"), "cpu")
+    assert capsys.readouterr().err == f"note: {line}; the study waits for one\n"
 
 
 @pytest.mark.slow

@@ -187,6 +187,11 @@ def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path):
     (out / "index.html").unlink()
     for _ in range(2):
         assert report.main([str(study), str(study.parent / "s"), "--out", str(out)]) == 0
+    earlier = study / "report" / "index.html"
+    earlier.parent.mkdir()
+    earlier.write_text("<html>of an earlier version</html>")
+    assert report.main([str(study)]) == 0, "a study's own folder of reports"
+    assert "earlier version" not in earlier.read_text()
     assert "studies" not in (out / "index.html").read_text().partition("</title>")[0]
 
 

@@ -95,9 +95,7 @@ def run_main(main: Callable[[], int]) -> NoReturn:
 
 
 class Output(io.TextIOWrapper):
-    """stdout that outlives its reader, which may leave as `head` does, and a full disk.
-
-    The command goes on.
+    """stdout that a command outlives: its reader may leave, as `head` does, or its disk be full.
 
     After a signal, which ends a `| tee` as well, stderr gets the rest of the output.
     """

@@ -44,7 +44,7 @@ class Study(Options):
 
         UserError if neither flag is given, or for a class that the data set lacks.
         """
-        flag = "--normal_class" if self.normal_class else "--abnormal_class"
+        flag = self.class_flag()
         given = tuple(dict.fromkeys(map(legible, self.normal_class or self.abnormal_class)))
         if not given:
             valid = f"classes: {', '.join(classes)}; or all"
@@ -53,8 +53,12 @@ class Study(Options):
             if cls not in (*classes, "all"):
                 raise unknown(flag, cls, classes)
         if any(len(os.fsencode(cls)) > LONGEST for cls in given):
-            raise UserError(f"{flag}: a class whose runs have files has {LONGEST} bytes at most")
+            raise UserError(f"{flag}: names of files hold a class of {LONGEST} bytes at most")
         return tuple(classes) if "all" in given else given
+
+    def class_flag(self) -> str:
+        """The flag that names classes."""
+        return "--normal_class" if self.normal_class else "--abnormal_class"
 
     def model_names(self) -> tuple[str, ...]:
         """What rows call the models: of a file, its name without .py."""

@@ -46,8 +46,8 @@ def check_data(study: Study, one_task: bool = False) -> None:
 def check_classes(study: Study, known: Sequence[str], one_task: bool) -> None:
     """UserError for a class that is not among the known ones, or for several where one is meant."""
     if len(study.chosen_classes(known)) > 1 and one_task:
-        flag = "normal_class" if study.normal_class else "abnormal_class"
-        raise UserError(f"--{flag}: train.py trains on one class (train_tune.py on several)")
+        reason = "train.py trains on one class (train_tune.py on several)"
+        raise UserError(f"{study.class_flag()}: {reason}")
 
 
 def check_values(model: str, values: dict[str, Any]) -> None:

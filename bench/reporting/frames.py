@@ -25,8 +25,7 @@ KEY += ["limit_train", "contamination"]
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
-# Choices of a protocol that make a figure another one. The others concern how published ones came
-# about (an order, which a network in evaluation mode does not see), or are a score's own.
+# A protocol's choices that make a figure another one; in evaluation mode the order does not.
 DECISIVE = ("scoring_mode", "selection", "test_pool")
 WIDEST = 0.5  # an interval that leaves half of the scale open tells nothing
 
@@ -64,7 +63,8 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name in AMOUNTS:
         trials[name] = [f"{amount:.15g}" if pd.notna(amount) else "" for amount in trials[name]]
     trials[KEY] = trials[KEY].astype(object).where(trials[KEY].notna(), "").astype(str)
-    trials["protocol"] = list(map(protocol_label, trials.to_dict("records")))
+    named = trials.reindex(columns=["protocol", *(f"protocol_{name}" for name in DECISIVE)])
+    trials["protocol"] = list(map(protocol_label, named.to_dict("records")))
     columns = {name: signal.column for name, signal in SIGNALS.items()}
     trials["signal"] = trials["select_on"].map(columns).fillna("objective")
     trials.loc[trials["protocol_selection"] == "test", "signal"] = "test_auroc"
@@ -104,9 +104,9 @@ def protocol_label(row: Mapping[str, Any]) -> str:
     """A row's protocol, with the choices of its own that are no part of a sound one."""
     if row["protocol"] != "sound":
         return str(row["protocol"])
-    values = {name: row.get(f"protocol_{name}") for name in DECISIVE}
+    values = {name: row[f"protocol_{name}"] for name in DECISIVE}
     others = [f"{k} {v}" for k, v in values.items() if pd.notna(v) and v != getattr(SOUND, k)]
-    return " but ".join(["sound", *[", ".join(others)] * bool(others)])
+    return f"sound but {', '.join(others)}" if others else "sound"
 
 
 def places_differ(trials: pd.DataFrame, name: str) -> bool:
@@ -121,7 +121,7 @@ def amount_label(name: str, amount: str) -> str:
 
 
 def without_unsound(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """The AUROC frame without figures of the published protocol or parts of it, if others are left."""
+    """The AUROC frame without figures of the published protocol or parts of it, if any are left."""
     unsound = is_unsound(aurocs["protocol"])
     return aurocs if unsound.all() else aurocs[~unsound]
 

@@ -26,6 +26,9 @@ class Section:
     lead: Sequence[Drawing] = ()  # before the tables
 
 
+MARK = '<meta name="generator" content="ganomaly-bench">'  # tells a report from a user's own page
+
+
 def page(
     studies: Mapping[str, Results],
     sections: Sequence[Section],
@@ -54,7 +57,12 @@ def page(
     }
     template = environment.get_template("page.html.j2")
     return template.render(
-        sections=sections, runs=runs, warnings=warnings, provenance=provenance, fonts=FONTS
+        sections=sections,
+        runs=runs,
+        warnings=warnings,
+        provenance=provenance,
+        fonts=FONTS,
+        mark=MARK,
     )
 
 

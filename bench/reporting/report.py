@@ -21,7 +21,7 @@ from bench.reporting.drawing import Drawing
 from bench.reporting.explorer import explorer
 from bench.reporting.headline import auroc_table
 from bench.reporting.overview import overview
-from bench.reporting.page import Section, page
+from bench.reporting.page import MARK, Section, page
 from bench.reporting.writers import Table, file_names
 from bench.results.reading import Results
 from bench.results.store import write_whole
@@ -30,17 +30,18 @@ MANY_RUNS = 100  # final ones: from there on a second core pays
 Result = TypeVar("Result")
 
 
-MARK = '<meta name="generator" content="ganomaly-bench">'  # in page.html.j2
+def check_out(out: Path) -> None:
+    """UserError where a folder to write to has a page of its own that is no report."""
+    own = out / "index.html"
+    if own.is_file() and MARK not in own.read_text(errors="replace")[:1000]:
+        raise UserError(f"--out: {own} is no report's page (give another folder)")
 
 
 def report(studies: Mapping[str, Results], out: Path) -> None:
     """Writes the report to a folder and prints its main table, its warnings and its files.
 
-    UserError if it cannot, or if the folder's index.html is not a report's.
+    UserError if it cannot.
     """
-    page_there = out / "index.html"
-    if page_there.is_file() and MARK not in page_there.read_text(errors="replace")[:1000]:
-        raise UserError(f"--out: {page_there} is no report's page (give another folder)")
     trials, epochs = frames.join(studies)
     if trials.empty:
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")

@@ -28,37 +28,32 @@ TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 
 def find(studies: Mapping[str, Results], trial: str) -> str:
     """The command of the trial with this id; UserError where no study has it."""
-    known: list[str] = []
-    holders = [
-        name for name, study in studies.items() if trial in set(study.trials.get("trial", ()))
-    ]
+    ids = {name: list(study.trials.get("trial", ())) for name, study in studies.items()}
+    holders = [name for name, known in ids.items() if trial in known]
+    if not holders:
+        near = difflib.get_close_matches(trial, itertools.chain(*ids.values()), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UserError(f"--reproduce: no trial '{trial}' in {', '.join(studies)}{hint}")
     if len(holders) > 1:
         raise UserError(
             f"--reproduce: {' and '.join(holders)} have a trial '{trial}' (give one study)"
         )
-    for results in studies.values():
-        for row in results.trials.to_dict("records"):
-            if row["trial"] == trial:
-                if row["kind"] == "tuning" and results.study.get("scheduler") in ("pbt", "pb2"):
-                    raise UserError(
-                        f"--reproduce: {trial} took over others' weights as it trained; no command "
-                        "makes it"
-                    )
-                if file := results.run.get("load"):
-                    raise UserError(
-                        f"--reproduce: {trial} began with the weights in {file}; this prints commands "
-                        "of runs that began without"
-                    )
-                choices = results.study
-                if row.get("task") == CATEGORY:
-                    choices = choices | form(results)
-                values = {str(name): value for name, value in row.items()}
-                warn_of_changes(choices, values)
-                return command(choices, values)
-            known.append(str(row["trial"]))
-    near = difflib.get_close_matches(trial, known, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise UserError(f"--reproduce: no trial '{trial}' in {', '.join(studies)}{hint}")
+    (holder,) = holders
+    results = studies[holder]
+    rows = results.trials.to_dict("records")
+    row = {str(name): value for name, value in rows[ids[holder].index(trial)].items()}
+    if row["kind"] == "tuning" and results.study.get("scheduler") in ("pbt", "pb2"):
+        raise UserError(
+            f"--reproduce: {trial} took over others' weights as it trained; no command makes it"
+        )
+    if file := results.run.get("load"):
+        raise UserError(
+            f"--reproduce: {trial} began with the weights in {file}; this prints commands of runs "
+            "that began without"
+        )
+    choices = results.study | (form(results) if row.get("task") == CATEGORY else {})
+    warn_of_changes(choices, row)
+    return command(choices, row)
 
 
 def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:

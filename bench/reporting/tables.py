@@ -157,8 +157,8 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     if not rows:
         return None
     table = pd.DataFrame(rows).groupby(["class", "model"], sort=False).mean().reset_index()
-    aurocs = [name for name in table.columns[4:] if not name.endswith((", share", ", weight"))]
-    table["strongest part"] = table[aurocs].idxmax(axis=1)
+    parts = [name for name in table.columns[4:] if not name.endswith((", share", ", weight"))]
+    table["strongest part"] = table[parts].idxmax(axis=1)
     table = table.dropna(axis=1, how="all")
     note = (
         "AUROC of each part taken as the score by itself, and its share of the score's variance "

@@ -25,6 +25,7 @@ NUMBERS = re.compile(
     "attempt|number|seed|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
     r"threshold\w*|contamination|limit_train|\w+_seconds|(val|test|mix|n|loss)_\w+"
 )
+NUMBER = {int, float, bool, type(None)}  # in JSON
 SAME_PART = "same_part"  # its column that names the part which is the score itself
 
 
@@ -208,19 +209,29 @@ def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
             raise UserError(f"{path}: line {number} is no row of a trial")
         if missing := [name for name in needed if name not in row]:
             raise UserError(f"{path}: line {number} has no '{missing[0]}'")
-        for name, value in row.items():
-            if is_number(name) and not isinstance(value, int | float | None):
-                raise UserError(f"{path}: line {number}: {name} is no number, but '{value}'")
-            if name.endswith("auroc") and value is not None and (value < 0 or value > 1):
-                raise UserError(f"{path}: line {number}: {name} cannot be {value}")
+        if mistake := mistake_in(row):
+            raise UserError(f"{path}: line {number}: {mistake}")
         rows.append(row)
     return rows
 
 
-@cache
-def is_number(column: str) -> bool:
-    """Whether a column of rows holds numbers, which figures are made of."""
-    return bool(NUMBERS.fullmatch(column))
+def mistake_in(row: dict[str, Any]) -> str | None:
+    """What figures cannot be made of in a row; None if nothing. Called for every row of a study."""
+    numbers, aurocs = columns_to_check(tuple(row))
+    if not NUMBER.issuperset(map(type, map(row.get, numbers))):
+        name = next(name for name in numbers if type(row[name]) not in NUMBER)
+        return f"{name} is no number, but '{row[name]}'"
+    for name in aurocs:
+        if (value := row[name]) is not None and (value < 0 or value > 1):
+            return f"{name} cannot be {value}"
+    return None
+
+
+@cache  # most rows of a file have the same columns
+def columns_to_check(columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Those that hold numbers, and those that hold an AUROC."""
+    numbers = [name for name in columns if NUMBERS.fullmatch(name)]
+    return numbers, [name for name in columns if name.endswith("auroc")]
 
 
 def unpacked(content: bytes) -> dict[str, pd.DataFrame]:

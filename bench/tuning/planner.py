@@ -160,6 +160,7 @@ class Planner(Searcher):
         A searcher that learns from results waits for those of the runs that are under way.
         """
         learns = self.study.searcher in INFORMED and self.study.scheduler not in WHOLE_POPULATION
+        # Where none is under way, Ray, which knows the slots, need not have started.
         if learns and group.live and group.live >= self.slots(group.model):
             return False
         number = group.asked

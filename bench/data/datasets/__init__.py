@@ -112,7 +112,7 @@ class Dataset:
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
         """Two bool (N,): training images that the test set holds too, and other repeats."""
         content = digests(self.train_images)
-        tested = np.isin(content, digests(self.test_images))
+        tested = np.isin(content, self.test_content)
         repeated = np.ones(len(content), bool)
         repeated[np.unique(content, return_index=True)[1]] = False
         return tested, repeated & ~tested
@@ -120,8 +120,11 @@ class Dataset:
     @cached_property
     def test_copies(self) -> int:
         """How many test images are repeats of another one."""
-        content = digests(self.test_images)
-        return len(content) - len(set(content))
+        return len(self.test_content) - len(np.unique(self.test_content))
+
+    @cached_property
+    def test_content(self) -> np.ndarray:
+        return digests(self.test_images)
 
     def limit(self, train: int | None, test: int | None, seed: int = 0) -> "Dataset":
         """A class-balanced subset of `train` and `test` images, of each category; None keeps all.

@@ -26,9 +26,9 @@ OPPOSITE = "B" if sys.byteorder == "little" else "L"
 GREY = {"1", "L", "LA", "La"} | DEEP_GREY
 BITS = (8, 10, 12, 14, 16)  # that cameras give
 RESIZED = {
-    "squash": "squashed to {} (--resize crop or pad, or --image_size HEIGHTxWIDTH)",
-    "crop": "cropped to their centres and resized to {} (--resize squash or pad)",
-    "pad": "padded with black and resized to {} (--resize squash or crop)",
+    "squash": ("squashed to {}", " (--resize crop or pad, or --image_size HEIGHTxWIDTH)"),
+    "crop": ("cropped to their centres and resized to {}", " (--resize squash or pad)"),
+    "pad": ("padded with black and resized to {}", " (--resize squash or crop)"),
 }
 BEHIND = {
     255: "are laid over white",
@@ -44,9 +44,7 @@ class Decoding:
     resize: str = "squash"  # or crop: the centre alone; pad: black at two edges
     # Of images with more than 8 bits: 0 to 2 ** bits - 1 becomes 0 to 255; what lies above is 255.
     bits: int = 16
-    background: int | None = (
-        255  # grey value behind transparent parts; None: the alpha channel is left out
-    )
+    background: int | None = 255  # grey behind transparent parts; None: alpha is left out
 
 
 class Header(NamedTuple):
@@ -134,7 +132,7 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
         deep = _is_deep(file)
         image, clipped = _shallow(file, data, decoding.bits)
     image, transparent = _opaque(image, decoding.background)
-    greyed = channels == 1 and coloured(image)
+    greyed = channels == 1 and image.mode not in GREY and coloured(image)
     image = image.convert("L" if channels == 1 else "RGB")
     pixels = (
         np.asarray(_resized(image, size, decoding.resize))
@@ -161,20 +159,23 @@ def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.
     return np.asarray(_resized(marked, size, resize, Image.Resampling.NEAREST)) > 0
 
 
-def notes(images: Sequence[Seen], size: Size, decoding: Decoding) -> list[str]:
-    """What was scaled, cropped and left out of these images, a line each."""
+def notes(images: Sequence[Seen], size: Size, decoding: Decoding, advise: bool) -> list[str]:
+    """What was scaled, cropped and left out of these images, a line each.
+
+    `advise`: with the flags that would do otherwise.
+    """
     sizes = Counter(image.size for image in images)
     lines = []
     tall, wide = size
     if set(sizes) != {(wide, tall)}:
         (width, height), most = sizes.most_common(1)[0]
-        some = f"images of {width} x {height}" + (
-            f" ({most} of {len(images)}) and others" if len(sizes) > 1 else ""
-        )
+        others = f" ({most} of {len(images)}) and others" if len(sizes) > 1 else ""
+        some = f"images of {width} x {height}{others}"
         alike = all(width * tall == height * wide for width, height in sizes)  # in proportions
-        how = "resized to {}" if alike else RESIZED[decoding.resize]
+        how, advice = ("resized to {}", "") if alike else RESIZED[decoding.resize]
         order = "" if tall == wide else " (width x height)"
-        lines.append(f"{some} are {how.format(f'{wide} x {tall}{order}')}")
+        how = how.format(f"{wide} x {tall}{order}")
+        lines.append(f"{some} are {how}{advice if advise else ''}")
     if deep := sum(image.deep for image in images):
         top = 2**decoding.bits - 1
         lines.append(

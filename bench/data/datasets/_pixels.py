@@ -44,7 +44,5 @@ def _in_chunks(convert: Callable[[np.ndarray], np.ndarray], images: np.ndarray) 
 
 def coloured(image: Image.Image) -> bool:
     """Whether any pixel is not grey."""
-    if image.mode in ("1", "L", "LA"):
-        return False
     pixels = np.asarray(image.convert("RGB"))
     return bool((pixels != pixels[..., :1]).any())

@@ -13,8 +13,12 @@ CLASSES = tuple("0123456789")
 # Narrower networks and smaller batches than for photographs: 100 images a class, 16 x 16 pixels. To
 # an autoencoder 64 latents for 8 x 8 pixels are no bottleneck (results/README.md).
 DEFAULTS = {
-    **{"ngf": 16, "ndf": 16, "batch_size": 16, "f_anogan.gan_steps": 1_700},
-    **{"autoencoder.nz": 8, "autoencoder.lr": 3e-3},
+    "ngf": 16,
+    "ndf": 16,
+    "batch_size": 16,
+    "f_anogan.gan_steps": 1_700,
+    "autoencoder.nz": 8,
+    "autoencoder.lr": 3e-3,
 }
 
 

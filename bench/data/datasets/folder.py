@@ -108,9 +108,8 @@ def read_images(
     if not names:
         raise UserError(f"{flag}: there are no images in {folder}")
     images, seen = _decode_all([folder / name for name in names], size, channels, decoding, flag)
-    notes = [*left_out(folder, others), *_decoding.notes(seen, size, decoding)]
     # No flag changes how a trained model sees images.
-    notes = [line.partition(" (--resize")[0] for line in notes]
+    notes = [*left_out(folder, others), *_decoding.notes(seen, size, decoding, advise=False)]
     return [legible(name.as_posix()) for name in names], images, notes
 
 
@@ -138,7 +137,7 @@ def _read(
     decoding = Decoding(resize, bits, _decoding.background_for(alphas))
 
     images, seen = _decode_all(paths, size, channels, decoding)
-    notes = _decoding.notes(seen, size, decoding)
+    notes = _decoding.notes(seen, size, decoding, advise=True)
     if not deep and any(header.deep for header in headers):
         notes.append(f"no training image has more than 8 bits: the test images' {bits} are a guess")
     sizes = [image.size for image in seen[len(train) :]]
