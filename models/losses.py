@@ -22,7 +22,7 @@ def gradient_penalty(
     epsilon = torch.rand(len(real), 1, 1, 1, generator=rng, device=rng.device)
     between = torch.lerp(fake, real, epsilon).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square()
+    return (torch.linalg.vector_norm(gradient, dim=(1, 2, 3)) - 1).square()
 
 
 def cross_entropy(logits: Tensor, label: float) -> Tensor:

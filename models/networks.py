@@ -50,8 +50,7 @@ def drawn_weights(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
 def placed(network: Network, device: torch.device, precision: str) -> Network:
     """The network on this device, with channels last in memory where a GPU computes in bfloat16.
 
-    cuDNN has them last there, and reorders all that comes otherwise. A critic whose InstanceNorm
-    has its channels first is better left as it is. Optimisers come after this.
+    cuDNN has them last there, and reorders all that comes otherwise. Optimisers come after this.
     """
     last = device.type == "cuda" and precision == "bfloat16"
     form = torch.channels_last if last else torch.preserve_format
@@ -71,6 +70,8 @@ class Conv(nn.Conv2d):
         if self.bias is None and x.shape[2:] == ((2, 2) if padded else self.kernel_size):
             # A padded 2 x 2 image meets only the kernel's middle, an unpadded one as large as it all.
             kernel = self.weight[:, :, 1:3, 1:3] if padded else self.weight
+            if x.is_contiguous(memory_format=torch.channels_last):  # in memory's order: no copies
+                x, kernel = x.permute(0, 2, 3, 1), kernel.permute(0, 2, 3, 1)
             return nn.functional.linear(x.flatten(1), kernel.flatten(1))[:, :, None, None]
         if self.bias is None and x.device.type == "cuda":
             return convolved(x, self.weight, self.stride, self.padding)

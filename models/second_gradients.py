@@ -1,10 +1,14 @@
 """Layers whose gradient's gradient is fast: a critic's gradient penalty differentiates twice.
 
-torch composes the second gradient of a normalisation from 46 kernels; here they are 22. That of a
-convolution's weights it computes as a convolution with a kernel as large as the image, which took a
-GPU an eighth of a training step; here it is the weights' usual gradient.
+torch composes the second gradient of a normalisation from 46 kernels; here they are 22, and where
+Triton works one (models.norm_kernels). That of a convolution's weights it computes as a convolution
+with a kernel as large as the image, which took a GPU an eighth of a training step; here it is the
+weights' usual gradient.
 """
 
+from functools import cache
+from subprocess import CalledProcessError
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,6 +18,24 @@ from torch.autograd.function import once_differentiable
 
 EPSILON = 1e-5  # added to variances, as by nn.InstanceNorm2d
 SIDES = (2, 3)
+
+
+@cache
+def triton_kernels() -> ModuleType | None:
+    """models.norm_kernels, if Triton can compile them, for which it needs a C compiler."""
+    try:
+        from models import norm_kernels
+
+        norm_kernels.forward(torch.zeros(1, 1, 2, 2, device="cuda"), EPSILON)
+    except (ImportError, OSError, RuntimeError, CalledProcessError):
+        return None
+    return norm_kernels
+
+
+def kernels_for(x: Tensor) -> ModuleType | None:
+    """models.norm_kernels where they are for such images, else None."""
+    kernels = triton_kernels() if x.is_cuda else None
+    return kernels if kernels and kernels.takes(x) else None
 
 
 def normalised(x: Tensor) -> Tensor:
@@ -26,8 +48,11 @@ class Normalised(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        with torch.autocast("cuda", enabled=False):  # which would give float32 for bfloat16
-            y, mean, rate = torch.native_layer_norm(x, x.shape[2:], None, None, EPSILON)
+        if kernels := kernels_for(x):
+            y, mean, rate = kernels.forward(x, EPSILON)
+        else:
+            with torch.autocast("cuda", enabled=False):  # which would give float32 for bfloat16
+                y, mean, rate = torch.native_layer_norm(x, x.shape[2:], None, None, EPSILON)
         ctx.save_for_backward(x, y, mean, rate)
         return y
 
@@ -38,6 +63,8 @@ class Normalised(Function):
 
 def norm_gradient(g: Tensor, x: Tensor, mean: Tensor, rate: Tensor) -> Tensor:
     """rate * (g - E[g] - y E[g y]), E over an image's sides; linear in g, and its own adjoint."""
+    if kernels := kernels_for(x):
+        return kernels.gradient(g, x, mean, rate)
     only_x = [True, False, False]
     norm_backward = torch.ops.aten.native_layer_norm_backward
     return norm_backward(g.contiguous(), x, x.shape[2:], mean, rate, None, None, only_x)[0]
@@ -59,6 +86,8 @@ class NormalisedGradient(Function):
     @once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
         g, x, y, mean, rate = ctx.saved_tensors
+        if kernels := kernels_for(x):
+            return *kernels.second_gradient(v, g, x, mean, rate), None, None, None
         a, b = (g * y).mean(SIDES, keepdim=True), (v * y).mean(SIDES, keepdim=True)
         of_v, of_g = v.mean(SIDES, keepdim=True), g.mean(SIDES, keepdim=True)
         c = (v * g).mean(SIDES, keepdim=True) - of_v * of_g - 3 * a * b

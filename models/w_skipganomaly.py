@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models import skip_gan
 from models.losses import augmented, gradient_penalty
-from models.networks import Encoder, InstanceNorm, init_weights
+from models.networks import Encoder, InstanceNorm, init_weights, placed
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Model(skip_gan.SkipGAN):
     def build(self) -> None:
         super().build()
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
-        self.critic = Encoder(channels, size, c.ndf, c.nz, InstanceNorm).to(self.device)
+        critic = Encoder(channels, size, c.ndf, c.nz, InstanceNorm)
+        self.critic = placed(critic, self.device, self.precision)
         self.opponent("critic", self.critic, c.lr_critic)
 
     def features(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Fixtures of several test files."""
 
+import os
 import re
 import subprocess
 import tarfile
@@ -18,6 +19,9 @@ from bench.choices.flags import study_from
 from bench.commands import checks
 from bench.data import datasets
 from bench.tuning import ray_start  # it sets what Ray reads as it is imported
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read as it is imported: its kernels then run on a CPU
 
 pytest_plugins = ["own_files"]  # its fixtures
 

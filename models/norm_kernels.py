@@ -1,0 +1,124 @@
+"""Instance normalisation and its first two gradients as GPU kernels, written in Triton.
+
+One kernel each, wherever an image's channels are in memory; models.second_gradients has the
+equations, and what computes them elsewhere. There the second gradient is 22 kernels, and channels
+that are last, as cuDNN wants them, have to be moved to the front and back each time.
+"""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LARGEST = 1024  # pixels of an image, which a kernel holds in registers
+TILE = 2048  # pixels that a kernel holds at a time, those of all its channels
+
+
+def takes(x: Tensor) -> bool:
+    """Whether the kernels can compute this (B, C, H, W), in float32: it is small and dense."""
+    dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+    small = x.shape[2] * x.shape[3] <= LARGEST and x.numel() < 2**31
+    return dense and small and x.dtype != torch.float64
+
+
+def forward(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) * rate, with mean and rate (B, C, 1, 1) in float32."""
+    y, mean = torch.empty_like(x), x.new_empty(*x.shape[:2], 1, 1, dtype=torch.float32)
+    rate = torch.empty_like(mean)
+    launch(normalise, x, y, mean, rate, EPSILON=epsilon)
+    return y, mean, rate
+
+
+def gradient(g: Tensor, x: Tensor, mean: Tensor, rate: Tensor) -> Tensor:
+    """That of x, from the gradient g of its normalisation."""
+    result = torch.empty_like(x)
+    launch(first, x, mean, rate, like(g, x), result)
+    return result
+
+
+def second_gradient(
+    v: Tensor, g: Tensor, x: Tensor, mean: Tensor, rate: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Those of g and x, from the gradient v of what `gradient` gives."""
+    of_g, of_x = torch.empty_like(x), torch.empty_like(x)
+    launch(second, x, mean, rate, like(v, x), like(g, x), of_g, of_x)
+    return of_g, of_x
+
+
+def like(g: Tensor, x: Tensor) -> Tensor:
+    """The same values, as x lies in memory."""
+    return g if g.stride() == x.stride() else torch.empty_like(x).copy_(g)
+
+
+def launch(kernel: Any, x: Tensor, *others: Tensor, **constants: float) -> None:
+    """Calls a kernel for each image and some of its channels."""
+    count, channels, height, width = x.shape
+    side = triton.next_power_of_2(height * width)
+    block = min(triton.next_power_of_2(channels), max(1, TILE // side))
+    of_pixel = x.stride(3 if width > 1 else 2)
+    sizes = channels, height * width, x.stride(0), x.stride(1), of_pixel
+    grid = count, triton.cdiv(channels, block)
+    kernel[grid](x, *others, *sizes, **constants, SIDE=side, BLOCK=block)
+
+
+@triton.jit
+def places(
+    channels, pixels, of_image, of_channel, of_pixel, SIDE: tl.constexpr, BLOCK: tl.constexpr
+):
+    """Where this kernel's pixels lie, and its channels' means; which of both there are."""
+    image, channel = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    pixel = tl.arange(0, SIDE)
+    at = image * of_image + pixel[:, None] * of_pixel + channel[None, :] * of_channel
+    real = channel < channels
+    return at, (pixel[:, None] < pixels) & real[None, :], image * channels + channel, real
+
+
+@triton.jit
+def normalise(
+    x, y, mean, rate, channels, pixels, of_image, of_channel, of_pixel,
+    EPSILON: tl.constexpr, SIDE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    at, there, channel, real = places(channels, pixels, of_image, of_channel, of_pixel, SIDE, BLOCK)
+    values = tl.load(x + at, there, 0.0).to(tl.float32)
+    means = tl.sum(values, 0) / pixels
+    centred = tl.where(there, values - means[None, :], 0.0)
+    rates = tl.rsqrt(tl.sum(centred * centred, 0) / pixels + EPSILON)
+    tl.store(y + at, centred * rates[None, :], there)
+    tl.store(mean + channel, means, real)
+    tl.store(rate + channel, rates, real)
+
+
+@triton.jit
+def first(
+    x, mean, rate, g, result, channels, pixels, of_image, of_channel, of_pixel,
+    SIDE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    at, there, channel, real = places(channels, pixels, of_image, of_channel, of_pixel, SIDE, BLOCK)
+    means, rates = tl.load(mean + channel, real, 0.0), tl.load(rate + channel, real, 0.0)
+    y = (tl.load(x + at, there, 0.0).to(tl.float32) - means[None, :]) * rates[None, :]
+    gs = tl.load(g + at, there, 0.0).to(tl.float32)
+    of_g, of_both = tl.sum(gs, 0) / pixels, tl.sum(gs * y, 0) / pixels
+    of_x = rates[None, :] * (gs - of_g[None, :] - y * of_both[None, :])
+    tl.store(result + at, of_x, there)
+
+
+@triton.jit
+def second(
+    x, mean, rate, v, g, result_g, result_x,
+    channels, pixels, of_image, of_channel, of_pixel,
+    SIDE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    at, there, channel, real = places(channels, pixels, of_image, of_channel, of_pixel, SIDE, BLOCK)
+    means, rates = tl.load(mean + channel, real, 0.0), tl.load(rate + channel, real, 0.0)
+    y = (tl.load(x + at, there, 0.0).to(tl.float32) - means[None, :]) * rates[None, :]
+    vs = tl.load(v + at, there, 0.0).to(tl.float32)
+    gs = tl.load(g + at, there, 0.0).to(tl.float32)
+    vs = tl.where(there, vs - (tl.sum(vs, 0) / pixels)[None, :], 0.0)
+    gs = tl.where(there, gs - (tl.sum(gs, 0) / pixels)[None, :], 0.0)
+    a, b = tl.sum(gs * y, 0) / pixels, tl.sum(vs * y, 0) / pixels
+    c = tl.sum(vs * gs, 0) / pixels - 3 * a * b
+    tl.store(result_g + at, rates[None, :] * (vs - y * b[None, :]), there)
+    total = y * c[None, :] + a[None, :] * vs + b[None, :] * gs
+    tl.store(result_x + at, -(rates * rates)[None, :] * total, there)
