@@ -90,16 +90,17 @@ def _folders(folder: Path) -> dict[str, bool]:
 
 def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:
     """The images in train/ or test/ in natural order; counts other files."""
-    if not (top / part).exists():
+    here = top / part
+    if not here.exists():
         return []
-    names, more = find_images(top / part, "--dataset")
+    names, more = find_images(here, "--dataset")
     others.update(more)
     masks = _masks(top / "ground_truth", names, others) if part == "test" else {}
     return [
         Item(
-            top / part / name,
+            here / name,
             legible(name.parts[0]) if len(name.parts) > 1 else UNSORTED[part],
-            tuple(masks.get(name.with_suffix(""), ())),
+            tuple(masks[name.with_suffix("")]) if masks else (),
         )
         for name in names
     ]
@@ -111,9 +112,9 @@ def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path,
     Of crack/1.png: crack/1_mask.png as in MVTec AD, crack/1.png as in VisA, crack/1/*.png as in
     MVTec LOCO AD.
     """
-    masks: dict[Path, list[Path]] = {name.with_suffix(""): [] for name in images}
     if not folder.is_dir():
-        return masks
+        return {}
+    masks: dict[Path, list[Path]] = {name.with_suffix(""): [] for name in images}
     names, more = find_images(folder, "--dataset")
     others.update(more)
     for name in names:
