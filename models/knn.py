@@ -14,6 +14,13 @@ class Config(base.Config):
     samples: int = 5000  # training images kept, drawn at random; more make scoring slower
     neighbours: int = 5  # nearest images that the score averages over (scikit-learn's default)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.neighbours > self.samples:
+            raise ValueError(
+                f"neighbours: {self.neighbours} of {self.samples} samples (give fewer)"
+            )
+
 
 class Model(FittedModel):
     """Scores by the mean Euclidean distance to the nearest training images."""

@@ -32,10 +32,12 @@ def text(size: Size) -> str:
 
 
 def check_shape(shape: Shape, any_size: bool) -> None:
-    """ValueError unless there are 1 or 3 channels, and both sides are from LEAST to MOST.
+    """ValueError unless there are 1 or 3 channels, and two sides from LEAST to MOST.
 
     Without `any_size`, DCGAN's networks must also be able to halve both sides without a rest.
     """
+    if len(shape) != 3:
+        raise ValueError(f"images must have channels, height and width, not the shape {shape}")
     channels, size = shape[0], shape[1:]
     if channels not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, not {channels}")

@@ -82,6 +82,14 @@ def test_who_scores_in_another_mode_than_the_published_protocol_is_named(capsys)
     assert not prepare(replace(published, scoring_mode="evaluation")).notes
 
 
+def test_flags_that_change_nothing_are_named(capsys) -> None:
+    study = Study(**DIGITS, model=("knn", "pca", "ganomaly"), steps=9, batch_size=8)
+    line = "without effect on knn, pca, fitted at once: --steps, --batch_size"
+    assert line in prepare(study).notes
+    assert capsys.readouterr().err == f"note: {line}\n"
+    assert not prepare(replace(study, model=("ganomaly",))).notes
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_smaller_share_of_the_step_size_is_a_smaller_step(name: str):
     """Of 0, no step at all; of a half, the step of a network with half the step sizes."""

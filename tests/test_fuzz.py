@@ -1,7 +1,7 @@
 """Whatever lies in a file: a right answer or one clear error, never a traceback."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 
+import models
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.data import datasets
 from bench.results.store import Store
+from bench.training import model_files
 
 FILES = settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -191,3 +194,27 @@ def test_any_choices_are_a_study_or_a_clear_error(choices: dict) -> None:
         return
     assert study.budget_seconds() > 0
     assert set(held) == {item.partition("=")[0] for item in study.set}
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a JSON value, with each of its keys."""
+    if isinstance(value, dict | list):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            yield value, key
+            yield from places(value[key])
+
+
+@settings(FILES, max_examples=100)
+@given(place=st.integers(0, 10_000), junk=JSON)
+def test_any_header_of_a_model_file(tmp_path: Path, place: int, junk: Any) -> None:
+    model = models.create("knn", (1, 16, 16), samples=2, neighbours=1)
+    data = model_files.packed("knn", model, model_files.trained_state(model), {})
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    content = json.loads(header["content"])
+    where = list(places(content))
+    container, key = where[place % len(where)]
+    container[key] = junk
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save(load(data), header | {"content": json.dumps(content)}))
+    loaded, error = outcome(lambda: model_files.load(path))
+    assert loaded or error.startswith(f"--load: {path}")

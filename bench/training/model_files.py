@@ -66,8 +66,9 @@ def load(
         raise UserError(f"--load: there is no file {path}") from None
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise UserError(f"--load: {path} cannot be read ({error})") from None
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"--load: {path} does not fit ({str(error).splitlines()[0]})") from None
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"--load: {path} does not fit ({reason})") from None
     return model, content
 
 

@@ -108,7 +108,7 @@ def prepare(study: Study) -> Prepared:
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )
-    more = [*more, *without_masks(splits), *scored_otherwise(study)]
+    more = [*more, *without_masks(splits), *scored_otherwise(study), *without_effect(study)]
     for line in more:
         note(line)
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
@@ -131,6 +131,16 @@ def scored_otherwise(study: Study) -> list[str]:
         for model in study.model_names()
         if models.get(model).RELEASED_MODE == "evaluation"
     ]
+
+
+def without_effect(study: Study) -> list[str]:
+    """A line, if the study says how its networks train and some models have none."""
+    fitted = [model for model in study.model_names() if not models.get(model).BATCHES]
+    names = ("steps", "epochs", "batch_size", "niter_decay")
+    given = [f"--{name}" for name in names if getattr(study, name)]
+    if not fitted or not given:
+        return []
+    return [f"without effect on {', '.join(fitted)}, fitted at once: {', '.join(given)}"]
 
 
 def check_steps(model: str, config: Mapping[str, Any], steps: float) -> None:
