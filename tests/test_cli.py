@@ -157,6 +157,13 @@ def test_existing_study_is_never_overwritten(capsys, tmp_path: Path) -> None:
     assert (there / "precious.txt").read_text() == "kept"
 
 
+@pytest.mark.parametrize("script", [train, train_tune])
+def test_results_that_can_go_nowhere(script, capsys, tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    line = fails(capsys, script, SMALL, tmp_path)
+    assert line == f"error: --results_dir: {tmp_path / 'results'} is no folder\n"
+
+
 def test_mistakes_as_a_process(tmp_path: Path) -> None:
     """The real thing once: exit status, one line, in under 10 s."""
     command = [

@@ -139,8 +139,14 @@ def check_machine(study: Study) -> None:
 
 
 def check_new(study: Study) -> None:
-    """UserError where the study's folder exists already."""
+    """UserError where the study's folder exists already, or none can be made."""
+    parent = on_disk(Path(study.results_dir))
+    there = next(filter(os.path.lexists, (parent.absolute(), *parent.absolute().parents)))
+    if not there.is_dir():
+        raise UserError(f"--results_dir: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"--results_dir: {there} cannot be written")
     if study.name is not None:
-        path = on_disk(Path(study.results_dir)) / study.name
+        path = parent / study.name
         if path.exists() or path.is_symlink():
             raise taken(path)
