@@ -14,7 +14,7 @@ from bench.data.datasets import Decoding
 from bench.reporting import reproduce
 from bench.training import model_files
 
-FLAGS = ["--normal_class", "good", "--model", "pca", "--epochs", "1", "--batch_size", "8"]
+FLAGS = ["--normal_class", "good", "--model", "pca"]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Only a model in a file from outside is loaded, and torch with it, after all that
 
 import dataclasses
 import os
+import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -144,8 +145,10 @@ def check_new(study: Study) -> None:
     there = next(filter(os.path.lexists, (parent.absolute(), *parent.absolute().parents)))
     if not there.is_dir():
         raise UserError(f"--results_dir: {there} is no folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"--results_dir: {there} cannot be written")
+    try:
+        tempfile.TemporaryDirectory(dir=there).cleanup()
+    except OSError as error:
+        raise UserError(f"--results_dir: {there} cannot be written ({error.strerror})") from None
     if study.name is not None:
         path = parent / study.name
         if path.exists() or path.is_symlink():
