@@ -62,13 +62,14 @@ def read_models(words: list[str]) -> list[str]:
 
 
 def with_one_set(words: list[str]) -> list[str]:
-    """A command's words with the values of its second --set, the last flag, after its first."""
+    """A command's words with its second --set, the last flag, in the first one, whose values it replaces."""
     if words.count("--set") < 2:
         return words
-    first, last = words.index("--set"), len(words) - 1 - words[::-1].index("--set")
-    names = [word.partition("=")[0] for word in words[first + 1 : last]]
-    more = [word for word in words[last + 1 :] if word.partition("=")[0] not in names]
-    return [*words[: first + 1], *more, *words[first + 1 : last]]
+    last = len(words) - 1 - words[::-1].index("--set")
+    more, names = words[last + 1 :], {word.partition("=")[0] for word in words[last + 1 :]}
+    kept = [word for word in words[:last] if word.partition("=")[0] not in names]
+    place = kept.index("--set") + 1
+    return [*kept[:place], *more, *kept[place:]]
 
 
 @pytest.fixture(scope="module")
