@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import fmean
 
@@ -35,12 +35,18 @@ SOUND = {"": "sound", "rotations": "rotations", "rotations, nearest": "near"}
 AUDITED = ("airplane", "bird", "frog")  # the classes of CIFAR-10 whose audits are committed
 
 
+@cache
+def saved(study: str) -> results.Results:
+    """A committed study, which several tables take their rows from."""
+    return results.read(MEASURED / study)
+
+
 def on_digits(study: str) -> pd.DataFrame:
     """A row for each model: its test AUROC over the ten digits, the best mean first.
 
     Models that lack digits come last: their means are of other classes.
     """
-    runs, rows = results.read(MEASURED / study).trials, []
+    runs, rows = saved(study).trials, []
     for model, group in runs.groupby("model"):
         steps, aurocs = group["generator_steps"].max(), group["test_auroc"]
         rows.append(
@@ -61,7 +67,7 @@ def nearest_on_digits() -> pd.DataFrame:
     p: of the default mix with it against the runs without.
     """
     plain, rows = figures("digits-left-out-defaults"), []
-    near = results.read(MEASURED / "digits-left-out-near")
+    near = saved("digits-left-out-near")
     for model, runs in near.trials.groupby("model"):
         scores = map(near.scores, runs["trial"])
         mixed = runs.set_index("class")["test_default_mix_auroc"]
@@ -118,7 +124,7 @@ def cifar10() -> pd.DataFrame:
 
 def figures(study: str) -> pd.DataFrame:
     """Test AUROC of classes (rows) by model."""
-    runs = results.read(MEASURED / study).trials
+    runs = saved(study).trials
     return runs.pivot_table(index="class", columns="model", values="test_auroc")
 
 
@@ -139,7 +145,7 @@ def cifar10_tests() -> pd.DataFrame:
 
     And against the best baseline on pixels by validation AUROC.
     """
-    runs = results.read(MEASURED / "cifar10-baselines").trials
+    runs = saved("cifar10-baselines").trials
     best = runs.loc[runs.groupby("class")["val_auroc"].idxmax()].set_index("class")["test_auroc"]
     theirs = rivals().assign(**{"best on pixels by validation": best})
     theirs["w_skipganomaly"] = figures("cifar10-sound")["w_skipganomaly"]
@@ -157,10 +163,10 @@ def cifar10_choices() -> pd.DataFrame:
     rows = []
     studies = {study: more for more, study in SOUND.items()}
     for study in (*studies, "reconstruction", "baselines", "deep-knn"):
-        saved = results.read(MEASURED / f"cifar10-{study}")
-        last = saved.epochs.groupby("trial").last()
+        read = saved(f"cifar10-{study}")
+        last = read.epochs.groupby("trial").last()
         last = last.get("test_default_mix_auroc", last["test_auroc"]).fillna(last["test_auroc"])
-        for model, runs in saved.trials.groupby("model"):
+        for model, runs in read.trials.groupby("model"):
             row = {"model": ", ".join(filter(None, [f"`{model}`", studies.get(study)]))}
             row["epoch and mix by anomalies"] = runs["test_auroc"].mean()
             rows.append(row | {"last epoch, default mix": last[runs["trial"]].mean()})
@@ -199,7 +205,7 @@ def costs() -> pd.DataFrame:
     """A row for each study: its runs, and the hours that they trained and scored in all."""
     rows = []
     for folder in sorted(MEASURED.glob("*/trials.jsonl")):
-        runs = results.read(folder.parent).trials
+        runs = saved(folder.parent.name).trials
         hours = (runs["train_seconds"] + runs["score_seconds"]).sum() / 3600
         hardware = runs.get("hardware", pd.Series(dtype=str))  # early rows have none
         rows.append(
@@ -243,7 +249,7 @@ def filled(text: str) -> str:
 def site() -> None:
     """Writes docs/index.html."""
     with tempfile.TemporaryDirectory() as out:
-        report({name: results.read(MEASURED / name) for name in SITE}, Path(out))
+        report({name: saved(name) for name in SITE}, Path(out))
         shutil.copy(Path(out, "index.html"), ROOT / "docs")
 
 
