@@ -1,8 +1,8 @@
 """Instance normalisation and its first two gradients as GPU kernels, written in Triton.
 
-One kernel each, wherever an image's channels are in memory; models.second_gradients has the
-equations, and what computes them elsewhere. There the second gradient is 22 kernels, and channels
-that are last, as cuDNN wants them, have to be moved to the front and back each time.
+One kernel each, whether channels are first or last in memory. models.second_gradients has the
+equations, and computes the same from torch's operations: 22 kernels for the second gradient, before
+which channels that are last, as cuDNN wants them, have to be moved to the front.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ TILE = 2048  # pixels that a kernel holds at a time, those of all its channels
 
 
 def takes(x: Tensor) -> bool:
-    """Whether the kernels can compute this (B, C, H, W), in float32: it is small and dense."""
+    """Whether the kernels can take x (B, C, H, W): small, dense, and not more exact than float32."""
     dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
     small = x.shape[2] * x.shape[3] <= LARGEST and x.numel() < 2**31
     return dense and small and x.dtype != torch.float64
@@ -67,7 +67,7 @@ def launch(kernel: Any, x: Tensor, *others: Tensor, **constants: float) -> None:
 def places(
     channels, pixels, of_image, of_channel, of_pixel, SIDE: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """Where this kernel's pixels lie, and its channels' means; which of both there are."""
+    """The offsets of a program's pixels and of its channels' means, each with which of them exist."""
     image, channel = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     pixel = tl.arange(0, SIDE)
     at = image * of_image + pixel[:, None] * of_pixel + channel[None, :] * of_channel

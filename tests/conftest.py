@@ -21,7 +21,7 @@ from bench.data import datasets
 from bench.tuning import ray_start  # it sets what Ray reads as it is imported
 
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read as it is imported: its kernels then run on a CPU
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton then runs kernels on the CPU
 
 pytest_plugins = ["own_files"]  # its fixtures
 

@@ -38,6 +38,12 @@ def note(text: str) -> None:
     print(f"note: {' '.join(text.split())}", file=sys.stderr)
 
 
+def cannot_write(path: Path, error: OSError, flag: str = "", advice: str = "") -> UserError:
+    """The UserError for a file or folder that the system does not let this command write."""
+    named = f"{flag}: " if flag else ""
+    return UserError(f"{named}{path} cannot be written ({error.strerror}){advice}")
+
+
 def taken(path: Path) -> UserError:
     """The UserError for a new study whose folder exists already."""
     begun = any((path / name).exists() for name in ("study.json", "sweep.json"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import models
 from bench.choices import outside
-from bench.choices.errors import UserError, taken
+from bench.choices.errors import UserError, cannot_write, taken
 from bench.choices.names import on_disk
 from bench.choices.study import Study
 from bench.data import datasets
@@ -148,7 +148,7 @@ def check_new(study: Study) -> None:
     try:
         tempfile.TemporaryDirectory(dir=there).cleanup()
     except OSError as error:
-        raise UserError(f"--results_dir: {there} cannot be written ({error.strerror})") from None
+        raise cannot_write(there, error, "--results_dir") from None
     if study.name is not None:
         path = parent / study.name
         if path.exists() or path.is_symlink():

@@ -30,7 +30,7 @@ SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near"
 SITE += [f"cifar10-{name}" for name in ("reconstruction", "baselines", "deep-knn")]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
 SITE += ["digits-finalists", "digits-finalists-ganomaly"]
-# Of w_skipganomaly under the sound protocol, with what its opponent and its score have in addition.
+# Studies of w_skipganomaly under the sound protocol, by what each adds to the default.
 SOUND = {"": "sound", "rotations": "rotations", "rotations, nearest": "near"}
 AUDITED = ("airplane", "bird", "frog")  # the classes of CIFAR-10 whose audits are committed
 
@@ -135,7 +135,7 @@ def with_means(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def rivals() -> pd.DataFrame:
-    """Test AUROC on CIFAR-10 of classes (rows) by the other models, nearest kin first."""
+    """Test AUROC on CIFAR-10 of classes (rows) by model: all but w_skipganomaly."""
     studies = ("reconstruction", "baselines", "deep-knn")
     return pd.concat([figures(f"cifar10-{study}") for study in studies], axis=1)
 

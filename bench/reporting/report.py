@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, cannot_write
 from bench.judging.comparison import compare
 from bench.reporting import choosing, figures, frames, searches, sweeps, tables
 from bench.reporting.cautions import cautions, gathered, swamped
@@ -116,7 +116,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out: {out} cannot be written ({error.strerror})") from None
+        raise cannot_write(out, error, "--out") from None
     for name, kinds in files.items():
         for kind, content in kinds.items():
             write_whole(out / f"{name}.{kind}", content)

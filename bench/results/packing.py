@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, cannot_write
 from bench.judging import metrics
 from bench.results.reading import PACKED, SAME_PART, Results, read, unpacked
-from bench.results.store import Store, cannot_write, write_whole
+from bench.results.store import Store, write_whole
 
 CLOSE = 1e-6  # AUROC
 FILES = ("histogram.csv", "gallery.png")  # of a run, in scores/

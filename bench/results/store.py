@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from bench.choices.errors import UserError, note, taken
+from bench.choices.errors import UserError, cannot_write, note, taken
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.study import Study
 from bench.results.reading import WINNERS, read_rows
@@ -25,10 +25,6 @@ from bench.results.reading import WINNERS, read_rows
 RAY_LOG = "ray.log"  # what Ray says while a study runs
 COMPACT = (",", ":")  # rows without spaces take a fifteenth less
 JOURNAL = "optuna.log"  # the searches as Optuna's dashboard reads them; each command writes it anew
-
-
-def cannot_write(path: Path, error: OSError, advice: str = "") -> UserError:
-    return UserError(f"{path} cannot be written ({error.strerror}){advice}")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -143,7 +139,7 @@ class Store:
         except OSError as error:
             with contextlib.suppress(OSError):
                 drop_half_line(path)
-            raise cannot_write(path, error, "; free some space, then --resume") from None
+            raise cannot_write(path, error, advice="; free some space, then --resume") from None
 
     def add_epoch(self, row: dict[str, Any]) -> None:
         self.append("epochs.jsonl", row)
