@@ -44,18 +44,21 @@ def saved(study: str) -> results.Results:
 def on_digits(study: str) -> pd.DataFrame:
     """A row for each model: its test AUROC over the ten digits, the best mean first.
 
-    Models that lack digits come last: their means are of other classes.
+    A digit's figure is the mean over its seeds. Models that lack digits come last: their means are
+    of other classes.
     """
     runs, rows = saved(study).trials, []
     for model, group in runs.groupby("model"):
-        steps, aurocs = group["generator_steps"].max(), group["test_auroc"]
+        steps, by_digit = group["generator_steps"].max(), group.groupby("class")["test_auroc"]
+        aurocs, fewest, most = by_digit.mean(), by_digit.count().min(), by_digit.count().max()
         rows.append(
             {
                 "model": f"`{model}`",
                 "generator steps": f"{steps:,.0f}" if steps else "",
                 "mean": aurocs.mean(),
                 "lowest to highest": f"{aurocs.min():.3f} to {aurocs.max():.3f}",
-                "digits": len(group),
+                "digits": len(aurocs),
+                "seeds": f"{fewest}" if fewest == most else f"{fewest} to {most}",
             }
         )
     return pd.DataFrame(rows).sort_values(["digits", "mean"], ascending=False)
