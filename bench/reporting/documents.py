@@ -87,6 +87,35 @@ def nearest_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def mixes_on_digits() -> pd.DataFrame:
+    """Test AUROC of the same epochs, means over ten digits, by how the parts of a score are mixed.
+
+    Each p is of a mix against the one to its left.
+    """
+    study, rows = saved("digits-one-class-defaults"), []
+    for model, second in (("skipganomaly", "latent"), ("egbad", "discriminator")):
+        runs = study.trials[study.trials["model"] == model]
+        scores = map(study.scores, runs["trial"])
+        raw = [
+            auroc(s["labels"], 0.9 * s["part_reconstruction"] + 0.1 * s[f"part_{second}"])
+            for s in scores
+        ]
+        columns = ["raw", "test_default_mix_auroc", "test_auroc"]
+        digits = runs.assign(raw=raw).groupby("class")[columns].mean()
+        raw_sum, default, chosen = (digits[column] for column in columns)
+        rows.append(
+            {
+                "model": f"`{model}`",
+                "raw sum": raw_sum.mean(),
+                "standardised, default weight": default.mean(),
+                "p": against(default, raw_sum)["p (Wilcoxon)"],
+                "weight chosen": chosen.mean(),
+                "its p": against(chosen, default)["p (Wilcoxon)"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def switches_on_digits() -> pd.DataFrame:
     """Test AUROC, means over ten digits, of runs with a switch against those without."""
     plain, rows = figures("digits-left-out-defaults"), []
@@ -226,6 +255,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "one-class-on-digits": partial(on_digits, "digits-one-class-defaults"),
     "left-out-on-digits": partial(on_digits, "digits-left-out-defaults"),
     "nearest-on-digits": nearest_on_digits,
+    "mixes-on-digits": mixes_on_digits,
     "switches-on-digits": switches_on_digits,
     "cifar10": cifar10,
     "cifar10-tests": cifar10_tests,
