@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,12 +58,15 @@ class Split:
     def within(self, dataset: Dataset, kept: np.ndarray) -> "Split":
         """The same images in the array of the `dataset` of whose training images these were `kept`."""
         places = np.concatenate([kept, np.arange(len(dataset.train_images), len(dataset.images))])
-        source = dataset.image_array
+
+        def moved(images: Any) -> IndexedImages:
+            return IndexedImages(dataset.image_array, places[images.index])
+
         val, test = (
-            part and replace(part, images=part.images.moved(source, places))  # type: ignore
+            replace(part, images=moved(part.images)) if part else None
             for part in (self.val, self.test)
         )
-        return Split(self.train.moved(source, places), val, test)
+        return Split(moved(self.train), val, test)
 
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
@@ -207,8 +211,8 @@ def make_split(
             why = f" (all are of this class: did you mean --normal_class {task.cls}?)"
         raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
 
-    def images(indices: np.ndarray, classes: np.ndarray | None = None) -> IndexedImages:
-        return IndexedImages(dataset.image_array, indices, classes=classes)
+    def images(indices: np.ndarray) -> IndexedImages:
+        return IndexedImages(dataset.image_array, indices)
 
     val = None
     if protocol.selection == "val":
@@ -228,9 +232,7 @@ def make_split(
             f"--contamination: {leaves} {len(anomalies)} abnormal images to train on, and a share "
             f"of {contamination:g} takes {hidden} ({hint})"
         )
-    chosen = np.sort(np.concatenate([normal, anomalies[:hidden]]))
-    classes = None if hidden else dataset.train_labels[chosen]  # a hidden anomaly's would tell it
-    train = images(chosen, classes)
+    train = images(np.sort(np.concatenate([normal, anomalies[:hidden]])))
     known = np.flatnonzero(tests & (dataset.test_labels >= 0))
     if not len(known) and protocol.selection == "val":
         return Split(train, val, None)
