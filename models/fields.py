@@ -46,15 +46,50 @@ def read(file: str) -> dict[str, Hyperparameter]:
 
     ValueError where there is no such file, or a default is no plain value.
     """
-    spec = importlib.util.find_spec(f"models.{file}")  # finds files from elsewhere too
-    if spec is None or not isinstance(spec.loader, InspectLoader):
-        raise ValueError(f"there is no models/{file}.py")
-    config = CONFIG.search(spec.loader.get_source(spec.name) or "")
+    config = CONFIG.search(text_of(file))
     own = parse(config[0]) if config else {}
     if file == "base":
         return own
     parent = config[1] if config else None
     return read(parent or "base") | own
+
+
+def text_of(file: str) -> str:
+    """The text of models/<file>.py; ValueError where there is no such file."""
+    spec = importlib.util.find_spec(f"models.{file}")  # finds files from elsewhere too
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        raise ValueError(f"there is no models/{file}.py")
+    return spec.loader.get_source(spec.name) or ""
+
+
+def constant(file: str, name: str, of: str = "Model") -> Any:
+    """The plain value that a class in models/<file>.py, or else one that it extends, gives a name.
+
+    None where the text of the files in models/ does not say it.
+    """
+    try:
+        tree = ast.parse(text_of(file))
+    except (ImportError, ValueError):  # it extends a class of another package
+        return None
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    for line in classes[of].body if of in classes else []:
+        if isinstance(line, ast.Assign | ast.AnnAssign) and line.value:
+            targets = line.targets if isinstance(line, ast.Assign) else [line.target]
+            if name in map(ast.unparse, targets):
+                return ast.literal_eval(line.value)
+    # `from models.wgan import WGAN` and `class Model(WGAN)`, or `class Model(skip_gan.SkipGAN)`
+    files = {
+        alias.name: (node.module or "").removeprefix("models.")
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for base in map(ast.unparse, classes[of].bases if of in classes else []):
+        module, _, extended = base.rpartition(".")
+        module = module or files.get(base, file)
+        if (module, extended) != (file, of):
+            return constant(module, name, extended)
+    return None
 
 
 def check(name: str, kind: type, value: Any) -> None:

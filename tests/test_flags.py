@@ -95,6 +95,7 @@ QUICK = [
     (train_tune, ["--dataset", "cifar10", "--normal_class", "burd"]),
     (train_tune, ["--dataset", "no/such/folder"]),
     (train_tune, [*SMALL, "--image_size", "1040"]),
+    (train_tune, [*SMALL, "--image_size", "21"]),
     (train_tune, [*SMALL, "--name", "there"]),
     (train_tune, ["--name", "never_was", "--resume"]),
     (train_tune, ["--name", "there", "--resume"]),

@@ -25,7 +25,7 @@ from small_models import (
 from torch import Tensor
 
 import models
-from models import base
+from models import base, fields
 from train import main
 
 # Hyperparameters that matter only with another one at a certain value.
@@ -256,6 +256,14 @@ def test_a_name_without_a_file_is_refused():
     assert {"w_skipganomaly", "skipganomaly"} <= set(models.NAMES)
 
 
+@pytest.mark.parametrize("name", models.NAMES)
+def test_constants_are_read_from_the_text_as_python_has_them(name):
+    for constant in ("ANY_SIZE", "BATCHES", "FAMILY"):
+        assert fields.constant(name, constant) == getattr(models.get(name), constant)
+    assert fields.constant(name, "NO_SUCH_CONSTANT") is None
+    assert fields.constant("networks", "ANY_SIZE", "InstanceNorm") is None, "torch's class"
+
+
 def test_a_file_that_defines_model_is_a_model_and_torch_is_not_loaded_to_tell(tmp_path):
     folder = tmp_path / "models"
     shutil.copytree(Path(models.__file__).parent, folder)
@@ -266,8 +274,8 @@ def test_a_file_that_defines_model_is_a_model_and_torch_is_not_loaded_to_tell(tm
     code = "import sys, models; print(*models.NAMES, *models.hyperparameters('mine')); "
     code += "assert 'torch' not in sys.modules"
     output = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
-    fields = " ".join(models.hyperparameters("w_skipganomaly")).replace("lr_critic", "lr_of_mine")
-    assert output.split() == [*sorted([*models.NAMES, "mine"]), *fields.split()]
+    expected = " ".join(models.hyperparameters("w_skipganomaly")).replace("lr_critic", "lr_of_mine")
+    assert output.split() == [*sorted([*models.NAMES, "mine"]), *expected.split()]
 
 
 @pytest.mark.parametrize(("name", "family"), [("pca", "baseline"), ("ganomaly", "GAN")])

@@ -15,11 +15,13 @@ from typing import Any
 import models
 from bench.choices import outside
 from bench.choices.errors import UserError, cannot_write, taken
+from bench.choices.image_size import sides
 from bench.choices.names import on_disk
 from bench.choices.study import Study
 from bench.data import datasets
 from bench.data.datasets.folder import categories_of, classes_in
 from models import fields
+from models.sizes import check_shape
 
 EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this kind needs
 
@@ -27,6 +29,7 @@ EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this k
 def check_data(study: Study, one_task: bool = False) -> None:
     """UserError for an unknown data set, class or category, or for a size that no model takes."""
     datasets.check_form(study.image_size, study.channels)
+    check_size(study)
     folder = datasets.folder_of(study.dataset, Path(study.dataroot))
     if folder is None:
         if study.category:
@@ -42,6 +45,20 @@ def check_data(study: Study, one_task: bool = False) -> None:
             raise UserError(f"--category: train.py trains on one of {names} (train_tune.py on all)")
     elif study.abnormal_class or study.normal_class:
         check_classes(study, classes_in(folder), one_task)
+
+
+def check_size(study: Study) -> None:
+    """UserError where --image_size is none that the networks of a model take."""
+    if study.image_size is None:
+        return
+    shape = (study.channels or 1, *sides(study.image_size))
+    for model in study.model_names():
+        # A file from outside may leave open which sizes its networks take, until it is loaded.
+        any_size = fields.constant(model, "ANY_SIZE") is not False
+        try:
+            check_shape(shape, any_size)
+        except ValueError as error:
+            raise UserError(f"--image_size: {model}: {error}") from None
 
 
 def check_classes(study: Study, known: Sequence[str], one_task: bool) -> None:
