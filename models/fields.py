@@ -1,6 +1,6 @@
-"""Hyperparameters and model names, read from the text of the models' files.
+"""Hyperparameters, constants and names of models, read from the text of their files.
 
-Importing a model loads torch, which takes seconds; --help and --list need only names and defaults.
+Importing a model loads torch, which takes seconds; --help, --list and the first checks need only these.
 A file is a model if it defines `class Model`. A hyperparameter is a line of its `class Config`,
 `name: type = default  # help`, with the type bool, float, int or str. `class Config(skip_gan.Config)`
 also has the hyperparameters in skip_gan.py.
