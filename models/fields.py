@@ -1,6 +1,6 @@
 """Hyperparameters, constants and names of models, read from the text of their files.
 
-Importing a model loads torch, which takes seconds; --help, --list and the first checks need only these.
+Importing a model loads torch, which takes seconds; --help, --list and the first checks do without.
 A file is a model if it defines `class Model`. A hyperparameter is a line of its `class Config`,
 `name: type = default  # help`, with the type bool, float, int or str. `class Config(skip_gan.Config)`
 also has the hyperparameters in skip_gan.py.
@@ -72,7 +72,9 @@ def constant(file: str, name: str, of: str = "Model") -> Any:
     except (ImportError, ValueError):  # it extends a class of another package
         return None
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    for line in classes[of].body if of in classes else []:
+    if of not in classes:
+        return None
+    for line in classes[of].body:
         if isinstance(line, ast.Assign | ast.AnnAssign) and line.value:
             targets = line.targets if isinstance(line, ast.Assign) else [line.target]
             if name in map(ast.unparse, targets):
@@ -84,7 +86,7 @@ def constant(file: str, name: str, of: str = "Model") -> Any:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    for base in map(ast.unparse, classes[of].bases if of in classes else []):
+    for base in map(ast.unparse, classes[of].bases):
         module, _, extended = base.rpartition(".")
         module = module or files.get(base, file)
         if (module, extended) != (file, of):
