@@ -1,8 +1,13 @@
 """How fast a GPU trains w_skipganomaly, and how long the published table takes at that speed."""
 
+import dataclasses
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -13,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 import models
 from bench.choices.errors import UserError
-from bench.training.devices import mps_runs
+from bench.training.devices import be_deterministic, mps_runs
 from models.base import AnomalyModel
 from models.precision import PRECISIONS
 
@@ -22,51 +27,110 @@ IMAGES = 45_000  # normal ones that a model of the published table trains on
 TABLE = 10 * 15 * IMAGES  # that the whole table trains on: 10 classes, 15 epochs
 LIMIT = 120  # seconds that a mode may take
 TIMED = 2.0  # seconds of training that are timed
+TURNS = 40  # of n_critic steps, after which a model's losses are read
+SAME = 3  # models whose bits are compared
+SPAWN = multiprocessing.get_context("spawn")
 SIDE = 8192  # of the matrices whose product shows what the GPU can do
 
 
-def model_and_images(precision: str, recorded: bool) -> tuple[AnomalyModel, Tensor]:
-    torch.manual_seed(0)
+@dataclass(frozen=True)
+class Mode:
+    """A way to train several runs on one GPU."""
+
+    recorded: bool = True  # steps are replayed as CUDA graphs, not launched kernel by kernel
+    streams: int = 1  # runs in each process
+    processes: int = 1
+
+
+def new_model(precision: str, recorded: bool = True, seed: int = 0) -> AnomalyModel:
+    torch.manual_seed(seed)
     model = models.create("w_skipganomaly", (3, 32, 32), device="cuda", precision=precision)
     if not recorded:
         model.GRAPHS = False  # type: ignore[misc]
+    return model
+
+
+def some_images() -> Tensor:
+    """uint8 (IMAGES, 3, 32, 32) on the GPU, the same ones each time."""
+    rng = torch.Generator("cuda").manual_seed(0)
     shape = (IMAGES, 3, 32, 32)
-    return model, torch.randint(0, 256, shape, dtype=torch.uint8, device="cuda")
+    return torch.randint(0, 256, shape, dtype=torch.uint8, device="cuda", generator=rng)
 
 
-def rate(precision: str, recorded: bool, barrier: Barrier) -> float:
+class Group:
+    """Models of one process, trained on the same images, each on a stream of its own."""
+
+    def __init__(self, members: Sequence[AnomalyModel], images: Tensor):
+        self.members, self.images = members, images
+        self.streams = [torch.cuda.Stream() for _ in members]
+        self.threads = ThreadPoolExecutor(len(members))
+
+    def _train(self, member: AnomalyModel, stream: torch.cuda.Stream, turns: int) -> None:
+        with torch.cuda.stream(stream):
+            member.train_epoch(self.images, torch.Generator().manual_seed(0), turns)
+
+    def warm_up(self, turns: int) -> None:
+        """So many turns, one model after the other: the GPU records the steps of one at a time."""
+        torch.cuda.synchronize()
+        for member, stream in zip(self.members, self.streams, strict=True):
+            self._train(member, stream, turns)
+
+    def train(self, turns: int) -> None:
+        """So many turns of `n_critic` steps, all models at a time."""
+        list(self.threads.map(self._train, self.members, self.streams, repeat(turns)))
+
+
+def rate(mode: Mode, precision: str, barrier: Barrier) -> float:
     """Images a second that one process trains on, beside the others at the barrier."""
-    model, images = model_and_images(precision, recorded)
-    generator = torch.Generator().manual_seed(0)
-    model.train_epoch(images, generator, turns=8)  # warms up, and records the steps
-    turns = 40
+    members = [new_model(precision, mode.recorded) for _ in range(mode.streams)]
+    group, each = Group(members, some_images()), members[0].turn * BATCH
+    group.warm_up(turns=8)
     barrier.wait(LIMIT)
     seen, start = 0, time.perf_counter()
     while time.perf_counter() - start < TIMED:
-        model.train_epoch(images, generator, turns)
-        seen += turns * model.turn * BATCH
+        group.train(TURNS)
+        seen += mode.streams * TURNS * each
     result = seen / (time.perf_counter() - start)
     barrier.wait(LIMIT)  # until then the others had company
     return result
 
 
-def worker(precision: str, recorded: bool, barrier: Barrier, rates: Any) -> None:
-    rates.put(rate(precision, recorded, barrier))
+def same_bits(precision: str) -> bool:
+    """Whether models come to the same weights kernel by kernel, replayed, and on many streams."""
+    be_deterministic(True)
+    images, outcomes = some_images(), []
+    for recorded, streams in ((False, 1), (True, 1), (True, SAME)):
+        members = [new_model(precision, recorded, seed) for seed in range(SAME)]
+        for first in range(0, SAME, streams):
+            group = Group(members[first : first + streams], images)
+            group.warm_up(turns=4)
+            group.train(turns=4)
+        torch.cuda.synchronize()
+        states = [member.networks.state_dict() for member in members]
+        outcomes.append([value for state in states for value in state.values()])
+    plain, *others = outcomes
+    return all(
+        torch.equal(value, again)
+        for other in others
+        for value, again in zip(plain, other, strict=True)
+    )
 
 
-def together(precision: str, recorded: bool, processes: int) -> float:
-    """Images a second that so many processes train on in all.
+def worker(call: Callable[..., Any], arguments: tuple, results: Any) -> None:
+    results.put(call(*arguments))
+
+
+def in_processes(count: int, call: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What a call gives in each of so many new processes.
 
     queue.Empty where one of them does not end in time.
     """
-    context = multiprocessing.get_context("spawn")
-    barrier, rates = context.Barrier(processes), context.Queue()
-    arguments = precision, recorded, barrier, rates
-    workers = [context.Process(target=worker, args=arguments) for _ in range(processes)]
+    results = SPAWN.Queue()
+    workers = [SPAWN.Process(target=worker, args=(call, arguments, results)) for _ in range(count)]
     for process in workers:
         process.start()
     try:
-        return sum(rates.get(timeout=LIMIT) for _ in workers)
+        return [results.get(timeout=LIMIT) for _ in workers]
     finally:
         for process in workers:
             process.kill()
@@ -101,29 +165,43 @@ class Operations(TorchDispatchMode):
 
 def operations_per_image() -> float:
     """Floating-point operations for each image in a turn of training."""
-    model, images = model_and_images("float32", recorded=False)
+    model = new_model("float32", recorded=False)
     with Operations() as operations:
-        model.train_epoch(images, torch.Generator(), turns=1)
+        model.train_epoch(some_images(), torch.Generator(), turns=1)
     return operations.count / (model.turn * BATCH)
 
 
-def speeds(processes: int) -> Iterator[dict[str, Any]]:
-    """For each precision a row of one process kernel by kernel, one that replays, and so many.
+def speed(mode: Mode, precision: str, share: float) -> dict[str, Any]:
+    """Columns of a mode's speed; `share`: of a matrix product's operations, for each image/s."""
+    barrier = SPAWN.Barrier(mode.processes)
+    images = sum(in_processes(mode.processes, rate, mode, precision, barrier))
+    columns = {"images_per_second": images, "table_seconds": TABLE / images}
+    return dataclasses.asdict(mode) | columns | {"share_of_matrix_product": images * share}
 
-    UserError where there is no GPU.
+
+def equality(precision: str) -> dict[str, Any]:
+    return {"same_bits": in_processes(1, same_bits, precision)[0]}
+
+
+def speeds(runs: int) -> Iterator[dict[str, Any]]:
+    """For each precision a row of each mode, the last two with so many runs at a time.
+
+    The first of them says whether all modes come to the same bits. UserError where there is no GPU.
     """
     if not torch.cuda.is_available():
         raise UserError("--gpu: there is no CUDA device")
     each = operations_per_image()
+    modes = Mode(recorded=False), Mode(), Mode(streams=runs), Mode(processes=runs)
     for precision in PRECISIONS[::-1]:
-        most = products(precision)
-        for recorded, count in ((False, 1), (True, 1), (True, processes)):
-            row: dict[str, Any] = {"what": "a GPU", "precision": precision, "batch": BATCH}
-            row |= {"recorded": recorded, "processes": count, "mps": mps_runs()}
+        share = each / products(precision)
+        measured = [partial(equality, precision)]
+        measured += [partial(speed, mode, precision, share) for mode in modes]
+        for columns in measured:
+            row = {"what": "a GPU", "precision": precision, "batch": BATCH, "mps": mps_runs()}
             try:
-                images = together(precision, recorded, count)
+                yield row | columns()
             except Exception as error:
-                yield row | {"error": f"{type(error).__name__}: {error}"}
-                continue
-            row |= {"images_per_second": images, "table_seconds": TABLE / images}
-            yield row | {"share_of_matrix_product": images * each / most}
+                yield row | {
+                    "measured": str(columns.args),
+                    "error": f"{type(error).__name__}: {error}",
+                }
