@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,7 @@ def same_bits(precision: str) -> bool:
 
 
 def worker(call: Callable[..., Any], arguments: tuple, results: Any) -> None:
+    os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"  # of 8, streams would share some
     results.put(call(*arguments))
 
 
