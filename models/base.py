@@ -108,8 +108,8 @@ class AnomalyModel(ABC):
         check_shape(image_shape, cls.ANY_SIZE)
 
     @classmethod  # noqa: B027
-    def check_steps(cls, config: Mapping[str, Any], steps: float) -> None:
-        """ValueError where so many generator steps are too few for these hyperparameters."""
+    def check_training(cls, config: Mapping[str, Any], images: Images, steps: float) -> None:
+        """ValueError where so many generator steps, or these images, cannot train such a model."""
 
     @classmethod  # noqa: B027
     def fetch(cls, config: Any) -> None:
@@ -175,10 +175,9 @@ class AnomalyModel(ABC):
         None if it makes none.
         """
         rebuilt = []
-        with self.frozen(training=False), torch.no_grad():
+        with self.frozen(training=False), torch.no_grad(), self.arithmetic():
             for x in images.split(self.scoring_batch()):
-                with self.arithmetic():
-                    again = self.reconstruct(self.normalise(x))
+                again = self.reconstruct(self.normalise(x))
                 if again is None:
                     return None
                 rebuilt.append(pixels(again).to(torch.uint8).cpu())
@@ -212,13 +211,20 @@ class AnomalyModel(ABC):
         self, images: Images, generator: torch.Generator, steps: int | None
     ) -> Iterator[Tensor]:
         """So many float batches in [-1, 1] on the device; those of one pass if None."""
+        for batch in self.draw(images, generator, steps):
+            yield self.normalise(images[batch])
+
+    def draw(
+        self, images: Images, generator: torch.Generator, steps: int | None
+    ) -> Iterator[Tensor]:
+        """Which images are in so many batches, int64 (B,); in those of one pass if None."""
         size, self.left = min(self.config.batch_size, len(images)), self.left.to(images.device)
         for _ in range(len(images) // size if steps is None else steps):
             if len(self.left) < size:
                 order = torch.randperm(len(images), generator=generator, device=generator.device)
                 self.left = order.to(images.device)
             batch, self.left = self.left[:size], self.left[size:]
-            yield self.normalise(images[batch])
+            yield batch
 
     def score(self, images: Images) -> Tensor:
         """float32 (N,) on the CPU, higher is more anomalous; each image is scored by itself."""
@@ -237,10 +243,9 @@ class AnomalyModel(ABC):
         """
         check_images(images, self.image_shape)
         chunks, self.scored, self.to_score = [], 0, len(images)
-        with self.frozen(training=training_mode_batch is not None), torch.no_grad():
+        with self.frozen(training_mode_batch is not None), torch.no_grad(), self.arithmetic():
             for x in images.split(training_mode_batch or self.scoring_batch()):
-                with self.arithmetic():
-                    parts = self.parts(self.normalise(x))
+                parts = self.parts(self.normalise(x))
                 chunks.append({name: part.float() for name, part in parts.items()})
                 self.scored += len(x)
                 self.say_scored()
@@ -256,7 +261,7 @@ class AnomalyModel(ABC):
         return max(1, min(SCORING_BATCH[self.device.type], SCORING_PIXELS // (height * width)))
 
     def say_scored(self, of_this_batch: int = 0) -> None:
-        """Tells `progress` how many images are scored, these of the current batch included."""
+        """Tells `progress` how many images are scored, with so many of the current batch."""
         if self.progress:
             self.progress(self.scored + of_this_batch, self.to_score)
 

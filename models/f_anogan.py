@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models import base
+from models.images import Images
 from models.losses import per_image
 from models.networks import Pyramid
 from models.optimizers import RMSprop
@@ -55,11 +56,11 @@ class Model(WGAN):
     DIGITS_STEPS = 2_500
 
     @classmethod
-    def check_steps(cls, config: Mapping[str, Any], steps: float) -> None:
+    def check_training(cls, config: Mapping[str, Any], images: Images, steps: float) -> None:
         if not config.get("encoder_beside", True) and steps <= config["gan_steps"]:
             raise ValueError(
                 f"the encoder trains after {config['gan_steps']} generator steps, and a run has "
-                f"{steps:.0f} (give more, or a smaller gan_steps)"
+                f"{steps:.0f} (give more --steps, or a smaller gan_steps)"
             )
 
     def build(self) -> None:

@@ -23,6 +23,11 @@ class Images(Protocol):
     def split(self, size: int, /) -> Iterable[Tensor]: ...
 
 
+def classes_of(images: Images) -> Tensor | None:
+    """int64 (N,): the number of each image's class, where the images know it, else None."""
+    return getattr(images, "classes", None)
+
+
 def pixels(x: Tensor) -> Tensor:
     """Images (B, C, H, W) in [-1, 1] as whole numbers in [0, 255], still float."""
     return ((x + 1) * 127.5).round().clamp(0, 255)

@@ -8,7 +8,7 @@ images are turned by all four rotations, and the generator is trained by its own
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from models import base
-from models.images import Images
+from models.class_head import ClassHead
+from models.images import Images, classes_of
 from models.losses import per_image
 from models.neighbours import Neighbours, spread_out
 from models.networks import UNet, placed
@@ -41,6 +42,8 @@ class Config(base.Config):
     w_rot: float = 0.0  # weight of the opponent's loss in telling rotations (arXiv:1811.11212)
     score_rot: float = 0.5  # that loss's weight in the score, where w_rot is above 0
     score_near: float = 0.0  # weight in the score of how far f(x) is from training images'; 0: none
+    w_class: float = 0.0  # weight of its loss in telling normal classes by their labels; 0: none
+    score_class: float = 1.0  # weight in the score of being like no class, where w_class is above 0
     augment: bool = False  # training images are flipped and shifted at random
     adversarial_gradient: bool = True  # the adversarial term reaches the generator
     latent_gradient: bool = True  # the latent term reaches the generator
@@ -54,6 +57,7 @@ class SkipGAN(base.AnomalyModel):
     """
 
     rotations: nn.Linear  # the head on the opponent's features that tells rotations
+    classes: ClassHead  # the head that tells the normal classes
     memory: Neighbours | None = None  # of training images' features, where score_near is above 0
 
     @classmethod
@@ -65,6 +69,11 @@ class SkipGAN(base.AnomalyModel):
                 f"w_rot: images that are turned must be square, not {height}x{width} (give 0)"
             )
 
+    @classmethod
+    def check_training(cls, config: Mapping[str, Any], images: Images, steps: float) -> None:
+        if config.get("w_class"):
+            ClassHead.check(classes_of(images))
+
     def build(self) -> None:
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         self.memory = Neighbours(c.nz) if c.score_near else None
@@ -74,14 +83,17 @@ class SkipGAN(base.AnomalyModel):
         self.optimizers = {"generator": Adam(self.generator, c.lr, c.beta1, c.beta2)}
 
     def opponent(self, name: str, network: nn.Module, lr: float) -> None:
-        """Takes up the opponent; with it, where w_rot is above 0, the head that tells rotations."""
-        c, trained = self.config, network
-        self.networks[name] = network
+        """Takes up the opponent, and heads on its features for what else it is to tell."""
+        c = self.config
+        trained: dict[str, nn.Module] = {name: network}
         if c.w_rot:
             self.rotations = nn.Linear(c.nz, 4).to(self.device)
-            self.networks["rotations"] = self.rotations
-            trained = nn.ModuleList([network, self.rotations])
-        self.optimizers[name] = Adam(trained, lr, c.beta1, c.beta2)
+            trained["rotations"] = self.rotations
+        if c.w_class:
+            self.classes = ClassHead(c.nz, c.batch_size).to(self.device)
+            trained["classes"] = self.classes
+        self.networks.update(trained)
+        self.optimizers[name] = Adam(nn.ModuleList(list(trained.values())), lr, c.beta1, c.beta2)
 
     @abstractmethod
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,9 +143,20 @@ class SkipGAN(base.AnomalyModel):
         turns = [torch.full((len(part),), k, device=x.device) for k, part in enumerate(quarters)]
         return images, torch.cat(turns)
 
+    def draw(
+        self, images: Images, generator: torch.Generator, steps: int | None
+    ) -> Iterator[Tensor]:
+        known = classes_of(images)
+        for batch in super().draw(images, generator, steps):
+            if self.config.w_class and known is not None:
+                self.classes.of_batch[: len(batch)] = known[batch]
+            yield batch
+
     def train_epoch(
         self, images: Images, generator: torch.Generator, turns: int | None = None
     ) -> dict[str, float]:
+        if self.config.w_class:
+            self.classes.begin(classes_of(images))
         losses = super().train_epoch(images, generator, turns)
         if self.memory:
             with self.frozen(training=False), torch.no_grad(), self.arithmetic():
@@ -159,6 +182,8 @@ class SkipGAN(base.AnomalyModel):
         }
         if self.memory:
             parts["nearest"] = self.memory.distance(features)
+        if self.config.w_class:
+            parts["class"] = self.classes.energy(features)
         if self.config.w_rot:
             losses = [
                 self.rotation_losses(
@@ -175,6 +200,7 @@ class SkipGAN(base.AnomalyModel):
         c = self.config
         weights = {"reconstruction": 1 - c.score_lat, "latent": c.score_lat}
         more = {"rotation": c.score_rot if c.w_rot else 0.0, "nearest": c.score_near}
+        more["class"] = c.score_class if c.w_class else 0.0
         for part, share in more.items():
             if share:
                 weights = {name: (1 - share) * weight for name, weight in weights.items()}

@@ -82,6 +82,9 @@ class Model(skip_gan.SkipGAN):
             turned, turns = self.turned(x)
             losses["rotation"] = self.rotation_loss(self.judge(turned)[1], turns)
             discriminator_loss = discriminator_loss + losses["rotation"]
+        if self.config.w_class:
+            losses["class"] = self.config.w_class * self.classes.loss(real_features)
+            discriminator_loss = discriminator_loss + losses["class"]
         self.optimizers["discriminator"].zero_grad()
         discriminator_loss.backward()
         self.optimizers["discriminator"].step()

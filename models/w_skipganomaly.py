@@ -83,6 +83,9 @@ class Model(skip_gan.SkipGAN):
         if c.w_rot:
             losses["rotation"] = self.rotation_loss(turned_features[0], turns)
             critic_loss = critic_loss + losses["rotation"]
+        if c.w_class:
+            losses["class"] = c.w_class * self.classes.loss(real_features)
+            critic_loss = critic_loss + losses["class"]
         self.optimizers["critic"].zero_grad()
         critic_loss.backward()
         self.optimizers["critic"].step()

@@ -3,11 +3,14 @@
 import io
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import models
+from bench.data.images import ImageArray, IndexedImages
 from models import base
+from models.images import Images
 
 # Hyperparameters that make models small; each model takes those that it has.
 SMALL: dict[str, Any] = {
@@ -41,9 +44,15 @@ def pictures(n: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -
     return torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear").mul(255).byte()
 
 
+def of_classes(images: Tensor, count: int = 3) -> IndexedImages:
+    """The images, uint8 (N, C, H, W), as ones of so many classes in turn."""
+    index = np.arange(len(images))
+    return IndexedImages(ImageArray(images.numpy()), index, classes=index % count)
+
+
 def train(
     model: base.AnomalyModel,
-    images: Tensor,
+    images: Images,
     epochs: int = 1,
     seed: int = 0,
 ) -> dict[str, float]:

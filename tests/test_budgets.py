@@ -70,7 +70,7 @@ def test_an_encoder_that_would_never_train_is_refused(ready: Prepared):
     """f-AnoGAN's released code trains the encoder after the GAN alone."""
     study, config = Study(**DIGITS, steps=60), {"n_critic": 5, "gan_steps": 60}
     assert budget(ready, study, "f_anogan", **config, encoder_beside=True).steps == 60
-    with pytest.raises(UserError, match="--steps: f_anogan: the encoder trains after 60 generator"):
+    with pytest.raises(UserError, match="f_anogan on 3: the encoder trains after 60 generator"):
         budget(ready, study, "f_anogan", **config, encoder_beside=False)
 
 

@@ -5,7 +5,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, stored, train
+from small_models import (
+    NETWORKS,
+    assert_same_to_the_bit,
+    make,
+    of_classes,
+    pictures,
+    small,
+    stored,
+    train,
+)
 
 import models
 import train_tune
@@ -18,11 +27,11 @@ from bench.training.run import Run
 from bench.training.run import train as train_run
 from models.precision import PRECISIONS
 
-ROTATIONS = {"w_rot": 1.0, "augment": True, "average": 0.99, "score_near": 0.5}
+ALL_PARTS = {"w_rot": 1.0, "augment": True, "average": 0.99, "score_near": 0.5, "w_class": 1.0}
 SETTINGS = [
     *((name, {}) for name in NETWORKS),
     *((name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)),
-    *((name, ROTATIONS) for name in ("skipganomaly", "w_skipganomaly")),
+    *((name, ALL_PARTS) for name in ("skipganomaly", "w_skipganomaly")),
 ]
 # Of gradients, relative. Rounding alone gives up to 0.11 in bfloat16 (on a CPU); tf32 gave 0.020.
 LARGEST_ERROR = {"float32": 1e-3, "tf32": 0.03, "bfloat16": 0.15}
@@ -104,9 +113,9 @@ def test_recorded_steps_compute_the_same_bits(name, settings, precision, monkeyp
     for recorded in (True, False):
         monkeypatch.setattr(models.get(name), "GRAPHS", recorded)
         model = make(name, device="cuda", precision=precision, **settings)
-        train(model, pictures(30), epochs=2)
+        train(model, of_classes(pictures(30)), epochs=2)
         model.scale_steps(0.5)  # as --niter_decay does
-        losses = train(model, pictures(30), epochs=2, seed=1)
+        losses = train(model, of_classes(pictures(30)), epochs=2, seed=1)
         trained.append(losses | model.checkpoint())
         graphs = model.training.graphs
         assert bool(graphs and graphs.recorded) == recorded

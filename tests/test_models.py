@@ -18,6 +18,7 @@ from small_models import (
     assert_same_to_the_bit,
     differ,
     make,
+    of_classes,
     pictures,
     stored,
     train,
@@ -40,6 +41,8 @@ NEEDS = {
     ("anogan", "search_steps"): {"lr": 0.01, "ngf": 16, "search_steps": 4},
     ("skipganomaly", "score_rot"): {"w_rot": 1.0},
     ("w_skipganomaly", "score_rot"): {"w_rot": 1.0},
+    ("skipganomaly", "score_class"): {"w_class": 1.0},
+    ("w_skipganomaly", "score_class"): {"w_class": 1.0},
     # with tiny steps, the average is where the weights are
     ("f_anogan", "average"): {"lr": 0.01},
     # features have no cross-entropy
@@ -162,8 +165,8 @@ def changed(kind: type, value: Any) -> Any:
 @functools.cache
 def outcome(name: str, values: tuple[tuple[str, Any], ...]) -> dict[str, Tensor]:
     """The weights and scores of a small model after two epochs of six steps."""
-    model, images = make(name, **dict(values)), pictures(24)
-    train(model, images, epochs=2)
+    model = make(name, **dict(values))
+    train(model, of_classes(pictures(24)), epochs=2)
     scores = model.score(pictures(24, seed=1))
     return {"scores": scores} | {f"networks/{k}": v for k, v in model.networks.state_dict().items()}
 

@@ -38,9 +38,15 @@ class IndexedImages:
     Models take it in place of a uint8 tensor (N, C, H, W): see models.images.Images.
     """
 
-    def __init__(self, source: ImageArray, index: np.ndarray, device: str | torch.device = "cpu"):
-        """`index`: int64 (N,), which images of `source`."""
-        self.source, self.index = source, index
+    def __init__(
+        self,
+        source: ImageArray,
+        index: np.ndarray,
+        device: str | torch.device = "cpu",
+        classes: np.ndarray | None = None,
+    ):
+        """`index`: int64 (N,), which images of `source`; `classes`: int64 (N,), of which class."""
+        self.source, self.index, self._classes = source, index, classes
         self._all, self._index = source.on(device), tensor_of(index).to(device)
 
     @property
@@ -55,6 +61,11 @@ class IndexedImages:
     def device(self) -> torch.device:
         return self._all.device
 
+    @property
+    def classes(self) -> Tensor | None:
+        """int64 (N,): the number of each image's class; None where a model is not to know it."""
+        return None if self._classes is None else tensor_of(self._classes).to(self.device)
+
     def __len__(self) -> int:
         return len(self.index)
 
@@ -66,14 +77,18 @@ class IndexedImages:
         """Copies of all images in order, `size` at a time, as torch.split gives them."""
         return (self._all[index] for index in self._index.split(size))
 
+    def moved(self, source: ImageArray, places: np.ndarray) -> Self:
+        """The same images in another array, where image i lies at places[i]."""
+        return type(self)(source, places[self.index], self.device, self._classes)
+
     def to(self, device: str | torch.device) -> Self:
         """The same images on a device; itself if they are there."""
         if self.source.on(device) is self._all:
             return self
-        return type(self)(self.source, self.index, device)
+        return type(self)(self.source, self.index, device, self._classes)
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.source, self.index)
+        return type(self), (self.source, self.index, "cpu", self._classes)
 
 
 def tensor_of(array: np.ndarray) -> Tensor:

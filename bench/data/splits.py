@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -58,15 +57,12 @@ class Split:
     def within(self, dataset: Dataset, kept: np.ndarray) -> "Split":
         """The same images in the array of the `dataset` of whose training images these were `kept`."""
         places = np.concatenate([kept, np.arange(len(dataset.train_images), len(dataset.images))])
-
-        def moved(images: Any) -> IndexedImages:
-            return IndexedImages(dataset.image_array, places[images.index])
-
+        source = dataset.image_array
         val, test = (
-            replace(part, images=moved(part.images)) if part else None
+            part and replace(part, images=part.images.moved(source, places))  # type: ignore
             for part in (self.val, self.test)
         )
-        return Split(moved(self.train), val, test)
+        return Split(self.train.moved(source, places), val, test)
 
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
@@ -211,8 +207,8 @@ def make_split(
             why = f" (all are of this class: did you mean --normal_class {task.cls}?)"
         raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
 
-    def images(indices: np.ndarray) -> IndexedImages:
-        return IndexedImages(dataset.image_array, indices)
+    def images(indices: np.ndarray, classes: np.ndarray | None = None) -> IndexedImages:
+        return IndexedImages(dataset.image_array, indices, classes=classes)
 
     val = None
     if protocol.selection == "val":
@@ -232,7 +228,9 @@ def make_split(
             f"--contamination: {leaves} {len(anomalies)} abnormal images to train on, and a share "
             f"of {contamination:g} takes {hidden} ({hint})"
         )
-    train = images(np.sort(np.concatenate([normal, anomalies[:hidden]])))
+    chosen = np.sort(np.concatenate([normal, anomalies[:hidden]]))
+    classes = None if hidden else dataset.train_labels[chosen]  # a hidden anomaly's would tell it
+    train = images(chosen, classes)
     known = np.flatnonzero(tests & (dataset.test_labels >= 0))
     if not len(known) and protocol.selection == "val":
         return Split(train, val, None)

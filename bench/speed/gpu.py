@@ -132,7 +132,10 @@ def in_processes(count: int, call: Callable[..., Any], *arguments: Any) -> list[
     for process in workers:
         process.start()
     try:
-        return [results.get(timeout=LIMIT) for _ in workers]
+        given = [results.get(timeout=LIMIT) for _ in workers]
+        for process in workers:
+            process.join(LIMIT)  # MPS fails all its clients when one is killed at work
+        return given
     finally:
         for process in workers:
             process.kill()

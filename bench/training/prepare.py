@@ -70,13 +70,22 @@ class Prepared:
         decay = study.niter_decay
         pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         if study.epochs and not study.steps:
-            check_steps(model, config, study.epochs * pass_steps)
+            self.check_training(model, task, config, study.epochs * pass_steps)
             return check_decay(Budget(study.epochs, None, fair, decay), model)
         steps = study.steps or fair
         epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
         turns = math.ceil(steps / epochs)
-        check_steps(model, config, epochs * turns)
+        self.check_training(model, task, config, epochs * turns)
         return check_decay(Budget(epochs, turns, fair, decay), model)
+
+    def check_training(
+        self, model: str, task: Task, config: Mapping[str, Any], steps: float
+    ) -> None:
+        """UserError where a run of so many generator steps cannot train all of the model."""
+        try:
+            models.get(model).check_training(config, self.splits[task].train, steps)
+        except ValueError as error:
+            raise UserError(f"--model: {model} on {task.name}: {error}") from None
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
@@ -141,14 +150,6 @@ def without_effect(study: Study) -> list[str]:
     if not fitted or not given:
         return []
     return [f"without effect on {', '.join(fitted)}, fitted at once: {', '.join(given)}"]
-
-
-def check_steps(model: str, config: Mapping[str, Any], steps: float) -> None:
-    """UserError where a run ends before the model has trained all its networks."""
-    try:
-        models.get(model).check_steps(config, steps)
-    except ValueError as error:
-        raise UserError(f"--steps: {model}: {error}") from None
 
 
 def check_decay(budget: Budget, model: str) -> Budget:

@@ -1,0 +1,58 @@
+"""Telling the normal classes apart, by the labels of training images: AC-GAN's auxiliary classifier.
+
+arXiv:1610.09585; here it is the opponent's task alone, on real images. An image that is like none of
+the classes has a high energy (arXiv:2010.03759, eq. 4). Figures that use labels are no fair rivals
+of those that do not.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+MOST = 256  # classes
+
+
+class ClassHead(nn.Module):
+    """Logits of classes from features (B, K) of an opponent."""
+
+    seen: Tensor  # bool (MOST,): the classes that training images are of; all, before training
+    of_batch: Tensor  # int64 (batch size,): the class of each image of the current batch
+
+    def __init__(self, features: int, batch_size: int):
+        """`features`: K."""
+        super().__init__()
+        self.logits = nn.Linear(features, MOST)
+        self.register_buffer("seen", torch.ones(MOST, dtype=torch.bool))
+        # A step that a GPU replays reads its batch's classes where they lay as it was recorded.
+        of_batch = torch.zeros(batch_size, dtype=torch.int64)
+        self.register_buffer("of_batch", of_batch, persistent=False)
+
+    @staticmethod
+    def check(classes: Tensor | None) -> Tensor:
+        """The training images' classes; ValueError unless they are known, and several."""
+        if classes is None:
+            raise ValueError("w_class: the classes of the training images are not known (give 0)")
+        count, largest = len(classes.unique()), int(classes.max())
+        if count < 2:
+            raise ValueError("w_class: the training images are of one class alone (give 0)")
+        if largest >= MOST:
+            raise ValueError(f"w_class: there are more than {MOST} classes (give 0)")
+        return classes
+
+    def begin(self, classes: Tensor | None) -> None:
+        """Takes up the classes (N,) of the training images."""
+        known = self.check(classes)
+        self.seen.zero_()
+        self.seen[known.unique()] = True
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, MOST), float32; minus infinity for classes without training images."""
+        return self.logits(features).float().masked_fill(~self.seen, -torch.inf)
+
+    def loss(self, features: Tensor) -> Tensor:
+        """The mean cross-entropy of telling the classes of the current batch."""
+        return cross_entropy(self(features), self.of_batch[: len(features)])
+
+    def energy(self, features: Tensor) -> Tensor:
+        """(B,): high for an image that is like none of the classes."""
+        return -self(features).logsumexp(dim=1)
