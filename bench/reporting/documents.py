@@ -26,12 +26,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "README.md", ROOT / "results" / "README.md")
 MEASURED = ROOT / "results" / "measured"
 # The studies at a fair budget; earlier ones are not.
-SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near")]
+SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near", "classes")]
 SITE += [f"cifar10-{name}" for name in ("reconstruction", "baselines", "deep-knn")]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
 SITE += ["digits-finalists", "digits-finalists-ganomaly"]
 # Studies of w_skipganomaly under the sound protocol, by what each adds to the default.
 SOUND = {"": "sound", "rotations": "rotations", "rotations, nearest": "near"}
+SOUND |= {"labels": "classes", "labels alone": "classes-alone"}
 AUDITED = ("airplane", "bird", "frog")  # the classes of CIFAR-10 whose audits are committed
 
 
@@ -173,16 +174,18 @@ def rivals() -> pd.DataFrame:
 
 
 def cifar10_tests() -> pd.DataFrame:
-    """Rotations, and rotations with nearest neighbours, against each other model.
+    """Rotations with nearest neighbours, and labels, against each other model.
 
     And against the best baseline on pixels by validation AUROC.
     """
     runs = saved("cifar10-baselines").trials
     best = runs.loc[runs.groupby("class")["val_auroc"].idxmax()].set_index("class")["test_auroc"]
     theirs = rivals().assign(**{"best on pixels by validation": best})
-    theirs["w_skipganomaly"] = figures("cifar10-sound")["w_skipganomaly"]
+    for more in ("", "rotations", "labels alone"):
+        name = ", ".join(filter(None, ["w_skipganomaly", more]))
+        theirs[name] = figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
     rows = []
-    for more in ("rotations", "rotations, nearest"):
+    for more in ("rotations, nearest", "labels"):
         ours = figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
         for rival in theirs:
             row = {"ours": more, "its mean": ours.mean(), "against": rival}
@@ -199,7 +202,8 @@ def cifar10_choices() -> pd.DataFrame:
         last = read.epochs.groupby("trial").last()
         last = last.get("test_default_mix_auroc", last["test_auroc"]).fillna(last["test_auroc"])
         for model, runs in read.trials.groupby("model"):
-            row = {"model": ", ".join(filter(None, [f"`{model}`", studies.get(study)]))}
+            title = ", ".join(filter(None, [f"`{model}`", studies.get(study)]))
+            row = {"model": title, "seeds": runs["seed"].nunique()}
             row["epoch and mix by anomalies"] = runs["test_auroc"].mean()
             rows.append(row | {"last epoch, default mix": last[runs["trial"]].mean()})
     return pd.DataFrame(rows)
