@@ -67,7 +67,7 @@ class AnomalyModel(ABC):
     """
 
     Config: ClassVar[type[Config]]
-    FAMILY: ClassVar[str] = "GAN"  # "baseline": what GANs must beat; "pretrained": has outside data
+    FAMILY: str = "GAN"  # or baseline, labelled (learns classes), pretrained (has outside data)
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     RELEASED_MODE: ClassVar[str] = "training"  # of the networks as released code scores
     ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)

@@ -90,6 +90,7 @@ class SkipGAN(base.AnomalyModel):
             self.rotations = nn.Linear(c.nz, 4).to(self.device)
             trained["rotations"] = self.rotations
         if c.w_class:
+            self.FAMILY = "labelled"
             self.classes = ClassHead(c.nz, c.batch_size).to(self.device)
             trained["classes"] = self.classes
         self.networks.update(trained)

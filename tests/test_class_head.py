@@ -32,6 +32,7 @@ def test_what_is_like_no_class_is_abnormal_to_an_opponent_that_tells_classes(nam
     sevens, model = split(), make(name, w_class=1.0, batch_size=32, ndf=16, nz=32)
     losses = train(model, sevens.train, epochs=10)
     assert losses["class"] < math.log(9) / 2, "half of chance"
+    assert model.FAMILY == "labelled", "tables have it apart from models without labels"
     part = model.score_parts(sevens.test.images)["class"]
     assert metrics.auroc(sevens.test.labels, part.numpy()) > 0.75
 

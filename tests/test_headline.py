@@ -87,13 +87,14 @@ def test_what_the_published_protocol_or_a_part_of_it_measured_is_no_rival(tmp_pa
     assert frames.rivals(alone).equals(alone)
 
 
-def test_what_saw_other_data_is_no_rival_but_stands_in_the_table(tmp_path):
+@pytest.mark.parametrize("family", ["labelled", "pretrained"])
+def test_what_knows_more_than_normal_images_is_no_rival_but_stands_in_the_table(tmp_path, family):
     aurocs = load(make_study(tmp_path / "s", classes="abcdefgh"))[-1]
     seen = aurocs["model"] == "pca"
-    aurocs = aurocs.assign(family=aurocs["family"].mask(seen, "pretrained"))
+    aurocs = aurocs.assign(family=aurocs["family"].mask(seen, family))
     assert set(frames.rivals(aurocs)["model"]) == {"w_skipganomaly"}
     table = headline.auroc_table(aurocs, compare(frames.shared(frames.rivals(aurocs))))
-    assert table.groups == ["GANs", headline.FAMILIES["pretrained"]]
+    assert table.groups == ["GANs", headline.FAMILIES[family]]
     assert frames.rivals(aurocs[seen]).equals(aurocs[seen])
 
 

@@ -70,7 +70,6 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
         ],
         "models trained for less than is fair": short_budgets(trials),
         "protocols are not sound": unsound(aurocs),
-        "models know the classes of normal images": labelled(trials),
     }
     alone = edge_epochs(trials)
     if single := (aurocs["seeds"] == 1).sum():
@@ -90,17 +89,6 @@ def unsound(aurocs: pd.DataFrame) -> list[str]:
         f"{count} results were measured by the protocol '{label}': their figures can be far above "
         "what images scored one by one give, with epochs chosen on others"
         for label, count in counts.items()
-    ]
-
-
-def labelled(trials: pd.DataFrame) -> list[str]:
-    """A line for each model that was trained on labels of the normal classes."""
-    told = trials[trials["role"] == "winner"]
-    told = told[told.get("config_w_class", pd.Series(0.0, told.index)) > 0]
-    return [
-        f"{model}: {count} final runs learnt from the labels of the normal classes (w_class), which "
-        "models without it do not see"
-        for model, count in told["model"].value_counts().items()
     ]
 
 

@@ -132,10 +132,10 @@ def is_unsound(protocols: pd.Series) -> pd.Series:
 
 
 def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """The same without models pretrained on other data, where there are others."""
+    """The same without models that know more than normal images, where there are others."""
     aurocs = without_unsound(aurocs)
-    pretrained = aurocs["family"] == "pretrained"
-    return aurocs if pretrained.all() else aurocs[~pretrained]
+    know_more = aurocs["family"].isin(["labelled", "pretrained"])
+    return aurocs if know_more.all() else aurocs[~know_more]
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:

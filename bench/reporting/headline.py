@@ -22,6 +22,7 @@ BY_PUBLISHED = "measured here by the published protocol or parts of it, so no fa
 FAMILIES = {
     "GAN": "GANs",
     "baseline": "baselines",
+    "labelled": "trained on labels of the normal classes too, so no fair rivals",
     "pretrained": "pretrained on other data, so no fair rivals",
 }
 # models: of older rows, without a family

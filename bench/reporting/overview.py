@@ -15,6 +15,7 @@ from bench.reporting.frames import class_means, shared
 FAMILIES: dict[str, dict[str, Any]] = {
     "GAN": {"color": COLOURS[0], "marker": "o"},
     "baseline": {"color": COLOURS[1], "marker": "D", "markerfacecolor": "white"},
+    "labelled": {"color": COLOURS[3], "marker": "^"},
     "pretrained": {"color": COLOURS[2], "marker": "s"},
 }
 OTHER = {"color": COLOURS[6], "marker": "o"}  # older rows name no family

@@ -23,7 +23,8 @@ COLUMNS = {
     "or final (the winner or the default, trained under a further seed and tested)",
     "role": "winner, default or superseded; not in the file: winners.jsonl tells",
     "model": "the model's name",
-    "family": "the model's family: GAN, baseline or pretrained (which uses outside data)",
+    "family": "the model's family: GAN, baseline, labelled (knows the classes of normal images) or "
+    "pretrained (uses outside data)",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class), or the category",
     "variant": "which number of training images or which contamination, where a study has several",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
