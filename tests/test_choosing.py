@@ -88,8 +88,8 @@ def test_the_luck_of_one_seed(tmp_path):
     assert (row["in the search"], row["again"], row["finalists' winner"]) == (0.9, 0.5, 0.7)
     assert row["gain"] == pytest.approx(0.2)
     assert row["another won"] == "yes"
-    assert "it lost 0.400 in the mean" in table.note
-    assert "Another won in 2 of 2 searches" in table.note
+    assert "the best of one seed lost 0.400 in the mean" in table.note
+    assert "another won in 2 of 2 searches" in table.note
 
 
 def test_superseded_runs_are_not_reported(tmp_path):

@@ -5,15 +5,19 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from studies import edit, load, make_study
 
+import report
+from bench.judging import metrics
 from bench.judging.comparison import compare
-from bench.reporting import cautions, frames, headline
+from bench.reporting import cautions, fair, frames, headline
 from bench.reporting.writers import Table
 
 
 def auroc_table(aurocs: pd.DataFrame) -> Table:
-    return headline.auroc_table(aurocs, compare(frames.shared(aurocs)))
+    return headline.auroc_table(aurocs, compare(fair.shared(aurocs)))
 
 
 def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
@@ -77,14 +81,14 @@ def test_what_the_published_protocol_or_a_part_of_it_measured_is_no_rival(tmp_pa
         return trial | {"protocol": "sound"} | {f"protocol_{k}": v for k, v in parts.items()}
 
     aurocs = load(edit(make_study(tmp_path / "s", classes="abcdefgh"), protocol))[-1]
-    assert set(frames.rivals(aurocs)["model"]) == {"w_skipganomaly"}
-    table = headline.auroc_table(aurocs, compare(frames.shared(frames.rivals(aurocs))))
+    assert set(fair.rivals(aurocs)["model"]) == {"w_skipganomaly"}
+    table = headline.auroc_table(aurocs, compare(fair.shared(fair.rivals(aurocs))))
     assert table.groups == ["GANs", headline.BY_PUBLISHED]
     assert "The baseline" not in table.note
     (line,) = cautions.unsound(aurocs)
     assert re.match("8 results were measured by the protocol '(published|sound but .*)'", line)
     alone = aurocs.assign(protocol="published")
-    assert frames.rivals(alone).equals(alone)
+    assert fair.rivals(alone).equals(alone)
 
 
 @pytest.mark.parametrize("family", ["labelled", "pretrained"])
@@ -92,10 +96,10 @@ def test_what_knows_more_than_normal_images_is_no_rival_but_stands_in_the_table(
     aurocs = load(make_study(tmp_path / "s", classes="abcdefgh"))[-1]
     seen = aurocs["model"] == "pca"
     aurocs = aurocs.assign(family=aurocs["family"].mask(seen, family))
-    assert set(frames.rivals(aurocs)["model"]) == {"w_skipganomaly"}
-    table = headline.auroc_table(aurocs, compare(frames.shared(frames.rivals(aurocs))))
+    assert set(fair.rivals(aurocs)["model"]) == {"w_skipganomaly"}
+    table = headline.auroc_table(aurocs, compare(fair.shared(fair.rivals(aurocs))))
     assert table.groups == ["GANs", headline.FAMILIES[family]]
-    assert frames.rivals(aurocs[seen]).equals(aurocs[seen])
+    assert fair.rivals(aurocs[seen]).equals(aurocs[seen])
 
 
 def test_data_sets_and_tasks_that_share_no_models_have_tables_of_their_own(tmp_path):
@@ -106,8 +110,8 @@ def test_data_sets_and_tasks_that_share_no_models_have_tables_of_their_own(tmp_p
         return trial if (trial["model"] == "pca") == (trial["dataset"] == "digits") else None
 
     folder = edit(make_study(tmp_path / "s", classes="abcd"), data)
-    assert list(frames.comparable(load(folder)[-1])) == [""]
-    parts = frames.comparable(load(edit(folder, apart))[-1])
+    assert list(fair.comparable(load(folder)[-1])) == [""]
+    parts = fair.comparable(load(edit(folder, apart))[-1])
     cells = {title: (set(part["row"]), set(part["column"])) for title, part in parts.items()}
     assert cells == {
         "digits, leave-one-class-out": ({"a", "b"}, {"pca"}),
@@ -150,7 +154,7 @@ def test_a_model_without_most_classes_costs_the_others_none(tmp_path):
     folder = make_study(tmp_path / "s", models=("a", "b", "c"), classes="0123")
     edit(folder, lambda row: None if (row["model"], row["class"] > "0") == ("c", True) else row)
     *_, aurocs = load(folder)
-    assert frames.shared(aurocs).shape == (4, 2)
+    assert fair.shared(aurocs).shape == (4, 2)
     table = auroc_table(aurocs)
     assert table.frame["model"].tolist() == ["b", "a", "c"]
     assert table.frame.iloc[2].tolist()[2:] == ["–"] * 4
@@ -164,7 +168,7 @@ def test_models_that_share_no_class_have_no_mean(tmp_path):
     table = auroc_table(aurocs)
     assert table.frame.columns.tolist() == ["model", "bird", "cat"]
     assert "share no class" in table.note
-    assert frames.class_means(aurocs).empty
+    assert fair.class_means(aurocs).empty
 
 
 def test_a_class_called_mean_is_not_overwritten(tmp_path):
@@ -194,6 +198,10 @@ def test_an_interval_that_tells_nothing_says_what_there_are_too_few_of(
         path = folder / "scores" / f"final-0-0-{number}" / "histogram.csv"
         labels = np.repeat([0, 1], images)
         pd.DataFrame({"scores": scores, "labels": labels}).to_csv(path, index=False)
+        of_this = {"test_auroc": metrics.auroc(labels, scores)}
+        edit(
+            folder, lambda row, n=number, a=of_this: row | (a if row["trial"][-1] == str(n) else {})
+        )
     *_, aurocs = load(folder)
     assert aurocs["too_few"].item() == lacking
     table = auroc_table(aurocs)
@@ -226,3 +234,40 @@ def test_groups_and_details_are_in_the_files(tmp_path):
     assert latex[heads[1] + 1].startswith(r"pca & \shortstack{0.")
     small = table.details.iloc[1]["cat"].splitlines()
     assert rf"\\\tiny $\pm${small[0][1:]}\\\tiny {{[}}{small[1][1:]}" in latex[heads[1] + 1]
+
+
+def test_a_figure_has_no_interval_of_scores_that_do_not_give_it(tmp_path):
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    edit(folder, lambda row: row | {"test_auroc": 0.1})
+    *_, aurocs = load(folder)
+    assert aurocs[["low", "high"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("column", ["protocol", "limit_train", "contamination", "family"])
+def test_no_mean_joins_results_of_different_conditions(tmp_path, column):
+    """Also where they never meet in a cell, as they are of different classes."""
+    values = {"protocol": ("sound", "published"), "family": ("GAN", "labelled")}
+    one, other = values.get(column, (0.1, 0.2))
+    folder = make_study(tmp_path / "s", models=("ganomaly",), classes=("bird", "cat"))
+    edit(folder, lambda row: row | {column: one if row["class"] == "bird" else other})
+    *_, aurocs = load(folder)
+    assert aurocs["column"].nunique() == 2
+    assert auroc_table(aurocs).frame.shape[0] >= 2
+
+
+CELLS = st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=6)
+
+
+@given(CELLS)
+def test_the_shared_classes_are_the_most_that_several_models_have(cells: list[list[bool]]):
+    table = pd.DataFrame(np.where(cells, 0.5, np.nan))
+    part = fair.gapless(table)
+    assert part.notna().all(axis=None)
+    pairs = [table[[a, b]].dropna().size for a in table for b in table if a < b]
+    assert part.size >= max(pairs)
+    assert part.empty or part.shape[1] > 1
+
+
+@pytest.mark.parametrize("name", ["model", "mean", "choice"])
+def test_classes_and_studies_may_be_called_like_columns(tmp_path, name):
+    assert report.main([str(make_study(tmp_path / name, classes=(name, "cat")))]) == 0

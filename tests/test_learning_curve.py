@@ -27,7 +27,7 @@ from bench.choices.tasks import ONE_CLASS, SOUND, Budget, PlannedRun, Task, vari
 from bench.commands import resume
 from bench.data.splits import make_splits
 from bench.judging.comparison import compare
-from bench.reporting import frames, reproduce, sweeps
+from bench.reporting import fair, reproduce, sweeps
 from bench.reporting.headline import auroc_table
 from bench.tuning.planner import Planner
 from bench.tuning.spaces import spaces_of
@@ -174,7 +174,7 @@ def varied(folder: Path, column: str, values: tuple) -> Path:
 def test_the_report_keeps_values_apart_and_draws_them(tmp_path, column, values, names):
     areas = load(varied(tmp_path / "s", column, values))[-1]
     wanted = [f"{model}, {name}" for model in ("w_skipganomaly", "pca") for name in names]
-    rows = auroc_table(areas, compare(frames.shared(areas))).frame["model"]
+    rows = auroc_table(areas, compare(fair.shared(areas))).frame["model"]
     assert sorted(wanted) == sorted(set(rows) & set(wanted))
     (table,), (drawing,) = sweeps.amount_tables(areas), sweeps.amount_drawings(areas)
     assert table.frame[["w_skipganomaly", "pca"]].notna().all(axis=None)

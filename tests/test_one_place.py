@@ -16,7 +16,7 @@ from bench.judging import metrics, selection
 from bench.judging.comparison import compare
 from bench.judging.metrics import Metric
 from bench.judging.selection import Signal
-from bench.reporting import frames, headline, reproduce, searches, tables
+from bench.reporting import fair, headline, reproduce, searches, tables
 from bench.results import columns
 from bench.watching.progress import describe
 
@@ -123,7 +123,7 @@ def test_nothing_is_said_of_baselines_where_rows_do_not_name_the_family(tmp_path
         folder = make_study(tmp_path / str(number), models=models)
         edit(folder, lambda row, kept=family: row if kept else row | {"family": None})
         areas = load(folder)[-1]
-        note = headline.auroc_table(areas, compare(frames.shared(areas))).note
+        note = headline.auroc_table(areas, compare(fair.shared(areas))).note
         assert ("The baseline pca" in note) == family
 
 

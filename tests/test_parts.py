@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from studies import edit, load, make_study
 
 import report
-from bench.reporting import cautions, frames, tables
+from bench.reporting import cautions
+from bench.reporting.parts import parts_table, swamped, variance_shares
 
 weights = st.floats(0.1, 10)
 
@@ -26,14 +27,14 @@ def test_shares_of_the_variance(parts, seed):
     frame = pd.DataFrame({f"part_{i}": values[:, i] * unit[i] for i in range(len(parts))})
     frame["scores"] = 5 + (frame * weight).sum(axis=1)
     expected = (weight * unit) ** 2 / ((weight * unit) ** 2).sum()
-    assert list(frames.variance_shares(frame).values()) == pytest.approx(expected, abs=1e-3)
+    assert list(variance_shares(frame).values()) == pytest.approx(expected, abs=1e-3)
 
 
 def test_shares_of_what_is_no_sum_of_parts():
     part = np.linspace(-1, 1, 50)
-    assert frames.variance_shares(pd.DataFrame({"scores": part})) == {}
+    assert variance_shares(pd.DataFrame({"scores": part})) == {}
     for scores in (part**2, part * 0):
-        shares = frames.variance_shares(
+        shares = variance_shares(
             pd.DataFrame({"scores": scores, "part_a": part, "part_b": part * 0})
         )
         assert all(math.isnan(share) for share in shares.values())
@@ -55,19 +56,19 @@ def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
         )
         frame.to_csv(path, index=False)
     *_, finals, scores, _ = load(folder)
-    ((_, line),) = cautions.swamped(finals, scores)
+    ((_, line),) = swamped(finals, scores)
     assert line == (
         "skipganomaly: in 2 of 2 final runs its latent part has more than 95 % of the score's "
         "variance, and the others hardly count"
     )
-    table = tables.parts_table(finals, scores).frame.set_index("model")
+    table = parts_table(finals, scores).frame.set_index("model")
     assert table.loc[
         "ganomaly", ["latent, share", "reconstruction, share"]
     ].tolist() == pytest.approx([1, 0])
     assert table.loc["skipganomaly", "latent, share"] == pytest.approx(1, abs=0.01)
     assert report.main([str(folder)]) == 0
     assert line in capsys.readouterr().out
-    assert cautions.swamped(finals.head(0), scores) == []
+    assert swamped(finals.head(0), scores) == []
 
 
 def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):

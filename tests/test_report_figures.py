@@ -10,7 +10,7 @@ import sklearn.metrics
 from studies import CLASSES, edit, load, make_study, write_rows
 
 from bench.judging.comparison import compare
-from bench.reporting import figures, frames, overview, searches
+from bench.reporting import fair, figures, overview, searches
 from bench.reporting.drawing import Drawing
 
 HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
@@ -47,7 +47,7 @@ def test_an_overview_has_every_model_the_best_first_but_none_alone(tmp_path):
     texts = re.findall(r">([^<>]+)</text>", drawing.svg.decode())
     names = [text for text in texts if text in ("a", "w_skipganomaly", "pca")]
     assert names == ["pca", "w_skipganomaly", "a"]
-    means = frames.class_means(aurocs)["mean"]
+    means = fair.class_means(aurocs)["mean"]
     assert [text for text in texts if re.fullmatch(r"0\.\d{3}", text)] == [
         f"{mean:.3f}" for mean in means
     ]
@@ -61,7 +61,7 @@ def test_an_overview_has_every_model_the_best_first_but_none_alone(tmp_path):
 
 def test_ranks_are_drawn_from_three_models_on(tmp_path):
     *_, aurocs = load(make_study(tmp_path / "s", models="abc", classes="defghijk", seeds=(1,)))
-    table = frames.shared(aurocs)
+    table = fair.shared(aurocs)
     assert len(list(figures.critical_differences(compare(table)))) == 1
     assert list(figures.critical_differences(compare(table[:6]))) == [], "too few for three pairs"
     assert list(figures.critical_differences(compare(table[["a", "b"]]))) == []

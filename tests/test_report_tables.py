@@ -12,7 +12,7 @@ from studies import edit, load, make_study
 import report
 from bench.judging import metrics
 from bench.judging.comparison import compare
-from bench.reporting import cautions, frames, searches, tables
+from bench.reporting import cautions, fair, frames, parts, searches, tables, writers
 from bench.reporting.writers import Table, file_names
 
 
@@ -49,20 +49,19 @@ def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
     assert searches.tuning_table(trials).frame["gain"].isna().all()
 
 
-def test_parts_say_which_one_carries_the_signal(tmp_path):
+@pytest.mark.parametrize("name", ["reconstruction", "class", "model"])
+def test_parts_say_which_one_carries_the_signal(tmp_path, name):
     *_, finals, scores, _ = load(
         make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
     )
-    row = tables.parts_table(finals, scores).frame.iloc[0]
-    frame = scores["s", "final-0-0-1"]
-    assert (
-        row["reconstruction"]
-        == metrics.auroc(frame["labels"], frame["part_reconstruction"])
-        > row["latent"]
-    )
-    assert row["strongest part"] == "reconstruction"
-    assert row["reconstruction, share"] + row["latent, share"] == pytest.approx(1)
-    assert row["reconstruction, share"] > 0.95  # a weight of 1, the other's is 0.1
+    frame = scores["s", "final-0-0-1"].rename(columns={"part_reconstruction": f"part_{name}"})
+    row = parts.parts_table(finals, {("s", "final-0-0-1"): frame}).frame.iloc[0]
+    assert row["class"] == "bird"
+    strong = metrics.auroc(frame["labels"], frame[f"part_{name}"])
+    assert row[f"{name} alone"] == strong > row["latent alone"]
+    assert row["strongest part"] == name
+    assert row[f"{name}, share"] + row["latent, share"] == pytest.approx(1)
+    assert row[f"{name}, share"] > 0.95  # a weight of 1, the other's is 0.1
 
 
 def test_metrics_and_comparison_tables(tmp_path):
@@ -75,13 +74,11 @@ def test_metrics_and_comparison_tables(tmp_path):
         "best F1",
     ]  # what no run has is left out
     assert table.frame["AP"].unique().tolist() == ["0.500 ± 0.000"]
-    ranks, pairs = tables.comparison_tables(
-        compare(frames.shared(aurocs)), frames.class_means(aurocs)
-    )
+    ranks, pairs = tables.comparison_tables(compare(fair.shared(aurocs)), fair.class_means(aurocs))
     assert ranks.frame["model"].tolist() == ["pca", "w_skipganomaly"]
     assert pairs.frame["verdict"].tolist() == ["differ"]
     assert pairs.frame["p"].item() == pytest.approx(0.03125)  # the least that six classes can give
-    assert "share training images" in pairs.note
+    assert "they share images" in pairs.note
 
 
 def test_warnings(tmp_path):
@@ -144,6 +141,13 @@ def test_settings_name_every_value_that_rows_have(tmp_path):
     assert settings["final runs"] == "3 seed(s), 3 epoch(s), batches of 64"
 
 
+@pytest.mark.parametrize(
+    ("text", "escaped"), [("a_b", "a_b"), ("_good_", r"\_good\_"), ("__x", r"\_\_x")]
+)
+def test_an_underscore_at_a_word_s_edge_begins_no_italics(text: str, escaped: str):
+    assert writers.markdown_escape(text) == escaped
+
+
 def test_texts_are_escaped():
     frame = pd.DataFrame(
         {"class": ["<b>x", "a_b|c", r"50% \ {x}", "[y]\nz"], "model": [0.5, np.nan, None, 3]}
@@ -151,7 +155,7 @@ def test_texts_are_escaped():
     table = Table("t", "A & B", frame, "p < 0.05")
     rows = table.markdown().splitlines()
     assert [row.replace(" ", "") for row in rows[4:8]] == [
-        r"|\<b\>x|0.500|", r"|a_b\|c|–|", r"|50%\\{x}|–|", r"|[y]z|3.000|"
+        r"|\<b\>x|0.500|", r"|a_b\|c|–|", r"|50%\\{x}|–|", r"|\[y\]z|3.000|"
     ]  # fmt: skip
     assert all(row.replace(r"\|", "").count("|") == 3 for row in rows[2:8])
     tex = table.latex()

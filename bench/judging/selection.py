@@ -36,6 +36,12 @@ def by_column() -> dict[str, Signal]:
     return {signal.column: signal for signal in SIGNALS.values() if not signal.last}
 
 
+def title_and_sign(column: str) -> tuple[str, int]:
+    """What a signal's column is called, and -1 where lower is better."""
+    signal = by_column().get(column)
+    return (signal.title, signal.sign) if signal else (column, 1)
+
+
 def visible(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row without its test columns: all that selection is ever handed."""
     return {name: value for name, value in row.items() if not name.startswith("test_")}

@@ -1,14 +1,13 @@
 """What a reader of a report must be warned of."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from bench.reporting.frames import Caution, Scores, is_unsound, variance_shares
+from bench.reporting.fair import is_unsound
+from bench.reporting.frames import Caution
 from bench.results.reading import Results
 
-SWAMPS = 0.95  # of the score's variance
 # Results are only comparable where studies agree in these.
 SAME_IMAGES = ("limit_train", "limit_test", "contamination", "untrained_classes")
 
@@ -123,34 +122,18 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
 
 
 def short_budgets(trials: pd.DataFrame) -> list[str]:
-    """A line for each model whose final runs trained for less than its fair budget."""
+    """A line for each model and fair budget, where final runs trained for less than that."""
     finals = trials[(trials["role"] == "winner") & (trials["status"] != "error")]
     short = finals[finals["generator_steps"] < finals["fair_steps"]]
-    return [
-        f"{model}: {len(group)} final runs had {group['generator_steps'].min():.0f} generator steps "
-        f"or a little more, where {group['fair_steps'].max():.0f} are fair: their figures are of a "
-        "network that is not fully trained"
-        for model, group in short.groupby("model")
-    ]
-
-
-def swamped(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
-    """Warnings of models whose score is almost one part alone, though not by definition."""
-    parts: Counter[tuple[str, str]] = Counter()
-    for run in finals.to_dict("records"):
-        frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
-        for name, share in variance_shares(frame).items():
-            if share > SWAMPS and (frame["scores"] != frame[f"part_{name}"]).any():
-                parts[run["model"], name] += 1
-    runs = finals["model"].value_counts()
-    return [
-        Caution(
-            "parts of a score leave the others hardly any weight (see parts.csv)",
-            f"{model}: in {count} of {runs[model]} final runs its {name} part has more than "
-            f"{SWAMPS * 100:.0f} % of the score's variance, and the others hardly count",
+    lines = []
+    for (model, fair), group in short.groupby(["model", "fair_steps"]):
+        steps = group["generator_steps"]
+        had = " to ".join(f"{end:.0f}" for end in sorted({steps.min(), steps.max()}))
+        lines.append(
+            f"{model}: {len(group)} final runs had {had} generator steps, where {fair:.0f} are "
+            "fair: their figures are of a network that is not fully trained"
         )
-        for (model, name), count in parts.most_common()
-    ]
+    return lines
 
 
 def failures(trials: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.judging.comparison import compare, fewest_classes
 from bench.judging.intervals import mean_interval
-from bench.judging.selection import SIGNALS, improves, objective
+from bench.judging.selection import SIGNALS, improves, objective, title_and_sign
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
 
@@ -39,10 +39,15 @@ def help_table(trials: pd.DataFrame) -> Table | None:
         return None
     frame = pd.DataFrame(rows)
     verdicts = [verdict(str(model), group) for model, group in frame.groupby("model", sort=False)]
+    chose = "the test images chose epochs and winner, which flatters both"
+    if (finals["signal"] != "test_auroc").all():
+        chose = "these chose nothing"
     note = (
-        "Test AUROC under the same fresh seeds, which chose nothing; gain: their paired difference "
-        "with its 95 % interval over seeds (Student's t). " + " ".join(verdicts)
+        f"Test AUROC under the same fresh seeds ({chose}); gain: their paired difference with its "
+        "95 % interval over seeds (Student's t). " + " ".join(verdicts)
     )
+    if len(verdicts) > 1:
+        note += " Each p is of one model, without correction for several."
     return Table("tuning_gain", "Did tuning help?", frame, note)
 
 
@@ -83,29 +88,37 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
         judged = [
             by_seed.loc[seed, number] for seed, number in zip(by_seed.index, others, strict=True)
         ]
+        signal, sign = title_and_sign(group["signal"].iloc[0])
+        again, winner = by_seed[first].mean(), float(np.mean(judged))
         rows.append(
             {
                 "class": group["row"].iloc[0],
                 "model": group["column"].iloc[0],
+                "signal": signal,
                 "seeds": len(by_seed),
-                "in the search": search[first],
-                "again": by_seed[first].mean(),
-                "finalists' winner": float(np.mean(judged)),
+                "in the search": sign * search[first],
+                "again": sign * again,
+                "finalists' winner": sign * winner,
                 "another won": by_seed.mean().idxmax() != first,
+                "lost": search[first] - again,
+                "gain": winner - again,
             }
         )
     if not rows:
         return None
     frame = pd.DataFrame(rows)
-    frame["gain"] = frame["finalists' winner"] - frame["again"]
-    lost = (frame["in the search"] - frame["again"]).mean()
     note = (
-        "The objective on validation images. The best configuration of the search's one seed, there "
-        f"and under fresh seeds: it lost {lost:.3f} in the mean. Finalists' winner: chosen by all "
-        "fresh seeds but one and judged by that one, each in turn. Another won in "
-        f"{int(frame['another won'].sum())} of {len(frame)} searches; the gain is "
-        f"{frame['gain'].mean():+.3f} in the mean."
+        "The signal that chose. The best configuration of the search's one seed, there and again "
+        "under fresh seeds. Finalists' winner: chosen by all fresh seeds but one and judged by that "
+        "one, each in turn; gain: by how much it is better than the first."
     )
+    for signal, group in frame.groupby("signal", sort=False):
+        note += (
+            f" By {signal}, the best of one seed lost {group['lost'].mean():.3f} in the mean; another "
+            f"won in {int(group['another won'].sum())} of {len(group)} searches, and the gain is "
+            f"{group['gain'].mean():+.3f} in the mean."
+        )
+    frame = frame.drop(columns="lost")
     frame["another won"] = frame["another won"].map({True: "yes", False: "no"})
     return Table("luck", "Was the search won by luck?", frame, note)
 

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from bench.judging.intervals import mean_interval
-from bench.reporting.frames import AMOUNTS, amount_label, shared
+from bench.reporting.fair import gapless
+from bench.reporting.frames import AMOUNTS, amount_label
 from bench.reporting.headline import OF_MEANS, detail, grid
 from bench.reporting.writers import Table
 
@@ -68,7 +69,7 @@ def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -
         text=cells["difference"].map(signed),
         detail=[behind(cell) for cell in cells.to_dict("records")],
     )
-    common = shared(cells.rename(columns={"difference": "auroc"}))
+    common = gapless(cells.pivot(index="row", columns="column", values="difference"))
     means = {model: mean_interval(common[model]) for model in common if len(common)}
     order = sorted(cells["column"].unique(), key=lambda model: -means.get(model, [-math.inf])[0])
     last = [

@@ -166,17 +166,18 @@ def curves(
     `chance`: the ends of the line that guessing gives, by the share of abnormal images.
     """
     by_panel: dict[tuple[str, str], list[np.ndarray]] = {}
-    shares: dict[str, float] = {}
+    shares: dict[str, set[float]] = {}
     for run in finals.to_dict("records"):
         if (frame := scores.get((run["study"], run["trial"]))) is not None:
             by_panel.setdefault((run["row"], run["column"]), []).append(curve(frame))
-            shares[run["row"]] = frame["labels"].mean()
+            shares.setdefault(run["row"], set()).add(frame["labels"].mean())
     looks = looks_of(finals)
     few = len(looks) <= MOST_SEEDS_SHOWN
     means = "Thin: one seed; thick: the mean over seeds" if few else "Means over seeds"
 
     def panel(axes: Axes, row: str) -> None:
-        axes.plot([0, 1], chance(shares[row]), color="0.7", linewidth=0.6)
+        for share in shares[row]:  # of several where studies were tested on different images
+            axes.plot([0, 1], chance(share), color="0.7", linewidth=0.6)
         for column, look in looks.items():
             if runs := by_panel.get((row, column)):
                 if few:
@@ -221,7 +222,7 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
         caption = (
             f"Average rank over {comparison.classes} classes (1 is best). A bar joins the models at "
             f"its points, which are not told apart (Wilcoxon, Holm, p ≥ {ALPHA}); classes share "
-            "training images."
+            "images."
         )
         yield drawn("critical_difference", caption, figure)
 

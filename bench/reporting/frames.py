@@ -12,7 +12,7 @@ import pandas as pd
 from bench.choices.errors import UserError
 from bench.choices.tasks import SOUND
 from bench.judging import metrics
-from bench.judging.intervals import Run, auroc_interval, mean_interval
+from bench.judging.intervals import Run, auroc_interval
 from bench.judging.selection import SIGNALS
 from bench.results.columns import COLUMNS
 from bench.results.reading import Results
@@ -27,6 +27,7 @@ AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 # A protocol's choices that make a figure another one; in evaluation mode the order does not.
 DECISIVE = ("scoring_mode", "selection", "test_pool")
+SAME = 1e-6  # AUROCs that differ by no more are the same
 WIDEST = 0.5  # an interval that leaves half of the scale open tells nothing
 
 # By study and trial: scores, labels (1: abnormal), part_*.
@@ -80,24 +81,15 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
         if results[name].nunique() > 1:
             results["row"] = results[name] + ": " + results["row"]
     for name in AMOUNTS:
-        if places_differ(results, name):
+        if columns_mix(results, name):
             results["column"] += [amount_label(name, amount) for amount in results[name]]
-    for name in ("protocol", "select_on", "study"):
+    for name in ("protocol", "family"):
+        if columns_mix(results, name):
+            results["column"] += " (" + results[name].fillna("unknown " + name) + ")"
+    for name in ("select_on", "study"):
         if places_differ(results, name):
             results["column"] += " (" + results[name] + ")"
     return results
-
-
-def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The AUROC frame by what stands in a table of its own: all of it, or each data set and task.
-
-    One table for all suits models that have results in all of them; else it would be full of gaps.
-    """
-    groups = dict(list(aurocs.groupby(["dataset", "task"], sort=False)))
-    common = set(shared(aurocs).index)
-    if len(groups) < 2 or all(common & set(group["row"]) for group in groups.values()):
-        return {"": aurocs}
-    return {", ".join(name): placed(group) for name, group in groups.items()}
 
 
 def protocol_label(row: Mapping[str, Any]) -> str:
@@ -109,6 +101,12 @@ def protocol_label(row: Mapping[str, Any]) -> str:
     return f"sound but {', '.join(others)}" if others else "sound"
 
 
+def columns_mix(results: pd.DataFrame, name: str) -> bool:
+    """Whether a model's results on one data set and task differ in this, so that no mean joins them."""
+    models = results.dropna(subset=name).groupby(["dataset", "task", "column"])
+    return bool((models[name].nunique() > 1).any())
+
+
 def places_differ(trials: pd.DataFrame, name: str) -> bool:
     """Whether results of one place in a table differ in this column."""
     different = trials[["row", "column", name]].drop_duplicates()
@@ -118,24 +116,6 @@ def places_differ(trials: pd.DataFrame, name: str) -> bool:
 def amount_label(name: str, amount: str) -> str:
     """What a number of training images, or a contamination, adds to a column's name."""
     return AMOUNTS[name].format(amount) if amount else ""
-
-
-def without_unsound(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """The AUROC frame without figures of the published protocol or parts of it, if any are left."""
-    unsound = is_unsound(aurocs["protocol"])
-    return aurocs if unsound.all() else aurocs[~unsound]
-
-
-def is_unsound(protocols: pd.Series) -> pd.Series:
-    """Which of these protocols' labels are not of the sound one; an early row has none."""
-    return ~protocols.isin(["sound", ""])
-
-
-def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """The same without models that know more than normal images, where there are others."""
-    aurocs = without_unsound(aurocs)
-    know_more = aurocs["family"].isin(["labelled", "pretrained"])
-    return aurocs if know_more.all() else aurocs[~know_more]
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +158,7 @@ def read_scores(
             warnings.append(Caution("runs have scores that cannot be used", line))
             continue
         scores[study, trial] = frame
-        if abs(area - run["test_auroc"]) > 1e-6:
+        if abs(area - run["test_auroc"]) > SAME:
             line = f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row "
             line += f"{run['test_auroc']:.4f}"
             warnings.append(Caution("runs have scores that do not give their row's AUROC", line))
@@ -199,8 +179,10 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caut
         try:
             if len(runs) == len(group):
                 pairs = [(run["labels"], run["scores"]) for run in runs]
-                _, low, high = auroc_interval(pairs)
+                area, low, high = auroc_interval(pairs)
                 lacking = too_few(pairs, high - low)
+                if abs(area - values.mean()) > SAME:  # read_scores warns of it
+                    low, high, lacking = np.nan, np.nan, ""
         except ValueError as error:
             line = f"{key[-1]}, {key[-2]}: no confidence interval ({error})"
             warnings.append(Caution("results have no confidence interval", line))
@@ -235,66 +217,3 @@ def published(aurocs: pd.DataFrame) -> pd.DataFrame:
         frames.append(rows.drop_duplicates("row").merge(figures, on="class"))
     table = pd.concat(frames, ignore_index=True)
     return table.assign(column=table["model"] + ", published figure")
-
-
-def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
-    """Each part's share of the score's variance, by its name.
-
-    A score is a weighted sum of its parts, so least squares gives the weights back. A share is the
-    covariance of the weighted part with the score over the score's variance: shares add up to 1,
-    and a part that goes against the others has a negative one. NaN where all scores are alike or
-    are no such sum.
-    """
-    names = [name for name in map(str, scores) if name.startswith("part_")]
-    if not names:
-        return {}
-    # Column by column: pandas takes ten times as long for several.
-    table = np.column_stack([scores[name].to_numpy(float) for name in (*names, "scores")])
-    table -= table.mean(axis=0)
-    parts, score = table[:, :-1], table[:, -1]
-    scale = parts.std(axis=0)
-    parts /= np.where(scale == 0, 1, scale)
-    weighted = parts * np.linalg.lstsq(parts, score)[0]
-    with np.errstate(invalid="ignore"):  # 0 / 0 where all scores are alike
-        shares = score @ weighted / (score @ score)
-    adds_up = abs(shares.sum() - 1) < 0.01
-    return {
-        name.removeprefix("part_"): float(share) if adds_up else np.nan
-        for name, share in zip(names, shares, strict=True)
-    }
-
-
-def shared(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """AUROC of classes (rows) by model (columns): the largest part of the table without a gap.
-
-    A model that lacks so many classes that the others would lose more by them is left out.
-    """
-    table = aurocs.pivot(index="row", columns="column", values="auroc")
-    table = table.loc[aurocs["row"].unique()]
-    fullest = table.columns[np.argsort(-table.notna().sum(), kind="stable")]
-    parts = [
-        table[fullest[:count]].dropna() for count in range(min(2, len(fullest)), len(fullest) + 1)
-    ]
-    largest = max(reversed(parts), key=lambda part: part.size)
-    return largest[table.columns.intersection(largest.columns)]
-
-
-def class_means(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """Each model's mean over the shared classes and its 95 % interval over these, the best first.
-
-    Columns mean, low, high; of a single class, that class's own interval. No interval lies outside
-    [0, 1], and none is given that tells nothing.
-    """
-    table = shared(aurocs)
-    if len(table) == 1:
-        only = aurocs[aurocs["row"] == table.index[0]].set_index("column")
-        means = only.loc[table.columns, ["auroc", "low", "high"]].set_axis(
-            ["mean", "low", "high"], axis=1
-        )
-    else:
-        rows = {column: mean_interval(table[column]) for column in table if len(table)}
-        means = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
-    means[["low", "high"]] = means[["low", "high"]].clip(0, 1)
-    wide = means["high"] - means["low"] > WIDEST
-    means.loc[wide, ["low", "high"]] = np.nan
-    return means.sort_values("mean", ascending=False, kind="stable")

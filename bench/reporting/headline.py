@@ -3,18 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
 from bench.judging.comparison import Comparison, fewest_classes
-from bench.reporting.frames import (
-    WIDEST,
-    class_means,
-    natural,
-    published,
-    rivals,
-    shared,
-    without_unsound,
-)
+from bench.reporting.fair import class_means, rivals, shared, without_unsound
+from bench.reporting.frames import WIDEST, natural, published
 from bench.reporting.writers import Table
 
 PUBLISHED = "published figures"
@@ -62,7 +56,8 @@ def auroc_table(aurocs: pd.DataFrame, comparison: Comparison) -> Table:
     both["detail"] = [detail(*spread) for spread in spreads]
     frame, details = grid(both, list(order.index), last, len(common))
     apart = (group[order.index] == PUBLISHED).to_numpy()
-    frame["model"] = frame["model"].where(~apart, models.loc[order.index, "model"].to_numpy())
+    names = np.where(apart, models.loc[order.index, "model"], order.index)
+    frame.isetitem(0, names)  # by place: a class may be called "model" too
     data = both.assign(
         source=both["source"].fillna("measured"), seeds=both["seeds"].astype("Int64")
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
-from bench.reporting.frames import class_means, shared
+from bench.reporting.fair import class_means, shared
 
 # The families differ in shape and filling too, for print in grey.
 FAMILIES: dict[str, dict[str, Any]] = {

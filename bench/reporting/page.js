@@ -2,11 +2,13 @@
 const $ = (id) => document.getElementById(id);
 const number = (text) => (/^[<+-]?\d/.test(text) ? parseFloat(text.replace(/[<,]/g, "")) : NaN);
 
-// A click on a column's head sorts each group by it: numbers by size, largest first; then the other way round.
+// A click on a column's head sorts each group by it: numbers largest first, words from A to Z; then the other way.
 for (const button of document.querySelectorAll("th button")) {
   button.onclick = () => {
     const head = button.parentElement, column = head.cellIndex;
-    const down = head.getAttribute("aria-sort") !== "descending";
+    const cells = [...head.closest("table").rows].map((row) => row.cells[column]?.textContent.trim() ?? "");
+    const first = cells.some((text) => !isNaN(number(text))) ? "descending" : "ascending";
+    const down = (head.getAttribute("aria-sort") ?? "") === first ? first === "ascending" : first === "descending";
     for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     for (const body of head.closest("table").tBodies) {
@@ -15,7 +17,7 @@ for (const button of document.querySelectorAll("th button")) {
       const order = (a, b) => {
         const [x, y] = [number(texts.get(a)), number(texts.get(b))];
         if (isNaN(x) !== isNaN(y)) return isNaN(x) ? 1 : -1; // what is missing comes last, either way
-        const less = isNaN(x) ? texts.get(b).localeCompare(texts.get(a)) : x - y;
+        const less = isNaN(x) ? texts.get(a).localeCompare(texts.get(b)) : x - y;
         return down ? -less : less;
       };
       body.append(...rows.sort(order));
@@ -83,7 +85,7 @@ let run;
 
 function fill(select, values) {
   const before = select.value;
-  select.replaceChildren(...values.map((value) => new Option(value)));
+  select.replaceChildren(...values.map((value) => new Option(value, value)));
   if (values.includes(before)) select.value = before;
 }
 
@@ -97,7 +99,8 @@ function choose() {
   }
   $("seed").textContent = `seed ${run.seed}, AUROC ${run.auroc.toFixed(3)}`;
   const alarms = (bin) => sum(run.normal.slice(bin)) / sum(run.normal);
-  $("slider").value = run.normal.findIndex((_, bin) => alarms(bin) <= 0.05); // a common place to start from
+  const few = run.normal.findIndex((_, bin) => alarms(bin) <= 0.05); // a common place to start from
+  $("slider").value = few < 0 ? run.normal.length : few;
   images();
   move();
 }
@@ -107,7 +110,8 @@ function move() {
   const hits = sum(run.abnormal.slice(bin)), alarms = sum(run.normal.slice(bin));
   const [recall, false_alarms] = [hits / sum(run.abnormal), alarms / sum(run.normal)];
   $("threshold").setAttribute("transform", `translate(${bin})`);
-  $("readout").textContent = `From score ${at.toPrecision(3)} on: ${percent(recall)} of the abnormal images are found ` +
+  const from = bin < run.normal.length ? `From score ${at.toPrecision(3)} on` : "Above all scores";
+  $("readout").textContent = `${from}: ${percent(recall)} of the abnormal images are found ` +
     `(${hits}), ${percent(false_alarms)} of the normal ones are false alarms (${alarms}); precision ` +
     `${hits + alarms ? percent(hits / (hits + alarms)) : "–"}.`;
 }

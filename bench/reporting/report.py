@@ -13,12 +13,13 @@ import pandas as pd
 
 from bench.choices.errors import UserError, cannot_write
 from bench.judging.comparison import compare
-from bench.reporting import choosing, figures, frames, searches, sweeps, tables
-from bench.reporting.cautions import cautions, gathered, swamped
+from bench.reporting import choosing, figures, frames, parts, searches, sweeps, tables
+from bench.reporting.cautions import cautions, gathered
 from bench.reporting.defects import defects_table
 from bench.reporting.differences import difference_tables
 from bench.reporting.drawing import Drawing
 from bench.reporting.explorer import explorer
+from bench.reporting.fair import class_means, comparable, rivals, shared, without_unsound
 from bench.reporting.headline import auroc_table
 from bench.reporting.overview import overview
 from bench.reporting.page import MARK, Section, page
@@ -48,7 +49,12 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     finals = frames.tested(trials)
     scores, warnings = frames.read_scores(studies, finals)
     aurocs, more = frames.auroc(finals, scores)
-    warnings = [*cautions(studies, trials, aurocs), *swamped(finals, scores), *warnings, *more]
+    warnings = [
+        *cautions(studies, trials, aurocs),
+        *parts.swamped(finals, scores),
+        *warnings,
+        *more,
+    ]
     draw_scores: Callable[[], list[Drawing]] = partial(figures.of_scores, finals, scores)
     if len(finals) > MANY_RUNS:
         draw_scores = begun(draw_scores)
@@ -86,7 +92,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
             section(
                 "scores",
                 "What do the scores look like?",
-                [tables.parts_table(finals, scores)],
+                [parts.parts_table(finals, scores)],
                 draw_scores(),
             ),
             section("images", "What does the model see?"),
@@ -152,25 +158,25 @@ def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
 
     That is a section of its own only where there are several others.
     """
-    parts = frames.comparable(aurocs)
-    for number, (of, part) in enumerate(parts.items(), start=1):
-        fair = frames.rivals(part)
-        comparison = compare(frames.shared(fair))
+    tables_apart = comparable(aurocs)
+    for number, (of, part) in enumerate(tables_apart.items(), start=1):
+        fair = rivals(part)
+        comparison = compare(shared(fair))
         suffix = f"_{number}" if number > 1 else ""
-        means = frames.class_means(fair)
+        means = class_means(fair)
         kept = [auroc_table(part, comparison), *tables.comparison_tables(comparison, means)]
         kept = [replace(table, name=table.name + suffix) for table in kept]
         drawn = (
             [*figures.critical_differences(comparison)],
-            [*overview(frames.without_unsound(part))],
+            [*overview(without_unsound(part))],
         )
         below, lead = ([replace(d, name=d.name + suffix) for d in those] for those in drawn)
-        if len(parts) == 1:
+        if len(tables_apart) == 1:
             title = "How good is each model on each class?"
             yield section("results", title, [*kept, *more.tables], [*below, *more.drawings], lead)
         else:
             yield section(f"results{suffix}", f"{of}: how good is each model?", kept, below, lead)
-    if len(parts) > 1:
+    if len(tables_apart) > 1:
         yield more
 
 

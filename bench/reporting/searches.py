@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.judging.selection import by_column
+from bench.judging.selection import by_column, title_and_sign
 from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
 from bench.reporting.figures import looks_of, panels
 from bench.reporting.frames import KEY
@@ -58,12 +58,6 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
     columns = ["class", "model", "configurations", "signal", "default", "winner", "gain", "changed"]
     frame = pd.DataFrame(rows, columns=columns)
     return Table("tuning", "What tuning gained", frame, note) if rows else None
-
-
-def title_and_sign(column: str) -> tuple[str, int]:
-    """What a signal's column is called, and -1 where lower is better."""
-    signal = by_column().get(column)
-    return (signal.title, signal.sign) if signal else (column, 1)
 
 
 def changes(winner: pd.Series, default: pd.Series) -> str:
@@ -156,11 +150,13 @@ def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Serie
     """Of each model with enough tried configurations: name, varied hyperparameters, and gain.
 
     The gain is the objective above its class's mean, so that hard and easy classes go together.
+    Classes whose signals differ do not: of these, the signal of most counts.
     """
     tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(
         subset="objective"
     )
-    for column, group in tuning.groupby("column", sort=False):
+    most = tuning.groupby("column")["signal"].transform(lambda signals: signals.mode()[0])
+    for column, group in tuning[tuning["signal"] == most].groupby("column", sort=False):
         tried = {}
         for key in group.filter(regex="^config_"):
             name = str(key).removeprefix("config_")

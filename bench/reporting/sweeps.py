@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from bench.reporting.drawing import Drawing
+from bench.reporting.fair import shared
 from bench.reporting.figures import Looks, looks_of, panels
-from bench.reporting.frames import amount_label, shared
+from bench.reporting.frames import amount_label
 from bench.reporting.headline import detail, figure
 from bench.reporting.writers import Table
 
@@ -147,14 +148,19 @@ def apart(places: np.ndarray) -> list[float]:
 def dataset_table(aurocs: pd.DataFrame) -> Table | None:
     """Data sets by models: means over the classes that all models have; then over data sets.
 
+    Several tasks of a data set count one by one. Nothing where no model has results on several.
     `aurocs`: the AUROC by study, model and class (frames.auroc).
     """
+    tasks = aurocs.groupby("dataset")["task"].transform("nunique") > 1
+    of = aurocs["dataset"].where(~tasks, aurocs["dataset"] + ", " + aurocs["task"])
     if aurocs["dataset"].nunique() < 2:
         return None
-    groups = aurocs.groupby("dataset", sort=False)
-    means = pd.DataFrame({name: shared(group).mean() for name, group in groups}).T
+    tables = {name: shared(group) for name, group in aurocs.groupby(of, sort=False)}
+    means = pd.DataFrame({name: table.mean() for name, table in tables.items()}).T
+    if (means.notna().sum() < 2).all():
+        return None
     means = means[[column for column in aurocs["column"].unique() if column in means]]
-    counts = [len(shared(group)) for _, group in groups]
+    counts = [len(table) for table in tables.values()]
     frame = means.rename_axis("data set").reset_index()
     frame.insert(1, "classes", [str(count) for count in counts])
     whole = means.dropna(axis=1).mean().to_dict()

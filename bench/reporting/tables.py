@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.judging.comparison import ALPHA, Comparison
-from bench.judging.metrics import ALARMS, METRICS, auroc
+from bench.judging.metrics import ALARMS, METRICS
 from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
-from bench.reporting.frames import Scores, variance_shares
 from bench.reporting.headline import untested
 from bench.reporting.writers import Table
 from bench.results.reading import Results
@@ -56,7 +54,8 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
                 for name, sha256 in files.items()
             ),
         }
-    frame = pd.DataFrame(columns).rename_axis("choice").reset_index()
+    frame = pd.DataFrame(columns)
+    frame.insert(0, "choice", frame.index, allow_duplicates=True)  # a study may be called so too
     return Table("settings", "What the figures rest on", frame)
 
 
@@ -64,7 +63,9 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
     """What each model takes: size, time and memory, means over its final runs."""
     if "score_ms" not in finals or finals["score_ms"].isna().all():  # rows of an earlier version
         return None
-    groups = finals.groupby(["column", "hardware"], sort=False)
+    groups = finals.rename(columns={"model": "name", "column": "model"}).groupby(
+        ["model", "hardware"], sort=False
+    )
     frame = pd.DataFrame(
         {
             "parameters": groups["parameters"].mean(),
@@ -77,9 +78,11 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
     shown = frame.assign(
         **{name: frame[name].map("{:,.0f}".format, na_action="ignore") for name in whole}
     )
-    note = "A run's time is that beside the other runs of its study, which share the machine."
-    title = "What does a model cost?"
-    return Table("costs", title, shown.rename(columns={"column": "model"}), note, frame)
+    note = (
+        "Means over final runs; of the peak memory, the largest. A run's time is that beside the "
+        "other runs of its study, which share the machine."
+    )
+    return Table("costs", "What does a model cost?", shown, note, frame)
 
 
 def length(finals: pd.DataFrame) -> str:
@@ -135,44 +138,6 @@ def spread(mean: float, sd: float) -> str | None:
     return None if math.isnan(mean) else f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}")
 
 
-def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
-    """AUROC of each part of the anomaly score by itself, and its share of the score's variance.
-
-    Means over seeds.
-    """
-    rows: list[dict[str, Any]] = []
-    for run in finals.to_dict("records"):
-        frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
-        row: dict[str, Any] = {
-            "class": run["row"],
-            "model": run["column"],
-            "whole score": run["test_auroc"],
-            "default mix": run["test_default_mix_auroc"],
-        }
-        for name, share in variance_shares(frame).items():
-            row |= {name: auroc(frame["labels"], frame[f"part_{name}"]), f"{name}, share": share}
-            row[f"{name}, weight"] = run.get(f"mix_{name}", math.nan)
-        if len(row) > 4:
-            rows.append(row)
-    if not rows:
-        return None
-    table = pd.DataFrame(rows).groupby(["class", "model"], sort=False).mean().reset_index()
-    parts = [name for name in table.columns[4:] if not name.endswith((", share", ", weight"))]
-    table["strongest part"] = table[parts].idxmax(axis=1)
-    table = table.dropna(axis=1, how="all")
-    note = (
-        "AUROC of each part taken as the score by itself, and its share of the score's variance "
-        "over the test images; means over seeds. A part whose share is 0 is not in the score, or "
-        "might as well not be."
-    )
-    if "default mix" in table:
-        note += (
-            " Default mix: the same parts, standardised, by the model's own weights; weight: the one "
-            "that was chosen by validation images."
-        )
-    return Table("parts", "Which part of the score carries the signal", table, note)
-
-
 def comparison_tables(comparison: Comparison, means: pd.DataFrame) -> list[Table]:
     """Average ranks, and the tests of all pairs; `means`: of each model (frames.class_means)."""
     if len(comparison.ranks) < 2 or comparison.classes < 2:
@@ -197,8 +162,8 @@ def comparison_tables(comparison: Comparison, means: pd.DataFrame) -> list[Table
     )
     note = (
         f"Over {comparison.classes} classes. Paired two-sided Wilcoxon signed-rank tests with Holm's "
-        "correction. The test takes classes for independent, but they share training images, so "
-        "these p-values are optimistic."
+        "correction. The test takes classes for independent, but they share images, so these "
+        "p-values are optimistic."
     )
     return [
         Table("ranks", "Average ranks (1 is best)", ranks, over + friedman),

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-_MARKDOWN = {ord(c): f"\\{c}" for c in r"\`*<>|&#~$"}
+_MARKDOWN = {ord(c): f"\\{c}" for c in r"\`*<>|&#~$[]"}
+_AT_AN_EDGE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # of a word: an underscore begins italics
 _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
     ord("\\"): r"\textbackslash{}",
     ord("~"): r"\textasciitilde{}",
@@ -95,7 +96,7 @@ def cell(value: Any) -> str:
 
 
 def markdown_escape(text: str) -> str:
-    return text.translate(_MARKDOWN)
+    return _AT_AN_EDGE.sub(r"\_", text.translate(_MARKDOWN))
 
 
 def latex_escape(text: str) -> str:

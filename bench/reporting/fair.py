@@ -1,0 +1,90 @@
+"""Which results may be compared: those of rivals, over the classes that they share."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from bench.judging.intervals import mean_interval
+from bench.reporting.frames import WIDEST, placed
+
+
+def without_unsound(aurocs: pd.DataFrame) -> pd.DataFrame:
+    """The AUROC frame without figures of the published protocol or parts of it, if any are left."""
+    unsound = is_unsound(aurocs["protocol"])
+    return aurocs if unsound.all() else aurocs[~unsound]
+
+
+def is_unsound(protocols: pd.Series) -> pd.Series:
+    """Which of these protocols' labels are not of the sound one; an early row has none."""
+    return ~protocols.isin(["sound", ""])
+
+
+def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
+    """The same without models that know more than normal images, where there are others."""
+    aurocs = without_unsound(aurocs)
+    know_more = aurocs["family"].isin(["labelled", "pretrained"])
+    return aurocs if know_more.all() else aurocs[~know_more]
+
+
+def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The AUROC frame by what stands in a table of its own: all of it, or each data set and task.
+
+    One table for all suits models that have results in all of them; else it would be full of gaps.
+    """
+    groups = dict(list(aurocs.groupby(["dataset", "task"], sort=False)))
+    common = set(shared(aurocs).index)
+    if len(groups) < 2 or all(common & set(group["row"]) for group in groups.values()):
+        return {"": aurocs}
+    return {", ".join(name): placed(group) for name, group in groups.items()}
+
+
+def gapless(table: pd.DataFrame) -> pd.DataFrame:
+    """The largest part without a gap of a table of classes by models, of several models if it can be.
+
+    A model that lacks so many classes that the others would lose more by them is left out.
+    """
+    there = table.notna().to_numpy()
+    fullest = there[:, np.argsort(-there.sum(axis=0), kind="stable")]
+    rows = list(
+        np.logical_and.accumulate(fullest, axis=1).T[1:]
+    )  # that the first two have, three, …
+    rows += [a & b for a, b in itertools.combinations(there.T, 2)] or list(there.T)
+    parts = [(there[which].all(axis=0), which) for which in rows if which.any()]
+    if not parts:
+        return table.iloc[:0]
+    columns, which = max(parts, key=lambda part: (part[0].sum() * part[1].sum(), part[0].sum()))
+    return table.loc[which, columns]
+
+
+def shared(aurocs: pd.DataFrame) -> pd.DataFrame:
+    """AUROC of the classes (rows) that rivals share, by model (columns): see `gapless`.
+
+    Models that are no rivals, such as pretrained ones, are there too where they have these classes.
+    """
+    table = aurocs.pivot(index="row", columns="column", values="auroc")
+    table = table.loc[aurocs["row"].unique()]
+    common = gapless(table.loc[:, table.columns.isin(rivals(aurocs)["column"])])
+    whole = table.columns[table.loc[common.index].notna().all()]
+    return table.loc[common.index, whole if len(common) else common.columns]
+
+
+def class_means(aurocs: pd.DataFrame) -> pd.DataFrame:
+    """Each model's mean over the shared classes and its 95 % interval over these, the best first.
+
+    Columns mean, low, high; of a single class, that class's own interval. No interval lies outside
+    [0, 1], and none is given that tells nothing.
+    """
+    table = shared(aurocs)
+    if len(table) == 1:
+        only = aurocs[aurocs["row"] == table.index[0]].set_index("column")
+        means = only.loc[table.columns, ["auroc", "low", "high"]].set_axis(
+            ["mean", "low", "high"], axis=1
+        )
+    else:
+        rows = {column: mean_interval(table[column]) for column in table if len(table)}
+        means = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
+    means[["low", "high"]] = means[["low", "high"]].clip(0, 1)
+    wide = means["high"] - means["low"] > WIDEST
+    means.loc[wide, ["low", "high"]] = np.nan
+    return means.sort_values("mean", ascending=False, kind="stable")
