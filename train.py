@@ -205,7 +205,8 @@ def ready(study: Study) -> Study:
 def use(given: dict[str, Any], view: View) -> int:
     """Scores images with a trained model, or exports it; returns the exit status."""
     study, out = study_from(given), given["export"]
-    checks.check_new(study)
+    if not out:
+        checks.check_new(study)
     checks.check_machine(study)
     check_folder(given["score_folder"])
     checks.check_models(study)

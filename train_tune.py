@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given["trials"] = 0
     if several := sweep.sweep_of(given):
         if resumes:
-            several.check_complete()
+            several.check_resumed(named="name" in given)
         jobs = [begun(flags, resumes and there) for flags, there in several.studies(given)]
     else:
         jobs = [begun(given, resumes)]

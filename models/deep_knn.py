@@ -8,6 +8,7 @@ features.
 """
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -40,16 +41,14 @@ class Config(knn.Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.network != PACKAGED:
-            from torchvision.models import list_models
+            from torchvision import models
 
-            if self.network not in list_models():
+            if self.network not in models.list_models(module=models):
                 raise ValueError(
-                    f"network: there is no '{self.network}' ({PACKAGED}, or a name of torchvision's)"
+                    f"network: there is no '{self.network}' ({PACKAGED}, or the name of one of "
+                    "torchvision's classifiers)"
                 )
-        if self.weights != IMAGENET:
-            if not Path(self.weights).is_file():
-                raise ValueError(f"weights: there is no file {self.weights}")
-            # Ray's workers run in folders of their own.
+        if self.weights != IMAGENET:  # Ray's workers run in folders of their own
             object.__setattr__(self, "weights", str(Path(self.weights).resolve()))
 
 
@@ -62,6 +61,8 @@ class Model(knn.Model):
 
     @classmethod
     def fetch(cls, config: Any) -> None:
+        if config.weights != IMAGENET and not Path(config.weights).is_file():
+            raise ValueError(f"weights: there is no file {config.weights}")
         load_weights(network_of(config.network), weights_of(config))
 
     def build(self) -> None:
@@ -102,8 +103,10 @@ def network_of(name: str) -> nn.Module:
         from torchvision.models import get_model
 
         network = get_model(name, weights=None)
-    *_, classifier = (n for n, layer in network.named_modules() if isinstance(layer, nn.Linear))
-    network.set_submodule(classifier, nn.Identity())
+    linear = [n for n, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not linear:
+        raise ValueError(f"network: {name} has no last layer to take features from (give another)")
+    network.set_submodule(linear[-1], nn.Identity())
     return network.to(memory_format=torch.channels_last)
 
 
@@ -124,8 +127,9 @@ def weights_of(config: Config) -> dict[str, Tensor]:
         if not (folder / source.rpartition("/")[2]).exists():
             urlopen(source, timeout=PATIENCE).close()  # torch's own download waits for ever
         return torch.hub.load_state_dict_from_url(source, map_location="cpu", check_hash=True)
-    except (OSError, RuntimeError, UnpicklingError) as error:  # no network; a damaged file
-        reason = str(error).splitlines()[0]
+    except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError) as error:
+        # no network; a file that is damaged, or of something else
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"weights: {source} cannot be read ({reason}); weights may name a file that you have"
         ) from None
@@ -141,7 +145,9 @@ def check_packages() -> None:
 def load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:
     """Puts weights into a network of these names and shapes; ValueError for others."""
     try:
+        if not isinstance(weights, Mapping):
+            raise TypeError(f"they are a {type(weights).__name__}, no state dict")
         network.load_state_dict({name: weights[name] for name in network.state_dict()})
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (LookupError, TypeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
         raise ValueError(f"weights: they do not fit the network ({reason})") from None

@@ -18,6 +18,7 @@ MODEL = re.compile(r"^class Model\b", re.MULTILINE)
 # The class's text, up to the next line that is not indented, and the file that its base class is in
 CONFIG = re.compile(r"^class Config\b(?:\((\w+)\.Config\))?.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^    (\w+): (bool|float|int|str) = (\S+)  # (.+)$", re.MULTILINE)
+SHARES = {"alpha", "dropout"}  # hyperparameters from 0 to 1, as all that begin with score_
 TYPES = {"bool": bool, "float": float, "int": int, "str": str}
 
 
@@ -102,3 +103,5 @@ def check(name: str, kind: type, value: Any) -> None:
         raise ValueError(f"{name} must be a finite number, 0 or more, not {value}")
     if (name.startswith("beta") or name == "average") and value >= 1:
         raise ValueError(f"{name} must be below 1, not {value}")
+    if kind is float and (name.startswith("score_") or name in SHARES) and value > 1:
+        raise ValueError(f"{name} is a share and must be at most 1, not {value}")

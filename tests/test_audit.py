@@ -12,6 +12,22 @@ from bench.training.run import Run
 SMALL = ["--epochs", "1", "--batch_size", "16", "--ngf", "4", "--ndf", "4"]
 
 
+def test_an_audit_whose_training_diverges_says_so(
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+    wganomaly_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise FloatingPointError("the loss 'critic' became nan (step 5)")
+
+    monkeypatch.setattr(audit, "Run", diverge)
+    place = ["--results_dir", str(tmp_path), "--dataroot", str(tmp_path)]
+    flags = ["--dataset", str(wganomaly_folder), *SMALL, "--audit"]
+    assert train.main([*flags, *place]) == 1
+    assert "failed: the loss" in capsys.readouterr().err
+
+
 def test_a_stopped_audit_goes_on_to_the_same_table(
     capsys: pytest.CaptureFixture,
     tmp_path: Path,

@@ -1,5 +1,6 @@
 """The scripts as a user meets them: the spellings that work, and one clear line for every mistake."""
 
+import errno
 import importlib.util
 import subprocess
 import sys
@@ -283,3 +284,13 @@ def test_each_models_own_batch_size_is_held_against_the_images(
     assert "--batch_size: 37" in fails(capsys, train_tune, several, tmp_path)
     searched = [*folder, "--model", "anogan", "--space", "batch_size=16,37"]
     assert "--batch_size: 50" in fails(capsys, train_tune, searched, tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_one_line(capsys):
+    def main() -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", "/secret/study.json")
+
+    with pytest.raises(SystemExit) as stop:
+        run_main(main)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: /secret/study.json: Permission denied\n"

@@ -79,6 +79,15 @@ def test_weights_that_cannot_be_had_are_one_line(
     damaged.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"damaged\.pth cannot be read"):
         fetch(Config(network="resnet18", weights=str(damaged)))
+    for content in (b"", b"no weights"):
+        damaged.write_bytes(content)
+        with pytest.raises(ValueError, match=r"damaged\.pth cannot be read"):
+            fetch(Config(network="resnet18", weights=str(damaged)))
+    torch.save(torch.ones(1), damaged)
+    with pytest.raises(ValueError, match="they do not fit the network"):
+        fetch(Config(network="resnet18", weights=str(damaged)))
+    with pytest.raises(ValueError, match="squeezenet1_0 has no last layer"):
+        fetch(Config(network="squeezenet1_0"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     with pytest.raises(ValueError, match=r"https://.*resnet18.* cannot be read .*no network"):
@@ -95,7 +104,8 @@ def no_network(*_: object, **__: object) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [(["--network", "resnet9000"], "--network: there is no 'resnet9000'"),
-     (["--weights", "not/there.pth"], "--weights: there is no file not/there.pth")],
+     (["--network", "fcn_resnet50"], "--network: there is no 'fcn_resnet50'"),
+     (["--weights", "not/there.pth"], "--weights: there is no file .*not/there.pth")],
 )  # fmt: skip
 def test_a_mistake_is_found_before_the_data_are_read(flags, message) -> None:
     with pytest.raises(script.UserError, match=message):

@@ -85,6 +85,12 @@ QUICK = [
     (train_tune, [*SMALL, "--model", "ganomoly"]),
     (train_tune, [*SMALL, "--set", "ngff=4"]),
     (train_tune, [*SMALL, "--set", "ngf=0"]),
+    (train_tune, [*SMALL, "--model", "skipganomaly", "--set", "score_lat=2"]),
+    (train_tune, [*SMALL, "--limit_train", "100", "--limit_train", "200"]),
+    (
+        train_tune,
+        [*SMALL, "--model", "skipganomaly", "--scheduler", "pbt", "--space", "w_rot=0..1"],
+    ),
     (train_tune, [*SMALL, "--space", "w_cno=1,2"]),
     (train_tune, [*SMALL, "--space", "w_con=1,2", "--set", "w_con=1"]),
     (train_tune, [*SMALL, "--space", "nz=1.5,2"]),

@@ -131,6 +131,22 @@ def test_a_checkpoint_has_the_weights(model: str):
     assert_same_to_the_bit(again.checkpoint()["mix"], trained.checkpoint()["mix"])
 
 
+def test_the_weights_of_a_loaded_model_end_with_its_protocol(split: Split):
+    """Under a protocol that sums raw parts, further training scores by the raw sum."""
+    run = run_of("skipganomaly", split, "chosen")
+    run.step()
+    protocol = dataclasses.replace(SOUND, mix="raw", selection="test")
+    alone = dataclasses.replace(split, val=None)
+    values = small("skipganomaly", batch_size=16)
+    further = Run(
+        "skipganomaly", alone, protocol, hyperparameters=values, seed=1, select_on="val_auroc"
+    )
+    further.model.restore(model_files.trained_state(run.model))
+    record = further.step()
+    assert further.model.mix is None
+    assert "test_default_mix_auroc" not in record
+
+
 def test_a_study_that_selects_on_the_test_has_nothing_to_standardise_by():
     assert protocol_of(Study(selection="test")).mix == "raw"
     with pytest.raises(UserError, match=r"--mix chosen: .* leaves none"):

@@ -227,7 +227,7 @@ def test_hyperparameters_have_help_and_bad_values_are_refused(name):
         }
         for value in invalid[kind] + ([1.0] if field.startswith("beta") else []):
             with pytest.raises(ValueError):  # noqa: PT011 (int("many") has its own message)
-                config.make({field: value})
+                models.get(name).fetch(config.make({field: value}))
 
 
 @pytest.mark.parametrize("name", models.NAMES)

@@ -35,6 +35,8 @@ DATASETS = {
     "nothing": (DATASET.replace("return Dataset", "Dataset"), "gives no .*Dataset but a NoneType"),
     "floats": (DATASET.replace("np.uint8", "np.float32"), "train_images float32 .* must be uint8"),
     "labels": (DATASET.replace("np.int64", "np.int8"), "train_labels int8 .* must be int64"),
+    "slash": (DATASET.replace('"0123456789"', '("a/b", *"123456789")'), "a class called 'a/b'"),
+    "masks": (DATASET.replace("labels[900:])", "labels[900:], masks=labels > 0)"), "masks bool"),
     "index": (DATASET.replace("astype(np.int64)", "astype(np.int64) + 1"), "no index into CLASSES"),
 }
 SPACES = {
@@ -64,8 +66,9 @@ NAMES = [
 
 def fails(capsys: pytest.CaptureFixture, script, flags: list[str]) -> str:
     """The one line of a command that must fail."""
+    data = [] if "--dataset" in flags else ["--dataset", "digits"]
     with pytest.raises(SystemExit) as stop:
-        run_main(lambda: script.main(["--dataset", "digits", "--normal_class", "8", *flags]))
+        run_main(lambda: script.main([*data, "--normal_class", "8", *flags]))
     assert stop.value.code == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1

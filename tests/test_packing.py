@@ -126,6 +126,16 @@ def test_a_packed_run_with_unusable_scores_is_the_only_one_that_is_refused(study
     assert len(packed.scores("final-0-0-2")) == 90
 
 
+def test_a_run_whose_folder_lies_deeper_is_packed_too(study: Path) -> None:
+    """Its class has a slash in its name, as a data set's of an earlier version may."""
+    edit(study, lambda row: row | {"trial": row["trial"].replace("final-0-0-1", "final/0")})
+    (study / "scores" / "final").mkdir()
+    (study / "scores" / "final-0-0-1").rename(study / "scores" / "final" / "0")
+    before = every_run(study)["final/0"]
+    packing.pack(study)
+    assert np.allclose(every_run(study)["final/0"], before, atol=1e-5)
+
+
 def test_one_command_packs_several_studies_and_says_what_it_did(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -28,6 +28,15 @@ from bench.data.splits import left_out, make_split, tasks_of
 from bench.training.prepare import choose_select_on
 
 
+def test_in_training_mode_validation_images_are_scored_among_each_other_as_test_images_are():
+    data, task = dataset_of([40, 40], [10, 10]), Task(LEAVE_ONE_CLASS_OUT, "b")
+    for order, mixed in (("shuffled", True), ("sorted", False)):
+        protocol = replace(SOUND, scoring_mode="training", test_order=order)
+        labels = make_split(data, task, protocol, seed=0).val.labels
+        assert bool((np.diff(labels) < 0).any()) == mixed
+    assert (np.diff(make_split(data, task, SOUND, seed=0).val.labels) >= 0).all()
+
+
 def dataset_of(train: list[int], test: list[int], seed: int = 0) -> Dataset:
     """So many random images of each class; the classes are called a, b, c, …"""
     rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from small_models import NETWORKS, make
 
 import models
 from bench.choices.errors import UserError
@@ -14,6 +15,7 @@ from bench.choices.study import HYPERPARAMETERS, Study
 from bench.tuning.grid import grid, grid_points
 from bench.tuning.searchers import Search
 from bench.tuning.spaces import (
+    changeable,
     default_of,
     edges,
     inside,
@@ -173,3 +175,16 @@ def test_values_that_only_fit_together() -> None:
         default_of(Study(set=("restarts=600",)), "anogan")
     with pytest.raises(UserError, match=r"--space .*nu"):
         default_of(Study(space=("nu=0.5..1.5",)), "one_class_svm")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_pbt_may_change_fits_the_checkpoints_of_runs_without_it(name: str):
+    """A trial takes over another's checkpoint, whose hyperparameters may have been 0."""
+    floats = {
+        k: FloatDistribution(0.1, 0.9)
+        for k, h in models.hyperparameters(name).items()
+        if h.type is float
+    }
+    without = make(name, **dict.fromkeys(floats, 0.0)).checkpoint()
+    for value in changeable(floats):
+        make(name, **dict.fromkeys(floats, 0.0) | {value: 0.5}).restore(without)

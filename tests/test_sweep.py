@@ -46,6 +46,8 @@ def test_mistakes(capsys, tmp_path: Path):
         (train_tune, [ab, "digitz"], ["--normal_class", "all"], ["did you mean 'digits'"]),
         (train_tune, [ab, alike], ["--normal_class", "all"], ["would both be called ab"]),
         (train_tune, [ab, bc], ["--normal_class", "b", "--set", "x=1"], ["--set", "'x'"]),
+        (train_tune, [ab, bc], ["--resume", "--name", "typo"], ["--resume", "typo", "is no sweep"]),
+        (train_tune, [ab, bc], ["--resume"], ["give the sweep's name"]),
     ]:
         data = ["--dataset", *map(str, datasets)]
         line = fails(capsys, script, ["--model", "pca", *data, *flags], tmp_path)
@@ -77,6 +79,7 @@ def test_a_sweep_comes_back_from_a_file(tmp_path: Path, capsys):
 
 def test_a_sweep_that_goes_on_leaves_no_study_out(tmp_path: Path):
     folder = make_study(tmp_path / "results" / "sweep" / "ab")
+    (folder.parent / SWEEP).write_text('{"study": {}}')
     sweep = [*flags_of(tmp_path, "digits", tmp_path / "cd"), "--resume"]
     with pytest.raises(UserError, match="the sweep has begun ab; name it in --dataset too"):
         train_tune.main(sweep)

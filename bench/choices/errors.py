@@ -87,6 +87,9 @@ def run_main(main: Callable[[], int]) -> NoReturn:
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
+    except PermissionError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        status = 2
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise

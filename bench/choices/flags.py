@@ -126,7 +126,8 @@ def check_once(words: Sequence[str]) -> None:
     given = [word.partition("=")[0] for word in words]
     for field in dataclasses.fields(Study):
         spellings = [f"--{name}" for name in (field.name, *field.metadata["aliases"])]
-        if field.metadata["many"] and sum(map(given.count, spellings)) > 1:
+        takes_several = field.metadata["many"] or field.metadata["several"]
+        if takes_several and sum(map(given.count, spellings)) > 1:
             raise UserError(f"--{field.name} is given twice (give all its values after one)")
 
 

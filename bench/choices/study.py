@@ -17,6 +17,7 @@ RUN = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
 CHOOSE_TASKS = ("abnormal_class", "normal_class", "category")  # one of these fields does
 LONGEST = 200  # bytes of a name; file systems take 255, and what stands in the folder adds to it
 SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in the folder of theirs
+DEFAULT_TRIALS = 10  # of a search; a grid has its own
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 
 

@@ -65,6 +65,11 @@ class Protocol:
     # by the model's own weights (standardised), or by weights that validation images chose.
     mix: str = "chosen"
 
+    @property
+    def mixes_batches(self) -> bool:
+        """Whether each image is scored among normal and abnormal ones, which its score depends on."""
+        return self.scoring_mode == "training" and self.test_order == "shuffled"
+
 
 SOUND = Protocol()
 PUBLISHED = Protocol(

@@ -13,14 +13,15 @@ from bench.choices.errors import UserError
 from bench.choices.flags import study_from
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.outside import KINDS, hashes, name_of
-from bench.choices.study import Study
+from bench.choices.study import DEFAULT_TRIALS, Study
 from bench.results.reading import Results, read
 from bench.results.store import Store
 
-# Choices that change no figure. Images are compared by content, so they may lie elsewhere now.
+# Choices that change no figure by more than rounding. Images are compared by content, so they may
+# lie elsewhere now, and so may earlier studies.
 FREE = (
-    *("name", "results_dir", "time_budget", "dataset", "dataroot"),
-    *("keep_models", "address", "storage", "gpus_per_trial"),
+    *("name", "results_dir", "time_budget", "dataset", "dataroot", "start_from"),
+    *("keep_models", "address", "storage", "gpus_per_trial", "cpus_per_trial"),
 )
 
 
@@ -140,10 +141,10 @@ def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
     if key not in MORE or new is None:
         return False
     if old is None:  # the default: of what the study did so far
-        column = {"trials": "number", "steps": "steps"}[key]
-        rows = earlier.trials.get(column)
-        return rows is not None and new > rows.max()
-    return new >= old
+        rows = earlier.trials.get({"trials": "number", "steps": "steps"}[key])
+        did = -1 if rows is None or rows.empty else rows.max()
+        return bool(new > max(did, DEFAULT_TRIALS - 1 if key == "trials" else 0))
+    return bool(new >= old)
 
 
 def run_of(

@@ -43,8 +43,12 @@ class Sweep:
             place = {"name": name, "results_dir": str(self.path)}
             yield given | place | {"dataset": [dataset]}, (self.path / name / "study.json").exists()
 
-    def check_complete(self) -> None:
-        """UserError where studies have begun that another --dataset leaves out."""
+    def check_resumed(self, named: bool) -> None:
+        """UserError unless the sweep has begun, or where --dataset leaves out a study that has."""
+        if not named:
+            raise UserError("--resume: give the sweep's name with --name")
+        if not (self.path / SWEEP).exists():
+            raise UserError(f"--resume: {self.path} is no sweep that has begun (it has no {SWEEP})")
         begun = {file.parent.name for file in self.path.glob("*/study.json")}
         if missing := sorted(begun - set(self.datasets)):
             raise UserError(f"--resume: the sweep has begun {missing[0]}; name it in --dataset too")
@@ -95,7 +99,7 @@ def run(sweep: Sweep, jobs: Sequence[tuple[Study, "Results | None"]], dry: bool,
             print(f"\ndata set {number} of {len(jobs)}: {study.dataset}")
         try:
             status = max(status, tune.run_study(study, earlier, dry, view))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # the second while Ray starts
             status = 130
         except Exception as error:  # whatever it is, the other data sets can do without it
             reason = str(error)

@@ -33,6 +33,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     for model, space in spaces.items():
         ready.check(model, space.largest())
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
+    ready.budgets(study, {model: space.largest() for model, space in spaces.items()})  # are checked
     spaces = comparable(spaces, ready.select_on.values())
     provenance = ready.provenance()
     if earlier:
@@ -125,5 +126,7 @@ def print_winners(trials: pd.DataFrame) -> None:
                 figure = f"{group[column].mean():.3f}{spread}"
                 print(f"  {signal.title}: {figure} over {len(group)} seed(s)")
         beside = defaults[defaults[SEARCH].eq(list(place)).all(axis=1)]
+        beside = beside[beside["seed"].isin(group["seed"])]
         if "test_auroc" in beside and len(beside):
-            print(f"  test AUROC of the default: {beside['test_auroc'].mean():.3f}, same seeds")
+            same = "same seeds" if len(beside) == len(group) else f"{len(beside)} of the same seeds"
+            print(f"  test AUROC of the default: {beside['test_auroc'].mean():.3f}, {same}")

@@ -218,6 +218,9 @@ def make_split(
         val_abnormal, anomalies = np.split(anomalies, [max(held_out, FEWEST_ABNORMAL)])
         indices = np.concatenate([val_normal, val_abnormal])
         labels = np.repeat([0, 1], [len(val_normal), len(val_abnormal)])
+        if protocol.mixes_batches:
+            mixed = np.random.default_rng(seed).permutation(len(labels))
+            indices, labels = indices[mixed], labels[mixed]
         val = Labelled(images(indices), labels)
 
     hidden = round(len(normal) * contamination / (1 - contamination))

@@ -28,7 +28,7 @@ def pack(path: Path) -> str:
     with contextlib.closing(Store(path)):
         study = read(path)
         folder = path / "scores"
-        csvs = sorted(folder.glob("*/histogram.csv"))
+        csvs = sorted(folder.rglob("histogram.csv"))
         if not folder.exists() or not (csvs or study.packed_scores):
             return f"{path}: it has no score files to pack"
         check_nothing_else(folder)
@@ -36,7 +36,7 @@ def pack(path: Path) -> str:
         runs |= new_runs(study, csvs)
         narrow = all(map(keeps_aurocs, runs.values()))
         content = packed(runs, np.float32 if narrow else np.float64)
-        before = [*csvs, *folder.glob("*/gallery.png")]
+        before = [*csvs, *folder.rglob("gallery.png")]
         size = sum(file.stat().st_size for file in before)
         write_whole(path / PACKED, content)
         if (path / PACKED).read_bytes() != content:
@@ -72,7 +72,7 @@ def new_runs(study: Results, csvs: list[Path]) -> dict[str, pd.DataFrame]:
     rows = set(study.trials["trial"]) if len(study.trials) else set()
     runs = {}
     for file in csvs:
-        trial = file.parent.name
+        trial = file.parent.relative_to(study.path / "scores").as_posix()
         if trial not in rows:
             raise UserError(f"{file}: this trial has no row: --resume the study, then --pack")
         runs[trial] = run = study.scores(trial)

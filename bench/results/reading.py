@@ -43,7 +43,7 @@ def read(path: str | Path) -> "Results":
         return Results(path, study, provenance, str(content.get("made_by", old)), run)
     except FileNotFoundError:
         raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path / 'study.json'}: not readable ({error})") from None
 
 

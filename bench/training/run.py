@@ -80,6 +80,9 @@ class Run:
             normal = split.val.normal().cpu()
             labels = np.repeat([0, 1], len(normal))
             images = torch.cat([normal, pseudo_anomalies(normal, 0, self.tells_rotations())])
+            if protocol.mixes_batches:
+                mixed = np.random.default_rng(0).permutation(len(labels))
+                images, labels = images[torch.from_numpy(mixed)], labels[mixed]
             self.pseudo = Labelled(images, labels).to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
@@ -109,6 +112,7 @@ class Run:
         record["images_seen"] = self.model.images_seen(images)
         record["passes"] = record["images_seen"] / len(images)
         record |= {f"loss_{name}": value for name, value in losses.items()}
+        self.model.mix = None  # not that of weights that were loaded
         if self.split.val is not None:
             self.val_parts = self.parts(self.split.val)
             self.pseudo_parts = self.parts(self.pseudo) if self.pseudo else {}

@@ -99,7 +99,7 @@ def plan(
     budgets: Budgets,
     rows: list[dict[str, Any]],
 ) -> pd.DataFrame:
-    """What is left to run after `rows`, and the seconds of it, run by run.
+    """What is left to run after `rows`, and the hours that it takes at most.
 
     One line per model that has runs left, and per number of training images and contamination,
     where there are several.
@@ -123,6 +123,7 @@ def plan_tasks(
 ) -> Iterator[dict[str, Any]]:
     planner = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1)
     planned = planner.planned() - planner.done
+    machine = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
     task = max(ready.tasks, key=lambda task: len(ready.splits[task].train))
     split = ready.splits[task]
     for model in study.model_names():
@@ -135,9 +136,12 @@ def plan_tasks(
         line |= {"tuning runs": planned[model, "tuning"], "finalists": planned[model, "finalist"]}
         line |= {"final runs": final, "epochs at most": budget.epochs * (tuning + final)}
         line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
-        seconds = (tuning + final) * epoch.start
-        seconds += budget.epochs * (tuning * epoch.tuning + final * epoch.final)
-        yield line | {"seconds": seconds}
+        line["at a time"] = slots = study.at_a_time(device_of(model, ready.device), machine)
+        run, final_run = (
+            epoch.start + budget.epochs * seconds for seconds in (epoch.tuning, epoch.final)
+        )
+        rounds = math.ceil(tuning / slots) * run + math.ceil(final / slots) * final_run
+        yield line | {"hours at most": rounds / 3600}
 
 
 def show(
@@ -159,13 +163,11 @@ def show(
     if lines.empty:
         print("0 runs: this study is done")
         return
-    machine = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
-    slots = [study.at_a_time(device_of(model, ready.device), machine) for model in lines["model"]]
-    lines["hours at most"] = lines.pop("seconds") / slots / 3600
+    slots = lines.pop("at a time")
     print(lines.to_markdown(index=False, floatfmt=".3g"))
     runs = int(lines[["tuning runs", "finalists", "final runs"]].to_numpy().sum())
     epochs = int(lines["epochs at most"].sum())
-    at_a_time = " to ".join(map(str, sorted({min(slots), max(slots)})))
+    at_a_time = " to ".join(map(str, sorted({slots.min(), slots.max()})))
     left = clock(lines["hours at most"].sum() * 3600)
     print(
         f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a "

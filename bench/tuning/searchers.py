@@ -13,6 +13,7 @@ import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from bench.choices.study import DEFAULT_TRIALS
 from bench.tuning.grid import grid
 from bench.tuning.journal import Journal
 from bench.tuning.spaces import Space, inside
@@ -64,7 +65,7 @@ class Search:
             return 0
         if self.searcher == "grid":
             return self.size() if wanted is None else min(wanted, self.size())
-        return 10 if wanted is None else wanted
+        return DEFAULT_TRIALS if wanted is None else wanted
 
     def sampler(self, number: int) -> BaseSampler:
         seed = int(np.random.SeedSequence([*self.entropy, number]).generate_state(1)[0])

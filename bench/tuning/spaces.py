@@ -27,6 +27,9 @@ from bench.tuning.earlier import winners_of
 from models import fields
 
 Space = dict[str, BaseDistribution]
+# Hyperparameters that add networks, or a memory, where they are above 0: no checkpoint of a run
+# without them fits one with them.
+ADDING = {"w_rot", "w_class", "score_near", "dropout"}
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})((?::\w+)*)")
 
@@ -244,7 +247,7 @@ def comparable(
 
 
 def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:
-    """What PBT may change during training: real numbers.
+    """What PBT may change during training: real numbers, where these add no network.
 
     Whole numbers and switches shape networks.
     """
@@ -253,7 +256,7 @@ def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistrib
         choices = d.choices if isinstance(d, CategoricalDistribution) else [None]
         return isinstance(d, FloatDistribution) or all(isinstance(v, float) for v in choices)
 
-    return {name: d for name, d in space.items() if real(d)}  # type: ignore[misc]
+    return {k: d for k, d in space.items() if k not in ADDING and real(d)}  # type: ignore[misc]
 
 
 def check_scheduler(study: Study, model: str) -> None:

@@ -23,7 +23,7 @@ from bench.choices.errors import UserError, unknown
 from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
 from bench.data.datasets._decoding import Decoding
-from bench.data.datasets._pixels import recoloured, resized
+from bench.data.datasets._pixels import nearest_pixels, recoloured, resized
 from models.sizes import LEAST, MOST
 
 if TYPE_CHECKING:
@@ -245,7 +245,9 @@ def load(
         recoloured(resized(images, size), channels)
         for images in (dataset.train_images, dataset.test_images)
     )
-    return replace(dataset, train_images=train, test_images=test, decoding=Decoding(resize))
+    masks = dataset.masks if dataset.masks is None else nearest_pixels(dataset.masks, size)
+    images: dict[str, Any] = {"train_images": train, "test_images": test, "masks": masks}
+    return replace(dataset, **images, decoding=Decoding(resize))
 
 
 def digests(images: np.ndarray) -> np.ndarray:

@@ -35,6 +35,8 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
         return f"gives no bench.data.datasets.Dataset but a {type(dataset).__name__}"
     if dataset.classes != tuple(classes):
         return f"gives the classes {', '.join(dataset.classes)}, and CLASSES are others"
+    if unfit := [name for name in classes if "/" in name or not name.strip()]:
+        return f"gives a class called '{unfit[0]}', and runs' files are named after classes"
     for part, first in (("train", 0), ("test", -1)):
         images: np.ndarray = getattr(dataset, f"{part}_images")
         labels: np.ndarray = getattr(dataset, f"{part}_labels")
@@ -46,4 +48,8 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
             return f"gives {part}_labels {given}; they must be int64 ({len(images)},)"
         if len(labels) and not first <= labels.min() <= labels.max() < len(classes):
             return f"gives {part}_labels that are no index into CLASSES"
+    if (masks := dataset.masks) is not None:
+        wanted = (len(dataset.test_images), *dataset.test_images.shape[2:])
+        if masks.dtype != bool or masks.shape != wanted:
+            return f"gives masks {masks.dtype} {masks.shape}; they must be bool {wanted}"
     return None

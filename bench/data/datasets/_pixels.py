@@ -23,6 +23,12 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
     return _in_chunks(resize, images)
 
 
+def nearest_pixels(masks: np.ndarray, size: int) -> np.ndarray:
+    """Masks (N, H, W) as (N, size, size): of each new pixel, what the old one at its place is."""
+    rows, columns = (((np.arange(size) + 0.5) * s / size).astype(int) for s in masks.shape[1:])
+    return masks[:, rows[:, None], columns]
+
+
 def recoloured(images: np.ndarray, channels: int | None) -> np.ndarray:
     """uint8 (N, 1 or 3, H, W) -> (N, channels, H, W)."""
     if channels in (None, images.shape[1]):
