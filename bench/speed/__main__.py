@@ -2,7 +2,7 @@
 
 examples:
   python -m bench.speed                                 # training and scoring of w_skipganomaly
-  python -m bench.speed --gpu 10                        # a GPU, alone and shared by 10 processes
+  python -m bench.speed --gpu 10                        # a GPU: one run, 10 in one process, 10 processes
   python -m bench.speed --latent MODEL.safetensors DIR  # AnoGAN's search on a folder of images
   python -m bench.speed --study 100                     # wall time over training time
   python -m bench.speed --scale 1000 10000 45000        # an epoch's time by number of images
@@ -40,7 +40,7 @@ from bench.training.devices import ready_process
 from models.base import AnomalyModel
 
 LATENT = "AnoGAN's search: a model file of anogan, and a folder of images to search for"
-GPU = "train w_skipganomaly on a GPU, alone and in this many processes at a time"
+GPU = "train w_skipganomaly on a GPU: one run, so many in one process, and in as many processes"
 SEARCH = "under this many seeds: epochs until TPE with ASHA is as good as a whole grid"
 OUT = "folder of speed.jsonl (default: results/speed)"
 

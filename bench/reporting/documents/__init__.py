@@ -1,0 +1,83 @@
+"""Writes the tables in this project's documents from the committed rows.
+
+    python -m bench.reporting.documents          the tables
+    python -m bench.reporting.documents --site   docs/index.html: a report of the studies in SITE
+
+A table stands between the comments `<!-- table: NAME -->` and `<!-- end of NAME -->`.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from bench.reporting.documents import cifar10, digits
+from bench.reporting.documents.rows import MEASURED, ROOT, saved
+from bench.reporting.report import report
+
+DOCUMENTS = (ROOT / "README.md", ROOT / "results" / "README.md")
+# The studies at a fair budget; earlier ones are not.
+SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near")]
+SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
+SITE += [f"cifar10-{name}" for name in ("reconstruction", "baselines", "deep-knn")]
+SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
+SITE += ["digits-finalists", "digits-finalists-ganomaly"]
+
+
+def costs() -> pd.DataFrame:
+    """A row for each study: its runs, and the hours that they trained and scored in all."""
+    rows = []
+    for folder in sorted(MEASURED.glob("*/trials.jsonl")):
+        runs = saved(folder.parent.name).trials
+        hours = (runs["train_seconds"] + runs["score_seconds"]).sum() / 3600
+        hardware = runs.get("hardware", pd.Series(dtype=str))  # early rows have none
+        rows.append(
+            {
+                "study": f"`{folder.parent.name}`",
+                "runs": len(runs),
+                "time of all runs": f"{hours:.1f} h",
+                "on": ", ".join(sorted(hardware.dropna().unique())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+TABLES: dict[str, Callable[[], pd.DataFrame]] = {
+    "one-class-on-digits": partial(digits.on_digits, "digits-one-class-defaults"),
+    "left-out-on-digits": partial(digits.on_digits, "digits-left-out-defaults"),
+    "nearest-on-digits": digits.nearest_on_digits,
+    "mixes-on-digits": digits.mixes_on_digits,
+    "signals-on-digits": digits.signals_on_digits,
+    "switches-on-digits": digits.switches_on_digits,
+    "cifar10": cifar10.cifar10,
+    "cifar10-tests": cifar10.cifar10_tests,
+    "cifar10-choices": cifar10.cifar10_choices,
+    "cifar10-in-short": cifar10.in_short,
+    "audits": cifar10.audits,
+    "published-airplane": cifar10.published_airplane,
+    "costs": costs,
+}
+
+
+def filled(text: str) -> str:
+    """A document's text with its tables as the committed rows have them."""
+
+    def table(match: re.Match[str]) -> str:
+        name = match[1]
+        frame = TABLES[name]().astype(object)
+        known = frame.where(frame.notna(), None)
+        rows = known.to_markdown(index=False, floatfmt=".3f", missingval="")
+        return f"<!-- table: {name} -->\n\n{rows}\n\n<!-- end of {name} -->"
+
+    return re.sub(r"<!-- table: (\S+) -->.*?<!-- end of \1 -->", table, text, flags=re.DOTALL)
+
+
+def site() -> None:
+    """Writes docs/index.html."""
+    with tempfile.TemporaryDirectory() as out:
+        report({name: saved(name) for name in SITE}, Path(out))
+        shutil.copy(Path(out, "index.html"), ROOT / "docs")

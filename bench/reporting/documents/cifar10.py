@@ -1,0 +1,126 @@
+"""Tables of CIFAR-10, as JPEG images, one class left out."""
+
+import pandas as pd
+
+from bench.reporting.documents.rows import MEASURED, ROOT, against, figures, saved
+
+# Studies of w_skipganomaly under the sound protocol, by what each adds to the default.
+SOUND = {"": "sound", "rotations": "rotations", "rotations, nearest": "near"}
+SOUND |= {"labels": "classes", "labels alone": "classes-alone"}
+AUDITED = ("airplane", "bird", "frog")  # the classes of CIFAR-10 whose audits are committed
+
+
+def cifar10() -> pd.DataFrame:
+    """Test AUROC of each class that is left out: published, and measured here.
+
+    Then their means, and how far the published protocol's figures lie from the published ones.
+    """
+    published = pd.read_csv(ROOT / "results" / "published" / "skip_wganomaly_cifar10.csv")
+    published = published[published["model"] == "w_skipganomaly"]
+    columns = {"published": published.set_index("abnormal_class")["auroc"]}
+    columns["published protocol"] = figures("cifar10-published")["w_skipganomaly"]
+    for more, study in SOUND.items():
+        title = ", ".join(filter(None, ["sound", more]))
+        columns[title] = figures(f"cifar10-{study}")["w_skipganomaly"]
+    table = pd.DataFrame(columns).join(rivals())
+    away = (table["published protocol"] - table["published"]).abs().mean()
+    rows = with_means(table)
+    rows.loc[len(rows), ["abnormal", "published protocol"]] = "mean distance to published", away
+    return rows
+
+
+def with_means(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a last row: the mean of each column that has every class."""
+    means = table.mean().where(table.notna().all())
+    return pd.concat([table, means.to_frame("mean").T]).rename_axis("abnormal").reset_index()
+
+
+def rivals() -> pd.DataFrame:
+    """Test AUROC on CIFAR-10 of classes (rows) by model: all but w_skipganomaly."""
+    studies = ("reconstruction", "baselines", "deep-knn")
+    return pd.concat([figures(f"cifar10-{study}") for study in studies], axis=1)
+
+
+def cifar10_tests() -> pd.DataFrame:
+    """Rotations with nearest neighbours, and labels, against each other model.
+
+    And against the best baseline on pixels by validation AUROC.
+    """
+    theirs = rivals().assign(**{"best on pixels by validation": best_on_pixels()})
+    for more in ("", "rotations", "labels alone"):
+        name = ", ".join(filter(None, ["w_skipganomaly", more]))
+        theirs[name] = figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
+    rows = []
+    for more in ("rotations, nearest", "labels"):
+        ours = figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
+        for rival in theirs:
+            row = {"ours": more, "its mean": ours.mean(), "against": rival}
+            rows.append(row | {"mean": theirs[rival].mean()} | against(ours, theirs[rival]))
+    return pd.DataFrame(rows)
+
+
+def cifar10_choices() -> pd.DataFrame:
+    """Test AUROC, means over ten classes, where validation anomalies choose and where none are."""
+    rows = []
+    studies = {study: more for more, study in SOUND.items()}
+    for study in (*studies, "reconstruction", "baselines", "deep-knn"):
+        read = saved(f"cifar10-{study}")
+        last = read.epochs.groupby("trial").last()
+        last = last.get("test_default_mix_auroc", last["test_auroc"]).fillna(last["test_auroc"])
+        for model, runs in read.trials.groupby("model"):
+            title = ", ".join(filter(None, [f"`{model}`", studies.get(study)]))
+            row = {"model": title, "seeds": runs["seed"].nunique()}
+            row["epoch and mix by anomalies"] = runs["test_auroc"].mean()
+            rows.append(row | {"last epoch, default mix": last[runs["trial"]].mean()})
+    return pd.DataFrame(rows)
+
+
+def best_on_pixels() -> pd.Series:
+    """By class: the test AUROC of the baseline on pixels that has the best validation AUROC."""
+    runs = saved("cifar10-baselines").trials
+    return runs.loc[runs.groupby("class")["val_auroc"].idxmax()].set_index("class")["test_auroc"]
+
+
+def in_short() -> pd.DataFrame:
+    """What README says of CIFAR-10: mean test AUROC, where anomalies choose and where none do."""
+    titles = {
+        "`w_skipganomaly`": "`w_skipganomaly`",
+        "`w_skipganomaly`, rotations, nearest": "its critic also tells rotations, and features are "
+        "compared with training images'",
+        "`w_skipganomaly`, labels": "its critic also learns the normal classes by their labels",
+        "`w_skipganomaly`, labels alone": "its critic learns hardly anything else",
+    }
+    columns = ["epoch and mix by anomalies", "last epoch, default mix"]
+    table = cifar10_choices().set_index("model").rename(index=titles)[columns]
+    alone = [f"`{model}`" for model in saved("cifar10-baselines").trials["model"].unique()]
+    last = table.loc[alone, columns[1]].max()
+    table.loc["the best of three detectors on pixels"] = [best_on_pixels().mean(), last]
+    return table.loc[[*titles.values(), table.index[-1]]].rename_axis("mean AUROC").reset_index()
+
+
+def audited(cls: str) -> pd.DataFrame:
+    """The steps of a class's audit: `change`, `training`, `auroc`, `low`, `high`, `cost`."""
+    return pd.read_csv(MEASURED / f"audit-{cls}" / "audit.csv")
+
+
+def audits() -> pd.DataFrame:
+    """A row for each step from the published protocol to the sound one, a column for each class."""
+    table = audited(AUDITED[0])[["change", "training"]].rename(columns={"change": "step"})
+    for cls in AUDITED:
+        table[cls] = [
+            f"{step.auroc:.3f} [{step.low:.3f}, {step.high:.3f}]"
+            + ("" if pd.isna(step.cost) else f" ({step.cost:+.3f})")
+            for step in audited(cls).itertuples()
+        ]
+    return table
+
+
+def published_airplane() -> pd.DataFrame:
+    """What is left of airplane's published figure, on the same weights."""
+    how = {
+        "published": "as the released code does: normal test images before abnormal ones, training mode",
+        "test_order: shuffled": "the same, test images shuffled",
+        "scoring_mode: evaluation": "each image by itself",
+    }
+    steps = audited("airplane").set_index("change")["auroc"]
+    return pd.DataFrame([{"scored": text, "AUROC": steps[step]} for step, text in how.items()])

@@ -1,0 +1,111 @@
+"""Tables of scikit-learn's digits."""
+
+from statistics import fmean
+
+import pandas as pd
+
+from bench.judging.metrics import auroc
+from bench.reporting.choosing import chosen
+from bench.reporting.documents.rows import against, figures, saved
+
+TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
+
+
+def on_digits(study: str) -> pd.DataFrame:
+    """A row for each model: its test AUROC over the ten digits, the best mean first.
+
+    A digit's figure is the mean over its seeds. Models that lack digits come last: their means are
+    of other classes.
+    """
+    runs, rows = saved(study).trials, []
+    for model, group in runs.groupby("model"):
+        steps, by_digit = group["generator_steps"].max(), group.groupby("class")["test_auroc"]
+        aurocs, fewest, most = by_digit.mean(), by_digit.count().min(), by_digit.count().max()
+        rows.append(
+            {
+                "model": f"`{model}`",
+                "generator steps": f"{steps:,.0f}" if steps else "",
+                "mean": aurocs.mean(),
+                "lowest to highest": f"{aurocs.min():.3f} to {aurocs.max():.3f}",
+                "digits": len(aurocs),
+                "seeds": f"{fewest}" if fewest == most else f"{fewest} to {most}",
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["digits", "mean"], ascending=False)
+
+
+def nearest_on_digits() -> pd.DataFrame:
+    """Test AUROC, means over ten digits, without and with the distance of features in the score.
+
+    p: of the default mix with it against the runs without.
+    """
+    plain, rows = figures("digits-left-out-defaults"), []
+    near = saved("digits-left-out-near")
+    for model, runs in near.trials.groupby("model"):
+        scores = map(near.scores, runs["trial"])
+        mixed = runs.set_index("class")["test_default_mix_auroc"]
+        rows.append(
+            {
+                "model": f"`{model}`",
+                "without": plain[model].mean(),
+                "that part alone": fmean(auroc(s["labels"], s["part_nearest"]) for s in scores),
+                "half of the score": mixed.mean(),
+                "its weight chosen": runs["test_auroc"].mean(),
+            }
+            | against(mixed, plain[model])
+        )
+    return pd.DataFrame(rows)
+
+
+def mixes_on_digits() -> pd.DataFrame:
+    """Test AUROC of the same epochs, means over ten digits, by how the parts of a score are mixed.
+
+    Each p is of a mix against the one to its left.
+    """
+    study, rows = saved("digits-one-class-defaults"), []
+    for model, second in (("skipganomaly", "latent"), ("egbad", "discriminator")):
+        runs = study.trials[study.trials["model"] == model]
+        scores = map(study.scores, runs["trial"])
+        raw = [
+            auroc(s["labels"], 0.9 * s["part_reconstruction"] + 0.1 * s[f"part_{second}"])
+            for s in scores
+        ]
+        columns = ["raw", "test_default_mix_auroc", "test_auroc"]
+        digits = runs.assign(raw=raw).groupby("class")[columns].mean()
+        raw_sum, default, chosen = (digits[column] for column in columns)
+        rows.append(
+            {
+                "model": f"`{model}`",
+                "raw sum": raw_sum.mean(),
+                "standardised, default weight": default.mean(),
+                "p": against(default, raw_sum)["p (Wilcoxon)"],
+                "weight chosen": chosen.mean(),
+                "its p": against(chosen, default)["p (Wilcoxon)"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def switches_on_digits() -> pd.DataFrame:
+    """Test AUROC, means over ten digits, of runs with a switch against those without."""
+    plain, rows = figures("digits-left-out-defaults"), []
+    for switch, study in (("--niter_decay 8", "decay"), ("--set average=0.99", "average")):
+        for model, on in figures(f"digits-left-out-{study}").items():
+            row = {"switch": f"`{switch}`", "model": f"`{model}`", "without": plain[model].mean()}
+            rows.append(row | {"with": on.mean()} | against(on, plain[model]))
+    return pd.DataFrame(rows)
+
+
+def signals_on_digits() -> pd.DataFrame:
+    """Test AUROC of the epoch that each signal chooses, means over ten digits (and their seeds)."""
+    rows = []
+    for task, study in TASKS.items():
+        read = saved(f"digits-{study}")
+        for model, runs in read.trials.groupby("model"):
+            epochs = read.epochs[read.epochs["trial"].isin(runs["trial"])]
+            if runs["class"].nunique() < 10 or epochs["epoch"].max() == 1:
+                continue
+            by_run = {trial: dict(chosen(run)) for trial, run in epochs.groupby("trial")}
+            means = pd.DataFrame(by_run).T.groupby(runs.set_index("trial")["class"]).mean().mean()
+            rows.append({"task": task, "model": f"`{model}`"} | means.to_dict())
+    return pd.DataFrame(rows)
