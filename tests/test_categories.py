@@ -182,8 +182,9 @@ BAD = [
 @pytest.mark.parametrize(("flags", "message"), BAD, ids=lambda value: str(value)[:30])
 @pytest.mark.parametrize("main", [train.main, train_tune.main])
 def test_a_mistake_is_one_line(folder, main, flags, message):
+    data = [] if "--dataset" in flags else ["--dataset", str(folder)]
     with pytest.raises(UserError, match=message):
-        main(["--dataset", str(folder), *flags])
+        main([*data, *flags])
 
 
 @pytest.mark.parametrize(

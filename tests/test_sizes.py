@@ -233,8 +233,8 @@ def test_a_loaded_model_scores_them_alike(run: Path, tmp_path: Path) -> None:
     ],
 )
 def test_sizes_that_no_model_takes_are_refused(run: Path, flags: list[str], words: str) -> None:
-    data = ["--dataset", str(run.parent / "images"), "--normal_class", "good"]
-    more = ["--batch_size", "8", "--dataroot", str(run.parent / "data")]
+    data = [] if "--dataset" in flags else ["--dataset", str(run.parent / "images")]
+    more = ["--normal_class", "good", "--batch_size", "8", "--dataroot", str(run.parent / "data")]
     with pytest.raises(UserError, match=words):
         main([*data, *more, "--results_dir", str(run.parent / "none"), *flags])
     assert not (run.parent / "none").exists()
