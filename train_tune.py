@@ -19,6 +19,7 @@ tables of them.
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import models
@@ -132,8 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         jobs = [begun(given, resumes)]
     if only_print:
-        choices = (several.whole, list(several.datasets.values())) if several else (jobs[0][0],)
-        print(config.text_of(*choices))
+        study, datasets = jobs[0][0], []
+        if several:  # a name that this command makes up is not for the next
+            study = replace(several.whole, name=given.get("name"))
+            datasets = list(several.datasets.values())
+        print(config.text_of(study, datasets))
         return 0
     if several and not (resumes or dry_run):
         checks.check_new(several.whole)

@@ -88,6 +88,9 @@ def test_flags_that_change_nothing_are_named(capsys) -> None:
     assert line in prepare(study).notes
     assert capsys.readouterr().err == f"note: {line}\n"
     assert not prepare(replace(study, model=("ganomaly",))).notes
+    untuned = replace(study, model=("ganomaly",), trials=0, space=("w_con=1,2",), finalists=5)
+    (line,) = prepare(untuned).notes
+    assert line == "without effect, as no configuration is tried: --space, --finalists"
 
 
 @pytest.mark.parametrize("name", NETWORKS)

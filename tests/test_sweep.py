@@ -66,6 +66,9 @@ def test_a_sweep_comes_back_from_a_file(tmp_path: Path, capsys):
     assert f'dataset = ["digits", "{tmp_path / "ab"}"]' in text
     assert train_tune.main(["--config", str(tmp_path / "sweep.toml"), "--print_config"]) == 0
     assert capsys.readouterr().out == text
+    place = flags.index("--name")
+    assert train_tune.main([*flags[:place], *flags[place + 2 :], "--print_config"]) == 0
+    assert "name =" not in capsys.readouterr().out, "the time's: another command has another"
 
     def sweep():
         return sweep_of(vars(train_tune.parser().parse_args(flags)))

@@ -34,7 +34,8 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
         ready.check(model, space.largest())
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     ready.budgets(study, {model: space.largest() for model, space in spaces.items()})  # are checked
-    spaces = comparable(spaces, ready.select_on.values())
+    if ready.protocol.selection == "val":
+        spaces = comparable(spaces, ready.select_on.values())
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)

@@ -143,13 +143,19 @@ def scored_otherwise(study: Study) -> list[str]:
 
 
 def without_effect(study: Study) -> list[str]:
-    """A line, if the study says how its networks train and some models have none."""
+    """Lines on choices with which this study does nothing.
+
+    They say how networks train where models have none, or how to search where nothing is tried.
+    """
+    searching = ("space", "start_from", "finalists", "grace_period")
+    idle = [f"--{name}" for name in searching if study.trials == 0 and getattr(study, name)]
+    lines = [f"without effect, as no configuration is tried: {', '.join(idle)}"] if idle else []
     fitted = [model for model in study.model_names() if not models.get(model).BATCHES]
     names = ("steps", "epochs", "batch_size", "niter_decay")
     given = [f"--{name}" for name in names if getattr(study, name)]
-    if not fitted or not given:
-        return []
-    return [f"without effect on {', '.join(fitted)}, fitted at once: {', '.join(given)}"]
+    if fitted and given:
+        lines += [f"without effect on {', '.join(fitted)}, fitted at once: {', '.join(given)}"]
+    return lines
 
 
 def check_decay(budget: Budget, model: str) -> Budget:
