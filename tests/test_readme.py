@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import replaced
 from small_models import FITTED
 
 import report
@@ -130,6 +131,8 @@ def test_readme_command(
         data = (
             [] if "--dataset" in words else ["--dataset", str(cifar10_folder)]
         )  # the default is a download
+        smaller = [f for f in TINY[script] if f.startswith("--") and f != "--set"]
+        words = replaced(words, smaller)[: -len(smaller)]
         words += ["--results_dir", str(tmp_path), *data, *TINY[script]]
         if any("autoencoder" in name for name in read_models(words)):
             words = [{"ngf=4": "width=4", "ndf=4": "nz=8"}.get(word, word) for word in words]
