@@ -44,6 +44,7 @@ def test_ray_listens_on_loopback_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two Ray nodes, started as two machines would be.
 

@@ -156,6 +156,7 @@ def test_readme_command(
     assert status == 0
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_the_committed_rows():
     """`python -m bench.reporting.documents` writes them."""
     texts = [path.read_text() for path in documents.DOCUMENTS]

@@ -25,6 +25,7 @@ def run(*arguments: object, python: tuple[str, ...] = ()) -> subprocess.Complete
     )
 
 
+@pytest.mark.slow
 def test_a_study_without_rows_beside_one_that_has_some(tmp_path):
     folder, empty = make_study(tmp_path / "s"), tmp_path / "empty"
     empty.mkdir()
@@ -177,6 +178,7 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     assert done.stderr == f"error: {tmp_path}: not a study's folder (it has no study.json)\n"
 
 
+@pytest.mark.slow
 def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path):
     study, out = make_study(tmp_path / "s"), tmp_path / "out"
     out.mkdir()
