@@ -273,11 +273,15 @@ def start(
     prepared = prepare(study)
     prepared.check(name, asdict(config))
     run["hyperparameters"] = asdict(config)
-    if audit:
-        from bench.commands.audit import audit_run
+    try:
+        if audit:
+            from bench.commands.audit import audit_run
 
-        return audit_run(study, prepared, name, run, view, earlier)
-    return train.train_run(study, prepared, name, run, view, loaded, earlier)
+            return audit_run(study, prepared, name, run, view, earlier)
+        return train.train_run(study, prepared, name, run, view, loaded, earlier)
+    except FloatingPointError as error:  # a loss or score that is not finite
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from studies import write_rows
 import train_tune
 from bench import results
 from bench.choices.errors import UserError
+from bench.commands.resume import is_more
+from bench.results.reading import NEEDED
 
 FLAGS = ["--model", "autoencoder", "--dataset", "digits", "--limit_train", "300"]
 FLAGS += ["--limit_test", "100", "--set", "width=4", "--searcher", "random", "--scheduler", "fifo"]
@@ -107,3 +109,17 @@ def test_a_folder_without_winners_starts_nothing(tmp_path: Path):
     flags = ["--dataset", "digits", "--normal_class", "3", "--model", "pca"]
     with pytest.raises(UserError, match="has no winner of pca"):
         train_tune.main([*flags, "--start_from", str(tmp_path / "other"), "--dry_run"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "trials", "more"),
+    [([], 20, True), ([], 5, False), ([0, 1, 2], 5, False), ([0], 11, True)],
+)
+def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows, trials, more):
+    """Also before its first run has ended."""
+    (tmp_path / "study.json").write_text('{"study": {}, "provenance": {}}')
+    write_rows(
+        tmp_path / "trials.jsonl",
+        [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows],
+    )
+    assert is_more("trials", None, trials, results.read(tmp_path)) == more

@@ -22,11 +22,9 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import RUN, Study
 from bench.commands import train as commands_train
-from bench.commands.resume import is_more
 from bench.data import datasets
 from bench.results.columns import COSTS
 from bench.results.provenance import machine
-from bench.results.reading import NEEDED
 from bench.results.store import Store
 from bench.training import model_files
 
@@ -297,17 +295,3 @@ def test_a_study_on_other_images_is_refused(tmp_path: Path) -> None:
     assert train_tune.main(["--name", "same", *flags]) == 0
     with pytest.raises(UserError, match="the images of --dataset have changed"):
         train_tune.main(["--name", "other", *flags])
-
-
-@pytest.mark.parametrize(
-    ("rows", "trials", "more"),
-    [([], 20, True), ([], 5, False), ([0, 1, 2], 5, False), ([0], 11, True)],
-)
-def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows, trials, more):
-    """Also before its first run has ended."""
-    (tmp_path / "study.json").write_text('{"study": {}, "provenance": {}}')
-    write_rows(
-        tmp_path / "trials.jsonl",
-        [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows],
-    )
-    assert is_more("trials", None, trials, results.read(tmp_path)) == more

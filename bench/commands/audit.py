@@ -1,6 +1,5 @@
 """What train.py --audit does: its trainings, and their table after each of them."""
 
-import sys
 from typing import Any
 
 import pandas as pd
@@ -36,32 +35,26 @@ def audit_run(
     def progress() -> str:
         return f"with {len(table)} steps done"
 
-    try:
-        with opened(study, ready, "train.py --audit", extras, earlier, progress) as (store, _):
-            file = store.path / "audit.csv"
-            if file.exists():
-                table = done = pd.read_csv(file)
-            say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
-            for table in audit(
-                model,
-                ready.dataset,
-                task,
-                hyperparameters=hyperparameters,
-                budget=ready.budget(
-                    study, model, task, hyperparameters | models.get(model).PUBLISHED
-                ),
-                seed=study.seed,
-                split_seed=study.seed_of_splits(),
-                select_on=ready.select_on[task],
-                device=ready.device,
-                precision=study.precision,
-                say=say,
-                done=done,
-            ):
-                write_whole(file, table.to_csv(index=False))
-                write_whole(file.with_suffix(".md"), markdown(table) + "\n")
-    except FloatingPointError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    with opened(study, ready, "train.py --audit", extras, earlier, progress) as (store, _):
+        file = store.path / "audit.csv"
+        if file.exists():
+            table = done = pd.read_csv(file)
+        say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
+        for table in audit(
+            model,
+            ready.dataset,
+            task,
+            hyperparameters=hyperparameters,
+            budget=ready.budget(study, model, task, hyperparameters | models.get(model).PUBLISHED),
+            seed=study.seed,
+            split_seed=study.seed_of_splits(),
+            select_on=ready.select_on[task],
+            device=ready.device,
+            precision=study.precision,
+            say=say,
+            done=done,
+        ):
+            write_whole(file, table.to_csv(index=False))
+            write_whole(file.with_suffix(".md"), markdown(table) + "\n")
     print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
     return 0

@@ -4,7 +4,6 @@ import contextlib
 import io
 import math
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def train_run(
 ) -> int:
     """Trains, tests and records one run; gives the exit status.
 
-    `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in
+    Raises FloatingPointError, once that is recorded, where the training diverges. `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in
     study.json. The run begins with the weights of the model that was `loaded`, if any, or goes on
     with the run in the folder of `earlier`.
     """
@@ -85,17 +84,13 @@ def train_run(
     def progress() -> str:
         return f"with {run.epoch} of {budget.epochs} epochs done"
 
-    try:
-        with opened(study, ready, "train.py", extras, earlier, progress) as (store, provenance):
-            say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
-            say(
-                f"{len(run.split.train)} training images, {study.protocol} protocol, "
-                f"{run.select_on}, {run.ran['device']}"
-            )
-            row, scores = train_and_test(run, planned, study, ready, store, provenance, view)
-    except FloatingPointError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    with opened(study, ready, "train.py", extras, earlier, progress) as (store, provenance):
+        say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
+        say(
+            f"{len(run.split.train)} training images, {study.protocol} protocol, "
+            f"{run.select_on}, {run.ran['device']}"
+        )
+        row, scores = train_and_test(run, planned, study, ready, store, provenance, view)
     print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
     if scores is not None:
         low, high = row["test_auroc_low"], row["test_auroc_high"]

@@ -139,7 +139,7 @@ def spread(mean: float, sd: float) -> str | None:
 
 
 def comparison_tables(comparison: Comparison, means: pd.DataFrame) -> list[Table]:
-    """Average ranks, and the tests of all pairs; `means`: of each model (frames.class_means)."""
+    """Average ranks, and the tests of all pairs; `means`: of each model (fair.class_means)."""
     if len(comparison.ranks) < 2 or comparison.classes < 2:
         return []
     verdicts = {True: "differ", False: "not told apart" if comparison.tested else "not tested"}

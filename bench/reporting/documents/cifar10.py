@@ -20,13 +20,17 @@ def cifar10() -> pd.DataFrame:
     columns = {"published": published.set_index("abnormal_class")["auroc"]}
     columns["published protocol"] = figures("cifar10-published")["w_skipganomaly"]
     for more, study in SOUND.items():
-        title = ", ".join(filter(None, ["sound", more]))
-        columns[title] = figures(f"cifar10-{study}")["w_skipganomaly"]
+        columns[titled("sound", more)] = figures(f"cifar10-{study}")["w_skipganomaly"]
     table = pd.DataFrame(columns).join(rivals())
     away = (table["published protocol"] - table["published"]).abs().mean()
     rows = with_means(table)
     rows.loc[len(rows), ["abnormal", "published protocol"]] = "mean distance to published", away
     return rows
+
+
+def titled(name: str, more: str) -> str:
+    """`w_skipganomaly, labels`; the name alone where a study adds nothing."""
+    return f"{name}, {more}" if more else name
 
 
 def with_means(table: pd.DataFrame) -> pd.DataFrame:
@@ -48,8 +52,8 @@ def cifar10_tests() -> pd.DataFrame:
     """
     theirs = rivals().assign(**{"best on pixels by validation": best_on_pixels()})
     for more in ("", "rotations", "labels alone"):
-        name = ", ".join(filter(None, ["w_skipganomaly", more]))
-        theirs[name] = figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
+        ours = figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
+        theirs[titled("w_skipganomaly", more)] = ours
     rows = []
     for more in ("rotations, nearest", "labels"):
         ours = figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
@@ -68,7 +72,7 @@ def cifar10_choices() -> pd.DataFrame:
         last = read.epochs.groupby("trial").last()
         last = last.get("test_default_mix_auroc", last["test_auroc"]).fillna(last["test_auroc"])
         for model, runs in read.trials.groupby("model"):
-            title = ", ".join(filter(None, [f"`{model}`", studies.get(study)]))
+            title = titled(f"`{model}`", studies.get(study, ""))
             row = {"model": title, "seeds": runs["seed"].nunique()}
             row["epoch and mix by anomalies"] = runs["test_auroc"].mean()
             rows.append(row | {"last epoch, default mix": last[runs["trial"]].mean()})
