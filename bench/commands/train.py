@@ -48,7 +48,9 @@ def train_run(
 ) -> int:
     """Trains, tests and records one run; gives the exit status.
 
-    Raises FloatingPointError, once that is recorded, where the training diverges. `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in
+    Raises FloatingPointError, once that is recorded, where the training diverges.
+
+    `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in
     study.json. The run begins with the weights of the model that was `loaded`, if any, or goes on
     with the run in the folder of `earlier`.
     """
