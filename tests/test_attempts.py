@@ -73,7 +73,7 @@ def callback_of(store: Store, study: Study) -> StudyCallback:
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     planner = Planner(study, ready.tasks, spaces, budgets, [], lambda model: 1)
     progress = Progress(
-        Eta(planner.planned(), planner.done, {"pca": 1}), [], "val_auroc", quiet=True
+        Eta(planner.planned(), planner.done, {("pca", ""): 1}), [], "val_auroc", quiet=True
     )
     recorder = Recorder(study, ready, store, ready.provenance())
     scheduler = PerTask(lambda model: FIFOScheduler())

@@ -162,11 +162,26 @@ def test_more_trials_and_seeds_go_on_with_what_is_there():
     small = planner(trials=2, seeds=1)
     run_all(small, lucky)
     grown = planner(rows_of(small), trials=4, seeds=2)
-    assert grown.done == {("pca", "tuning"): 4}, "who is judged and tested is open again"
+    assert grown.done == {("pca", "tuning", ""): 4}, "who is judged and tested is open again"
     again = kinds(run_all(grown, lucky))
     assert again["tuning"] == {(2, 0), (3, 0)}
     assert {number for number, _ in again["finalist"]} == {2, 3}, "1 and 0 were judged before"
     assert again["final"] == {(2, 1), (2, 2), (0, 2)}, "the default's first seed was tested before"
+
+
+def test_what_is_left_counts_runs_that_ended_out_of_turn():
+    whole = planner(trials=4, seeds=3)
+    run_all(whole, lucky)
+    gaps = {"pca-3-001", "pca-5-002-seed1001", "pca-3-000-seed1"}
+    rest = planner([row for row in rows_of(whole) if row["trial"] not in gaps], trials=4, seeds=3)
+    left = rest.left()
+    assert left["pca", "tuning", ""] == 1
+    run_all(rest, lucky)
+    assert not rest.left()
+    tail = planner(
+        [row for row in rows_of(whole) if row["trial"] != "pca-3-000-seed1"], trials=4, seeds=3
+    )
+    assert tail.left() == {("pca", "final", ""): 1}
 
 
 def test_more_steps_train_everything_anew_under_other_names():

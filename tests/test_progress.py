@@ -13,25 +13,27 @@ from rich.console import Console
 
 import train
 import train_tune
+from bench.choices.tasks import RunKind
 from bench.commands.tune import print_winners
 from bench.watching import machine_load
 from bench.watching.progress import Progress
 from bench.watching.time_left import Eta, clock
 
 EPOCHS = 10
+TUNING = RunKind("gan", "tuning", "")
 DIGITS = ["--dataset", "digits", "--abnormal_class", "3"]
 SMALL = ["--limit_train", "300"]
 NARROW = ["--set", "ngf=4", "ndf=4"]
 
 
 def eta(finished: int = 0) -> Eta:
-    planned = {("gan", "tuning"): 4, ("gan", "final"): 2}
-    return Eta(planned, Counter({("gan", "tuning"): finished}), {"gan": EPOCHS})
+    planned = {TUNING: 4, RunKind("gan", "final", ""): 2}
+    return Eta(planned, Counter({TUNING: finished}), {("gan", ""): EPOCHS})
 
 
 def finish(progress: Progress, row: dict[str, Any]) -> None:
     """A run ends: the planner counts it, and the progress hears of its row."""
-    progress.eta.finished[row["model"], row["kind"]] += 1
+    progress.eta.finished[RunKind.of(row)] += 1
     progress.trial(row)
 
 
@@ -98,7 +100,7 @@ def test_the_view_fits_the_width_and_shows_runs_times_and_load(width: int) -> No
 
 def test_a_view_is_no_taller_than_the_terminal() -> None:
     progress = half_done()
-    progress.eta.planned = {("gan", "tuning"): 100}
+    progress.eta.planned = {TUNING: 100}
     for cls in range(30):
         finish(progress, trial_row(0, 0.5, cls=f"class{cls}"))
     progress.set_running([f"gan-3-{n:03d}" for n in range(64)])
@@ -117,8 +119,8 @@ def test_the_view_names_failed_searches_and_models_without_times() -> None:
     assert "time left unknown" in "\n".join(rendered(progress, 80, 24))
     finish(progress, trial_row(0, None))
     assert "gan 3: none came through" in "\n".join(rendered(progress, 80, 24))
-    progress.eta.planned |= {("other", "tuning"): 1}
-    progress.eta.epochs |= {"other": EPOCHS}
+    progress.eta.planned |= {RunKind("other", "tuning", ""): 1}
+    progress.eta.epochs |= {("other", ""): EPOCHS}
     progress.epoch(epoch_row("gan-3-001", 1))
     text = "\n".join(rendered(progress, 80, 24))
     assert "time left without other: not timed yet" in text
@@ -126,28 +128,40 @@ def test_the_view_names_failed_searches_and_models_without_times() -> None:
 
 
 def test_time_left_is_the_mean_of_each_models_measured_epochs() -> None:
-    planned = {("slow", "tuning"): 3, ("slow", "final"): 1, ("fast", "tuning"): 2}
-    done = Counter({("fast", "tuning"): 1})
-    both = Eta(planned, done, epochs={"slow": 4, "fast": 4}, final_scoring=3.0)
+    slow, final, fast = (
+        RunKind(*kind, "") for kind in (("slow", "tuning"), ("slow", "final"), ("fast", "tuning"))
+    )
+    planned, done = {slow: 3, final: 1, fast: 2}, Counter({fast: 1})
+    both = Eta(planned, done, epochs={("slow", ""): 4, ("fast", ""): 4}, final_scoring=3.0)
     assert both.left([], 2) == (None, ["fast", "slow"])
-    both.add(("slow", "tuning"), 8.0, 2.0)
+    both.add(slow, 8.0, 2.0)
     # 12 s per tuning epoch; 16 s per final one: 10 s of training, three times 2 s of scoring.
-    both.add(("slow", "tuning"), 12.0, 2.0)
+    both.add(slow, 12.0, 2.0)
     times = {"train_seconds": 3.0, "score_seconds": 1.0, "epochs": 4}
     both.add_row({"model": "fast", "kind": "tuning"} | times)
-    running = [(("slow", "tuning"), 2)]
+    running = [(slow, 2)]
     assert both.left(running, 1) == ((12 - 2) * 12 + 4 * 16 + 4 * 1, [])
     assert both.left(running, 4) == (188 / 4, [])
     assert both.left(running, 64) == (188 / 5, []), "five runs are left: no more can run at a time"
-    both.add(("slow", "final"), 20.0, 10.0)
+    both.add(final, 20.0, 10.0)
     assert both.left(running, 1) == ((12 - 2) * 12 + 4 * 30 + 4 * 1, [])
     assert [clock(s) for s in (0.4, 65, 3725)] == ["0:00", "1:05", "1:02:05"]
+
+
+def test_epochs_of_a_learning_curve_are_timed_by_the_number_of_images() -> None:
+    few, many = (RunKind("gan", "final", f"{size} images") for size in (100, 2000))
+    epochs = {(kind.model, kind.variant): 4 for kind in (few, many)}
+    curve = Eta({few: 1, many: 1}, Counter(), epochs)
+    curve.add(few, 0.5, 0.5)
+    assert curve.left([(few, 1)], 1) == (3 + 4, []), "the other size has not begun"
+    curve.add(many, 9.0, 1.0)
+    assert curve.left([(few, 1), (many, 1)], 1) == (3 + 3 * 10, [])
 
 
 def test_rows_of_an_earlier_command_are_timed_and_compared() -> None:
     rows = [trial_row(0, 0.6, lr=1e-4), trial_row(1, 0.7, lr=1e-3)]
     progress = Progress(eta(finished=2), rows, "val_auroc")
-    assert progress.eta.epoch_seconds(("gan", "tuning")) == 2.0
+    assert progress.eta.epoch_seconds(TUNING) == 2.0
     text = "\n".join(rendered(progress, 80, 24))
     assert "2/6" in text
     assert "gan 3: 1 (lr 0.001)" in text

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from bench.choices.errors import UserError
 from bench.choices.option_field import each
@@ -147,6 +147,19 @@ class PlannedRun:
         if self.kind != "tuning":
             name += f"-seed{self.seed}"
         return f"{name}-{self.budget.steps}steps" if self.grown else name
+
+
+class RunKind(NamedTuple):
+    """Runs that take about equally long."""
+
+    model: str
+    kind: str  # tuning, finalist or final
+    variant: str  # of the task
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Which runs the run of a row belongs to."""
+        return cls(row["model"], row["kind"], row.get("variant", ""))
 
 
 def search_of(row: Mapping[str, Any]) -> tuple[str, str, str]:

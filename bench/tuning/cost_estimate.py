@@ -3,8 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ import torch
 import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
-from bench.choices.tasks import Budget, Task
+from bench.choices.tasks import Budget, RunKind, Task
 from bench.data.splits import Split
 from bench.results.columns import of_variant
 from bench.training.devices import device_of, ready_process
@@ -104,44 +104,34 @@ def plan(
     One line per model that has runs left, and per number of training images and contamination,
     where there are several.
     """
-    variants: dict[str, list[Task]] = {}
-    for task in ready.tasks:
-        variants.setdefault(task.variant, []).append(task)
-    lines = [
-        line
-        for variant, tasks in variants.items()
-        for line in plan_tasks(
-            *(study, replace(ready, tasks=tasks), spaces, budgets),
-            [row for row in rows if row.get("variant", "") == variant],
-        )
-    ]
-    return pd.DataFrame(lines)
-
-
-def plan_tasks(
-    study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    planner = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1)
-    planned = planner.planned() - planner.done
+    left = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1).left()
     machine = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
-    task = max(ready.tasks, key=lambda task: len(ready.splits[task].train))
-    split = ready.splits[task]
-    for model in study.model_names():
-        tuning = planned[model, "tuning"] + planned[model, "finalist"]
-        final, budget = planned[model, "final"], budgets[model, task]
-        if not tuning + final:
-            continue
-        epoch = time_epoch(study, ready, spaces[model].default, model, split, budget)
-        line: dict[str, Any] = {"model": model} | of_variant(task) | {"classes": len(ready.tasks)}
-        line |= {"tuning runs": planned[model, "tuning"], "finalists": planned[model, "finalist"]}
-        line |= {"final runs": final, "epochs at most": budget.epochs * (tuning + final)}
-        line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
-        line["at a time"] = slots = study.at_a_time(device_of(model, ready.device), machine)
-        run, final_run = (
-            epoch.start + budget.epochs * seconds for seconds in (epoch.tuning, epoch.final)
-        )
-        rounds = math.ceil(tuning / slots) * run + math.ceil(final / slots) * final_run
-        yield line | {"hours at most": rounds / 3600}
+    lines = []
+    for variant in dict.fromkeys(task.variant for task in ready.tasks):
+        tasks = [task for task in ready.tasks if task.variant == variant]
+        task = max(tasks, key=lambda task: len(ready.splits[task].train))
+        for model in study.model_names():
+            tuning, finalists, final = (
+                left[RunKind(model, kind, variant)] for kind in ("tuning", "finalist", "final")
+            )
+            if not tuning + finalists + final:
+                continue
+            budget = budgets[model, task]
+            epoch = time_epoch(
+                study, ready, spaces[model].default, model, ready.splits[task], budget
+            )
+            line: dict[str, Any] = {"model": model} | of_variant(task) | {"classes": len(tasks)}
+            line |= {"tuning runs": tuning, "finalists": finalists, "final runs": final}
+            line["epochs at most"] = budget.epochs * (tuning + finalists + final)
+            line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
+            line["at a time"] = slots = study.at_a_time(device_of(model, ready.device), machine)
+            rounds = [(tuning + finalists, epoch.tuning), (final, epoch.final)]
+            seconds = sum(
+                math.ceil(runs / slots) * (epoch.start + budget.epochs * each)
+                for runs, each in rounds
+            )
+            lines.append(line | {"hours at most": seconds / 3600})
+    return pd.DataFrame(lines)
 
 
 def show(

@@ -14,7 +14,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from bench.choices.study import Study
-from bench.choices.tasks import Budget, PlannedRun, Task, protocol_of, search_of
+from bench.choices.tasks import Budget, PlannedRun, RunKind, Task, protocol_of, search_of
 from bench.results.columns import of_variant
 from bench.tuning.journal import Journal
 from bench.tuning.schedulers import WHOLE_POPULATION
@@ -63,9 +63,9 @@ class Planner(Searcher):
             for (model, task), budget in budgets.items()
         }
         self.runs: dict[str, PlannedRun] = {}  # by Ray's trial id, while they are under way
-        # The rows of the study as it is now, and how many there are by (model, kind).
+        # The rows of the study as it is now, and how many there are of each kind.
         self.rows: list[dict[str, Any]] = []
-        self.done: Counter[tuple[str, str]] = Counter()
+        self.done: Counter[RunKind] = Counter()
         self.failures: list[str] = []
         self.stopped: str | None = None  # why no more trials are started
         self.interrupted = False
@@ -89,20 +89,29 @@ class Planner(Searcher):
         )
         return Group(model, tasks, search, space.default, search.trials(study.trials))
 
-    def planned(self) -> Counter[tuple[str, str]]:
-        """(Model, kind) -> how many runs there are in all."""
-        planned: Counter[tuple[str, str]] = Counter()
+    def planned(self) -> Counter[RunKind]:
+        """How many runs of each kind there are in all."""
+        planned: Counter[RunKind] = Counter()
         for group in self.groups:
             tasks, seeds = len(group.tasks), self.study.seeds
-            planned[group.model, "tuning"] += tasks * group.trials
-            planned[group.model, "final"] += tasks * seeds
+            planned[group.kind("tuning")] += tasks * group.trials
+            planned[group.kind("final")] += tasks * seeds
             if not self.judges(group):
                 continue
             finalists = group.finalists or range(min(self.finalists, group.trials - 1) + 1)
-            planned[group.model, "finalist"] += tasks * len(finalists) * self.study.finalist_seeds
+            planned[group.kind("finalist")] += tasks * len(finalists) * self.study.finalist_seeds
             if not (group.finals_planned and group.winner(self.judges(group)) == 0):
-                planned[group.model, "final"] += tasks * seeds  # of the default
+                planned[group.kind("final")] += tasks * seeds  # of the default
         return planned
+
+    def left(self) -> Counter[RunKind]:
+        """How many runs of each kind are to do; `done` lacks tuning runs that ended out of turn."""
+        tuned: Counter[RunKind] = Counter()
+        for group in self.groups:
+            for number in range(group.trials):
+                runs = self.plan(group, "tuning", number, self.study.seed, {})
+                tuned[group.kind("tuning")] += sum(run.trial in self.finished for run in runs)
+        return self.planned() - (self.done | tuned)
 
     def judges(self, group: Group) -> int:
         """How many runs a finalist of the group has; 0 where tuning alone chooses."""
@@ -125,14 +134,16 @@ class Planner(Searcher):
         return None
 
     def take_in_finished(self, group: Group, ask: bool) -> None:
-        """Fills a group's queue and takes in the finished runs at its head.
+        """Fills a group's queue and takes the finished runs out of it.
 
         Unless `ask`, only with configurations that an earlier command proposed.
         """
         while group.queue or ((ask or self.proposed(group)) and self.fill(group)):
-            if group.queue[0].trial not in self.finished:
+            for run in [run for run in group.queue if run.trial in self.finished]:
+                group.queue.remove(run)
+                self.take_in(group, run)
+            if group.queue:
                 return
-            self.take_in(group, group.queue.popleft())
 
     def proposed(self, group: Group) -> bool:
         """Whether an earlier command proposed a group's next configuration, if it has one."""
@@ -223,7 +234,7 @@ class Planner(Searcher):
         """Takes in a finished run's objective, None if it failed; tells the search of its own."""
         row = self.finished[run.trial]
         self.rows.append(row)
-        self.done[run.model, run.kind] += 1
+        self.done[RunKind.of(row)] += 1
         value = row["objective"]
         if run.kind == "finalist":
             group.judged[run.number, run.task, run.seed] = value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.choices.tasks import PlannedRun, Task
+from bench.choices.tasks import PlannedRun, RunKind, Task
 from bench.judging.selection import best_number
 from bench.tuning.searchers import Search
 
@@ -29,6 +29,10 @@ class Group:
     # (number, task, seed) -> the objective of a finalist's run
     judged: dict[tuple[int, Task, int], float | None] = field(default_factory=dict)
     finals_planned: bool = False
+
+    def kind(self, name: str) -> RunKind:
+        """The kind that its runs of this name (tuning, finalist or final) are of."""
+        return RunKind(self.model, name, self.tasks[0].variant)
 
     def objectives(self) -> dict[int, float | None]:
         """Number -> mean objective of its tuning runs, once it ran on all tasks.

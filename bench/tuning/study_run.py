@@ -110,10 +110,12 @@ def run(
     return planner
 
 
-def epochs_of(budgets: Mapping[tuple[str, Task], Budget]) -> dict[str, int]:
-    """The epochs of a model's runs; the most, where its tasks differ."""
-    models = {model for model, _ in budgets}
-    return {m: max(b.epochs for (model, _), b in budgets.items() if model == m) for m in models}
+def epochs_of(budgets: Mapping[tuple[str, Task], Budget]) -> dict[tuple[str, str], int]:
+    """The epochs of the runs of a model and variant; the most, where its tasks differ."""
+    epochs: dict[tuple[str, str], int] = {}
+    for (model, task), budget in budgets.items():
+        epochs[model, task.variant] = max(budget.epochs, epochs.get((model, task.variant), 0))
+    return epochs
 
 
 def shared_by_trials(study: Study, ready: Prepared, store: Store, view: View) -> dict[str, Any]:

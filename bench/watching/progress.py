@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.choices.tasks import search_of
+from bench.choices.tasks import RunKind, search_of
 from bench.judging.selection import by_column
 from bench.watching.machine_load import Machine
 from bench.watching.time_left import Eta, clock
@@ -137,10 +137,13 @@ class Progress:
         trial = row["trial"]
         self.slots = self.at_a_time()
         self.latest[trial] = row
-        self.eta.add((row["model"], row["kind"]), row["train_seconds"], row["score_seconds"])
+        self.eta.add(RunKind.of(row), row["train_seconds"], row["score_seconds"])
         if not self.console.is_terminal and time.monotonic() - self.last_line >= QUIET_SECONDS:
-            epoch = f"epoch {row['epoch']}/{self.eta.epochs[row['model']]}"
-            self.say(f"          {trial}  {epoch}  {describe(row)}")
+            self.say(f"          {trial}  epoch {self.epoch_of(row)}  {describe(row)}")
+
+    def epoch_of(self, row: dict[str, Any]) -> str:
+        """`3/20`: how far a run is, by the row of its last epoch."""
+        return f"{row['epoch']}/{self.eta.epochs[row['model'], row.get('variant', '')]}"
 
     def dropped(self, trial: str) -> None:
         """Forgets the epochs of a run whose process died: it starts again."""
@@ -196,7 +199,7 @@ class Progress:
     def time_left(self) -> tuple[str, list[str]]:
         """The time left as text, and the models that it leaves out (see Eta.left)."""
         rows = list(self.latest.values())  # a copy: the main thread changes it during drawing
-        running = [((row["model"], row["kind"]), row["epoch"]) for row in rows]
+        running = [(RunKind.of(row), row["epoch"]) for row in rows]
         seconds, untimed = self.eta.left(running, self.slots)
         if seconds is None:
             return "time left unknown", []
@@ -242,7 +245,7 @@ class Progress:
             value = row.get(self.figure) if row else None
             table.add_row(
                 trial,
-                f"{row['epoch']}/{self.eta.epochs[row['model']]}" if row else "0",
+                self.epoch_of(row) if row else "0",
                 "" if value is None else f"{value:.3f}",
                 f"{row['train_seconds'] + row['score_seconds']:.1f}" if row else "",
             )

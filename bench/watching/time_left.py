@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-RunKind = tuple[str, str]  # (model, kind of run)
+from bench.choices.tasks import RunKind
 
 
 def clock(seconds: float) -> str:
@@ -20,11 +20,11 @@ def clock(seconds: float) -> str:
 
 @dataclass
 class Eta:
-    """Estimates the time left: each epoch to come costs the mean of its model's epochs so far."""
+    """Estimates the time left: each epoch to come costs the mean of those of its kind so far."""
 
     planned: Mapping[RunKind, int]  # runs of the whole study
     finished: Counter[RunKind]  # of them; kept up by whoever plans them
-    epochs: Mapping[str, int]  # of each run, by model
+    epochs: Mapping[tuple[str, str], int]  # of each run, by model and variant
     # A final run scores the test images too: its scoring time per epoch over a tuning run's.
     final_scoring: float = 1.0
     training: dict[RunKind, float] = field(default_factory=lambda: defaultdict(float))  # seconds
@@ -47,21 +47,21 @@ class Eta:
         """Adds the times of a finished run's epochs."""
         if row.get("train_seconds") is not None and row.get("epochs"):
             times = row["train_seconds"], row["score_seconds"], row["epochs"]
-            self.add((row["model"], row["kind"]), *times)
+            self.add(RunKind.of(row), *times)
 
     def epoch_seconds(self, kind: RunKind) -> float | None:
         """The mean time of an epoch; None if none was measured.
 
-        For a model's other runs, estimated from its tuning runs until one of their epochs is
-        measured.
+        Until an epoch of this kind is measured, it is estimated from tuning runs; for a variant
+        that has not begun, from the model's other variants.
         """
-        if self.measured[kind]:
-            return (self.training[kind] + self.scoring[kind]) / self.measured[kind]
-        tuning = (kind[0], "tuning")
-        if self.measured[tuning]:
-            factor = self.final_scoring if kind[1] == "final" else 1.0
-            scoring = self.scoring[tuning] * factor
-            return (self.training[tuning] + scoring) / self.measured[tuning]
+        factor = self.final_scoring if kind.kind == "final" else 1.0
+        for variants in ({kind.variant}, {measured.variant for measured in self.measured}):
+            for name, times in ((kind.kind, 1.0), ("tuning", factor)):
+                alike = [RunKind(kind.model, name, variant) for variant in variants]
+                if epochs := sum(self.measured[each] for each in alike):
+                    seconds = (self.training[each] + times * self.scoring[each] for each in alike)
+                    return sum(seconds) / epochs
         return None
 
     def left(
@@ -76,12 +76,14 @@ class Eta:
         how many runs go on side by side.
         """
         runs = {kind: count - self.finished[kind] for kind, count in self.planned.items()}
-        epochs = Counter({kind: count * self.epochs[kind[0]] for kind, count in runs.items()})
+        epochs = Counter(
+            {kind: n * self.epochs[kind.model, kind.variant] for kind, n in runs.items()}
+        )
         for kind, done in running:
             epochs[kind] -= done
         seconds = {kind: self.epoch_seconds(kind) for kind, count in epochs.items() if count > 0}
         known = [value * epochs[kind] for kind, value in seconds.items() if value is not None]
-        untimed = sorted({kind[0] for kind, value in seconds.items() if value is None})
+        untimed = sorted({kind.model for kind, value in seconds.items() if value is None})
         if not known and untimed:
             return None, untimed
         return sum(known) / max(1, min(at_a_time, sum(runs.values()))), untimed
