@@ -140,7 +140,7 @@ def train_and_test(
             go_on(run, checkpoint)
             say(f"going on after epoch {run.epoch}")
         board = Board(store.path) if view.display else None
-        recorder = Recorder(study, ready, store, provenance, board, goes_on=True)
+        recorder = Recorder(study, ready, store, provenance, board, after=run.epoch)
         with scoring(run.model, view.quiet):
             for record in train(run):
                 recorder.epoch(planned, record, run.curves() if board else None)

@@ -23,12 +23,9 @@ class Recorder:
         provenance: Mapping[str, Any],
         board: Board | None = None,
         *,
-        goes_on: bool = False,
+        after: int | None = None,
     ):
-        """`goes_on`: an unfinished run goes on from its checkpoint (train.py).
-
-        A study's begin again.
-        """
+        """`after`: the epoch that a run goes on after (train.py); a study's runs begin again."""
         self.store, self.board, self.files = store, board, provenance["files"]
         self.of_task = {
             task: columns.of_task(
@@ -40,12 +37,15 @@ class Recorder:
         }
         self.attempts: dict[str, int] = {}  # by trial: the attempts that ended before their run did
         self.totals: dict[str, dict[str, Any]] = {}  # by trial: of all its epochs so far
-        for row in read_rows(store.path / "epochs.jsonl"):
-            if goes_on:
-                self.count(row["trial"], row)
-            else:
+        epochs = read_rows(store.path / "epochs.jsonl")
+        if after is None:
+            for row in epochs:
                 attempts = max(self.attempts.get(row["trial"], 0), row.get("attempt", 1))
                 self.attempts[row["trial"]] = attempts
+            return
+        # A kill between an epoch's row and its checkpoint leaves a row that comes again.
+        for row in {row["epoch"]: row for row in epochs if row["epoch"] <= after}.values():
+            self.count(row["trial"], row)
 
     def count(self, trial: str, record: Mapping[str, Any]) -> None:
         """Takes an epoch into the totals of its run."""
