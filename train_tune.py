@@ -36,7 +36,7 @@ from bench.choices.flags import (
 from bench.choices.monitoring import add_view_flags, take_view
 from bench.choices.names import UNDECODED, legible, on_disk
 from bench.choices.options import SCHEDULERS, SEARCHERS
-from bench.choices.study import SWEEP, Study
+from bench.choices.study import CHOOSE_TASKS, SWEEP, Study
 from bench.commands import checks, sweep
 from bench.tuning import ray_start
 
@@ -86,7 +86,9 @@ def with_config(arguments: Sequence[str] | None) -> list[str]:
         if path:
             raise UserError("--resume: a sweep goes on with its own choices; leave out --config")
         path = record
-    return [*config.words_of(path), *words] if path else words
+    flags = {word.partition("=")[0] for word in words}
+    other_task = path == given.config and flags & {f"--{name}" for name in CHOOSE_TASKS}
+    return [*config.words_of(path, CHOOSE_TASKS if other_task else ()), *words] if path else words
 
 
 def begun(given: dict[str, Any], resumes: bool) -> tuple[Study, "Results | None"]:

@@ -47,6 +47,9 @@ def test_flags_win_over_the_file_and_what_is_printed_is_the_same_study(tmp_path,
     assert study.hyperparameters() == {"ngf": "16", "lr": "0.001"}
     assert study.deterministic
     assert printed(capsys, "--config", str(again)) == text
+    other_task = printed(capsys, "--config", str(path), "--abnormal_class", "3")
+    assert 'abnormal_class = ["3"]' in other_task
+    assert other_task.count("_class") == 1
 
 
 def test_a_run_of_train_is_a_file_with_its_hyperparameters(tmp_path, capsys):

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from bench.choices.study import Study
 PLACE = ("name", "results_dir")  # of another study's own folder
 
 
-def words_of(path: Path) -> list[str]:
-    """The flags that a file stands for, which the command line parses as if they were given.
+def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
+    """The flags, `but` these, that a file stands for, as the words of a command line.
 
     The file is TOML, with a flag's name for each key and a list or a table (`[set]`) for several
     values; or the study.json of another study. UserError for any other file.
@@ -26,7 +26,7 @@ def words_of(path: Path) -> list[str]:
         return [
             word
             for name, value in study.items()
-            if not (other and name in PLACE)
+            if name not in but and not (other and name in PLACE)
             for word in words_for(name, value)
         ]
     except OSError as error:
