@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -74,6 +75,21 @@ def run_of(model: str, split: Split, mix: str, select_on: str = "val_auroc") -> 
         *(model, split, protocol), hyperparameters=values, seed=1, select_on=select_on, final=True,
         budget=Budget(1, 3),
     )  # fmt: skip
+
+
+def test_configurations_with_and_without_rotations_are_judged_by_the_same_anomalies(split: Split):
+    def judged_by(**choices: Any) -> torch.Tensor:
+        values = small("skipganomaly", w_rot=choices.pop("w_rot", 0.0))
+        run = Run(
+            *("skipganomaly", split, SOUND), hyperparameters=values, seed=1,
+            select_on="pseudo_auroc", **choices,
+        )  # fmt: skip
+        return run.pseudo.images[torch.arange(len(run.pseudo.labels))]
+
+    searched = judged_by(w_rot=1.0, learns_rotations=True)
+    assert torch.equal(searched, judged_by(w_rot=1.0))
+    assert torch.equal(searched, judged_by(learns_rotations=True))
+    assert not torch.equal(searched, judged_by()), "alone, it can be judged by rotations too"
 
 
 @pytest.mark.parametrize("model", MIXED)

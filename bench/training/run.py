@@ -53,10 +53,12 @@ class Run:
         final: bool = False,
         budget: Budget = Budget(epochs=1),  # noqa: B008 (it is frozen)
         false_alarms: float = 0.05,
+        learns_rotations: bool = False,
     ):
         """A `final` run is tested and keeps the chosen epoch's weights.
 
-        Under a sound protocol, other runs never see the test images.
+        Under a sound protocol, other runs never see the test images. `learns_rotations`: the model
+        does, or others do that it is compared with.
         """
         device = device_of(model, device)
         hardware = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
@@ -79,7 +81,9 @@ class Run:
         if (final or select_on == "pseudo_auroc") and split.val is not None:
             normal = split.val.normal().cpu()
             labels = np.repeat([0, 1], len(normal))
-            images = torch.cat([normal, pseudo_anomalies(normal, 0, self.tells_rotations())])
+            # What was trained on rotations cannot be chosen by them.
+            learned = learns_rotations or "rotation" in self.model.weights
+            images = torch.cat([normal, pseudo_anomalies(normal, 0, learned)])
             if protocol.mixes_batches:
                 mixed = np.random.default_rng(0).permutation(len(labels))
                 images, labels = images[torch.from_numpy(mixed)], labels[mixed]
@@ -95,10 +99,6 @@ class Run:
         self.best_parts: dict[str, Tensor] = {}  # its test images' score parts, and "score"
         self.best_state: dict[str, Any] = {}  # its weights
         self.best_verdicts: dict[str, Any] = {}  # its Verdicts
-
-    def tells_rotations(self) -> bool:
-        """Whether a part of the score was trained on rotations, so that they cannot choose it."""
-        return "rotation" in self.model.weights
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch and evaluates it: a flat record."""

@@ -76,7 +76,7 @@ def run(
         check_room(study, device)
         # Ray starts so many processes at a time.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(map(slots, study.model_names())))
-        shared = shared_by_trials(study, ready, store, view)
+        shared = shared_by_trials(study, ready, spaces, store, view)
         trainable = tune.with_parameters(EpochTrainable, shared=shared)
         with progress_of(study, ready, planner, view) as progress:
             own_session = session if own else None
@@ -118,7 +118,9 @@ def epochs_of(budgets: Mapping[tuple[str, Task], Budget]) -> dict[tuple[str, str
     return epochs
 
 
-def shared_by_trials(study: Study, ready: Prepared, store: Store, view: View) -> dict[str, Any]:
+def shared_by_trials(
+    study: Study, ready: Prepared, spaces: Mapping[str, SearchSpace], store: Store, view: View
+) -> dict[str, Any]:
     """What every trial's process is given, beside its own configuration."""
     return {
         "splits": ready.splits,  # one object for Ray's store: all splits index the same images
@@ -130,6 +132,8 @@ def shared_by_trials(study: Study, ready: Prepared, store: Store, view: View) ->
         "gpus": study.resources(ready.device).get("gpu", 0),
         "precision": study.precision,
         "false_alarms": study.false_alarms,
+        # models of which some configuration does: all are chosen by the same pseudo-anomalies
+        "learn_rotations": {name for name, space in spaces.items() if space.largest().get("w_rot")},
         "deterministic": study.deterministic,
         "display": view.display,
         "keep_models": study.keep_models == "all",

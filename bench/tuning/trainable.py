@@ -58,6 +58,7 @@ class EpochTrainable(tune.Trainable):
                 final=planned.kind == "final",
                 budget=planned.budget,
                 false_alarms=self.shared["false_alarms"],
+                learns_rotations=planned.model in self.shared["learn_rotations"],
             )
         except Exception as error:  # `step` raises it: then only this trial fails, not its process
             self.error = error
