@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench import results
+from bench.choices.errors import UserError
 from bench.choices.names import LEGIBLE, legible, on_disk
 from bench.choices.study import Study
 from bench.choices.tasks import Task
@@ -143,3 +144,13 @@ def test_all_commands(latin1, tmp_path):
     (model,) = (out / "tuned" / "models").iterdir()
     assert model_files.load(model)[1]["decoding"] == Decoding()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([latin1.name, out.name])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("ü" * 101, "names of files hold a class of 200 bytes"), ("all", "a class is called 'all'")],
+)
+def test_a_class_that_no_flag_or_file_can_name(name: str, reason: str) -> None:
+    study = Study(normal_class=(name,))
+    with pytest.raises(UserError, match=f"--normal_class: {reason}"):
+        study.chosen_classes((name, "other"))

@@ -125,12 +125,6 @@ def test_each_kind_of_image_left_out_has_its_line() -> None:
     assert left_out(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
 
 
-def test_a_class_whose_name_no_file_can_have() -> None:
-    study = Study(normal_class=("ü" * 101,))
-    with pytest.raises(UserError, match="--normal_class: names of files hold a class of 200 bytes"):
-        study.chosen_classes(study.normal_class)
-
-
 def test_test_images_that_are_there_twice_are_counted() -> None:
     dataset = dataset_of([3, 3], [2, 2])
     task = Task(LEAVE_ONE_CLASS_OUT, "a")
