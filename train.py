@@ -224,7 +224,10 @@ def use(given: dict[str, Any], view: View) -> int:
     rate = given.get("false_alarms")
     if out:
         return export(model, content, out, rate)
-    return train.score(study, model, content, given["score_folder"], view, rate)
+    try:
+        return train.score(study, model, content, given["score_folder"], view, rate)
+    except FloatingPointError as error:
+        raise UserError(f"--load: {given['load']}: {error}") from None
 
 
 def own_file(study: Study) -> str | None:

@@ -17,6 +17,7 @@ from bench.choices.tasks import CATEGORY, ONE_CLASS, PUBLISHED, SOUND, Task
 from bench.data.datasets import load
 from bench.data.images import IndexedImages
 from bench.data.splits import make_split, tasks_of, without_masks
+from bench.data.unused import too_many
 from bench.results import read
 
 
@@ -128,7 +129,8 @@ def test_folders_that_are_no_categories_are_counted(changed, tmp_path):
 
 def test_masks_as_in_visa_and_in_loco(tmp_path):
     """By the image's own name, of small numbers in place of white; several files of one image."""
-    for name in ("train/good/1", "test/good/1", "test/bad/001", "test/bad/002", "test/bad/003"):
+    names = ("good/1", "bad/001", "bad/002", "bad/003", "bad/004")
+    for name in ("train/good/1", *(f"test/{name}" for name in names)):
         save(tmp_path / "d" / f"{name}.jpg", size=(16, 16))
     truth = tmp_path / "d" / "ground_truth" / "bad"
     mask = np.zeros((16, 16), np.uint8)
@@ -138,11 +140,38 @@ def test_masks_as_in_visa_and_in_loco(tmp_path):
     Image.fromarray(mask).save(truth / "002" / "000.png")
     Image.fromarray(mask.T).convert("RGBA").save(truth / "002" / "001.png")
     Image.fromarray(mask * 255).save(truth / "003.jpg")  # its black is not all 0
+    palette = Image.fromarray(1 - mask)  # black is its second colour
+    palette.putpalette([255, 255, 255, 0, 0, 0])
+    palette.save(truth / "004.png")
     save(truth / "009.png")
+    save(truth / "_mask.png")
     dataset = load(str(tmp_path / "d"), root=tmp_path)
-    for mine, expected in zip(dataset.masks, (mask, mask | mask.T, mask, 0 * mask), strict=True):
+    expected_masks = (mask, mask | mask.T, mask, mask, 0 * mask)
+    for mine, expected in zip(dataset.masks, expected_masks, strict=True):
         np.testing.assert_array_equal(mine, expected)
-    assert any("1 in ground_truth/ (masks of no test image)" in line for line in dataset.notes)
+    assert any("2 in ground_truth/ (masks of no test image)" in line for line in dataset.notes)
+
+
+def test_images_beside_the_folders_of_classes_are_left_out(changed, tmp_path):
+    save(changed / "nut" / "train" / "preview.png", size=mvtec.SIZE)
+    save(changed / "nut" / "test" / "new.png", size=mvtec.SIZE)
+    dataset = load(str(changed), root=tmp_path)
+    assert [name for name in dataset.classes if "normal" in name] == []
+    assert not (dataset.test_labels < 0).any()
+    assert (
+        "1 directly in test/, beside folders of classes, 1 directly in train/" in dataset.notes[0]
+    )
+
+
+def test_fewer_images_than_a_limit_asks_for(changed, tmp_path):
+    (changed / "nut" / "train" / "good" / "000.png").unlink()
+    dataset = load(str(changed), root=tmp_path)
+    assert too_many(dataset, [23]) == too_many(dataset, [10, None]) == []
+    line = "--limit_train: 24 is more than the 23 training images of nut"
+    assert too_many(dataset, [24]) == [f"{line}, which are all kept"]
+    for limits in ([10, 24], [25]):
+        with pytest.raises(UserError, match=r"more than the 23 training images of nut$"):
+            too_many(dataset, limits)
 
 
 def test_images_without_a_mask_are_counted(changed, tmp_path):

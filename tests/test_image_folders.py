@@ -210,6 +210,12 @@ def test_new_images_are_decoded_as_the_training_images_were(tmp_path):
     assert images.max() == 3  # the centre alone, in 16 bits
 
 
+def test_two_names_that_look_alike_are_told_apart(tmp_path):
+    for name in ("\u00e4.png", "a\u0308.png"):
+        save(tmp_path / name)
+    assert read_images(tmp_path, (16, 16), 1, Decoding())[0] == ["ä.png", "ä.png (2)"]
+
+
 def test_read_images_errors(tmp_path):
     with pytest.raises(UserError, match="no images in"):
         read_images(tmp_path, (16, 16), 1, Decoding())

@@ -34,6 +34,7 @@ DATASETS = {
     "raises": (RAISES, "line 12: FileNotFoundError: .*'gone'"),
     "nothing": (DATASET.replace("return Dataset", "Dataset"), "gives no .*Dataset but a NoneType"),
     "floats": (DATASET.replace("np.uint8", "np.float32"), "train_images float32 .* must be uint8"),
+    "not square": (DATASET.replace("8, 8", "4, 16"), "train_images of 4 x 16; they must be square"),
     "labels": (DATASET.replace("np.int64", "np.int8"), "train_labels int8 .* must be int64"),
     "slash": (DATASET.replace('"0123456789"', '("a/b", *"123456789")'), "a class called 'a/b'"),
     "masks": (DATASET.replace("labels[900:])", "labels[900:], masks=labels > 0)"), "masks bool"),

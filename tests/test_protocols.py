@@ -24,7 +24,8 @@ from bench.choices.tasks import (
 from bench.data import datasets
 from bench.data.datasets import Dataset, digests
 from bench.data.pseudo_anomalies import pseudo_anomalies
-from bench.data.splits import left_out, make_split, tasks_of
+from bench.data.splits import make_split, tasks_of
+from bench.data.unused import left_out
 from bench.training.prepare import choose_select_on
 
 

@@ -134,6 +134,9 @@ def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
     whole = results.read(tmp_path / "whole")
     same(whole, results.read(tmp_path / "stopped"))
     assert whole.trials.config_batch_size[0] == 16
+    first, further = results.read(tmp_path / "first").trials.iloc[0], whole.trials.iloc[0]
+    assert further.images_seen == 16 * first.images_seen / first.config_batch_size
+    assert further.passes == pytest.approx(first.passes)
 
 
 @pytest.fixture

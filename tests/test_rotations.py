@@ -1,5 +1,6 @@
 """The self-supervised part of the Skip-GANomaly family: opponents that tell rotations."""
 
+import pandas as pd
 import pytest
 import torch
 from small_models import make, pictures, train
@@ -7,6 +8,7 @@ from small_models import make, pictures, train
 from bench.data import datasets
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.judging import metrics
+from bench.reporting.reproduce import warn_of_rotations
 from models.losses import augmented
 
 FAMILY = ("skipganomaly", "w_skipganomaly")
@@ -63,6 +65,16 @@ def test_an_augmented_image_is_a_mirrored_or_shifted_one():
     assert len({(dy, dx) for _, dy, dx in kinds}) > 10
     again = augmented(images, torch.Generator().manual_seed(0))
     assert torch.equal(out, again)
+
+
+def test_a_row_of_a_search_of_rotations_cannot_be_made_again_by_itself(capsys):
+    trials = pd.DataFrame({"model": ["skipganomaly"] * 2, "config_w_rot": [0.0, 1.0]})
+    for row in trials.to_dict("records"):
+        warn_of_rotations(trials, row)
+    assert capsys.readouterr().err.count("val_pseudo_auroc, and what it chose, may differ") == 1
+    warn_of_rotations(trials[:1], trials.loc[0])
+    warn_of_rotations(trials, {"model": "knn"})
+    assert not capsys.readouterr().err
 
 
 def test_rotations_do_not_choose_what_was_trained_on_them():

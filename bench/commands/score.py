@@ -74,6 +74,6 @@ def score_folder(
     ]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    shown = {"folder": folder.name, "rows": rows, "images": len(frame), "judged": judged}
+    shown = {"folder": folder.resolve().name, "rows": rows, "images": len(frame), "judged": judged}
     write_whole(out / "scores.html", page.render(shown))
     return frame

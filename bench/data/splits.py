@@ -13,6 +13,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task, variants
 from bench.data.datasets import Dataset
 from bench.data.images import IndexedImages
+from bench.data.unused import left_out, too_many, untrained, usable
 
 # Of the normal training images, for validation: a share, but not so few that chance would choose,
 # unless that were too many of them.
@@ -94,56 +95,6 @@ def normal_or_abnormal(study: Study, dataset: Dataset) -> tuple[str, Sequence[st
     return kind, study.chosen_classes(dataset.classes)
 
 
-def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
-    """int64: the indices of the training images that may train or choose."""
-    if protocol.selection == "test":
-        return np.arange(len(dataset.train_images))
-    return np.flatnonzero(~np.logical_or(*dataset.duplicates))
-
-
-def untrained(dataset: Dataset, protocol: Protocol) -> list[int]:
-    """The classes that have test images but none to train on."""
-    trained = dataset.train_labels[usable(dataset, protocol)]
-    return sorted(set(dataset.test_labels.tolist()) - set(trained.tolist()) - {-1})
-
-
-def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[str]:
-    """Which images take no part, or take part twice, a line each."""
-
-    def counted(chosen: np.ndarray) -> str:
-        labels, counts = np.unique(dataset.train_labels[chosen], return_counts=True)
-        sizes = zip(labels, counts, strict=True)
-        classes = ", ".join(f"{dataset.classes[k]}: {n}" for k, n in sizes)
-        return f"{chosen.sum()} of {len(chosen)} training images ({classes})"
-
-    lines = []
-    tested, repeated = dataset.duplicates
-    if protocol.selection == "test":
-        if tested.any():
-            where = "are in the test set too, and stay there (--selection test)"
-            lines.append(f"{counted(tested)} {where}")
-    else:
-        if tested.any():
-            why = "are left out: the test set holds the same images"
-            lines.append(f"{counted(tested)} {why}")
-        if repeated.any():
-            why = "are left out: they equal another training image"
-            lines.append(f"{counted(repeated)} {why}")
-    if copies := dataset.test_copies:
-        lines.append(f"{copies} test image(s) equal others, and each counts by itself")
-    others = untrained(dataset, protocol)
-    others = [k for k in others if any(task.leaves_out(dataset.classes[k]) for task in tasks)]
-    if others:
-        names = ", ".join(dataset.classes[k] for k in others)
-        count = np.isin(dataset.test_labels, others).sum()
-        lines.append(
-            f"{names}: no training images, so not normal: the {count} test images are left out "
-            "unless they are of the abnormal class (--untrained_classes normal counts them as "
-            "normal)"
-        )
-    return lines
-
-
 def make_splits(
     dataset: Dataset, tasks: list[Task], protocol: Protocol, limit_test: int | None, seed: int
 ) -> tuple[Dataset, dict[Task, Split], list[str]]:
@@ -153,11 +104,10 @@ def make_splits(
     more, under the same seed. UserError for more than there are.
     """
     sizes = list(dict.fromkeys(task.limit_train for task in tasks))
-    several, there = len(sizes) > 1, len(dataset.train_images)
-    if (largest := max(size or 0 for size in sizes)) > there:
-        raise UserError(f"--limit_train: {largest} is more than the {there} training images")
+    several = len(sizes) > 1
+    lines = too_many(dataset, sizes)
     shared = dataset.limit(None if several else sizes[0], limit_test, seed)
-    splits, lines = {}, []
+    splits = {}
     for size in sizes:
         subset = dataset.limit(size, limit_test, seed) if several else shared
         members = [task for task in tasks if task.limit_train == size]

@@ -43,6 +43,7 @@ class Verdicts:
     def threshold(self) -> float | None:
         """A score above it is abnormal; None where there are too few held-out images for any."""
         above = int(self.false_alarms * (len(self.normal) + 1) + 1e-9) - 1  # may score higher
+        above = min(above, len(self.normal) - 1)
         return None if above < 0 else float(np.sort(np.asarray(self.normal))[::-1][above])
 
     def figures(self, labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:

@@ -53,6 +53,7 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
         )
     choices = results.study | (form(results) if row.get("task") == CATEGORY else {})
     warn_of_changes(choices, row)
+    warn_of_rotations(results.trials, row)
     return command(choices, row)
 
 
@@ -119,6 +120,16 @@ def warn_of_changes(study: Mapping[str, Any], row: Mapping[str, Any]) -> None:
         path, sha256 = Path(choice), row.get(f"sha256_{kind}")
         if is_file(choice) and not (path.is_file() and sha256 == sha256_of(path.read_bytes())):
             note(f"{path} is gone or has changed since: this row's had the SHA-256 {sha256}")
+
+
+def warn_of_rotations(trials: pd.DataFrame, row: Mapping[str, Any]) -> None:
+    """Notes that a search of w_rot judged the row's run by other pseudo-anomalies."""
+    own = trials["model"] == row["model"]
+    if row.get("config_w_rot") == 0 and (trials.loc[own, "config_w_rot"] > 0).any():
+        note(
+            "others of its search tell rotations, so none were among this row's pseudo-anomalies, "
+            "and some will be: val_pseudo_auroc, and what it chose, may differ"
+        )
 
 
 def text(value: object) -> str:

@@ -28,7 +28,8 @@ from models.base import AnomalyModel
 from models.images import Images
 from models.mix import Mix, standardised
 
-BEST = ("best", "best_parts", "best_state", "best_verdicts")  # of a Run: the chosen epoch's
+# What a Run keeps beside its model; the last four are the chosen epoch's.
+KEPT = ("epoch", "images_seen", "best", "best_parts", "best_state", "best_verdicts")
 PICTURED = 4  # normal and as many abnormal validation images that --display shows
 
 
@@ -90,7 +91,7 @@ class Run:
             self.pseudo = Labelled(images, labels).to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
-        self.final, self.budget, self.epoch = final, budget, 0
+        self.final, self.budget, self.epoch, self.images_seen = final, budget, 0, 0
         self.false_alarms, self.score_ms = false_alarms, 0.0
         # The last epoch's parts of validation images and of pseudo-anomalies' scores.
         self.val_parts: dict[str, Tensor] = {}
@@ -105,12 +106,13 @@ class Run:
         start = time.perf_counter()
         images = self.split.train
         self.model.scale_steps(self.budget.step_size(self.epoch))
+        before = self.model.images_seen(images)  # by a loaded model, perhaps of other images
         losses = self.model.train_epoch(images, self.generator, self.budget.turns)
         trained = time.perf_counter()
+        self.images_seen += self.model.images_seen(images) - before
         record: dict[str, Any] = {"epoch": self.epoch + 1}
         record["generator_steps"] = self.model.generator_steps
-        record["images_seen"] = self.model.images_seen(images)
-        record["passes"] = record["images_seen"] / len(images)
+        record |= {"images_seen": self.images_seen, "passes": self.images_seen / len(images)}
         record |= {f"loss_{name}": value for name, value in losses.items()}
         self.model.mix = None  # not that of weights that were loaded
         if self.split.val is not None:
@@ -263,16 +265,14 @@ class Run:
         """All that `restore` needs, as tensors and plain values."""
         state: dict[str, Any] = {"generator": self.generator.get_state()}
         state["torch"] = torch.get_rng_state()
-        state["epoch"] = self.epoch
         if self.ran["device"] == "cuda":  # what restarts draw weights from
             state["cuda"] = torch.cuda.get_rng_state()
-        best = {name: getattr(self, name) for name in BEST}
-        return {"model": self.model.checkpoint()} | best | state
+        return {"model": self.model.checkpoint()} | {n: getattr(self, n) for n in KEPT} | state
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         self.model.restore(checkpoint["model"])
-        for name in ("epoch", *BEST):
-            setattr(self, name, checkpoint.get(name, {}))  # earlier versions kept no verdicts
+        for name in KEPT:
+            setattr(self, name, checkpoint[name])
         self.generator.set_state(checkpoint["generator"])
         torch.set_rng_state(checkpoint["torch"])
         if "cuda" in checkpoint:

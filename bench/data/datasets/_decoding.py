@@ -112,11 +112,8 @@ def background_for(alphas: Sequence[Alpha]) -> int | None:
     low, high = min(alpha.low for alpha in alphas), max(alpha.high for alpha in alphas)
     if low == high:
         return 255 if low == 255 else None
-    return (
-        0
-        if sum(alpha.visible for alpha in alphas) > 127.5 * sum(alpha.total for alpha in alphas)
-        else 255
-    )
+    visible, total = (sum(getattr(a, name) for a in alphas) for name in ("visible", "total"))
+    return 0 if visible > 127.5 * total else 255
 
 
 def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[np.ndarray, Seen]:
@@ -150,6 +147,7 @@ def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.
     """
     with Image.open(path, formats=formats()) as file:
         mask, least = ImageOps.exif_transpose(file), 128 if file.format == "JPEG" else 1
+    mask = mask.convert("RGBA") if "P" in mask.getbands() else mask  # numbers of colours
     if mask.size != of:
         width, height = mask.size
         raise ValueError(f"the mask is {width} x {height}, its image {of[0]} x {of[1]}")

@@ -64,7 +64,9 @@ def items_of(
         trained, tested = _items(top, "train", others), _items(top, "test", others)
         if not trained:
             raise UserError(f"--dataset: there are no images in {top / 'train'}")
+        tested = _in_folders(tested, top / "test", others)
         if category:
+            trained = _in_folders(trained, top / "train", others)
             names = {_normal(top, trained, tested): category, "": ""}
             trained, tested = (
                 [item._replace(cls=names.get(item.cls, f"{category}/{item.cls}")) for item in items]
@@ -106,6 +108,16 @@ def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:
     ]
 
 
+def _in_folders(items: list[Item], part: Path, others: Counter[str]) -> list[Item]:
+    """Those in folders of classes, if any are; counts the others, which lie directly in `part`."""
+    sorted_ones = [item for item in items if item.path.parent != part]
+    if not sorted_ones:
+        return items
+    if loose := len(items) - len(sorted_ones):
+        others[f"directly in {part.name}/, beside folders of classes"] += loose
+    return sorted_ones
+
+
 def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path, list[Path]]:
     """The masks by the path of their image below test/, without suffix.
 
@@ -118,7 +130,7 @@ def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path,
     names, more = find_images(folder, "--dataset")
     others.update(more)
     for name in names:
-        image = name.with_name(name.stem.removesuffix("_mask"))
+        image = name.with_name(name.stem.removesuffix("_mask") or name.stem)
         image = image if image in masks else name.parent
         if image in masks:
             masks[image].append(folder / name)

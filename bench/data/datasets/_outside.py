@@ -43,6 +43,10 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             given = f"{images.dtype} {images.shape}"
             return f"gives {part}_images {given}; they must be uint8 (N, 1 or 3, H, W)"
+        if images.shape[2] != images.shape[3]:
+            return (
+                f"gives {part}_images of {images.shape[2]} x {images.shape[3]}; they must be square"
+            )
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             given = f"{labels.dtype} {labels.shape}"
             return f"gives {part}_labels {given}; they must be int64 ({len(images)},)"

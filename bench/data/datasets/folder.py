@@ -1,6 +1,7 @@
 """Any folder of images: train/<class>/* and test/<class>/*, where a class may be in test/ only.
 
-Images lying directly in train/ are the class "normal"; those lying directly in test/ have no label.
+Images lying directly in train/ are the class "normal"; those lying directly in test/ have no label,
+and are left out where others lie in folders of classes.
 Masks and categories: see _layout.py.
 """
 
@@ -111,7 +112,17 @@ def read_images(
     images, seen = _decode_all([folder / name for name in names], size, channels, decoding, flag)
     # No flag changes how a trained model sees images.
     notes = [*left_out(folder, others), *_decoding.notes(seen, size, decoding, advise=False)]
-    return [legible(name.as_posix()) for name in names], images, notes
+    return _unique([legible(name.as_posix()) for name in names]), images, notes
+
+
+def _unique(names: list[str]) -> list[str]:
+    """The names, of which two that look alike (ä in one character or two) get numbers."""
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        if seen[name] > 1:
+            names[place] = f"{name} ({seen[name]})"
+    return names
 
 
 def _read(

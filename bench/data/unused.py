@@ -1,0 +1,78 @@
+"""Which images of a data set take no part in a study, or less than was asked for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.choices.errors import UserError
+from bench.choices.tasks import Protocol, Task
+from bench.data.datasets import Dataset
+
+
+def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
+    """int64: the indices of the training images that may train or choose."""
+    if protocol.selection == "test":
+        return np.arange(len(dataset.train_images))
+    return np.flatnonzero(~np.logical_or(*dataset.duplicates))
+
+
+def untrained(dataset: Dataset, protocol: Protocol) -> list[int]:
+    """The classes that have test images but none to train on."""
+    trained = dataset.train_labels[usable(dataset, protocol)]
+    return sorted(set(dataset.test_labels.tolist()) - set(trained.tolist()) - {-1})
+
+
+def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[str]:
+    """Which images take no part, or take part twice, a line each."""
+
+    def counted(chosen: np.ndarray) -> str:
+        labels, counts = np.unique(dataset.train_labels[chosen], return_counts=True)
+        sizes = zip(labels, counts, strict=True)
+        classes = ", ".join(f"{dataset.classes[k]}: {n}" for k, n in sizes)
+        return f"{chosen.sum()} of {len(chosen)} training images ({classes})"
+
+    lines = []
+    tested, repeated = dataset.duplicates
+    if protocol.selection == "test":
+        if tested.any():
+            where = "are in the test set too, and stay there (--selection test)"
+            lines.append(f"{counted(tested)} {where}")
+    else:
+        if tested.any():
+            why = "are left out: the test set holds the same images"
+            lines.append(f"{counted(tested)} {why}")
+        if repeated.any():
+            why = "are left out: they equal another training image"
+            lines.append(f"{counted(repeated)} {why}")
+    if copies := dataset.test_copies:
+        lines.append(f"{copies} test image(s) equal others, and each counts by itself")
+    others = untrained(dataset, protocol)
+    others = [k for k in others if any(task.leaves_out(dataset.classes[k]) for task in tasks)]
+    if others:
+        names = ", ".join(dataset.classes[k] for k in others)
+        count = np.isin(dataset.test_labels, others).sum()
+        lines.append(
+            f"{names}: no training images, so not normal: the {count} test images are left out "
+            "unless they are of the abnormal class (--untrained_classes normal counts them as "
+            "normal)"
+        )
+    return lines
+
+
+def too_many(dataset: Dataset, sizes: Sequence[int | None]) -> list[str]:
+    """A line where --limit_train keeps more training images than some category has.
+
+    UserError where no category has so many, or where the sizes are those of a learning curve.
+    """
+    there = {
+        name: int(dataset.in_category(name, dataset.train_labels).sum())
+        for name in dataset.categories or [""]
+    }
+    fewest, largest = min(there, key=lambda name: there[name]), max(size or 0 for size in sizes)
+    if largest <= there[fewest]:
+        return []
+    of = f" of {fewest}" if fewest else ""
+    line = f"--limit_train: {largest} is more than the {there[fewest]} training images{of}"
+    if len(sizes) > 1 or largest > max(there.values()):
+        raise UserError(line)
+    return [f"{line}, which are all kept"]
