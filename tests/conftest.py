@@ -18,6 +18,7 @@ from bench.choices.errors import UserError
 from bench.choices.flags import study_from
 from bench.commands import checks
 from bench.data import datasets
+from bench.training import devices
 from bench.tuning import ray_start  # it sets what Ray reads as it is imported
 
 if not torch.cuda.is_available():
@@ -94,10 +95,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = filter(checks_it, items)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    """Two test processes run side by side; a test of train.py leaves a thread per core behind."""
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Two test processes run side by side, and a thread per core in each makes both slow."""
     torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "ready_process", lambda threads: torch.set_num_threads(1))
+        yield
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

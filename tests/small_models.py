@@ -4,10 +4,12 @@ import io
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 import models
+from bench.choices import outside
 from bench.data.images import ImageArray, IndexedImages
 from models import base
 from models.images import Images
@@ -20,6 +22,16 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 NETWORKS = [name for name in models.NAMES if models.get(name).BATCHES]
 FITTED = [name for name in models.NAMES if name not in NETWORKS]  # at once: no steps, no batches
+
+
+def quick(names: list[str], *kept: str) -> list[Any]:
+    """The names as parameters, all slow but those `kept`, and but models of one's own files."""
+    return [
+        name
+        if name in kept or f"models.{name}" in outside.FILES
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]
 
 
 def small(name: str, **values: Any) -> dict[str, Any]:

@@ -6,7 +6,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, stored, train
+from small_models import (
+    NETWORKS,
+    assert_same_to_the_bit,
+    make,
+    pictures,
+    quick,
+    small,
+    stored,
+    train,
+)
 
 import models
 from bench.choices.errors import UserError
@@ -112,7 +121,7 @@ def test_a_smaller_share_of_the_step_size_is_a_smaller_step(name: str):
         torch.testing.assert_close(half, halved)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", quick(NETWORKS, "autoencoder", "w_skipganomaly", "f_anogan"))
 def test_turns_add_up_to_passes(name: str):
     """So many steps are the same whether they come in passes or in parts of passes."""
     values = small(name)
@@ -129,7 +138,7 @@ def test_turns_add_up_to_passes(name: str):
     assert_same_to_the_bit(state, other)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", quick(NETWORKS, "autoencoder", "w_skipganomaly", "f_anogan"))
 def test_a_run_goes_on_in_the_middle_of_a_pass(name: str):
     whole, first, second = (make(name, **small(name)) for _ in range(3))
     images = pictures(4 * 5 + 2)

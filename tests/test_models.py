@@ -100,8 +100,11 @@ def test_scoring_leaves_the_model_as_it_is(name, mode):
     model, images = make(name), pictures(12)
     train(model, images)
     before = stored(model.checkpoint())
+    random = torch.get_rng_state()
     model.score_parts(images, training_mode_batch=mode)
+    model.reconstructions(images)
     assert_same_to_the_bit(before, model.checkpoint())
+    assert torch.equal(random, torch.get_rng_state())
     assert all(module.training for module in model.networks.modules())
 
 

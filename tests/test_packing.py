@@ -58,6 +58,7 @@ def test_scores_come_back_to_float32_and_each_run_has_its_own_parts(study: Path)
             assert aurocs[0] == pytest.approx(aurocs[1], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_packed_study_gives_the_same_tables(study: Path, tmp_path: Path) -> None:
     assert report.main([str(study), "--out", str(tmp_path / "before")]) == 0
     packing.pack(study)

@@ -218,7 +218,7 @@ def test_a_row_that_cannot_be_is_one_line(tmp_path, file, line, message):
 
 
 def test_a_full_disk_under_the_output_ends_no_command(tmp_path):
-    study = make_study(tmp_path / "s")
+    study = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "report.py", str(study)], cwd=ROOT, stdout=full, stderr=subprocess.PIPE

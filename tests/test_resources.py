@@ -21,6 +21,7 @@ from bench.data import datasets
 from bench.data.images import ImageArray, IndexedImages
 from bench.data.splits import Labelled, Split, make_split
 from bench.results import provenance
+from bench.training.devices import be_deterministic
 from bench.training.run import Run
 from bench.tuning import trainable
 from bench.tuning.trainable import PLANNED, EpochTrainable
@@ -99,6 +100,7 @@ def process(splits):
             "threads": 1,
             "precision": "float32",
             "false_alarms": 0.05,
+            "learn_rotations": set(),
             "deterministic": False,
             "gpus": 1,
             "display": False,
@@ -290,6 +292,7 @@ def test_the_command_starts_no_cuda_to_say_where_it_ran(
         train.main([*flags, "--deterministic", "--results_dir", str(tmp_path), "--name", "one"])
         == 0
     )
+    be_deterministic(False)  # for the tests after this one
     row = results.read(tmp_path / "one").trials.iloc[0]
     assert (row.device, row.hardware, row.precision) == ("cpu", provenance.cpu_name(), "float32")
     assert row.deterministic == np.True_

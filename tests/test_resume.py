@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 from commands import command, wait_for
 from PIL import Image
-from small_models import assert_same_to_the_bit, small
+from small_models import NETWORKS, assert_same_to_the_bit, quick, small
 from studies import write_rows
 
-import models
 import train
 import train_tune
 from bench import results
@@ -65,7 +64,7 @@ def stopping_at(monkeypatch: pytest.MonkeyPatch, epoch: int, written: bool = Fal
     monkeypatch.setattr(Store, "add_epoch", add_epoch)
 
 
-@pytest.mark.parametrize("model", [m for m in models.NAMES if models.get(m).BATCHES])
+@pytest.mark.parametrize("model", quick(NETWORKS, "autoencoder", "w_skipganomaly"))
 def test_a_stopped_run_goes_on_to_the_same_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, model: str
 ) -> None:
@@ -92,12 +91,10 @@ def test_a_stopped_run_goes_on_to_the_same_figures(
     assert "this run is over" in capsys.readouterr().out
 
 
-STOPS = [
-    signal.SIGTERM,
-    *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGKILL)),
-]
+STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
 def test_a_run_that_is_stopped_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     flags = [*TINY, *NETWORK, "--epochs", "25", "--cpus_per_trial", "1"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_models import NETWORKS, small
+from small_models import NETWORKS, quick, small
 
 import models
 from bench.choices.options import SELECT_ON
@@ -138,7 +138,7 @@ def test_restoring_keeps_the_new_learning_rate(split: Split) -> None:
 
 
 @pytest.mark.parametrize("model", NETWORKS)
-def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -> None:
+def test_audit_walks_one_field_at_a_time(model: str) -> None:
     hyperparameters = small(model, batch_size=16)
     walk = list(steps(model, hyperparameters))
     assert walk[0].protocol == PUBLISHED
@@ -149,6 +149,10 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
         same = set((vars(before.protocol) | before.hyperparameters).items())
         assert len(set((vars(after.protocol) | after.hyperparameters).items()) - same) == 1
 
+
+@pytest.mark.parametrize("model", quick(NETWORKS, "w_skipganomaly", "autoencoder"))
+def test_each_step_of_an_audit_has_its_figure(digits: datasets.Dataset, model: str) -> None:
+    hyperparameters = small(model, batch_size=16)
     few = digits.limit(150, 60)
     lines: list[str] = []
     *_, rows = audit(
@@ -165,7 +169,7 @@ def test_audit_walks_one_field_at_a_time(digits: datasets.Dataset, model: str) -
         say=lines.append,
         done=pd.DataFrame(),
     )
-    assert len(rows) == len(walk)
+    assert len(rows) == len(list(steps(model, hyperparameters)))
     assert rows.auroc.between(rows.low, rows.high).all()
     assert rows.cost[1:].to_numpy() == pytest.approx(np.diff(rows.auroc))
     assert len(lines) == 2 * (rows.training == "new").sum()

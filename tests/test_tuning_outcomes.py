@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tuning_studies import study_runner  # noqa: F401
+from tuning_studies import check_study, study_runner  # noqa: F401
 
 import train
 import train_tune
@@ -168,7 +168,9 @@ def test_trials_map_the_images_uncopied(ray_session) -> None:
 
 
 def test_study_json_says_how_it_was_made(study) -> None:
-    _, saved = study("--trials", "1", "--epochs", "1", "--seeds", "1")
+    status, saved = study("--trials", "1", "--epochs", "1", "--seeds", "1")
+    assert status == 0
+    check_study(saved, trials=1, seeds=1)
     content = json.loads((saved.path / "study.json").read_text())
     assert content["study"]["seeds"] == 1
     assert content["provenance"]["versions"]["torch"]
