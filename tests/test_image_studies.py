@@ -57,6 +57,7 @@ def test_one_scale_from_training_to_new_images(camera, capsys):
             == 0
         )
         rows[name] = results.read(camera / "out" / name).trials.iloc[0]
+        assert rows[name].family == "baseline"
         printed = capsys.readouterr().err.splitlines()
         assert all(line.startswith("note: ") for line in printed)
         scale = [line for line in printed if "0 to 4095 (12 bits) becomes 0 to 255" in line]

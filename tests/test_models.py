@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import math
 import shutil
 import subprocess
@@ -27,7 +26,6 @@ from torch import Tensor
 
 import models
 from models import base, fields
-from train import main
 
 # Hyperparameters that matter only with another one at a certain value.
 NEEDS = {
@@ -282,16 +280,6 @@ def test_a_file_that_defines_model_is_a_model_and_torch_is_not_loaded_to_tell(tm
     output = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
     expected = " ".join(models.hyperparameters("w_skipganomaly")).replace("lr_critic", "lr_of_mine")
     assert output.split() == [*sorted([*models.NAMES, "mine"]), *expected.split()]
-
-
-@pytest.mark.parametrize(("name", "family"), [("pca", "baseline"), ("ganomaly", "GAN")])
-def test_a_runs_row_holds_its_models_family(name, family, tmp_path):
-    data = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "60"]
-    flags = [*data, "--model", name, "--epochs", "1", "--batch_size", "16", "--device", "cpu"]
-    flags += ["--quiet", "--keep_models", "none", "--results_dir", str(tmp_path), "--name", "one"]
-    assert main(flags) == 0
-    (row,) = map(json.loads, (tmp_path / "one" / "trials.jsonl").read_text().splitlines())
-    assert row["family"] == family
 
 
 def test_the_fitted_models_and_the_autoencoder_are_baselines_and_the_others_gans():
