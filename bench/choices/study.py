@@ -54,9 +54,7 @@ class Study(Options):
             if cls not in (*classes, "all"):
                 raise unknown(flag, cls, classes)
         if "all" in given and "all" in classes:
-            raise UserError(
-                f"{flag}: a class is called 'all', as all of them are: rename its folder"
-            )
+            raise UserError(f"{flag}: a class is called 'all', which means every class: rename it")
         if any(len(os.fsencode(cls)) > LONGEST for cls in given):
             raise UserError(f"{flag}: names of files hold a class of {LONGEST} bytes at most")
         return tuple(classes) if "all" in given else given

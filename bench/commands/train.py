@@ -102,8 +102,8 @@ def train_run(
             print(f"of pixels: AUROC {row['test_pixel_auroc']:.4f}, AUPRO {row['test_aupro']:.4f}")
         if row.get("threshold") is not None:
             print(
-                f"above the threshold {row['threshold']:.4g}, for {100 * study.false_alarms:g} % false "
-                f"alarms: {row['test_true_alarms']:.1%} of the abnormal and "
+                f"above the threshold {row['threshold']:.4g}, for {100 * study.false_alarms:g} % "
+                f"false alarms: {row['test_true_alarms']:.1%} of the abnormal and "
                 f"{row['test_false_alarms']:.1%} of the normal test images"
             )
     for line in of_training(read(store.path).trials):
@@ -273,7 +273,7 @@ def write_scores(
     else:
         called = (frame["verdict"] == "abnormal").sum()
         print(
-            f"{called} of {len(frame)} abnormal: above {judged.threshold:.4g}, as {100 * judged.false_alarms:g} % "
-            "of normal images or fewer are expected to be"
+            f"{called} of {len(frame)} abnormal: above {judged.threshold:.4g}, as "
+            f"{100 * judged.false_alarms:g} % of normal images or fewer are expected to be"
         )
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

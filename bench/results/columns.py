@@ -52,8 +52,8 @@ COLUMNS = {
     "stopped_by": "the scheduler that stopped the run early",
     "stop_reason": "how the run stood among its task's runs when the scheduler stopped it",
     "epochs": "epochs that were trained",
-    "generator_steps": "updates of the network that generates or reconstructs images, until then; with those "
-    "of a model that was loaded",
+    "generator_steps": "updates of the network that generates or reconstructs images, until then; "
+    "with those of a model that was loaded",
     "images_seen": "images that training took in until then, repeats counted",
     "passes": "the same in passes over the training images",
     "steps": "generator steps that the run was to have; empty where its epochs were passes",
