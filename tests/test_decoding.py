@@ -87,6 +87,19 @@ def test_palette_transparency_gives_no_warning(tmp_path, recwarn):
     assert len(recwarn) == 0
 
 
+def test_a_warning_of_pillow_is_a_note(tmp_path, recwarn):
+    image = Image.new("RGB", (16, 16))
+    exif = image.getexif()
+    exif[0x010E] = "a description"
+    for i in range(2):
+        path = tmp_path / "train" / f"{i}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        image.save(path, exif=exif.tobytes()[:-10])
+    (line,) = load(str(tmp_path), root=tmp_path).notes
+    assert line.startswith("Pillow warned, of an image or more: ")
+    assert len(recwarn) == 0
+
+
 def test_exif_orientation(tmp_path):
     image = Image.new("RGB", (64, 16), "black")
     image.paste("white", (0, 0, 32, 16))

@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -69,7 +71,11 @@ def load(
     key = _key(folder, files, (image_size, channels, resize))
     file = cache / f"{folder.resolve().name}-{key}.npz"
     size = sides(image_size) if image_size else None
-    content = _kept(file) or _keep(file, _read(train, test, size, channels, resize))
+    content = _kept(file)
+    if content is None:
+        with _pillows_warnings() as warned:
+            content = _read(train, test, size, channels, resize)
+        content = _keep(file, content._replace(notes=[*content.notes, *warned]))
     images = content.images
     return Dataset(
         legible(folder.resolve().name),
@@ -109,10 +115,24 @@ def read_images(
         folder, names, others = folder.parent, [Path(folder.name)], Counter()
     if not names:
         raise UserError(f"{flag}: there are no images in {folder}")
-    images, seen = _decode_all([folder / name for name in names], size, channels, decoding, flag)
+    paths = [folder / name for name in names]
+    with _pillows_warnings() as warned:
+        images, seen = _decode_all(paths, size, channels, decoding, flag)
     # No flag changes how a trained model sees images.
-    notes = [*left_out(folder, others), *_decoding.notes(seen, size, decoding, advise=False)]
+    how = _decoding.notes(seen, size, decoding, advise=False)
+    notes = [*left_out(folder, others), *how, *warned]
     return _unique([legible(name.as_posix()) for name in names]), images, notes
+
+
+@contextmanager
+def _pillows_warnings() -> Iterator[list[str]]:
+    """Gathers what Pillow warns of in the files that are read meanwhile, each warning once."""
+    lines: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield lines
+    texts = dict.fromkeys(str(warning.message).strip() for warning in caught)
+    lines += [f"Pillow warned, of an image or more: {text}" for text in texts]
 
 
 def _unique(names: list[str]) -> list[str]:
