@@ -258,7 +258,8 @@ def start(
     if run["load"] and not (earlier and (earlier.path / RUN).exists()):
         # The new model, on the device, takes over the loaded one's weights.
         file = Path(run["load"])
-        loaded, content = model_files.load(file, "cpu", study.precision, own_file(study))
+        loaded = model_files.load(file, "cpu", study.precision, own_file(study))
+        content = loaded[1]
         name = content["model"]
         if not models.get(name).BATCHES:
             raise UserError(f"--load: {name} is fitted at once, and cannot train further")

@@ -129,7 +129,11 @@ def test_train_then_score_a_folder_then_train_on(
     assert single.p_value[0] == same.p_value.iloc[0]
     assert single.verdict[0] == ("abnormal" if single.p_value[0] <= 0.5 else "normal")
 
-    assert train.main(["--load", str(path), *data, "--name", "further", *common]) == 0
+    note = "the model was trained on another split"
+    for name, other in (("further", []), ("elsewhere", ["--split_seed", "9"])):
+        capsys.readouterr()
+        assert train.main(["--load", str(path), *data, *other, "--name", name, *common]) == 0
+        assert (note in capsys.readouterr().err) == bool(other)
     study = results.read(tmp_path / "further")
     assert study.trials.config_ngf[0] == 4
     with pytest.raises(UserError, match=r"began with the weights in .*safetensors"):

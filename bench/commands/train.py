@@ -43,7 +43,7 @@ def train_run(
     model: str,
     extras: dict[str, Any],
     view: View,
-    loaded: AnomalyModel | None,
+    loaded: tuple[AnomalyModel, dict[str, Any]] | None,
     earlier: Results | None,
 ) -> int:
     """Trains, tests and records one run; gives the exit status.
@@ -51,8 +51,8 @@ def train_run(
     Raises FloatingPointError, once that is recorded, where the training diverges.
 
     `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in
-    study.json. The run begins with the weights of the model that was `loaded`, if any, or goes on
-    with the run in the folder of `earlier`.
+    study.json. The run begins with the weights of the model that was `loaded`, if any, beside its
+    file's content, or goes on with the run in the folder of `earlier`.
     """
     task, say = ready.tasks[0], printer(view)
     config = extras["hyperparameters"]
@@ -72,16 +72,7 @@ def train_run(
         false_alarms=study.false_alarms,
     )
     if loaded is not None:
-        if loaded.image_shape != run.model.image_shape:
-            raise UserError(
-                f"--load: the model is for images {loaded.image_shape}, these are "
-                f"{run.model.image_shape}"
-            )
-        run.model.restore(trained_state(loaded))
-        note(
-            "--load: images that are held out now may have trained these weights, unless the data, "
-            "--limit_train and --split_seed are those that the model was trained with"
-        )
+        begins_with(run, *loaded, ready.facts(study, task))
 
     def progress() -> str:
         return f"with {run.epoch} of {budget.epochs} epochs done"
@@ -119,6 +110,26 @@ def train_run(
     return 0
 
 
+def begins_with(
+    run: Run, loaded: AnomalyModel, content: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    """Gives the run a loaded model's weights; UserError where these are for other images.
+
+    `content`: of the model's file. `facts`: what the file of the run's own model will have.
+    """
+    if loaded.image_shape != run.model.image_shape:
+        raise UserError(
+            f"--load: the model is for images {loaded.image_shape}, these are "
+            f"{run.model.image_shape}"
+        )
+    run.model.restore(trained_state(loaded))
+    if content.get("split") != facts["split"]:
+        note(
+            "--load: the model was trained on another split, or on other images: some that are held "
+            "out now may have trained its weights"
+        )
+
+
 def train_and_test(
     run: Run,
     planned: PlannedRun,
@@ -150,8 +161,7 @@ def train_and_test(
             scores = run.test_scores() if run.best_parts else None
             packed = None
             if study.keep_models == "all":
-                classes, decoding = ready.dataset.classes, ready.dataset.decoding
-                packed = run.packed(planned.model, planned.trial, classes, decoding)
+                packed = run.packed(planned, ready.facts(study, planned.task))
             row = recorder.finish(
                 planned,
                 columns.of_chosen_epoch(run.best, run.epoch),

@@ -5,7 +5,7 @@ Refuses choices that do not fit.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,13 @@ class Prepared:
             models.get(model).check_training(config, self.splits[task].train, steps)
         except ValueError as error:
             raise UserError(f"--model: {model} on {task.name}: {error}") from None
+
+    def facts(self, study: Study, task: Task) -> dict[str, Any]:
+        """What a trained model's file says of the images: among it, which of them are held out."""
+        decoding, protocol = asdict(self.dataset.decoding), self.protocol
+        split = [self.dataset.fingerprint, study.seed_of_splits(), *astuple(task)]
+        split += [protocol.selection, protocol.test_pool]
+        return {"classes": self.dataset.classes, "decoding": decoding, "split": split}
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""

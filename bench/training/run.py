@@ -12,8 +12,7 @@ from torch import Tensor
 
 import models
 from bench.choices.errors import UserError
-from bench.choices.tasks import Budget, Protocol
-from bench.data.datasets import Decoding
+from bench.choices.tasks import Budget, PlannedRun, Protocol
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import Labelled, Split
 from bench.judging import metrics
@@ -255,11 +254,11 @@ class Run:
             arrays["picture"] = picture(images.numpy(), rebuilt.numpy())
         return {name: array for name, array in arrays.items() if len(array)}
 
-    def packed(self, model: str, trial: str, classes: tuple[str, ...], decoding: Decoding) -> bytes:
-        """The chosen epoch's model as a file's content."""
-        extras = {"trial": trial, "classes": classes, "decoding": asdict(decoding)}
-        extras |= {"verdicts": self.best_verdicts, "precision": self.ran["precision"]}
-        return packed(model, self.model, self.best_state, extras)
+    def packed(self, planned: PlannedRun, facts: dict[str, Any]) -> bytes:
+        """The chosen epoch's model as a file's content, with facts of its images."""
+        extras = {"trial": planned.trial, "precision": self.ran["precision"]} | facts
+        extras["verdicts"] = self.best_verdicts
+        return packed(planned.model, self.model, self.best_state, extras)
 
     def checkpoint(self) -> dict[str, Any]:
         """All that `restore` needs, as tensors and plain values."""

@@ -137,8 +137,7 @@ def shared_by_trials(
         "deterministic": study.deterministic,
         "display": view.display,
         "keep_models": study.keep_models == "all",
-        "classes": ready.dataset.classes,
-        "decoding": ready.dataset.decoding,
+        "facts": {task: ready.facts(study, task) for task in ready.tasks},
         "study_path": store.path.resolve(),
         "driver_node": ray.get_runtime_context().get_node_id(),
     }

@@ -94,9 +94,7 @@ class EpochTrainable(tune.Trainable):
         Up to 71 MB: through Ray it would be copied several times.
         """
         planned, shared = self.planned, self.shared
-        packed = self.run.packed(
-            planned.model, planned.trial, shared["classes"], shared["decoding"]
-        )
+        packed = self.run.packed(planned, shared["facts"][planned.task])
         if ray.get_runtime_context().get_node_id() == shared["driver_node"]:
             # Where it cannot be written, the driver tries: it says why, and ends the study.
             with contextlib.suppress(UserError):
