@@ -81,9 +81,9 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
 
     trials = load(edit(make_study(tmp_path / "s", classes=("bird",)), change))[1]
     assert cautions.edge_epochs(trials) == [
-        "in 1 of 3 final runs the chosen epoch is the last one (75 to 75 generator steps): "
+        "in 1 of 3 final runs the chosen epoch is the last one (75 generator steps): "
         "longer training may do better",
-        "in 1 of 3 final runs the chosen epoch is the first one (75 to 75 generator steps): "
+        "in 1 of 3 final runs the chosen epoch is the first one (75 generator steps): "
         "no later one was better by the signal that chooses",
     ]
     older = load(make_study(tmp_path / "older", classes=("bird",)))[1]

@@ -104,7 +104,6 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
     """
     of_several = (trials["role"] == "winner") & (trials["epochs"] > 1)
     trained = trials[of_several & (trials["generator_steps"] > 0)]
-    steps = trained["generator_steps"]
     edges = {
         "last": (trained["epoch"] == trained["epochs"]) & (trained["select_on"] != "last_epoch"),
         "first": trained["epoch"] == 1,
@@ -115,7 +114,7 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
     }
     return [
         f"in {at_edge.sum()} of {len(trained)} final runs the chosen epoch is the {edge} one "
-        f"({steps.min():.0f} to {steps.max():.0f} generator steps): {advice[edge]}"
+        f"({span(trained['generator_steps'])} generator steps): {advice[edge]}"
         for edge, at_edge in edges.items()
         if at_edge.any()
     ]
@@ -127,13 +126,17 @@ def short_budgets(trials: pd.DataFrame) -> list[str]:
     short = finals[finals["generator_steps"] < finals["fair_steps"]]
     lines = []
     for (model, fair), group in short.groupby(["model", "fair_steps"]):
-        steps = group["generator_steps"]
-        had = " to ".join(f"{end:.0f}" for end in sorted({steps.min(), steps.max()}))
         lines.append(
-            f"{model}: {len(group)} final runs had {had} generator steps, where {fair:.0f} are "
-            "fair: their figures are of a network that is not fully trained"
+            f"{model}: {len(group)} final run(s) had {span(group['generator_steps'])} generator "
+            f"steps, where {fair:.0f} are fair: their figures are of a network that is not fully "
+            "trained"
         )
     return lines
+
+
+def span(counts: pd.Series) -> str:
+    """`75`, or `75 to 100`."""
+    return " to ".join(f"{end:.0f}" for end in sorted({counts.min(), counts.max()}))
 
 
 def failures(trials: pd.DataFrame) -> list[str]:

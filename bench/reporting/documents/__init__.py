@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.reporting.documents import cifar10, digits
+from bench.reporting.documents import ablations, cifar10, digits
 from bench.reporting.documents.rows import MEASURED, ROOT, saved
 from bench.reporting.report import report
 
@@ -29,15 +29,19 @@ SITE += ["digits-finalists", "digits-finalists-ganomaly"]
 
 
 def costs() -> pd.DataFrame:
-    """A row for each study: its runs, and the hours that they trained and scored in all."""
+    """A row for each study, or folder of studies: its runs, and the hours that they took in all."""
+    studies: dict[str, list[pd.DataFrame]] = {}
+    for file in sorted(MEASURED.rglob("trials.jsonl")):
+        study = file.parent.relative_to(MEASURED)
+        studies.setdefault(study.parts[0], []).append(saved(str(study)).trials)
     rows = []
-    for folder in sorted(MEASURED.glob("*/trials.jsonl")):
-        runs = saved(folder.parent.name).trials
+    for name, trials in sorted(studies.items()):
+        runs = pd.concat(trials)
         hours = (runs["train_seconds"] + runs["score_seconds"]).sum() / 3600
         hardware = runs.get("hardware", pd.Series(dtype=str))  # early rows have none
         rows.append(
             {
-                "study": f"`{folder.parent.name}`",
+                "study": f"`{name}`",
                 "runs": len(runs),
                 "time of all runs": f"{hours:.1f} h",
                 "on": ", ".join(sorted(hardware.dropna().unique())),
@@ -53,6 +57,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "mixes-on-digits": digits.mixes_on_digits,
     "signals-on-digits": digits.signals_on_digits,
     "switches-on-digits": digits.switches_on_digits,
+    "ablations": ablations.ablations,
     "cifar10": cifar10.cifar10,
     "cifar10-tests": cifar10.cifar10_tests,
     "cifar10-choices": cifar10.cifar10_choices,
