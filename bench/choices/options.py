@@ -109,7 +109,7 @@ class Options:
         "sound",
         "protocol",
         "sound: validation images choose, and each image is scored by itself. "
-        "published: as the field's released code does",
+        "published: as most released code does",
         choices=("sound", "published"),
     )
     scoring_mode: str | None = option(
@@ -161,8 +161,8 @@ class Options:
     steps: int | None = option(
         None,
         "training",
-        "generator steps of each run, evaluated 20 times or once per pass (default: the model's "
-        "fair budget: its authors', or less on digits); rounded up to whole epochs",
+        "generator steps of each run, evaluated 20 times, or once per pass if that is rarer (default: "
+        "the model's fair budget: its authors', or less on digits); rounded up to whole epochs",
     )
     epochs: int | None = option(
         None,
@@ -173,7 +173,7 @@ class Options:
     niter_decay: int = option(
         0,
         "training",
-        "of the epochs, the last so many, in which step sizes fall linearly to almost 0",
+        "the number of last epochs in which learning rates fall linearly to almost 0",
         least=0,
     )
     batch_size: int | None = option(
@@ -217,7 +217,7 @@ class Options:
     finalists: int | None = option(
         None,
         "tuning",
-        "the best so many configurations, and the default, are trained again under fresh seeds; "
+        "this many best configurations, and the default, are trained again under fresh seeds;  "
         "the best mean wins, and the default is tested beside it; 0: the best of one seed wins "
         "(default: 3; 0 where test images choose)",
         least=0,
@@ -241,7 +241,7 @@ class Options:
         "epochs before asha, hyperband and median may stop a trial (default: a fifth of them)",
     )
     reduction_factor: int = option(
-        3, "tuning", "asha and hyperband let one trial in so many go on", least=2
+        3, "tuning", "asha and hyperband let one trial in N go on", least=2
     )
     space: tuple[str, ...] = option(
         (),
