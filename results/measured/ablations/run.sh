@@ -36,8 +36,8 @@ if [ $data = cifar10 ]; then
     study ganomaly-decay --niter_decay 8
     study skipganomaly-near score_near=0.5
     study w_skipganomaly-near score_near=0.5
-    study anogan --epochs 4
-    study anogan-norm --epochs 4 batch_norm=True
+    study anogan --epochs 1
+    study anogan-norm --epochs 1 batch_norm=True
 fi
 study ganomaly-released generator_first=True restart_discriminator=True score_squared=True
 for model in skipganomaly w_skipganomaly; do
