@@ -234,7 +234,7 @@ class Planner(Searcher):
         """Takes in a finished run's objective, None if it failed; tells the search of its own."""
         row = self.finished[run.trial]
         self.rows.append(row)
-        self.done[RunKind.of(row)] += 1
+        self.done[group.kind(run.kind)] += 1
         value = row["objective"]
         if run.kind == "finalist":
             group.judged[run.number, run.task, run.seed] = value
