@@ -23,16 +23,23 @@ from bench.choices import config
 from bench.choices.errors import UserError
 from bench.choices.flags import study_from
 from bench.choices.study import Study
-from bench.choices.tasks import ONE_CLASS, SOUND, Budget, PlannedRun, Task, variants
+from bench.choices.tasks import ONE_CLASS, SOUND, Budget, PlannedRun, RunKind, Task, variants
 from bench.commands import resume
 from bench.data.splits import make_splits
 from bench.judging.comparison import compare
 from bench.reporting import fair, reproduce, sweeps
 from bench.reporting.headline import auroc_table
+from bench.results import columns
 from bench.tuning.planner import Planner
 from bench.tuning.spaces import spaces_of
 
 SIZES = (100, 300, 1000)
+
+
+def test_a_row_of_an_epoch_has_the_size_that_its_time_is_counted_for():
+    task = Task(ONE_CLASS, "3", limit_train=100, variant="100 images")
+    run = PlannedRun("final", "knn", task, 0, 1, {}, Budget(1))
+    assert RunKind.of(columns.of_epoch(run, 1, {})) == ("knn", "final", "100 images")
 
 
 @settings(deadline=None, max_examples=30)

@@ -147,7 +147,7 @@ def of_files(files: Mapping[str, Mapping[str, str]], model: str) -> dict[str, st
 def of_epoch(run: PlannedRun, attempt: int, record: Mapping[str, Any]) -> dict[str, Any]:
     """A row of epochs.jsonl; `record` is what `Run.step` gives."""
     names = {"trial": run.trial, "kind": run.kind, "model": run.model, "class": run.task.cls}
-    return names | {"attempt": attempt} | dict(record)
+    return names | of_variant(run.task) | {"attempt": attempt} | dict(record)
 
 
 def of_epochs(before: Mapping[str, Any] | None, record: Mapping[str, Any]) -> dict[str, Any]:
