@@ -69,6 +69,7 @@ def test_a_start_of_ray_that_hangs_does_not_keep_an_ended_command() -> None:
     wait_for(lambda: not running(int(ended.stdout)))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_termination_signal_stops_a_study_as_control_c_does(tmp_path: Path) -> None:
     process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
@@ -165,6 +166,7 @@ def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
     assert "trials all failed" in tmp_path.with_suffix(".log").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_failed_runs_are_tried_again_once_their_cause_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

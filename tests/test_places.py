@@ -55,6 +55,7 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_odd_folders_no_home_and_a_kill(
     tmp_path: Path,
