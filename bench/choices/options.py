@@ -217,7 +217,7 @@ class Options:
     finalists: int | None = option(
         None,
         "tuning",
-        "this many best configurations, and the default, are trained again under fresh seeds;  "
+        "this many best configurations, and the default, are trained again under fresh seeds; "
         "the best mean wins, and the default is tested beside it; 0: the best of one seed wins "
         "(default: 3; 0 where test images choose)",
         least=0,

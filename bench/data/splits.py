@@ -101,7 +101,7 @@ def make_splits(
     """The data set whose images the tasks share, their splits, and which images take no part.
 
     A task of fewer training images has those of a study of that number alone: a subset of those of
-    more, under the same seed. UserError for more than there are.
+    more, under the same seed. UserError as in `too_many`.
     """
     sizes = list(dict.fromkeys(task.limit_train for task in tasks))
     several = len(sizes) > 1

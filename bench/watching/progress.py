@@ -143,7 +143,8 @@ class Progress:
 
     def epoch_of(self, row: dict[str, Any]) -> str:
         """`3/20`: how far a run is, by the row of its last epoch."""
-        return f"{row['epoch']}/{self.eta.epochs[row['model'], row.get('variant', '')]}"
+        kind = RunKind.of(row)
+        return f"{row['epoch']}/{self.eta.epochs[kind.model, kind.variant]}"
 
     def dropped(self, trial: str) -> None:
         """Forgets the epochs of a run whose process died: it starts again."""

@@ -110,12 +110,10 @@ def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:
 
 def _in_folders(items: list[Item], part: Path, others: Counter[str]) -> list[Item]:
     """Those in folders of classes, if any are; counts the others, which lie directly in `part`."""
-    sorted_ones = [item for item in items if item.path.parent != part]
-    if not sorted_ones:
-        return items
-    if loose := len(items) - len(sorted_ones):
-        others[f"directly in {part.name}/, beside folders of classes"] += loose
-    return sorted_ones
+    inside = [item for item in items if item.path.parent != part]
+    if inside and len(inside) < len(items):
+        others[f"directly in {part.name}/, beside folders of classes"] += len(items) - len(inside)
+    return inside or items
 
 
 def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path, list[Path]]:

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Each model's default, and one change at a time: the studies behind the table of ablations
 # in results/README.md. They go to results/ablations/; what is there goes on, or is left alone if done.
+# The table is of the rows in this folder: copy each study's four .json and .jsonl files here.
 #
 #   bash results/measured/ablations/run.sh path/to/cifar10     # bird and truck left out, 2,000 images
 #   bash results/measured/ablations/run.sh digits              # 3 and 8 left out, the models' fair budgets
 set -euo pipefail
+[ "$1" = digits ] || set -- "$(realpath "$1")"
 cd "$(dirname "$0")/../../.."
 declare -A steps=() own=()
 if [ "$1" = digits ]; then
@@ -16,14 +18,14 @@ else
 fi
 
 study() {  # MODEL[-CHANGE], then its hyperparameters and flags
-    local name=$data-$1 model=${1%%-*} set=("${small[@]}") more=()
+    local name=$data-$1 model=${1%%-*} values=("${small[@]}") more=()
     shift
-    set+=(${own[$model]:-})
+    values+=(${own[$model]:-})
     for word; do
-        if [[ $word == *=* ]]; then set+=("$word"); else more+=("$word"); fi
+        if [[ $word == *=* ]]; then values+=("$word"); else more+=("$word"); fi
     done
     [ $data = digits ] || more+=(--steps "${steps[$model]:-2500}")
-    [ ${#set[@]} = 0 ] || more+=(--set "${set[@]}")
+    [ ${#values[@]} = 0 ] || more+=(--set "${values[@]}")
     if [ -d "results/ablations/$name" ]; then more=(--resume) flags_now=(); else
         flags_now=(--model "$model" "${flags[@]}" --trials 0 --seeds 1 --keep_models none)
     fi
