@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models import base
+from models.graphs import replayed
 from models.losses import per_image
 from models.wgan import WGAN
 
@@ -112,34 +113,42 @@ class Model(WGAN):
         mean, square = torch.zeros_like(z), torch.zeros_like(z)  # Adam's moments
         best = torch.empty((rows, 3), device=x.device)
         compared_loss, step_size, age = (torch.empty(rows, device=x.device) for _ in range(3))
+        target_features = torch.empty((rows, self.features.features), device=x.device)
+
+        def descend() -> None:
+            """`search_patience` steps of Adam in each row, in place."""
+            for _ in range(c.search_patience):
+                age.add_(1)
+                with torch.enable_grad():
+                    point = z.detach().requires_grad_()
+                    generated = self.generator(point).float()
+                    residual = per_image((target - generated).abs())
+                    features = self.features(generated).float()
+                    feature = per_image((target_features - features).abs())
+                    loss = (1 - share) * residual + share * feature
+                    (gradient,) = torch.autograd.grad(loss.sum(), point)
+                better = (loss < best[:, 0])[:, None]
+                losses = torch.stack([loss, residual, feature], dim=1)
+                best.copy_(torch.where(better, losses, best))
+                best_z.copy_(torch.where(better, z, best_z))
+                mean.copy_(torch.lerp(gradient, mean, beta1))
+                square.copy_(torch.lerp(gradient.square(), square, beta2))
+                moment = mean / (1 - beta1 ** age[:, None])
+                scale = (square / (1 - beta2 ** age[:, None])).sqrt() + 1e-8
+                z.sub_(step_size[:, None] * moment / scale)
+
+        step = replayed(descend, x.device) if self.GRAPHS else descend
         while not done.all():
             entered = search[entering]
             z[entering], target[entering] = start[entered], x[entered // c.restarts]
             mean[entering], square[entering], age[entering] = 0, 0, 0
             best[entering], compared_loss[entering] = torch.inf, torch.inf
             step_size[entering] = c.search_lr
-            target_features = self.features(target).float()
-            for _ in range(c.search_patience):
-                age += 1
-                with torch.enable_grad():
-                    z.requires_grad_()
-                    generated = self.generator(z).float()
-                    residual = per_image((target - generated).abs())
-                    features = self.features(generated).float()
-                    feature = per_image((target_features - features).abs())
-                    loss = (1 - share) * residual + share * feature
-                    (gradient,) = torch.autograd.grad(loss.sum(), z)
-                better = (loss < best[:, 0])[:, None]
-                best = torch.where(better, torch.stack([loss, residual, feature], dim=1), best)
-                best_z = torch.where(better, z, best_z)
-                mean = torch.lerp(gradient, mean, beta1)
-                square = torch.lerp(gradient.square(), square, beta2)
-                moment = mean / (1 - beta1 ** age[:, None])
-                scale = (square / (1 - beta2 ** age[:, None])).sqrt() + 1e-8
-                z = z.detach() - step_size[:, None] * moment / scale
+            target_features.copy_(self.features(target).float())
+            step()
             slow = ~(best[:, 0] < (1 - c.search_gain) * compared_loss)
             compared_loss = best[:, 0].clone()
-            step_size = torch.where(slow, step_size / 2, step_size)
+            step_size.copy_(torch.where(slow, step_size / 2, step_size))
             entering = (step_size < c.search_lr / 10) | (age >= c.search_steps)
             ended = search[entering]
             latents[ended], results[ended], done[ended] = best_z[entering], best[entering], True

@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs: a GPU gets all kernels of a step at one launch.
+"""Steps as CUDA graphs: a GPU gets all kernels of a step at one launch.
 
 A step has some hundred small kernels, which a large GPU computes faster than Python launches them.
 A graph is that list of kernels, recorded once and launched as a whole. It computes the same bits.
@@ -15,7 +15,7 @@ FIRST_STEPS = 3  # of each kind, kernel by kernel: CUDA's libraries set themselv
 
 
 class Graphs:
-    """The graphs of one model's training steps, one for each kind of step and shape of batch.
+    """The graphs of one model's steps, one for each kind of step and shape of batch.
 
     `rng` is what the steps draw from, besides CUDA's own generator.
     """
@@ -55,3 +55,19 @@ class Graphs:
         graph, batch = self.recorded[kind]
         batch.copy_(x)
         graph.replay()
+
+
+def replayed(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """The same step, which a GPU records and replays after its first calls, as `Graphs.run` says.
+
+    It draws no random numbers.
+    """
+    if device.type != "cuda":
+        return step
+    graphs, no_batch = Graphs(torch.Generator(device)), torch.empty(0, device=device)
+
+    def run() -> None:
+        with graphs.on_own_stream():
+            graphs.run("step", lambda _: step(), no_batch)
+
+    return run

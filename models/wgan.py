@@ -20,6 +20,7 @@ class WGAN(base.AnomalyModel):
     """
 
     ANY_SIZE = True
+    features: Pyramid
 
     def build(self) -> None:
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]

@@ -122,6 +122,15 @@ def test_recorded_steps_compute_the_same_bits(name, settings, precision, monkeyp
     assert_same_to_the_bit(*trained)
 
 
+@pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_recorded_search_finds_the_same_latents(precision, monkeypatch):
+    model = make("anogan", device="cuda", precision=precision)
+    recorded = model.score_parts(pictures(300))
+    monkeypatch.setattr(type(model), "GRAPHS", False)
+    assert_same_to_the_bit(recorded, model.score_parts(pictures(300)))
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_first_gradients_are_those_of_a_cpu(name, precision, monkeypatch):

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import flop_registry
 
 import models
 from bench.choices.errors import UserError
+from bench.speed.compiled import compiled
 from bench.training.devices import be_deterministic, mps_runs
 from models.base import AnomalyModel
 from models.precision import PRECISIONS
@@ -29,6 +30,7 @@ TABLE = 10 * 15 * IMAGES  # that the whole table trains on: 10 classes, 15 epoch
 LIMIT = 120  # seconds that a mode may take
 TIMED = 2.0  # seconds of training that are timed
 TURNS = 40  # of n_critic steps, after which a model's losses are read
+SEARCHED = 2048  # images that AnoGAN searches for
 SAME = 3  # models whose bits are compared
 SPAWN = multiprocessing.get_context("spawn")
 SIDE = 8192  # of the matrices whose product shows what the GPU can do
@@ -39,13 +41,16 @@ class Mode:
     """A way to train several runs on one GPU."""
 
     recorded: bool = True  # steps are replayed as CUDA graphs, not launched kernel by kernel
+    compiled: bool = False  # by torch.compile
     streams: int = 1  # runs in each process
     processes: int = 1
 
 
-def new_model(precision: str, recorded: bool = True, seed: int = 0) -> AnomalyModel:
+def new_model(
+    precision: str, recorded: bool = True, seed: int = 0, name: str = "w_skipganomaly"
+) -> AnomalyModel:
     torch.manual_seed(seed)
-    model = models.create("w_skipganomaly", (3, 32, 32), device="cuda", precision=precision)
+    model = models.create(name, (3, 32, 32), device="cuda", precision=precision)
     if not recorded:
         model.GRAPHS = False  # type: ignore[misc]
     return model
@@ -84,6 +89,8 @@ class Group:
 def rate(mode: Mode, precision: str, barrier: Barrier) -> float:
     """Images a second that one process trains on, beside the others at the barrier."""
     members = [new_model(precision, mode.recorded) for _ in range(mode.streams)]
+    if mode.compiled:
+        members = [compiled(member) for member in members]  # type: ignore[arg-type]
     group, each = Group(members, some_images()), members[0].turn * BATCH
     group.warm_up(turns=8)
     barrier.wait(LIMIT)
@@ -94,6 +101,15 @@ def rate(mode: Mode, precision: str, barrier: Barrier) -> float:
     result = seen / (time.perf_counter() - start)
     barrier.wait(LIMIT)  # until then the others had company
     return result
+
+
+def search_rate(precision: str, recorded: bool) -> float:
+    """Images a second for which an untrained AnoGAN searches latents."""
+    model, images = new_model(precision, recorded, name="anogan"), some_images()[:SEARCHED]
+    model.score(images[: SEARCHED // 4])
+    start = time.perf_counter()
+    model.score(images)
+    return SEARCHED / (time.perf_counter() - start)
 
 
 def same_bits(precision: str) -> bool:
@@ -188,10 +204,18 @@ def equality(precision: str) -> dict[str, Any]:
     return {"same_bits": in_processes(1, same_bits, precision)[0]}
 
 
-def speeds(runs: int) -> Iterator[dict[str, Any]]:
-    """For each precision a row of each mode, the last two with so many runs at a time.
+def search(precision: str, recorded: bool) -> dict[str, Any]:
+    """Columns of the speed of AnoGAN's search."""
+    images = in_processes(1, search_rate, precision, recorded)[0]
+    return {"recorded": recorded, "searched_images_per_second": images}
 
-    The first of them says whether all modes come to the same bits. UserError where there is no GPU.
+
+def speeds(runs: int) -> Iterator[dict[str, Any]]:
+    """For each precision a row of each mode, two with so many runs at a time.
+
+    The first of them says whether models come to the same bits, recorded or not. bfloat16, where
+    networks are fastest, has compiled steps and AnoGAN's search as well: compiling takes long.
+    UserError where there is no GPU.
     """
     if not torch.cuda.is_available():
         raise UserError("--gpu: there is no CUDA device")
@@ -201,6 +225,9 @@ def speeds(runs: int) -> Iterator[dict[str, Any]]:
         share = each / products(precision)
         measured = [partial(equality, precision)]
         measured += [partial(speed, mode, precision, share) for mode in modes]
+        if precision == "bfloat16":
+            measured += [partial(speed, Mode(compiled=True), precision, share)]
+            measured += [partial(search, precision, recorded) for recorded in (False, True)]
         for columns in measured:
             row = {"what": "a GPU", "precision": precision, "batch": BATCH, "mps": mps_runs()}
             try:
