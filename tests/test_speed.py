@@ -1,6 +1,7 @@
 """The speed benchmark: its plain loops compute what the models compute, and it runs."""
 
 import json
+import time
 from collections import Counter
 from functools import partial
 
@@ -120,6 +121,14 @@ def test_operations_are_counted_forwards_and_backwards():
         convolution(x).sum().backward()
     forward = 2 * (2 * 5 * 8 * 8) * (3 * 3 * 3)
     assert operations.count == 3 * forward  # for x and for the weights as much again
+
+
+def test_a_process_that_fails_is_not_waited_for():
+    assert gpu.in_processes(2, int, "3") == [3, 3]
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match="0 of 1 processes ended well"):
+        gpu.in_processes(1, int, "x")
+    assert time.monotonic() - start < gpu.LIMIT / 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

@@ -3,9 +3,11 @@
 import dataclasses
 import multiprocessing
 import os
+import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -133,25 +135,33 @@ def same_bits(precision: str) -> bool:
     )
 
 
-def worker(call: Callable[..., Any], arguments: tuple, results: Any) -> None:
-    os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"  # of 8, streams would share some
+def worker(call: Callable[..., Any], arguments: tuple, results: Any, alone: bool) -> None:
+    if alone:  # MPS has 96 connections for all its processes
+        os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"  # of 8, streams would share some
     results.put(call(*arguments))
 
 
 def in_processes(count: int, call: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What a call gives in each of so many new processes.
 
-    queue.Empty where one of them does not end in time.
+    RuntimeError where one of them fails, or does not end in time.
     """
     results = SPAWN.Queue()
-    workers = [SPAWN.Process(target=worker, args=(call, arguments, results)) for _ in range(count)]
+    given_to_all = call, arguments, results, count == 1
+    workers = [SPAWN.Process(target=worker, args=given_to_all) for _ in range(count)]
     for process in workers:
         process.start()
+    outcomes: list[Any] = []
+    end = time.monotonic() + LIMIT
     try:
-        given = [results.get(timeout=LIMIT) for _ in workers]
+        while len(outcomes) < count:
+            with suppress(queue.Empty):
+                outcomes.append(results.get(timeout=1))
+            if any(process.exitcode for process in workers) or time.monotonic() > end:
+                raise RuntimeError(f"only {len(outcomes)} of {count} processes ended well")
         for process in workers:
             process.join(LIMIT)  # MPS fails all its clients when one is killed at work
-        return given
+        return outcomes
     finally:
         for process in workers:
             process.kill()
