@@ -42,7 +42,7 @@ class Config(base.Config):
     search_lr: float = 0.4  # the search's first step size (Adam); halved whenever the loss stalls
     search_gain: float = 0.02  # a loss stalls if it falls by less than this share
     search_patience: int = 10  # steps over which the loss must fall by search_gain
-    search_steps: int = 300  # most steps of a search; a step size under search_lr / 10 ends it too
+    search_steps: int = 300  # that end a search, in whole patiences; steps under a tenth do too
 
     def __post_init__(self) -> None:
         super().__post_init__()

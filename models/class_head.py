@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from models.networks import Head
+
 MOST = 256  # classes
 
 
@@ -21,7 +23,7 @@ class ClassHead(nn.Module):
     def __init__(self, features: int, batch_size: int):
         """`features`: K."""
         super().__init__()
-        self.logits = nn.Linear(features, MOST)
+        self.logits = Head(features, MOST)
         self.register_buffer("seen", torch.ones(MOST, dtype=torch.bool))
         # A step that a GPU replays reads its batch's classes where they lay as it was recorded.
         of_batch = torch.zeros(batch_size, dtype=torch.int64)
@@ -47,7 +49,7 @@ class ClassHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, MOST), float32; minus infinity for classes without training images."""
-        return self.logits(features).float().masked_fill(~self.seen, -torch.inf)
+        return self.logits(features).masked_fill(~self.seen, -torch.inf)
 
     def loss(self, features: Tensor) -> Tensor:
         """The mean cross-entropy of telling the classes of the current batch."""

@@ -63,7 +63,14 @@ class Model(knn.Model):
     def fetch(cls, config: Any) -> None:
         if config.weights != IMAGENET and not Path(config.weights).is_file():
             raise ValueError(f"weights: there is no file {config.weights}")
-        load_weights(network_of(config.network), weights_of(config))
+        network = network_of(config.network)
+        load_weights(network, weights_of(config))
+        try:
+            with frozen(network, training=False), torch.no_grad():
+                network(torch.zeros(1, 3, config.side, config.side))
+        except RuntimeError as error:
+            reason = f"{config.network} cannot take so few pixels ({str(error).splitlines()[0]})"
+            raise ValueError(f"side: {config.side} is too small: {reason}") from None
 
     def build(self) -> None:
         self.network = network_of(self.config.network)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from models import base
 from models.losses import cross_entropy
-from models.networks import Generator, Pyramid, init_weights
+from models.networks import Generator, Head, Pyramid, init_weights
 from models.optimizers import Adam
 from models.sizes import Size
 
@@ -62,12 +62,12 @@ class Discriminator(nn.Module):
         self.latent = nn.Sequential(nn.Linear(latent, joint // 2), nn.LeakyReLU(0.1), *dropped)
         both = nn.Linear(self.image.features + joint // 2, joint)
         self.features = nn.Sequential(both, nn.LeakyReLU(0.1), *dropped)
-        self.classifier = nn.Linear(joint, 1)
+        self.classifier = Head(joint, 1)
         init_weights(self)
 
     def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(torch.cat([self.image(x), self.latent(z)], dim=1))
-        return self.classifier(features).float().flatten(), features.float()
+        return self.classifier(features).flatten(), features.float()
 
 
 class Model(base.AnomalyModel):

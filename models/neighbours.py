@@ -22,11 +22,15 @@ class Neighbours:
         self.features = torch.zeros(1, size)
 
     def distance(self, features: Tensor) -> Tensor:
-        """The mean cosine distance (B,), 0 to 2, of features (B, K) to the nearest that are kept."""
-        kept = normalize(self.features.to(features.device))
-        distances = 1 - normalize(features.float()) @ kept.T
+        """The mean cosine distance (B,), 0 to 2, of features (B, K) to the nearest that are kept.
+
+        Near ones differ from 0 by less than bfloat16 and tf32 can tell, so this takes float64, which
+        autocast leaves alone.
+        """
+        kept = normalize(self.features.to(features.device).double())
+        distances = 1 - normalize(features.double()) @ kept.T
         count = min(NEAREST, len(kept))
-        return distances.topk(count, dim=1, largest=False).values.mean(dim=1)
+        return distances.topk(count, dim=1, largest=False).values.mean(dim=1).float()
 
 
 def spread_out(images: Images) -> Tensor:

@@ -100,6 +100,14 @@ class ConvTranspose(nn.ConvTranspose2d):
         return nn.functional.fold(patches.transpose(1, 2), size, 4, padding=padding, stride=stride)
 
 
+class Head(nn.Linear):
+    """A linear layer to a few scores, in float32: in bfloat16 many images would share one."""
+
+    def forward(self, features: Tensor) -> Tensor:  # (B, K)
+        with torch.autocast("cuda" if features.is_cuda else "cpu", enabled=False):
+            return super().forward(features.float())
+
+
 class InstanceNorm(nn.Module):
     """Each channel of each image, less its own mean and over its own standard deviation.
 

@@ -15,13 +15,13 @@ from models.fitted import FittedModel
 @dataclass(frozen=True)
 class Config(base.Config):
     samples: int = 2000  # training images kept, drawn at random; fitting is quadratic in them
-    nu: float = 0.1  # bound on the share of training images outside (eq. 4), above 0 and at most 1
+    nu: float = 0.1  # bound on the share of training images outside (eq. 4), above 0 and below 1
     gamma: float = 1.0  # gamma in exp(-gamma |x - y|^2), times pixels and their variance
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.nu <= 1 or self.gamma == 0:
-            limits = "nu must be above 0 and at most 1, gamma above 0"
+        if not 0 < self.nu < 1 or self.gamma == 0:  # at 1 libsvm's solution is infinite
+            limits = "nu must be above 0 and below 1, gamma above 0"
             raise ValueError(f"{limits}, not {self.nu} and {self.gamma}")
 
 

@@ -21,9 +21,11 @@ from models.class_head import ClassHead
 from models.images import Images, classes_of
 from models.losses import per_image
 from models.neighbours import Neighbours, spread_out
-from models.networks import UNet, placed
+from models.networks import Head, UNet, placed
 from models.optimizers import Adam
 from models.sizes import Shape
+
+TURNS = 4  # rotations that the opponent tells apart
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Config(base.Config):
     adversarial_gradient: bool = True  # the adversarial term reaches the generator
     latent_gradient: bool = True  # the latent term reaches the generator
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.w_rot and self.batch_size < TURNS:
+            raise ValueError(f"w_rot: a batch of {self.batch_size} has no image for each rotation")
+
 
 class SkipGAN(base.AnomalyModel):
     """A U-Net that reconstructs normal images, trained against a discriminator or critic.
@@ -56,7 +63,7 @@ class SkipGAN(base.AnomalyModel):
     Letters: a batch is (B, C, H, W); K = nz features.
     """
 
-    rotations: nn.Linear  # the head on the opponent's features that tells rotations
+    rotations: Head  # the head on the opponent's features that tells rotations
     classes: ClassHead  # the head that tells the normal classes
     memory: Neighbours | None = None  # of training images' features, where score_near is above 0
 
@@ -87,7 +94,7 @@ class SkipGAN(base.AnomalyModel):
         c = self.config
         trained: dict[str, nn.Module] = {name: network}
         if c.w_rot:
-            self.rotations = nn.Linear(c.nz, 4).to(self.device)
+            self.rotations = Head(c.nz, TURNS).to(self.device)
             trained["rotations"] = self.rotations
         if c.w_class:
             self.FAMILY = "labelled"
@@ -128,7 +135,7 @@ class SkipGAN(base.AnomalyModel):
 
     def rotation_losses(self, features: Tensor, turns: Tensor) -> Tensor:
         """The cross-entropy (B,) of telling images' quarter turns (B,) by their f(x) (B, K)."""
-        return cross_entropy(self.rotations(features).float(), turns, reduction="none")
+        return cross_entropy(self.rotations(features), turns, reduction="none")
 
     def rotation_loss(self, features: Tensor, turns: Tensor) -> Tensor:
         """Its mean, weighted: what the opponent's loss has of it."""
@@ -139,7 +146,7 @@ class SkipGAN(base.AnomalyModel):
 
         With each one's number of quarter turns (B,).
         """
-        quarters = x.tensor_split(4)
+        quarters = x.tensor_split(TURNS)
         images = torch.cat([torch.rot90(part, k, dims=(2, 3)) for k, part in enumerate(quarters)])
         turns = [torch.full((len(part),), k, device=x.device) for k, part in enumerate(quarters)]
         return images, torch.cat(turns)
@@ -191,7 +198,7 @@ class SkipGAN(base.AnomalyModel):
                     self.judge(torch.rot90(x, k, dims=(2, 3)))[1],
                     torch.full(x.shape[:1], k, device=x.device),
                 )
-                for k in range(4)
+                for k in range(TURNS)
             ]
             parts["rotation"] = torch.stack(losses).mean(dim=0)
         return parts

@@ -7,7 +7,8 @@ default, and PUBLISHED turns all of them on. That code
 - draws the critic's weights anew whenever its loss falls under 1e-5,
 - penalises the gradient of the features' sum, where the critic's loss has their mean.
 
-It also keeps a tensor of noise that it never fills nor uses, which is left out.
+While it trains, it also adds a tensor of noise that it never fills to the generator's input:
+uninitialised memory, mostly zeros. This is left out.
 """
 
 from dataclasses import dataclass

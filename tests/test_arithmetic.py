@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from small_models import NETWORKS, assert_same_to_the_bit, make, pictures, small, train
+from small_models import NETWORKS, assert_same_to_the_bit, make, of_classes, pictures, small, train
 from torch import nn
 
 import models
@@ -18,6 +18,9 @@ from models.networks import Conv, ConvTranspose, InstanceNorm, init_weights
 
 PUBLISHED = [(name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)]
 SETTINGS = [*((name, {}) for name in NETWORKS), *PUBLISHED]
+ALL_PARTS = {"w_rot": 1.0, "score_near": 0.5, "w_class": 1.0}
+WITH_ALL_PARTS = [(name, ALL_PARTS) for name in ("skipganomaly", "w_skipganomaly")]
+JUDGED = [("egbad", {"feature_matching": False})]
 SEARCHES = ["anogan"]  # scoring must read from the device whether all searches have ended
 
 
@@ -54,6 +57,14 @@ def test_every_device_starts_from_the_same_weights(name):
         make(name, device=device)
         states.append(torch.get_rng_state())
     assert torch.equal(*states)
+
+
+@pytest.mark.parametrize(("name", "settings"), [*SETTINGS, *WITH_ALL_PARTS, *JUDGED], ids=str)
+def test_bfloat16_gives_different_images_different_scores(name, settings):
+    model, images = make(name, precision="bfloat16", **settings), of_classes(pictures(40))
+    train(model, images)
+    for part, values in model.score_parts(pictures(40, seed=1)).items():
+        assert len(values.unique()) > 35, part
 
 
 @pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)

@@ -34,6 +34,11 @@ def test_what_is_turned_is_abnormal_to_an_opponent_that_tells_rotations(name: st
     assert metrics.auroc(labels, part.numpy()) > 0.8
 
 
+def test_a_batch_has_an_image_for_each_rotation():
+    with pytest.raises(ValueError, match="w_rot: a batch of 3 has no image for each rotation"):
+        make("skipganomaly", w_rot=1.0, batch_size=3)
+
+
 @pytest.mark.parametrize("name", FAMILY)
 def test_without_the_loss_the_paper_models_stay_what_they_are(name: str):
     model = make(name)

@@ -99,13 +99,14 @@ def search_latent(
 ) -> float:
     """The residual of one image (1, C, H, W) after AnoGAN's search for its latent vector.
 
-    As in wgan-gp-anomaly's code: Adam from a single random vector of `latent` numbers.
+    As in wgan-gp-anomaly's code: Adam from a single random vector of `latent` numbers, with a step
+    size that falls to zero over the last third; the generator's weights get no gradient.
     """
     z = torch.randn(1, latent, requires_grad=True)
     optimizer = torch.optim.Adam([z], lr=lr, betas=(0.5, 0.9))
-    for _ in range(steps):
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = lr * min(1.0, 3 * (1 - step / steps))
         residual = (x - generator(z)).abs().mean()
-        optimizer.zero_grad()
-        residual.backward()
+        (z.grad,) = torch.autograd.grad(residual, z)
         optimizer.step()
     return float(residual.detach())

@@ -82,7 +82,7 @@ class Run:
             normal = split.val.normal().cpu()
             labels = np.repeat([0, 1], len(normal))
             # What was trained on rotations cannot be chosen by them.
-            learned = learns_rotations or "rotation" in self.model.weights
+            learned = learns_rotations or bool(getattr(self.model.config, "w_rot", 0))
             images = torch.cat([normal, pseudo_anomalies(normal, 0, learned)])
             if protocol.mixes_batches:
                 mixed = np.random.default_rng(0).permutation(len(labels))
