@@ -10,19 +10,25 @@ from hypothesis import strategies as st
 
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, Budget, PlannedRun, Task
-from bench.tuning.planner import FINALIST_SEEDS, Planner
-from bench.tuning.spaces import spaces_of
+from bench.judging.selection import FINALIST_SEEDS
+from bench.tuning.planner import Planner
+from bench.tuning.spaces import SearchSpace, comparable, spaces_of
 
 TASKS = [Task(ONE_CLASS, cls) for cls in ("3", "5")]
 Objective = Callable[[PlannedRun], float | None]
 
 
-def planner(rows: list[dict[str, Any]] | None = None, steps: int = 100, **choices: Any) -> Planner:
-    study = Study(model=("pca",), searcher="random", **choices)
-    budgets = {("pca", task): Budget(2, steps // 2) for task in TASKS}
+def planner(
+    rows: list[dict[str, Any]] | None = None,
+    steps: int = 100,
+    spaces: dict[str, SearchSpace] | None = None,
+    **choices: Any,
+) -> Planner:
+    study = Study(**{"model": ("pca",), "searcher": "random"} | choices)
+    budgets = {(study.model[0], task): Budget(2, steps // 2) for task in TASKS}
     decisions: list[dict[str, Any]] = []
     plan = Planner(
-        *(study, TASKS, spaces_of(study), budgets, rows or [], lambda model: 1),
+        *(study, TASKS, spaces or spaces_of(study), budgets, rows or [], lambda model: 1),
         decided=decisions.append,
     )
     plan.decisions = decisions  # type: ignore[attr-defined]
@@ -72,6 +78,28 @@ def test_a_winner_by_luck_does_not_win():
         ("5", 2, 100),
     ]
     assert plan.decisions[0]["objectives"] == pytest.approx({"1": 0.4, "2": 0.8, "0": 0.6})
+
+
+def test_what_failed_is_tried_again_as_it_was():
+    """Not as the searcher, which has learnt more since, would propose it now."""
+    choices: dict[str, Any] = {"trials": 8, "finalists": 0, "seeds": 1, "searcher": "tpe"}
+    whole = planner(**choices)
+    first = run_all(whole, lambda run: None if run.number == 6 else run.config["components"])
+    failed = [run for run in first if run.number == 6]
+    again = run_all(planner(whole.rows, **choices), lambda run: 0.0)
+    assert [run for run in again if run.kind == "tuning"] == failed
+
+
+def test_a_winner_stands_where_another_task_is_not_searched():
+    choices: dict[str, Any] = {"model": ("knn",), "trials": 3, "finalists": 0, "seeds": 1}
+    spaces = spaces_of(Study(**choices))
+    spaces = comparable(spaces, {TASKS[0]: "val_auroc", TASKS[1]: "val_loss"})
+    runs = run_all(planner(spaces=spaces, **choices), lambda run: run.number)
+    assert {(run.task.cls, run.number) for run in runs if run.kind == "final"} == {
+        ("3", 2),
+        ("5", 0),
+    }
+    assert {run.task.cls for run in runs if run.kind == "tuning"} == {"3"}
 
 
 def test_finalists_are_different_configurations():

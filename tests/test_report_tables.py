@@ -109,6 +109,18 @@ def test_warnings(tmp_path):
     assert len(unread) == 4
 
 
+def test_one_reason_of_failures_is_one_whatever_processes_it_ended(tmp_path):
+    def failed(row: dict) -> dict:
+        pid = f"\x1b[36m(pid={row['seed']}, repr=<at 0x{row['seed']}>)\x1b[39m {'x' * 300}"
+        return row | {"status": "error", "error": f"ActorDiedError: {pid} no memory"}
+
+    trials = load(edit(make_study(tmp_path / "s"), failed))[1]
+    (line,) = cautions.failures(trials)
+    assert f"{len(trials)} of {len(trials)} trials failed" in line
+    assert "no memory (" in line
+    assert "\x1b" not in line
+
+
 def test_warnings_of_a_kind_are_one_line_with_a_count():
     several = [frames.Caution("results are bad", f"{name}: bad") for name in "abc"]
     lines = cautions.gathered([several[0], frames.Caution("x", "alone\nhere"), *several[1:]])

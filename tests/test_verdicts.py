@@ -47,6 +47,7 @@ def test_too_few_held_out_images_give_no_threshold():
     judged = Verdicts([1.0, 2.0], 0.05)
     assert judged.threshold is None
     assert not judged.abnormal([1e9]).any()
+    assert judged.figures([0, 1], [0.0, 1.0]) == {}
     assert Verdicts([1.0, 2.0], 1 - 1e-10).threshold == 1
 
 

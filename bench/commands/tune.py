@@ -35,12 +35,12 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     ready.budgets(study, {model: space.largest() for model, space in spaces.items()})  # are checked
     if ready.protocol.selection == "val":
-        spaces = comparable(spaces, ready.select_on.values())
+        spaces = comparable(spaces, ready.select_on)
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)
     if dry:
-        done = earlier.finished() if earlier else []
+        done = earlier.rows if earlier else []
         cost_estimate.show(study, ready, spaces, budgets, done)
         return 0
     from bench.tuning import study_run  # loads Ray, before there is a folder to go on with
@@ -85,6 +85,7 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
         print_winners(trials)
         for line in of_training(trials):
             print(f"\nwarning: {line}")
+        trials = trials[trials["role"] != "superseded"]  # these no longer count
         failed = trials[trials["status"] == "error"]
         for trial, error in zip(failed["trial"], failed["error"], strict=True):
             print(f"failed: {trial}: {error}", file=sys.stderr)
@@ -94,8 +95,9 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
         reason = stopped or "all configurations of a search failed"
         print(f"\n{reason}: {left} of {runs} runs are not done")
     again = sum(map(may_pass, trials.to_dict("records")))
-    if stopped or again:
-        what = "go on with" if stopped else f"try the {again} failed run(s) again with"
+    unfinished = stopped and left
+    if unfinished or again:
+        what = "go on with" if unfinished else f"try the {again} failed run(s) again with"
         print(f"\n{what}:\n  {resume.hint('train_tune.py', path)}")
     if (path / JOURNAL).exists():
         command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# Finalists' seeds begin so far above the study's, and final runs' right above it: at most so many.
+FINALIST_SEEDS = 1000
+
 
 @dataclass(frozen=True)
 class Signal:

@@ -47,7 +47,9 @@ class Verdicts:
         return None if above < 0 else float(np.sort(np.asarray(self.normal))[::-1][above])
 
     def figures(self, labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
-        """How these verdicts do on labelled images (1: abnormal)."""
+        """How these verdicts do on labelled images (1: abnormal); nothing where there are none."""
+        if self.threshold is None:
+            return {}
         truth, values = checked(labels, scores)
         called = self.abnormal(values)
         hits, alarms = (called & truth).sum(), (called & ~truth).sum()

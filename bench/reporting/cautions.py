@@ -11,6 +11,9 @@ from bench.results.reading import Results
 # Results are only comparable where studies agree in these.
 SAME_IMAGES = ("limit_train", "limit_test", "contamination", "untrained_classes")
 
+LONGEST = 200  # characters of a reason why trials failed
+OF_ONE_PROCESS = r"\x1b\[[0-9;]*m|\(pid=[^)]*\)|0x[0-9a-f]+"  # in Ray's reasons
+
 # Older rows lack some of these.
 TRAINED_COLUMNS = ["model", "role", "status", "select_on", "epoch", "epochs"]
 TRAINED_COLUMNS += ["generator_steps", "fair_steps"]
@@ -52,7 +55,9 @@ def cautions(
         "studies have no finished trial": unfinished,
     }
     if aurocs.empty:
-        none = "no final run has finished: there are validation figures only, and no test figure"
+        finals = trials[trials["kind"] == "final"]
+        reason = "has a labelled test set" if (finals["status"] == "done").any() else "has finished"
+        none = f"no final run {reason}: there are validation figures only, and no test figure"
         kinds[none] = [none]
     else:
         kinds |= of_results(trials, aurocs)
@@ -149,7 +154,8 @@ def failures(trials: pd.DataFrame) -> list[str]:
         .str.strip()
         .str.split("\n")
         .str[-1]
-        .str[:200]
+        .str.replace(OF_ONE_PROCESS, "", regex=True)
+        .map(lambda text: text if len(text) <= LONGEST else f"{text[:60]} … {text[60 - LONGEST :]}")
     )
     lines = []
     for (study, reason), group in failed.groupby(["study", reasons], sort=False):

@@ -139,11 +139,15 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
     elif len(table) < aurocs["row"].nunique():
         whose = "the other models share" if left_out else "all models share"
         yield f"Means are over the {len(table)} classes that {whose}."
+    all_compared = set(counts.index) == set(rivals(aurocs)["column"])
     if comparison.ranks["best"].any():
-        yield "* above every other model (Wilcoxon over classes, Holm-corrected p < 0.05)."
+        those = "" if all_compared else " of those compared"
+        yield f"* above every other{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
     elif len(counts) > 1:
         reason = "the test does not support it." if comparison.tested else untested(comparison)
         yield f"No model is marked as best: {reason}"
+    if not all_compared:
+        yield "What knows more than normal images, or was measured unsoundly, is not compared."
     yield from baselines_ahead(rivals(aurocs))
     for source in (known["source"] + "; " + known["caveat"]).unique():
         yield f"Published figures: {source}."

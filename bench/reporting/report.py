@@ -27,6 +27,7 @@ from bench.reporting.writers import Table, file_names
 from bench.results.reading import Results
 from bench.results.store import write_whole
 
+OURS = {".csv", ".md", ".tex", ".pdf", ".svg"}  # files of tables and figures
 MANY_RUNS = 100  # final ones: from there on a second core pays
 Result = TypeVar("Result")
 
@@ -43,6 +44,8 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
 
     UserError if it cannot.
     """
+    for study in studies.values():
+        study.check_decided()
     trials, epochs = frames.join(studies)
     if trials.empty:
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")
@@ -123,9 +126,12 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(out, error, "--out") from None
-    for name, kinds in files.items():
-        for kind, content in kinds.items():
-            write_whole(out / f"{name}.{kind}", content)
+    new = {out / f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
+    for path, content in new.items():
+        write_whole(path, content)
+    if out in [study.path / "report" for study in studies.values()]:  # a folder of reports alone
+        for path in {path for path in out.iterdir() if path.suffix in OURS} - {*new}:
+            path.unlink()  # of an earlier report, on more studies perhaps
 
     if kept:
         print(kept[0].markdown())

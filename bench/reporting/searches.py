@@ -43,18 +43,22 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
             winners.get(key) if winners.get(key) in tried.index else tried["objective"].idxmax()
         )
         winner: Any = tried.loc[number]
-        default: Any = (
-            tried.loc[0] if 0 in tried.index else pd.Series(index=tried.columns, dtype=object)
-        )
+        default: Any = pd.Series(index=tried.columns, dtype=object)
+        if 0 in tried.index and tried.loc[0].filter(regex="^tried_").isna().all():  # PBT left it
+            default = tried.loc[0]
         title, sign = title_and_sign(winner["signal"])
         gain = winner["objective"] - default["objective"]
         figures = (title, sign * default["objective"], sign * winner["objective"], gain)
         place = (winner["row"], winner["column"], len(tried))
         rows.append((*place, *figures, changes(winner, default)))
-    note = (
-        "Default and winner: the signal that chose. The winner is the best of many on this very "
-        "signal, which flatters it; the test figures are free of that, unless the test AUROC chose."
-    )
+    note = "Default and winner: the signal that chose, under the search's one seed. "
+    if (trials["kind"] == "finalist").any():
+        note += "Fresh seeds chose the winner among the best, so here it may be worse."
+    else:
+        note += (
+            "The winner is the best of many on this very signal, which flatters it; the test figures "
+            "are free of that, unless the test AUROC chose."
+        )
     columns = ["class", "model", "configurations", "signal", "default", "winner", "gain", "changed"]
     frame = pd.DataFrame(rows, columns=columns)
     return Table("tuning", "What tuning gained", frame, note) if rows else None
@@ -72,6 +76,8 @@ def changes(winner: pd.Series, default: pd.Series) -> str:
         for name in names
         if winner[name] != default[name]
     }
+    if pd.isna(default["objective"]):
+        return "–"
     return (
         ", ".join(
             f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in changed.items()
@@ -166,7 +172,8 @@ def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Serie
             {name: values for name, values in tried.items() if values.nunique() > 1}
         ).dropna(axis=1)
         gain = group["objective"] - group.groupby(KEY)["objective"].transform("mean")
-        if len(group) >= FEWEST and varied.shape[1] and gain.nunique() > 1:
+        different = len(varied.drop_duplicates())  # one that serves all classes has a row of each
+        if different >= FEWEST and varied.shape[1] and gain.nunique() > 1:
             yield str(column), varied.infer_objects(), gain
 
 
@@ -215,7 +222,7 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
                     alpha=0.8,
                 )
             axes.set_axis_off()
-            axes.set_title(f"{column}: {len(gain)} configurations", pad=16)
+            axes.set_title(f"{column}: {len(varied.drop_duplicates())} configurations", pad=16)
             caption = (
                 f"{column}: the configurations tried. Right: the objective above the mean of its "
                 "class (of runs stopped early, what they had reached)."

@@ -100,6 +100,14 @@ class Results:
         decisions = read_rows(self.path / WINNERS, ("number", "steps"))
         return {search_of(decision): decision for decision in decisions}
 
+    def check_decided(self) -> None:
+        """UserError where several configurations were tested, and nothing says which of them won."""
+        finals = [row for row in self.rows if row.get("kind") == "final"]
+        for search in {search_of(row) for row in finals} - {*self.winners}:
+            if len({row.get("number") for row in finals if search_of(row) == search}) > 1:
+                reason = f"does not say which configuration of {', '.join(search[:2])} won"
+                raise UserError(f"{self.path / WINNERS} is missing, or {reason}")
+
     def role(self, row: Mapping[str, Any]) -> str | None:
         """What a run is in the study as it is now; None for runs of a search that still count.
 

@@ -15,7 +15,9 @@ from ray.tune.search import Searcher
 
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, PlannedRun, RunKind, Task, protocol_of, search_of
+from bench.judging.selection import FINALIST_SEEDS
 from bench.results.columns import of_variant
+from bench.results.reading import may_pass
 from bench.tuning.journal import Journal
 from bench.tuning.schedulers import WHOLE_POPULATION
 from bench.tuning.search_group import Group, means
@@ -23,7 +25,6 @@ from bench.tuning.searchers import INFORMED, Search
 from bench.tuning.spaces import SearchSpace
 from bench.tuning.trainable import PLANNED
 
-FINALIST_SEEDS = 1000  # finalists' seeds begin so far above the study's; final runs' right above
 FINALISTS = 3
 REPEATED_FAILURE = 3  # so many first trials that all fail alike end the study
 
@@ -43,7 +44,8 @@ class Planner(Searcher):
         decided: Callable[[dict[str, Any]], None] = lambda decision: None,
     ):
         """`spaces`: what is searched in each model; `budgets`: how long its runs on a task train;
-        `rows`: the trials that an earlier command finished, of a smaller study perhaps;
+        `rows`: the trials that an earlier command ended, of a smaller study perhaps (those whose
+        failure may have passed run again as they were);
         `slots(model)`: how many of its trials run at a time; `decided` is told of each winner: a
         line of winners.jsonl."""
         super().__init__(metric="objective", mode="max")
@@ -53,7 +55,8 @@ class Planner(Searcher):
         default = 0 if by_test else FINALISTS
         self.finalists = default if study.finalists is None else study.finalists
         self.deadline: float | None = None  # set as the first run starts
-        self.finished: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
+        self.known: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
+        self.finished = {trial: row for trial, row in self.known.items() if not may_pass(row)}
         self.grown = {
             (model, task): any(
                 search_of(row) == (model, task.cls, task.variant)
@@ -82,9 +85,10 @@ class Planner(Searcher):
     def group_of(self, model: str, tasks: list[Task]) -> Group:
         space, study = self.spaces[model], self.study
         together = tasks[0] if len(tasks) == 1 else replace(tasks[0], cls="all")
-        name = f"{model} {together.name}"
+        distributions = {} if space.unsearched.issuperset(tasks) else space.distributions
         search = Search(
-            *(name, study.searcher, space.distributions, space.default, study.seed, self.journal),
+            *(f"{model} {together.name}", study.searcher, distributions, space.default, study.seed),
+            self.journal,
             first=space.first([task.cls for task in tasks]),
         )
         return Group(model, tasks, search, space.default, search.trials(study.trials))
@@ -93,15 +97,15 @@ class Planner(Searcher):
         """How many runs of each kind there are in all."""
         planned: Counter[RunKind] = Counter()
         for group in self.groups:
-            tasks, seeds = len(group.tasks), self.study.seeds
+            tasks, finals = len(group.tasks), len(group.tasks) * self.study.seeds
             planned[group.kind("tuning")] += tasks * group.trials
-            planned[group.kind("final")] += tasks * seeds
+            planned[group.kind("final")] += finals
             if not self.judges(group):
                 continue
             finalists = group.finalists or range(min(self.finalists, group.trials - 1) + 1)
             planned[group.kind("finalist")] += tasks * len(finalists) * self.study.finalist_seeds
             if not (group.finals_planned and group.winner(self.judges(group)) == 0):
-                planned[group.kind("final")] += tasks * seeds  # of the default
+                planned[group.kind("final")] += finals  # of the default
         return planned
 
     def left(self) -> Counter[RunKind]:
@@ -191,11 +195,8 @@ class Planner(Searcher):
         judged = means(group.judged, self.judges(group)) or group.objectives()
         objectives = {str(number): value for number, value in judged.items()}
         for run in self.plan(group, "tuning", winner, self.study.seed, {}):
-            decision: dict[str, Any] = {
-                "trial": run.trial,
-                "model": run.model,
-                "class": run.task.cls,
-            } | of_variant(run.task)
+            decision: dict[str, Any] = {"trial": run.trial, "model": run.model}
+            decision |= {"class": run.task.cls} | of_variant(run.task)
             decision |= {"number": winner, "steps": run.budget.steps, "objectives": objectives}
             self.decided(decision)
         for number in {winner, 0} if self.judges(group) else {winner}:
@@ -223,7 +224,7 @@ class Planner(Searcher):
     def recorded(self, group: Group, number: int) -> dict[str, Any] | None:
         """What an earlier command proposed as this configuration; None where no run of it ended."""
         for run in self.plan(group, "tuning", number, self.study.seed, {}):
-            if row := self.finished.get(run.trial):
+            if row := self.known.get(run.trial):
                 return {
                     name: row.get(f"tried_{name}", of_row(row, name, value))
                     for name, value in group.default.items()
@@ -282,9 +283,7 @@ class Planner(Searcher):
         self.runs[trial_id] = run
         return run.config | {PLANNED: run}
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
         """Nothing: `finish` takes in the whole row."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:

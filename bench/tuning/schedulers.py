@@ -39,13 +39,14 @@ def mutations(space: Space) -> dict[str, Any]:
 
 
 def clip(config: dict[str, Any], space: Space) -> dict[str, Any]:
-    """A configuration within the space's ranges, which PBT's steps of 20 % may leave."""
-    ranges = {name: d for name, d in space.items() if isinstance(d, FloatDistribution)}
-    return config | {name: min(max(config[name], d.low), d.high) for name, d in ranges.items()}
+    """A configuration within the ranges in which PBT may change it; its steps of 20 % may leave them."""
+    return config | {
+        name: min(max(config[name], low), high) for name, (low, high) in bounds(space).items()
+    }
 
 
 def bounds(space: Space) -> dict[str, Any]:
-    """What PB2 may change in mid-training: the real-valued ranges."""
+    """What PB2 may change in mid-training, and PBT in small steps: the real-valued ranges."""
     ranges = changeable(space).items()
     return {name: [d.low, d.high] for name, d in ranges if isinstance(d, FloatDistribution)}
 
@@ -141,6 +142,12 @@ class PerTask(TrialScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         scheduler, view = self.scheduler(trial, tune_controller)
         scheduler.on_trial_error(view, trial)
+        # It may begin again as another trial, which is not to be compared with itself.
+        for _, recorded in [r for b in getattr(scheduler, "_brackets", ()) for r in b._rungs]:
+            recorded.pop(trial.trial_id, None)
+        getattr(scheduler, "_results", {}).pop(trial, None)
+        for values in self.objectives[self.key(trial)].values():
+            values.pop(trial.trial_id, None)
 
     def stop_reason(self, trial: Trial) -> str:
         """How a trial stood among its task's trials after its last epoch, which decides."""

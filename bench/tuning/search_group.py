@@ -43,8 +43,8 @@ class Group:
         return means(tuned, of=len(self.tasks))
 
     def config(self, number: int) -> dict[str, Any]:
-        """A configuration, as its tuning run ended; the default where nothing is searched."""
-        return self.tuned[number, self.tasks[0]][0] if self.trials else self.default
+        """A configuration as its tuning run ended, which PBT changes; the default stays itself."""
+        return self.tuned[number, self.tasks[0]][0] if number else self.default
 
     def best(self, count: int) -> list[int]:
         """The numbers of the default and of so many others, the best ones first.

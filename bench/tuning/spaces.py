@@ -21,6 +21,7 @@ from bench.choices.errors import UserError, note, unknown
 from bench.choices.flags import truth
 from bench.choices.outside import is_file, name_of
 from bench.choices.study import Study
+from bench.choices.tasks import Task
 from bench.data import datasets
 from bench.judging.selection import SIGNALS
 from bench.tuning.earlier import winners_of
@@ -201,6 +202,7 @@ class SearchSpace:
 
     # (class, configuration) of --start_from's winners
     earlier: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    unsearched: frozenset[Task] = frozenset()  # whose signals cannot compare configurations
 
     def first(self, classes: Collection[str]) -> list[dict[str, Any]]:
         """The earlier winners of these classes, or of all where these have none."""
@@ -229,19 +231,23 @@ def spaces_of(study: Study) -> dict[str, SearchSpace]:
 
 
 def comparable(
-    spaces: Mapping[str, SearchSpace], select_on: Collection[str]
+    spaces: Mapping[str, SearchSpace], select_on: Mapping[Task, str]
 ) -> dict[str, SearchSpace]:
-    """The spaces, empty for models whose configurations these signals cannot compare."""
+    """The spaces, with the tasks whose signals cannot compare a model's configurations."""
     from models.fitted import FittedModel  # loads torch
 
-    losses = sorted({name for name in select_on if SIGNALS[name].column == "val_loss"})
+    by_loss = [task for task, name in select_on.items() if SIGNALS[name].column == "val_loss"]
     left = dict(spaces)
     for model, space in spaces.items():
-        if losses and space.distributions and issubclass(models.get(model), FittedModel):
-            left[model] = replace(space, distributions={})
+        if by_loss and space.distributions and issubclass(models.get(model), FittedModel):
+            left[model] = replace(space, unsearched=frozenset(by_loss))
+            others = len(by_loss) < len(select_on)
+            where = (
+                f" on {', '.join(dict.fromkeys(task.cls for task in by_loss))}" if others else ""
+            )
             note(
-                f"{model}: nothing is searched: {losses[0]} cannot compare its configurations "
-                "(--select_on pseudo_auroc can)"
+                f"{model}: nothing is searched{where}: {select_on[by_loss[0]]} cannot compare its "
+                "configurations (--select_on pseudo_auroc can)"
             )
     return left
 

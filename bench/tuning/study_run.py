@@ -59,7 +59,7 @@ def run(
     own = ray_start.start(view.verbose) if study.address is None else None
     journal = Journal(store.path / JOURNAL)
     planner = Planner(
-        study, ready.tasks, spaces, budgets, earlier.finished(), slots, journal, store.add_winner
+        study, ready.tasks, spaces, budgets, earlier.rows, slots, journal, store.add_winner
     )
     scheduler = PerTask(
         lambda run: make_scheduler(study, spaces[run.model].distributions, run.budget.epochs)
