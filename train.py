@@ -39,6 +39,7 @@ from bench.choices.outside import is_file
 from bench.choices.study import HYPERPARAMETERS, RUN, Study
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.commands import checks
+from bench.data.datasets._files import images_in
 
 if TYPE_CHECKING:  # loads pandas
     from bench.results.reading import Results
@@ -188,8 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check_folder(folder: str | Path | None) -> None:
     """UserError where there is nothing to score."""
-    if folder and not Path(folder).exists():
-        raise UserError(f"--score_folder: {folder} does not exist")
+    if folder:
+        images_in(Path(folder), "--score_folder")
 
 
 def ready(study: Study) -> Study:

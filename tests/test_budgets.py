@@ -1,6 +1,7 @@
 """How long runs train: generator steps that epochs share, passes that follow one another."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -100,6 +101,13 @@ def test_flags_that_change_nothing_are_named(capsys) -> None:
     untuned = replace(study, model=("ganomaly",), trials=0, space=("w_con=1,2",), finalists=5)
     (line,) = prepare(untuned).notes
     assert line == "without effect, as no configuration is tried: --space, --finalists"
+    choices: dict[str, Any] = {"grace_period": 3, "reduction_factor": 2, "finalist_seeds": 7}
+    idle = replace(study, model=("ganomaly",), scheduler="fifo", finalists=0, **choices)
+    assert prepare(idle).notes == (
+        "without effect, as no run is stopped early: --grace_period",
+        "without effect, without rungs: --reduction_factor",
+        "without effect, as there are no finalists: --finalist_seeds",
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)

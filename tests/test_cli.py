@@ -55,7 +55,9 @@ MISTAKES = [
     (["--deterministic", "perhaps"], ["--deterministic"]),
     (["--select_on", "test_auroc"], ["--select_on", "val_auroc"]),
     (["--name", "../elsewhere"], ["--name"]),
-    (["--no_such_flag"], ["--no_such_flag"]),
+    (["--no_such_flag"], ["--no_such_flag: there is no such flag"]),
+    (["--limit-trian", "9"], ["did you mean --limit_train?"]),
+    (["--epochs", "2", "--niter", "3"], ["--epochs and --niter are the same flag"]),
     (["--seed", "99999999999999999999"], ["--seed", "4000000000 or less"]),
     (["--cpus_per_trial", "99999"], ["--cpus_per_trial", "this machine has"]),
     (["--limit_train", "5000"], ["--limit_train: 5000 is more than the 1198 training images"]),
@@ -89,6 +91,11 @@ TUNE_MISTAKES = [
     (["--set", "ngf=8", "--set", "ndf=8"], ["--set is given twice"]),
     (["--tune", "False", "--trials", "3"], ["--tune False", "leave out --trials"]),
     (["--set", "nz=some"], ["--set", "nz must be a whole number, not some"]),
+    (["--config", "a.toml", "--config", "b.toml"], ["--config is given twice"]),
+    (
+        ["--model", "autoencoder", "--set", "lr=1e30", "--dry_run"],
+        ["autoencoder fails with its default configuration: the loss"],
+    ),
     (["--time_budget", "soon"], ["--time_budget", "2h"]),
     (["--gpus_per_trial", "-1"], ["--gpus_per_trial"]),
     (["--gpus_per_trial", "1.5"], ["--gpus_per_trial", "whole number", "1.5"]),
@@ -144,6 +151,17 @@ def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None
     )
     assert "scratch" in line
     assert "0.normal" in line
+    scored = ["--dataset", str(wganomaly_folder), "--score_folder"]
+    assert f"no images in {empty}" in fails(capsys, train, [*scored, str(empty)], tmp_path)
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    line = fails(capsys, train, [*scored, str(text)], tmp_path)
+    assert "text.png is no image that can be read" in line
+    for part, cls in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
+        (tmp_path / "two" / part / cls).mkdir(parents=True)
+        (tmp_path / "two" / part / cls / "0.png").write_text("is not read")
+    line = fails(capsys, train, ["--dataset", str(tmp_path / "two")], tmp_path)
+    assert "--abnormal_class or --normal_class is needed (classes: a, b" in line
     broken = wganomaly_folder / "train" / "0.normal" / "7.png"
     broken.write_bytes(broken.read_bytes()[:100])
     assert "7.png" in fails(capsys, train, ["--dataset", str(wganomaly_folder)], tmp_path)

@@ -6,8 +6,10 @@ from images import save
 from PIL import Image, features
 
 from bench.choices.errors import UserError
+from bench.choices.study import Study
 from bench.data.datasets import Decoding, load
 from bench.data.datasets.folder import read_images
+from bench.training.prepare import prepare
 
 
 def test_class_folders(tmp_path):
@@ -53,6 +55,16 @@ def test_a_folder_without_test_has_an_empty_test_split(tmp_path):
     dataset = load(str(tmp_path), root=tmp_path, channels=1)
     assert dataset.test_images.shape == (0, 1, 16, 16)
     assert len(dataset.fingerprint) == 16
+
+
+def test_folders_beside_train_and_a_lack_of_test_images_are_named(tmp_path):
+    for number in range(20):
+        save(tmp_path / "train" / "a" / f"{number}.png", value=10 * number)
+        save(tmp_path / "val" / "a" / f"{number}.png")
+    study = Study(model=("pca",), dataset=str(tmp_path), dataroot=str(tmp_path / "data"))
+    notes = prepare(study).notes
+    assert f"{tmp_path}: left out 1 folder val/ beside train/" in notes
+    assert "nothing is tested: there are no test images of a known class" in notes
 
 
 def test_unknown_names(tmp_path):

@@ -24,7 +24,12 @@ MODELS = {
     "not its Config": (MODEL.replace("    Config = Config", ""), "Model needs `Config = Config`"),
     "no comment": (MODEL.replace("  # standard", "\n    # standard"), "for each hyperparameter"),
     "no value": (MODEL.replace("= 0.3", "= LESS"), "Config cannot be read .malformed"),
-    "study's": (MODEL.replace("    noise:", "    seed:"), "--seed is a choice of the study; give its"),
+    "study's": (MODEL.replace("    noise:", "    seed:"), "--seed is a flag of its own; give its"),
+    "run's": (MODEL.replace("    noise:", "    load:"), "--load is a flag of its own; give its"),
+    "text": (MODEL.replace("= 0.3", "= 'x'"), "Config.noise: its default 'x' is no float"),
+    "range": (MODEL.replace("= 0.3", "= -0.3"), "Config: noise must be a finite number, 0 or more"),
+    "no type": (MODEL.replace("    noise:", "    more = 4\n    noise:"), "Config.more has no type"),
+    "no steps": (MODEL.replace("    Config = Config", "    Config = Config\n    STEPS = 0"), "Model.STEPS must be"),
     "no parent": (MODEL.replace("autoencoder.Config", "other.Config"), "there is no models/other.py"),
 }  # fmt: skip
 RAISES = DATASET.replace("load_digits(", "open(").replace("return_X_y=True", "'gone'")
@@ -37,6 +42,10 @@ DATASETS = {
     "not square": (DATASET.replace("8, 8", "4, 16"), "train_images of 4 x 16; they must be square"),
     "labels": (DATASET.replace("np.int64", "np.int8"), "train_labels int8 .* must be int64"),
     "slash": (DATASET.replace('"0123456789"', '("a/b", *"123456789")'), "a class called 'a/b'"),
+    "twice": (DATASET.replace('"0123456789"', '"0123456788"'), "CLASSES has a name twice"),
+    "defaults": (DATASET.replace('{"batch_size": 8}', "[8]"), "DEFAULTS must be a dict"),
+    "default": (DATASET.replace('"batch_size"', '"bach_size"'), "did you mean 'batch_size'"),
+    "list": (DATASET.replace("labels[:900]", "labels[:900].tolist()"), "train_labels as a list"),
     "masks": (DATASET.replace("labels[900:])", "labels[900:], masks=labels > 0)"), "masks bool"),
     "index": (DATASET.replace("astype(np.int64)", "astype(np.int64) + 1"), "no index into CLASSES"),
 }
@@ -45,6 +54,7 @@ SPACES = {
     "no dict": ("SPACE = [1, 2]", "SPACE must be a dictionary of Optuna's"),
     "no ranges": ("SPACE = {'lr': (0, 1)}", "SPACE must be a dictionary of Optuna's"),
     "unknown": (SPACE.replace("noise", "noice"), "there is no 'noice'; did you mean 'noise'"),
+    "needs": (SPACE + "NEEDS = ['lr']", "NEEDS must be a dictionary"),
     "bad": (SPACE.replace("0.1", "-1"), "noise must be a finite number, 0 or more"),
 }
 CASES = [

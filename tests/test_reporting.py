@@ -175,7 +175,7 @@ def test_report_of_old_rows_with_few_columns(tmp_path):
     [
         (["nowhere"], "^nowhere: there is no such folder"),
         (["empty"], "not a study"),
-        (["s", "--ouf", "x"], "unrecognized arguments: --ouf x"),
+        (["s", "--ouf", "x"], r"--ouf: there is no such flag; did you mean --out\?"),
         ([], "required: STUDY"),
         (["s", "--reproduce", "x"], "no trial 'x'"),
         (["new"], "no trial has finished yet"),

@@ -20,7 +20,7 @@ def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
     values; or the study.json of another study. UserError for any other file.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
         other = path.suffix == ".json"
         study = of_json(json.loads(text)) if other else tomllib.loads(text)
         return [

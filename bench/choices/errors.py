@@ -64,6 +64,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but a flag that does not exist is told with the most similar one."""
+        given, rest = self.parse_known_args(args, namespace)
+        if not rest:
+            return given
+        word = rest[0].partition("=")[0]
+        if not word.startswith("--"):
+            raise UserError(f"{word}: nothing takes this (a flag may have too many values)")
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        alike = difflib.get_close_matches(f"--{word[2:].replace('-', '_')}", flags, n=1)
+        hint = f"; did you mean {alike[0]}?" if alike else " (--help lists all)"
+        raise UserError(f"{word}: there is no such flag{hint}")
+
 
 def interrupt() -> NoReturn:
     raise KeyboardInterrupt

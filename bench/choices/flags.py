@@ -15,7 +15,10 @@ from typing import Any
 import models
 from bench.choices import outside
 from bench.choices.errors import Parser, UserError, unknown
+from bench.choices.monitoring import View
 from bench.choices.study import HYPERPARAMETERS, Study
+
+OF_A_RUN = {"audit", "resume", "load", "export", "score_folder", "help"}  # train.py's own flags
 
 
 def base_type(hint: Any) -> Callable[[str], Any]:
@@ -98,7 +101,8 @@ def take_models(choices: Sequence[str]) -> list[str]:
             raise UserError(f"--model: two files are called {name}.py; give one another name")
     files = [outside.read("model", choice) for choice in choices if outside.is_file(choice)]
     outside.add(files)
-    choices_of_study = {field.name for field in dataclasses.fields(Study)} - set(HYPERPARAMETERS)
+    taken = {field.name for kind in (Study, View) for field in dataclasses.fields(kind)}
+    taken = (taken | OF_A_RUN) - set(HYPERPARAMETERS)
     for name, choice in zip(names, choices, strict=True):
         if name not in models.NAMES:
             raise unknown("--model", name, [*models.NAMES, "a Python file"])
@@ -106,8 +110,8 @@ def take_models(choices: Sequence[str]) -> list[str]:
             known = models.hyperparameters(name)
         except (ValueError, SyntaxError) as error:
             raise UserError(f"--model: {choice}: Config cannot be read ({error})") from None
-        if clashes := sorted(choices_of_study & set(known)):
-            reason = f"--{clashes[0]} is a choice of the study"
+        if clashes := sorted(taken & set(known)):
+            reason = f"--{clashes[0]} is a flag of its own"
             raise UserError(f"--model: {choice}: {reason}; give its hyperparameter another name")
     return names
 
@@ -122,13 +126,20 @@ def take_files(study: Study) -> None:
 
 
 def check_once(words: Sequence[str]) -> None:
-    """UserError for a flag of several values that is given twice: the second would win alone."""
+    """UserError for a flag of several values that is given twice: the second would win alone.
+
+    And for a flag beside its alias, and two files of flags.
+    """
     given = [word.partition("=")[0] for word in words]
+    if given.count("--config") > 1:
+        raise UserError("--config is given twice (give one file)")
     for field in dataclasses.fields(Study):
         spellings = [f"--{name}" for name in (field.name, *field.metadata["aliases"])]
         takes_several = field.metadata["many"] or field.metadata["several"]
         if takes_several and sum(map(given.count, spellings)) > 1:
             raise UserError(f"--{field.name} is given twice (give all its values after one)")
+        if len(both := sorted({*spellings} & {*given})) > 1:
+            raise UserError(f"{both[0]} and {both[1]} are the same flag (give one)")
 
 
 def check_alone(values: dict[str, Any]) -> None:

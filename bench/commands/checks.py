@@ -43,8 +43,13 @@ def check_data(study: Study, one_task: bool = False) -> None:
             raise UserError(f"--category: {folder} {reason}; choose by it alone ({names}; or all)")
         if one_task and len(categories) > 1:
             raise UserError(f"--category: train.py trains on one of {names} (train_tune.py on all)")
-    elif study.abnormal_class or study.normal_class:
-        check_classes(study, classes_in(folder), one_task)
+    else:
+        classes, trained = classes_in(folder)
+        if lacking := sorted({*study.normal_class} & {*classes} - trained):
+            raise UserError(f"--normal_class: train/ has no images of '{lacking[0]}'")
+        tells_itself = len(trained) == 1 or len({*classes} - trained) == 1  # what is (ab)normal
+        if study.abnormal_class or study.normal_class or not tells_itself:
+            check_classes(study, classes, one_task)
 
 
 def check_size(study: Study) -> None:
@@ -118,6 +123,8 @@ def check_space(flag: str, path: str) -> None:
     if not (values and all(isinstance(value, BaseDistribution) for value in values)):
         reason = "SPACE must be a dictionary of Optuna's distributions, by hyperparameter"
         raise UserError(f"--{flag}: {path}: {reason}")
+    if not isinstance(getattr(outside.module(flag, path), "NEEDS", {}), dict):
+        raise UserError(f"--{flag}: {path}: NEEDS must be a dictionary, by hyperparameter")
 
 
 def check_models(study: Study) -> None:
@@ -144,6 +151,20 @@ def mistake_in_model(module: ModuleType) -> str | None:
     if config.hyperparameters().keys() != {f.name for f in dataclasses.fields(config)}:
         line = "`name: float = 1.0  # what it is`"
         return f"Config must be a frozen dataclass with a line {line} for each hyperparameter"
+    known = config.hyperparameters()
+    for name, value in vars(config).items():
+        if name not in known and not name.startswith("_") and isinstance(value, int | float | str):
+            return f"Config.{name} has no type, so it is no hyperparameter (`{name}: type = …`)"
+    for name, (kind, default, _) in known.items():
+        if type(default) not in ((int, float) if kind is float else (kind,)):
+            return f"Config.{name}: its default {default!r} is no {kind.__name__}"
+        try:
+            fields.check(name, kind, default)
+        except ValueError as error:
+            return f"Config: {error}"
+    for name in ("STEPS", "DIGITS_STEPS"):
+        if type(steps := getattr(model, name)) is not int or steps < 1:
+            return f"Model.{name} must be a whole number from 1, not {steps}"
     return None
 
 

@@ -105,7 +105,7 @@ def make_splits(
     """
     sizes = list(dict.fromkeys(task.limit_train for task in tasks))
     several = len(sizes) > 1
-    lines = too_many(dataset, sizes)
+    lines = too_many(dataset, sizes, limit_test)
     shared = dataset.limit(None if several else sizes[0], limit_test, seed)
     splits = {}
     for size in sizes:

@@ -59,20 +59,27 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
     return lines
 
 
-def too_many(dataset: Dataset, sizes: Sequence[int | None]) -> list[str]:
-    """A line where --limit_train keeps more training images than some category has.
+def too_many(
+    dataset: Dataset, sizes: Sequence[int | None], limit_test: int | None = None
+) -> list[str]:
+    """A line where --limit_train or --limit_test keeps more images than there are.
 
-    UserError where no category has so many, or where the sizes are those of a learning curve.
+    UserError where no category has so many training images, or where the sizes are those of a
+    learning curve.
     """
+    tested = len(dataset.test_labels)
+    lines = []
+    if limit_test and limit_test > tested:
+        lines = [f"--limit_test: {limit_test} is more than the {tested} test images: all are kept"]
     there = {
         name: int(dataset.in_category(name, dataset.train_labels).sum())
         for name in dataset.categories or [""]
     }
     fewest, largest = min(there, key=lambda name: there[name]), max(size or 0 for size in sizes)
     if largest <= there[fewest]:
-        return []
+        return lines
     of = f" of {fewest}" if fewest else ""
     line = f"--limit_train: {largest} is more than the {there[fewest]} training images{of}"
     if len(sizes) > 1 or largest > max(there.values()):
         raise UserError(line)
-    return [f"{line}, which are all kept"]
+    return [*lines, f"{line}, which are all kept"]

@@ -142,7 +142,7 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
     all_compared = set(counts.index) == set(rivals(aurocs)["column"])
     if comparison.ranks["best"].any():
         those = "" if all_compared else " of those compared"
-        yield f"* above every other{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
+        yield f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
     elif len(counts) > 1:
         reason = "the test does not support it." if comparison.tested else untested(comparison)
         yield f"No model is marked as best: {reason}"

@@ -6,12 +6,14 @@ import os
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import models
 from bench.choices.errors import UserError, note
 from bench.choices.study import Study
+from models.base import AnomalyModel
 
 # malloc.h's names and numbers, and the most bytes that mallopt takes
 TRIM_THRESHOLD, MMAP_THRESHOLD, MOST = -1, -3, 2**31 - 1
@@ -52,6 +54,17 @@ def cpu_has_bfloat16() -> bool:
     except OSError:
         return True
     return "bf16" in flags  # avx512_bf16, amx_bf16, or Arm's bf16
+
+
+def create(model: str, image_shape: tuple[int, int, int], **form: Any) -> AnomalyModel:
+    """models.create; UserError where the networks do not fit into memory."""
+    try:
+        return models.create(model, image_shape, **form)
+    except RuntimeError as error:
+        if "allocate" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].rpartition("] ")[2]
+        raise UserError(f"{model}: its networks do not fit into memory: {reason}") from None
 
 
 def device_of(model: str, device: str) -> str:

@@ -5,7 +5,7 @@ Refuses choices that do not fit.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ class Prepared:
     def facts(self, study: Study, task: Task) -> dict[str, Any]:
         """What a trained model's file says of the images: among it, which of them are held out."""
         decoding, protocol = asdict(self.dataset.decoding), self.protocol
+        task = replace(task, variant="")  # a label in the study, which splits nothing
         split = [self.dataset.fingerprint, study.seed_of_splits(), *astuple(task)]
         split += [protocol.selection, protocol.test_pool]
         return {"classes": self.dataset.classes, "decoding": decoding, "split": split}
@@ -124,7 +125,9 @@ def prepare(study: Study) -> Prepared:
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )
-    more = [*more, *without_masks(splits), *scored_otherwise(study), *without_effect(study)]
+    more += [*without_masks(splits), *scored_otherwise(study), *without_effect(study, device)]
+    if all(split.test is None for split in splits.values()):
+        more.append("nothing is tested: there are no test images of a known class")
     for line in more:
         note(line)
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
@@ -149,20 +152,36 @@ def scored_otherwise(study: Study) -> list[str]:
     ]
 
 
-def without_effect(study: Study) -> list[str]:
-    """Lines on choices with which this study does nothing.
-
-    They say how networks train where models have none, or how to search where nothing is tried.
-    """
-    searching = ("space", "start_from", "finalists", "grace_period")
-    idle = [f"--{name}" for name in searching if study.trials == 0 and getattr(study, name)]
-    lines = [f"without effect, as no configuration is tried: {', '.join(idle)}"] if idle else []
+def without_effect(study: Study, device: str) -> list[str]:
+    """Lines on choices with which this study does nothing, by why they have no effect."""
     fitted = [model for model in study.model_names() if not models.get(model).BATCHES]
-    names = ("steps", "epochs", "batch_size", "niter_decay")
-    given = [f"--{name}" for name in names if getattr(study, name)]
-    if fitted and given:
-        lines += [f"without effect on {', '.join(fitted)}, fitted at once: {', '.join(given)}"]
-    return lines
+    untried, rungs = study.trials == 0, ("asha", "hyperband", "median")
+    idle: list[tuple[Any, str, tuple[str, ...]]] = [
+        (
+            untried,
+            ", as no configuration is tried",
+            ("space", "start_from", "searcher", "scheduler"),
+        ),
+        (
+            untried or study.scheduler not in rungs,
+            ", as no run is stopped early",
+            ("grace_period",),
+        ),
+        (untried or study.scheduler not in rungs[:2], ", without rungs", ("reduction_factor",)),
+        (untried, ", as no configuration is tried", ("finalists",)),
+        (untried or study.finalists == 0, ", as there are no finalists", ("finalist_seeds",)),
+        (device == "cpu", " on a CPU", ("gpus_per_trial",)),
+        (fitted, f" on {', '.join(fitted)}, fitted at once", ("steps", "epochs", "batch_size")),
+        (fitted, f" on {', '.join(fitted)}, fitted at once", ("niter_decay",)),
+    ]
+    default = Study()
+    reasons: dict[str, list[str]] = {}
+    for applies, reason, names in idle:
+        values = {name: getattr(study, name) for name in names}
+        given = [f"--{k}" for k, v in values.items() if v and v != getattr(default, k)]
+        if applies and given:
+            reasons.setdefault(reason, []).extend(given)
+    return [f"without effect{reason}: {', '.join(flags)}" for reason, flags in reasons.items()]
 
 
 def check_decay(budget: Budget, model: str) -> Budget:

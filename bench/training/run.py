@@ -21,7 +21,7 @@ from bench.judging.verdicts import Verdicts, verdicts
 from bench.results.columns import of_defects
 from bench.results.gallery import anomaly_maps, chosen, picture, sheet
 from bench.results.provenance import cpu_name
-from bench.training.devices import device_of, forget_peak_memory, peak_memory
+from bench.training.devices import create, device_of, forget_peak_memory, peak_memory
 from bench.training.model_files import packed, trained_state
 from models.base import AnomalyModel
 from models.images import Images
@@ -66,13 +66,7 @@ class Run:
         torch.manual_seed(seed)
         shape = tuple(split.train.shape[1:])
         form: Any = {"device": device, "precision": precision} | hyperparameters
-        try:
-            self.model = models.create(model, shape, **form)  # type: ignore[arg-type]
-        except RuntimeError as error:
-            if "allocate" not in str(error):
-                raise
-            reason = str(error).splitlines()[0].rpartition("] ")[2]
-            raise UserError(f"{model}: its networks do not fit into memory: {reason}") from None
+        self.model = create(model, shape, **form)  # type: ignore[arg-type]
         self.ran = {"family": self.model.FAMILY, "device": device}
         self.ran |= {"hardware": hardware, "precision": self.model.precision}
         check_batch(model, self.model.config.batch_size, len(split.train))

@@ -10,13 +10,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-import models
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, RunKind, Task
 from bench.data.splits import Split
 from bench.results.columns import of_variant
-from bench.training.devices import device_of, ready_process
+from bench.training.devices import create, device_of, ready_process
 from bench.training.prepare import Prepared
 from bench.training.run import score_parts
 from bench.tuning.planner import Planner
@@ -64,7 +63,7 @@ def time_epoch(
     """Measures a model for a few steps on few images; in proportion, an epoch of the budget."""
     torch.manual_seed(study.seed)
     shape, device = tuple(split.train.shape[1:]), device_of(model, ready.device)
-    detector = models.create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
+    detector = create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
     split = split.to(device)
     generator, images = torch.Generator().manual_seed(study.seed), split.train
     batch, fit, train = detector.config.batch_size, 0.0, 0.0
@@ -117,9 +116,11 @@ def plan(
             if not tuning + finalists + final:
                 continue
             budget = budgets[model, task]
-            epoch = time_epoch(
-                study, ready, spaces[model].default, model, ready.splits[task], budget
-            )
+            config, split = spaces[model].default, ready.splits[task]
+            try:
+                epoch = time_epoch(study, ready, config, model, split, budget)
+            except FloatingPointError as error:
+                raise UserError(f"{model} fails with its default configuration: {error}") from None
             line: dict[str, Any] = {"model": model} | of_variant(task) | {"classes": len(tasks)}
             line |= {"tuning runs": tuning, "finalists": finalists, "final runs": final}
             line["epochs at most"] = budget.epochs * (tuning + finalists + final)

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import models
 from bench.choices import outside
 from bench.choices.errors import UserError, unknown
 from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
 from bench.data.datasets._decoding import Decoding
 from bench.data.datasets._pixels import nearest_pixels, recoloured, resized
+from models import hyperparameters
 from models.sizes import LEAST, MOST
 
 if TYPE_CHECKING:
@@ -200,6 +202,8 @@ def classes_of(name: str) -> tuple[str, ...]:
         isinstance(classes, tuple) and classes and all(isinstance(cls, str) for cls in classes)
     ):
         raise UserError(f"--dataset: {name}: CLASSES must be a tuple of names")
+    if len(set(classes)) < len(classes):
+        raise UserError(f"--dataset: {name}: CLASSES has a name twice")
     return classes
 
 
@@ -207,7 +211,16 @@ def defaults_of(name_or_folder: str) -> dict[str, Any]:
     """The hyperparameters that suit a data set's images, without loading it."""
     if not (name_or_folder in NAMES or outside.is_file(name_or_folder)):
         return {}
-    return getattr(outside.module("dataset", name_or_folder), "DEFAULTS", {})
+    values = getattr(outside.module("dataset", name_or_folder), "DEFAULTS", {})
+    if not (isinstance(values, dict) and all(isinstance(key, str) for key in values)):
+        raise UserError(f"--dataset: {name_or_folder}: DEFAULTS must be a dict by hyperparameter")
+    for key in values:
+        model, _, name = key.rpartition(".")
+        of = [model] if model else models.NAMES
+        there = sorted({name for one in of if one in models.NAMES for name in hyperparameters(one)})
+        if there and name not in there:
+            raise unknown(f"--dataset: {name_or_folder}: DEFAULTS", name, there)
+    return values
 
 
 def load(

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from bench.choices.errors import UserError
+from bench.choices.names import on_disk
 
 # Documents, films, and formats that Pillow names but cannot decode.
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
@@ -78,6 +79,27 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
 
     walk(str(folder), "", (), "")
     return sorted(images, key=_natural), others
+
+
+def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
+    """A folder, the images in and below it, and how many other files there are of each kind.
+
+    `place` is the folder, or the file of one image in it. UserError, which names `flag`, where there
+    is no image.
+    """
+    place = on_disk(place)
+    if not place.exists():
+        raise UserError(f"{flag}: {place} does not exist")
+    if place.is_dir():
+        names, others = find_images(place, flag)
+        if not names:
+            raise UserError(f"{flag}: there are no images in {place}")
+        return place, names, others
+    try:
+        Image.open(place, formats=formats()).close()
+    except OSError:
+        raise UserError(f"{flag}: {place} is no image that can be read") from None
+    return place.parent, [Path(place.name)], Counter()
 
 
 def left_out(folder: Path, others: Counter[str]) -> list[str]:

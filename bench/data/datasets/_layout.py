@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from bench.choices.errors import UserError, unknown
 from bench.choices.names import legible, on_disk
-from bench.data.datasets._files import find_images
+from bench.data.datasets._files import JUNK, find_images
 
 NORMAL = "good"  # the normal class of a category
+PARTS = {"train", "test", "ground_truth"}
 UNSORTED = {"train": "normal", "test": ""}  # the class of images that lie in no folder of their own
 
 
@@ -61,6 +62,8 @@ def items_of(
         others["folder(s) without train/"] = lacking
     for category in categories or [""]:
         top = on_disk(folder / category)
+        beside = {name for name in _folders(top) if name.lower() not in JUNK} - PARTS
+        others.update(f"folder {name}/ beside train/" for name in beside)
         trained, tested = _items(top, "train", others), _items(top, "test", others)
         if not trained:
             raise UserError(f"--dataset: there are no images in {top / 'train'}")

@@ -40,6 +40,8 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
     for part, first in (("train", 0), ("test", -1)):
         images: np.ndarray = getattr(dataset, f"{part}_images")
         labels: np.ndarray = getattr(dataset, f"{part}_labels")
+        if not isinstance(labels, np.ndarray):
+            return f"gives {part}_labels as a {type(labels).__name__}; they must be an array"
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             given = f"{images.dtype} {images.shape}"
             return f"gives {part}_images {given}; they must be uint8 (N, 1 or 3, H, W)"
@@ -54,6 +56,7 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
             return f"gives {part}_labels that are no index into CLASSES"
     if (masks := dataset.masks) is not None:
         wanted = (len(dataset.test_images), *dataset.test_images.shape[2:])
-        if masks.dtype != bool or masks.shape != wanted:
-            return f"gives masks {masks.dtype} {masks.shape}; they must be bool {wanted}"
+        given = np.asarray(masks)
+        if given is not masks or given.dtype != bool or given.shape != wanted:
+            return f"gives masks {given.dtype} {given.shape}; they must be a bool array {wanted}"
     return None

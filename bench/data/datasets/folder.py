@@ -21,15 +21,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import PIL
+from PIL import UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
 from bench.choices.errors import UserError
 from bench.choices.image_size import ImageSize, sides
-from bench.choices.names import legible, on_disk
+from bench.choices.names import legible
 from bench.data.datasets import Dataset, _decoding, smallest_size
 from bench.data.datasets._decoding import Alpha, Decoding, Header, Seen
-from bench.data.datasets._files import find_images, left_out
+from bench.data.datasets._files import images_in, left_out
 from bench.data.datasets._layout import Item, categories_of, items_of
 from models.sizes import Size
 
@@ -88,9 +89,13 @@ def load(
     )
 
 
-def classes_in(folder: Path) -> tuple[str, ...]:
-    """The classes of a folder without categories, without reading an image; UserError as in `load`."""
-    return _classes(*items_of(folder, ())[:2])
+def classes_in(folder: Path) -> tuple[tuple[str, ...], set[str]]:
+    """The classes of a folder without categories, and those of them that have training images.
+
+    It reads no image. UserError as in `load`.
+    """
+    train, test, _ = items_of(folder, ())
+    return _classes(train, test), {item.cls for item in train}
 
 
 def _classes(train: list[Item], test: list[Item]) -> tuple[str, ...]:
@@ -105,16 +110,7 @@ def read_images(
     `folder` may be an image's file instead. Raises UserError, which names `flag`, if there are no
     images, or one that is none.
     """
-    folder = on_disk(folder)
-    if not folder.exists():
-        raise UserError(f"{flag}: {folder} does not exist")
-    names: list[Path]
-    if folder.is_dir():
-        names, others = find_images(folder, flag)
-    else:
-        folder, names, others = folder.parent, [Path(folder.name)], Counter()
-    if not names:
-        raise UserError(f"{flag}: there are no images in {folder}")
+    folder, names, others = images_in(folder, flag)
     paths = [folder / name for name in names]
     with _pillows_warnings() as warned:
         images, seen = _decode_all(paths, size, channels, decoding, flag)
@@ -263,10 +259,11 @@ def _each(
     def named(call: Callable[[Path], Any], path: Path) -> Any:
         try:
             return call(path)
+        except UnidentifiedImageError:
+            raise UserError(f"{flag}: {path} is no image that can be read") from None
         except Exception as error:  # PIL's decoders raise a dozen kinds for damaged files
-            raise UserError(
-                f"{flag}: cannot read {path}: {' '.join(str(error).split())}"
-            ) from error
+            reason = " ".join(str(error).split())
+            raise UserError(f"{flag}: cannot read {path}: {reason}") from error
 
     # PIL decodes without Python's lock, but for small files handing the lock over costs more than
     # it gains: 60,000 CIFAR-10 JPEGs took 8 s in one thread and 15 s in four, 900x900 PNGs half as
