@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 checks.check_new(study)
             checks.check_machine(study)
             checks.check_data(study)
-            checks.check_search(study)
+            checks.check_search(study, earlier is not None and "start_from" in earlier.run)
         except UserError as error:
             raise UserError(f"{study.dataset}: {error}" if several else str(error)) from None
     if not dry_run and study.address is None and arguments is None:

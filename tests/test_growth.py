@@ -1,6 +1,7 @@
 """Studies that go on with more: trials, seeds, steps, classes, models; and earlier winners first."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,11 @@ def test_earlier_winners_are_tried_first(tmp_path: Path, ray_session) -> None:
     tried = results.read(tmp_path / "two").trials.query("kind == 'tuning'").set_index("number")
     assert (tried.loc[1, "config_lr"], tried.loc[1, "config_nz"]) == (0.0033, 9)
     assert (tried["config_batch_size"] == 16).all(), "it is not searched"
+    shutil.rmtree(tmp_path / "one")
+    again = ["--results_dir", str(tmp_path), "--name", "two", "--resume"]
+    assert train_tune.main([*again, "--dry_run"]) == 0, "it knows what it began with"
+    with pytest.raises(UserError, match=r"it was started with --start_from .*one, not elsewhere"):
+        train_tune.main([*again, "--start_from", "elsewhere"])
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,14 @@ def check_values(model: str, values: dict[str, Any]) -> None:
             raise UserError(f"--{error}") from None
 
 
-def check_search(study: Study) -> None:
-    """UserError for hyperparameters, spaces and schedulers that do not fit the models."""
+def check_search(study: Study, goes_on: bool = False) -> None:
+    """UserError for hyperparameters, spaces and schedulers that do not fit the models.
+
+    A study that `goes_on` with the winners that it began with needs no --start_from any more.
+    """
     from bench.tuning.spaces import check_scheduler, set_of  # loads Optuna
 
-    for folder in study.start_from:
+    for folder in () if goes_on else study.start_from:
         from bench.tuning.earlier import rows_of  # loads pandas
 
         rows_of(folder, study)

@@ -18,9 +18,9 @@ from bench.results.reading import Results, read
 from bench.results.store import Store
 
 # Choices that change no figure by more than rounding. Images are compared by content, so they may
-# lie elsewhere now, and so may earlier studies.
+# lie elsewhere now.
 FREE = (
-    *("name", "results_dir", "time_budget", "dataset", "dataroot", "start_from"),
+    *("name", "results_dir", "time_budget", "dataset", "dataroot"),
     *("keep_models", "address", "storage", "gpus_per_trial", "cpus_per_trial"),
 )
 

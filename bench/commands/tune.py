@@ -29,7 +29,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     `dry`: only says what the study would cost.
     """
     ready = prepare(study)
-    spaces = spaces_of(study)
+    spaces = spaces_of(study, earlier.run.get("start_from") if earlier else None)
     for model, space in spaces.items():
         ready.check(model, space.largest())
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
@@ -47,7 +47,10 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
 
     def open_folder() -> Store:
         if earlier is None:
-            return Store.create(study, provenance, study.name or default_name(study, ready.tasks))
+            name = study.name or default_name(study, ready.tasks)
+            winners = {model: space.earlier for model, space in spaces.items()}
+            run = {"start_from": winners} if study.start_from else None
+            return Store.create(study, provenance, name, run=run)
         store = Store(earlier.path)
         store.grow(study, (*resume.MORE, *resume.MORE_OF), provenance["files"])
         return store

@@ -24,7 +24,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import Task
 from bench.data import datasets
 from bench.judging.selection import SIGNALS
-from bench.tuning.earlier import winners_of
+from bench.tuning.earlier import Winners, winners_of
 from models import fields
 
 Space = dict[str, BaseDistribution]
@@ -201,7 +201,7 @@ class SearchSpace:
     default: dict[str, Any]  # every hyperparameter of the configuration that the search starts from
 
     # (class, configuration) of --start_from's winners
-    earlier: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    earlier: Winners = field(default_factory=list)
     unsearched: frozenset[Task] = frozenset()  # whose signals cannot compare configurations
 
     def first(self, classes: Collection[str]) -> list[dict[str, Any]]:
@@ -215,11 +215,15 @@ class SearchSpace:
         return self.default | {k: max([self.default[k], *edges(d)]) for k, d in searched}
 
 
-def spaces_of(study: Study) -> dict[str, SearchSpace]:
-    """The search space of each of the study's models; UserError for values that do not fit."""
+def spaces_of(study: Study, began_with: dict[str, Winners] | None = None) -> dict[str, SearchSpace]:
+    """The search space of each of the study's models; UserError for values that do not fit.
+
+    `began_with`: the winners of --start_from as a study that goes on found them; these studies may
+    have grown since, or be gone.
+    """
     defaults = {model: default_of(study, model) for model in study.model_names()}
-    earlier = winners_of(study, defaults)
-    spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier[m]) for m in defaults}
+    earlier = winners_of(study, defaults) if began_with is None else began_with
+    spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier.get(m, [])) for m in defaults}
     for model, space in spaces.items():
         file = file_of(study, model)
         for name, switch in (search_spaces.needs(file) if file else {}).items():

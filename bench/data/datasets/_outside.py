@@ -56,7 +56,7 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
             return f"gives {part}_labels that are no index into CLASSES"
     if (masks := dataset.masks) is not None:
         wanted = (len(dataset.test_images), *dataset.test_images.shape[2:])
-        given = np.asarray(masks)
-        if given is not masks or given.dtype != bool or given.shape != wanted:
-            return f"gives masks {given.dtype} {given.shape}; they must be a bool array {wanted}"
+        array = np.asarray(masks)
+        if array is not masks or array.dtype != bool or array.shape != wanted:
+            return f"gives masks {array.dtype} {array.shape}; they must be a bool array {wanted}"
     return None
