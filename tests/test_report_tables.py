@@ -109,6 +109,23 @@ def test_warnings(tmp_path):
     assert len(unread) == 4
 
 
+def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
+    studies = [
+        make_study(tmp_path / name, models=("pca",), classes=(cls,))
+        for name, cls in (("a", "bird"), ("b", "cat"))
+    ]
+    assert not cautions.joined(load(*studies)[1])
+    for number, study in enumerate(studies):
+        changes = {
+            "number": 0,
+            "select_on": ["val_loss", "last_epoch"][number],
+            "config_nz": number,
+        }
+        edit(study, lambda row, new=changes: row | new if row["kind"] == "final" else row)
+    (line,) = cautions.joined(load(*studies)[1])
+    assert line == "pca: a and b differ in select_on, nz"
+
+
 def test_one_reason_of_failures_is_one_whatever_processes_it_ended(tmp_path):
     def failed(row: dict) -> dict:
         pid = f"\x1b[36m(pid={row['seed']}, repr=<at 0x{row['seed']}>)\x1b[39m {'x' * 300}"

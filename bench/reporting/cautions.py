@@ -74,6 +74,7 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
         ],
         "models trained for less than is fair": short_budgets(trials),
         "protocols are not sound": unsound(aurocs),
+        "models' rows join studies that differ": joined(trials),
     }
     alone = edge_epochs(trials)
     if single := (aurocs["seeds"] == 1).sum():
@@ -163,6 +164,28 @@ def failures(trials: pd.DataFrame) -> list[str]:
         more = ", …" if len(group) > 1 else ""
         where = f"{first['column']}, {first['row']}, trial {first['trial']}{more}"
         lines.append(f"{study}: {len(group)} of {of} trials failed: {reason} ({where})")
+    return lines
+
+
+def joined(trials: pd.DataFrame) -> list[str]:
+    """A line for each model of which one row of a table joins studies that chose or set it otherwise."""
+    lines = []
+    finals = trials[(trials["kind"] == "final") & (trials["role"] == "winner")]
+    for (_, _, column), runs in finals.groupby(["dataset", "task", "column"], sort=False):
+        default = runs[runs["number"] == 0].filter(regex="^config_").columns
+        values = runs.reindex(columns=["select_on", "protocol_mix", *default]).astype(str)
+        values.loc[runs["number"] != 0, default] = ""  # what a search chose may differ
+        by_study = values.groupby(runs["study"]).agg(lambda column: frozenset(column) - {""})
+        differ = [
+            name
+            for name in by_study
+            if by_study[name].map(bool).all() and by_study[name].nunique() > 1
+        ]
+        if differ:
+            names = ", ".join(
+                name.removeprefix("config_").removeprefix("protocol_") for name in differ
+            )
+            lines.append(f"{column}: {' and '.join(by_study.index)} differ in {names}")
     return lines
 
 
