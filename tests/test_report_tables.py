@@ -121,7 +121,7 @@ def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
             "select_on": ["val_loss", "last_epoch"][number],
             "config_nz": number,
         }
-        edit(study, lambda row, new=changes: row | new if row["kind"] == "final" else row)
+        edit(study, lambda row, new=changes: row | new)
     (line,) = cautions.joined(load(*studies)[1])
     assert line == "pca: a and b differ in select_on, nz"
 
