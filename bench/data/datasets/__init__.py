@@ -25,7 +25,6 @@ from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
 from bench.data.datasets._decoding import Decoding
 from bench.data.datasets._pixels import nearest_pixels, recoloured, resized
-from models import hyperparameters
 from models.sizes import LEAST, MOST
 
 if TYPE_CHECKING:
@@ -212,14 +211,18 @@ def defaults_of(name_or_folder: str) -> dict[str, Any]:
     if not (name_or_folder in NAMES or outside.is_file(name_or_folder)):
         return {}
     values = getattr(outside.module("dataset", name_or_folder), "DEFAULTS", {})
+    if name_or_folder in NAMES:
+        return values
     if not (isinstance(values, dict) and all(isinstance(key, str) for key in values)):
         raise UserError(f"--dataset: {name_or_folder}: DEFAULTS must be a dict by hyperparameter")
     for key in values:
         model, _, name = key.rpartition(".")
-        of = [model] if model else models.NAMES
-        there = sorted({name for one in of if one in models.NAMES for name in hyperparameters(one)})
-        if there and name not in there:
-            raise unknown(f"--dataset: {name_or_folder}: DEFAULTS", name, there)
+        of = (
+            {model} & {*models.NAMES} if model else models.NAMES
+        )  # it may be of a file of one's own
+        known = {name for one in of for name in models.hyperparameters(one)}
+        if known and name not in known:
+            raise unknown(f"--dataset: {name_or_folder}: DEFAULTS", name, sorted(known))
     return values
 
 
