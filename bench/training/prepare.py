@@ -23,6 +23,8 @@ from bench.results.provenance import machine
 from bench.training.devices import choose_device
 from bench.training.run import check_batch
 
+SEARCHING = ("space", "start_from", "searcher", "scheduler", "grace_period", "reduction_factor")
+SEARCHING += ("finalists", "finalist_seeds")  # choices of how to search
 EVALUATIONS = 20  # of a run, where a pass over the images is no longer than this share of it
 
 
@@ -154,34 +156,27 @@ def scored_otherwise(study: Study) -> list[str]:
 
 def without_effect(study: Study, device: str) -> list[str]:
     """Lines on choices with which this study does nothing, by why they have no effect."""
-    fitted = [model for model in study.model_names() if not models.get(model).BATCHES]
-    untried, rungs = study.trials == 0, ("asha", "hyperband", "median")
-    idle: list[tuple[Any, str, tuple[str, ...]]] = [
-        (
-            untried,
-            ", as no configuration is tried",
-            ("space", "start_from", "searcher", "scheduler"),
-        ),
-        (
-            untried or study.scheduler not in rungs,
-            ", as no run is stopped early",
-            ("grace_period",),
-        ),
-        (untried or study.scheduler not in rungs[:2], ", without rungs", ("reduction_factor",)),
-        (untried, ", as no configuration is tried", ("finalists",)),
-        (untried or study.finalists == 0, ", as there are no finalists", ("finalist_seeds",)),
-        (device == "cpu", " on a CPU", ("gpus_per_trial",)),
-        (fitted, f" on {', '.join(fitted)}, fitted at once", ("steps", "epochs", "batch_size")),
-        (fitted, f" on {', '.join(fitted)}, fitted at once", ("niter_decay",)),
-    ]
-    default = Study()
-    reasons: dict[str, list[str]] = {}
-    for applies, reason, names in idle:
+    idle: dict[str, tuple[str, ...]] = {}
+    if study.trials == 0:
+        idle[", as no configuration is tried"] = SEARCHING
+    else:
+        if study.scheduler not in ("asha", "hyperband", "median"):
+            idle[", as no run is stopped early"] = ("grace_period",)
+        if study.scheduler not in ("asha", "hyperband"):
+            idle[", without rungs"] = ("reduction_factor",)
+        if study.finalists == 0:
+            idle[", as there are no finalists"] = ("finalist_seeds",)
+    if device == "cpu":
+        idle[" on a CPU"] = ("gpus_per_trial",)
+    if fitted := [model for model in study.model_names() if not models.get(model).BATCHES]:
+        names = ("steps", "epochs", "batch_size", "niter_decay")
+        idle[f" on {', '.join(fitted)}, fitted at once"] = names
+    default, lines = Study(), []
+    for reason, names in idle.items():
         values = {name: getattr(study, name) for name in names}
         given = [f"--{k}" for k, v in values.items() if v and v != getattr(default, k)]
-        if applies and given:
-            reasons.setdefault(reason, []).extend(given)
-    return [f"without effect{reason}: {', '.join(flags)}" for reason, flags in reasons.items()]
+        lines += [f"without effect{reason}: {', '.join(given)}"] if given else []
+    return lines
 
 
 def check_decay(budget: Budget, model: str) -> Budget:
