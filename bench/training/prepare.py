@@ -23,7 +23,14 @@ from bench.results.provenance import machine
 from bench.training.devices import choose_device
 from bench.training.run import check_batch
 
-SEARCHING = ("space", "start_from", "searcher", "scheduler", "grace_period", "reduction_factor")
+SEARCHING: tuple[str, ...] = (
+    "space",
+    "start_from",
+    "searcher",
+    "scheduler",
+    "grace_period",
+    "reduction_factor",
+)
 SEARCHING += ("finalists", "finalist_seeds")  # choices of how to search
 EVALUATIONS = 20  # of a run, where a pass over the images is no longer than this share of it
 
