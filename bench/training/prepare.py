@@ -23,15 +23,11 @@ from bench.results.provenance import machine
 from bench.training.devices import choose_device
 from bench.training.run import check_batch
 
-SEARCHING: tuple[str, ...] = (
-    "space",
-    "start_from",
-    "searcher",
-    "scheduler",
-    "grace_period",
-    "reduction_factor",
+# Choices of how to search
+SEARCHING = (
+    *("space", "start_from", "finalists", "finalist_seeds"),
+    *("searcher", "scheduler", "grace_period", "reduction_factor"),
 )
-SEARCHING += ("finalists", "finalist_seeds")  # choices of how to search
 EVALUATIONS = 20  # of a run, where a pass over the images is no longer than this share of it
 
 
@@ -179,8 +175,8 @@ def without_effect(study: Study, device: str) -> list[str]:
         names = ("steps", "epochs", "batch_size", "niter_decay")
         idle[f" on {', '.join(fitted)}, fitted at once"] = names
     default, lines = Study(), []
-    for reason, names in idle.items():
-        values = {name: getattr(study, name) for name in names}
+    for reason, choices in idle.items():
+        values = {name: getattr(study, name) for name in choices}
         given = [f"--{k}" for k, v in values.items() if v and v != getattr(default, k)]
         lines += [f"without effect{reason}: {', '.join(given)}"] if given else []
     return lines
