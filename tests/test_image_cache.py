@@ -82,9 +82,11 @@ def test_no_cache_where_none_can_be_written(two, tmp_path):
 
 def test_notes_and_decoding_are_kept_too(tmp_path, decoded):
     for part, value in (("train", 1000), ("test", 5000)):
-        (tmp_path / part).mkdir()
-        Image.fromarray(np.full((40, 20), value, np.uint16)).save(tmp_path / part / "a.png")
-    first, second = (load(str(tmp_path), root=tmp_path / "data", resize="pad") for _ in range(2))
+        (tmp_path / "images" / part).mkdir(parents=True)
+        picture = Image.fromarray(np.full((40, 20), value, np.uint16))
+        picture.save(tmp_path / "images" / part / "a.png")
+    folder = str(tmp_path / "images")
+    first, second = (load(folder, root=tmp_path / "data", resize="pad") for _ in range(2))
     assert len(decoded) == 2
     assert first.notes == second.notes
     assert first.decoding == second.decoding == Decoding("pad", 10)

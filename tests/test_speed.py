@@ -123,6 +123,7 @@ def test_operations_are_counted_forwards_and_backwards():
     assert operations.count == 3 * forward  # for x and for the weights as much again
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_not_waited_for():
     assert gpu.in_processes(2, int, "3") == [3, 3]
     start = time.monotonic()
