@@ -23,13 +23,15 @@ def ablations() -> pd.DataFrame:
 
 
 def cells(study: str, data: str) -> Iterator[tuple[tuple[str, str], str, str]]:
-    """Row (model, change), column and text of each class of a study."""
+    """Row (model, change), column and text of each class of a study, and of its model's default."""
     model = study.removeprefix(f"{data}-").partition("-")[0]
     after, before = figures(f"ablations/{study}")[model], default(data, model)
     change = changed(study)
     for cls, auroc in after.items():
-        gain = f" ({auroc - before[cls]:+.3f})" if change else ""
-        yield (f"`{model}`", change), CLASSES[data].format(cls), f"{auroc:.3f}{gain}"
+        column = CLASSES[data].format(cls)
+        yield (f"`{model}`", ""), column, f"{before[cls]:.3f}"
+        if change:
+            yield (f"`{model}`", change), column, f"{auroc:.3f} ({auroc - before[cls]:+.3f})"
 
 
 def default(data: str, model: str) -> pd.Series:
