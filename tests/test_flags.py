@@ -127,3 +127,28 @@ def test_what_needs_no_data_is_checked_before_torch_and_ray_are_loaded(tmp_path:
     ]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, cwd=tmp_path, env=env)
+
+
+def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert str(empty) in fails(capsys, train, ["--dataset", str(empty)], tmp_path)
+    line = fails(
+        capsys, train, ["--dataset", str(wganomaly_folder), "--abnormal_class", "scratch"], tmp_path
+    )
+    assert "scratch" in line
+    assert "0.normal" in line
+    scored = ["--dataset", str(wganomaly_folder), "--score_folder"]
+    assert f"no images in {empty}" in fails(capsys, train, [*scored, str(empty)], tmp_path)
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    line = fails(capsys, train, [*scored, str(text)], tmp_path)
+    assert "text.png is no image that can be read" in line
+    for part, cls in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
+        (tmp_path / "two" / part / cls).mkdir(parents=True)
+        (tmp_path / "two" / part / cls / "0.png").write_text("is not read")
+    line = fails(capsys, train, ["--dataset", str(tmp_path / "two")], tmp_path)
+    assert "--abnormal_class or --normal_class is needed (classes: a, b" in line
+    broken = wganomaly_folder / "train" / "0.normal" / "7.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    assert "7.png" in fails(capsys, train, ["--dataset", str(wganomaly_folder)], tmp_path)

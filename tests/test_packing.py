@@ -288,8 +288,7 @@ def test_a_packed_study_is_resumed(tmp_path: Path, ray_session: None) -> None:
     place = ["--name", "s", "--results_dir", str(tmp_path)]
     flags = ["--dataset", "digits", "--model", "pca", "--abnormal_class", "3"]
     assert train_tune.main([*flags, "--trials", "0", "--seeds", "2", *place]) == 0
-    folder, whole = tmp_path / "s", every_run(tmp_path / "s")
-    first, second = whole
+    first, second = whole = every_run(folder := tmp_path / "s")
     edit(folder, lambda row: row if row["trial"] == first else None)
     shutil.rmtree(folder / "scores" / second)
     packing.pack(folder)

@@ -10,6 +10,7 @@ import pytest
 from studies import edit, load, make_study
 
 import report
+from bench.choices.errors import UserError
 from bench.judging import metrics
 from bench.judging.comparison import compare
 from bench.reporting import cautions, fair, frames, parts, searches, tables, writers
@@ -225,3 +226,24 @@ def test_a_study_without_scores_says_so_in_one_line(
     table = pd.read_csv(tmp_path / "out" / "auroc.csv").query("source == 'measured'")
     assert table["auroc"].tolist() == pytest.approx(aurocs["auroc"].tolist())
     assert table.groupby("study")["low"].count().to_dict() == {"s": 0, "t": 4}
+
+
+def test_a_report_leaves_no_tables_of_an_earlier_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, other = make_study(tmp_path / "one"), make_study(tmp_path / "other", classes=("bird",))
+    report.main([str(one), str(other)])
+    assert (one / "report" / "difference.csv").exists()
+    (one / "report" / "mine.txt").write_text("kept")
+    report.main([str(one)])
+    assert not list((one / "report").glob("difference.*"))
+    assert (one / "report" / "mine.txt").exists()
+
+
+def test_a_study_that_does_not_say_what_won_is_not_guessed(tmp_path):
+    def with_a_default(row: dict) -> dict:
+        return row | {"number": 0} if row["kind"] == "final" and row["seed"] == 1 else row
+
+    folder = edit(make_study(tmp_path / "s"), with_a_default)
+    (folder / "winners.jsonl").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"winners.jsonl is missing, or does not say"):
+        report.main([str(folder)])

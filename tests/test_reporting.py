@@ -121,27 +121,6 @@ def test_report_of_several_studies_into_a_folder(tmp_path):
     assert not (folders[0] / "report").exists()
 
 
-def test_a_report_leaves_no_tables_of_an_earlier_one(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    one, other = make_study(tmp_path / "one"), make_study(tmp_path / "other", classes=("bird",))
-    report.main([str(one), str(other)])
-    assert (one / "report" / "difference.csv").exists()
-    (one / "report" / "mine.txt").write_text("kept")
-    report.main([str(one)])
-    assert not list((one / "report").glob("difference.*"))
-    assert (one / "report" / "mine.txt").exists()
-
-
-def test_a_study_that_does_not_say_what_won_is_not_guessed(tmp_path):
-    def with_a_default(row: dict) -> dict:
-        return row | {"number": 0} if row["kind"] == "final" and row["seed"] == 1 else row
-
-    folder = edit(make_study(tmp_path / "s"), with_a_default)
-    (folder / "winners.jsonl").unlink(missing_ok=True)
-    with pytest.raises(UserError, match=r"winners.jsonl is missing, or does not say"):
-        report.main([str(folder)])
-
-
 def test_report_without_final_runs_shows_the_tuning(tmp_path):
     folder = edit(make_study(tmp_path / "s"), lambda row: row if row["kind"] == "tuning" else None)
     (folder / "epochs.jsonl").unlink()
