@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +18,11 @@ class UserError(Exception):
     """A mistake in the user's input; `run_main` prints it as one line and exits with status 2."""
 
 
+def most_similar(given: str, names: Sequence[str]) -> str | None:
+    """The name that a mistyped one most probably means; None if none is like it."""
+    return next(iter(difflib.get_close_matches(given, names, n=1, cutoff=0.5)), None)
+
+
 def unknown(what: str, given: object, valid: Iterable[object]) -> UserError:
     """A UserError that lists the valid choices and suggests the most similar one.
 
@@ -25,8 +30,8 @@ def unknown(what: str, given: object, valid: Iterable[object]) -> UserError:
     `what` is "--model".
     """
     names = [str(name) for name in valid]
-    similar = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{similar[0]}'?" if similar else ""
+    similar = most_similar(str(given), names)
+    hint = f"; did you mean '{similar}'?" if similar else ""
     return UserError(f"{what}: there is no '{given}'{hint} (valid: {', '.join(names)})")
 
 
@@ -73,8 +78,8 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("--"):
             raise UserError(f"{word}: nothing takes this (a flag may have too many values)")
         flags = [flag for action in self._actions for flag in action.option_strings]
-        alike = difflib.get_close_matches(f"--{word[2:].replace('-', '_')}", flags, n=1)
-        hint = f"; did you mean {alike[0]}?" if alike else " (--help lists all)"
+        similar = most_similar(f"--{word[2:].replace('-', '_')}", flags)
+        hint = f"; did you mean {similar}?" if similar else " (--help lists all)"
         raise UserError(f"{word}: there is no such flag{hint}")
 
 

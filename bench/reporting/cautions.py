@@ -175,17 +175,14 @@ def joined(trials: pd.DataFrame) -> list[str]:
         default = runs[runs["number"] == 0].filter(regex="^config_").columns
         values = runs.reindex(columns=["select_on", "protocol_mix", *default]).astype(str)
         values.loc[runs["number"] != 0, default] = ""  # what a search chose may differ
-        by_study = values.groupby(runs["study"]).agg(lambda column: frozenset(column) - {""})
+        by_study = values.groupby(runs["study"]).agg(lambda given: frozenset(given) - {""})
         differ = [
-            name
-            for name in by_study
-            if by_study[name].map(bool).all() and by_study[name].nunique() > 1
+            name.removeprefix("config_").removeprefix("protocol_")
+            for name, given in by_study.items()
+            if given.map(bool).all() and given.nunique() > 1
         ]
         if differ:
-            names = ", ".join(
-                name.removeprefix("config_").removeprefix("protocol_") for name in differ
-            )
-            lines.append(f"{column}: {' and '.join(by_study.index)} differ in {names}")
+            lines.append(f"{column}: {' and '.join(by_study.index)} differ in {', '.join(differ)}")
     return lines
 
 
