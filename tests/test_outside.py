@@ -109,6 +109,14 @@ def test_a_run_goes_on_with_the_same_file_only(own, monkeypatch):
     assert results.read("results/run").trials.status.tolist() == ["done"]
 
 
+def test_a_model_without_the_part_that_it_is_judged_by_is_one_line(own):
+    own_loss = "    Config = Config\n    LOSS = 'distance'"
+    (own / "mine.py").write_text(MODEL.replace("    Config = Config", own_loss))
+    message = "--model: mine: its LOSS or weights name a part 'distance', .* .it gives reconstr"
+    with pytest.raises(UserError, match=message):
+        train.main(["--model", "mine.py", "--dataset", "flipped.py", *TINY, *FEW])
+
+
 def test_an_edit_after_a_file_was_read_changes_nothing(own):
     study_from({"model": ["mine.py"]})
     (own / "mine.py").write_text(MODEL.replace("noise", "blur"))

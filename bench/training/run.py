@@ -147,6 +147,13 @@ class Run:
         start = time.perf_counter()
         parts = score_parts(self.model, labelled.images, self.protocol)
         self.score_ms = 1000 * (time.perf_counter() - start) / len(labelled.labels)
+        for name in (self.model.LOSS, *self.model.weights):
+            if name not in parts:
+                own = type(self.model).__module__.removeprefix("models.")
+                raise UserError(
+                    f"--model: {own}: its LOSS or weights name a part '{name}', which parts() does "
+                    f"not give (it gives {', '.join(parts)})"
+                )
         return parts
 
     def cost(self) -> dict[str, float]:
