@@ -2,8 +2,9 @@
 
 import json
 
+import pandas as pd
 import pytest
-from studies import load, make_study, write_rows
+from studies import edit, load, make_study, write_rows
 
 from bench import results
 from bench.reporting import choosing, frames
@@ -27,6 +28,22 @@ def test_every_signal_chooses_its_epoch(tmp_path):
     expected = of_classes.groupby("model")["validation loss"].mean()
     assert means.to_dict() == pytest.approx(expected.to_dict())
     assert choosing.signals_table(finals, epochs.drop(columns="test_auroc")) is None
+
+
+@pytest.mark.parametrize("signal", ["val_auroc", "val_pseudo_auroc"])
+def test_no_signal_profits_from_weights_that_another_one_chose(signal):
+    epochs = {"epoch": [1, 2, 3], "val_auroc": [0.6, 0.9, 0.7], "val_loss": [3.0, 2.0, 1.0]}
+    epochs |= {"val_pseudo_auroc": [0.9, 0.8, 0.7], "test_auroc": [0.7, 0.8, 0.6]}
+    epochs |= {"test_default_mix_auroc": [0.5, 0.55, 0.95]}
+    areas = dict(choosing.chosen(pd.DataFrame(epochs | {"signal": signal})))
+    by_pseudo = signal == "val_pseudo_auroc"
+    assert areas == {
+        "validation AUROC": 0.55 if by_pseudo else 0.8,
+        "validation loss": 0.95,
+        "AUROC against pseudo-anomalies": 0.7 if by_pseudo else 0.5,
+        "last epoch": 0.95,
+        choosing.ORACLE: 0.95,
+    }
 
 
 def searched(folder, gains: dict[str, float]):
@@ -90,6 +107,23 @@ def test_the_luck_of_one_seed(tmp_path):
     assert row["another won"] == "yes"
     assert "the best of one seed lost 0.400 in the mean" in table.note
     assert "another won in 2 of 2 searches" in table.note
+
+
+def test_luck_is_of_the_configuration_that_the_search_would_have_chosen(tmp_path):
+    def tie(row: dict) -> dict:
+        tuned = row["kind"] == "tuning" and row["number"] == 2
+        return row | ({"objective": 0.9} if tuned else {})
+
+    searched(tmp_path / "s", {"a": 0.1, "b": 0.1})
+    rows = (edit(tmp_path / "s", tie) / "trials.jsonl").read_text().splitlines()
+    for order in (rows, rows[::-1]):
+        (tmp_path / "s" / "trials.jsonl").write_text("\n".join(order) + "\n")
+        trials = frames.join({"s": results.read(tmp_path / "s")})[0]
+        assert set(choosing.luck_table(trials).frame["again"]) == {0.5}, "the lower number's"
+    best = (trials["kind"] == "finalist") & (trials["number"] == 1) & (trials["class"] == "a")
+    table = choosing.luck_table(trials[~best])
+    assert table.frame["class"].tolist() == ["b"]
+    assert "Without 1 search(es) whose best failed" in table.note
 
 
 def test_superseded_runs_are_not_reported(tmp_path):

@@ -105,9 +105,10 @@ def test_classes_that_a_model_lacks_are_left_out():
     assert compare(table).pairs["p"].item() == stats.wilcoxon(*table.drop(2).to_numpy().T).pvalue
 
 
-def test_equal_models_do_not_differ():
+@pytest.mark.parametrize("bits", [0, 1e-16])
+def test_equal_models_do_not_differ(bits):
     table = make_table(8, 0.5)
-    compared = compare(table.assign(twin=table["m0"]))
+    compared = compare(table.assign(twin=table["m0"] + bits))
     assert compared.pairs["p"].tolist() == [1.0]
     assert compared.ranks["average_rank"].tolist() == [1.5, 1.5]
 

@@ -89,6 +89,8 @@ def test_what_the_published_protocol_or_a_part_of_it_measured_is_no_rival(tmp_pa
     assert re.match("8 results were measured by the protocol '(published|sound but .*)'", line)
     alone = aurocs.assign(protocol="published")
     assert fair.rivals(alone).equals(alone)
+    other = alone.assign(protocol=alone["protocol"].where(alone["class"] > "b", "sound but less"))
+    assert set(fair.rivals(other)["protocol"]) == {"published"}, "no protocol is another's rival"
 
 
 @pytest.mark.parametrize("family", ["labelled", "pretrained"])
@@ -160,6 +162,40 @@ def test_a_model_without_most_classes_costs_the_others_none(tmp_path):
     assert table.frame["model"].tolist() == ["b", "a", "c"]
     assert table.frame.iloc[2].tolist()[2:] == ["–"] * 4
     assert "Without a mean, for want of classes: c (1)." in table.note
+
+
+def test_what_is_said_of_every_model_is_said_of_those_with_a_mean_only(tmp_path):
+    models, classes = ("low", "pca", "best"), "abcdefgh"
+    folder = make_study(tmp_path / "s", models=models, classes=classes, seeds=(1,))
+    edit(folder, lambda row: row if row["model"] != "best" or row["class"] < "c" else None)
+    *_, aurocs = load(folder)
+    note = auroc_table(aurocs).note
+    assert "* above every other model of those compared" in note
+    assert "is above every GAN that has a mean in the mean; the best of them is low" in note
+
+
+@pytest.mark.parametrize("column", ["protocol", "family"])
+def test_a_model_is_named_by_what_differs_between_data_sets(tmp_path, column):
+    other = {"protocol": "published", "family": "labelled"}[column]
+
+    def on_two_data_sets(row: dict) -> dict:
+        if row["class"] < "c":
+            return row | {"dataset": "digits", "protocol": "sound"}
+        return row | {"protocol": "sound"} | ({column: other} if row["model"] == "m1" else {})
+
+    folder = make_study(tmp_path / "s", models=("m1", "m2"), classes="abcd", seeds=(1,))
+    *_, aurocs = load(edit(folder, on_two_data_sets))
+    assert aurocs.groupby("column")[column].nunique().eq(1).all()
+
+
+def test_models_that_different_signals_chose_are_warned_of(tmp_path):
+    def change(row: dict) -> dict:
+        return row | {"select_on": "last_epoch" if row["model"] == "pca" else "val_auroc"}
+
+    studies, trials, *_, aurocs = load(edit(make_study(tmp_path / "s"), change))
+    lines = [line for _, line in cautions.cautions(studies, trials, aurocs)]
+    (line,) = (line for line in lines if "different signals chose" in line)
+    assert "(last epoch: pca; validation AUROC: w_skipganomaly)" in line
 
 
 def test_models_that_share_no_class_have_no_mean(tmp_path):

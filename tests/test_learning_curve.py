@@ -209,9 +209,24 @@ def test_one_value_draws_nothing_and_names_nothing(tmp_path):
 def test_classes_that_some_value_lacks_are_in_no_mean(tmp_path):
     folder = varied(tmp_path / "s", "limit_train", SIZES)
     edit(folder, lambda row: None if (row["class"], row["limit_train"]) == ("cat", 300) else row)
-    points = sweeps.points_of(load(folder)[-1], "limit_train")
+    points, left_out = sweeps.points_of(load(folder)[-1], "limit_train")
     assert set(points["classes"]) == {1}
+    assert not left_out
     assert len(points) == 6
+
+
+def test_a_curve_without_a_shared_class_says_which_points_it_lacks(tmp_path):
+    folder = varied(tmp_path / "s", "limit_train", SIZES)
+    kept = {("cat", 100), ("bird", 300), ("bird", 1000)}  # of pca
+    edit(
+        folder,
+        lambda row: (
+            row if row["model"] != "pca" or (row["class"], row["limit_train"]) in kept else None
+        ),
+    )
+    (table,) = sweeps.amount_tables(load(folder)[-1])
+    assert table.frame["w_skipganomaly"].notna().all()
+    assert "pca, 1000 images; pca, 100 images, for want of classes" in table.note
 
 
 def test_numbers_below_an_axis_have_room():

@@ -66,6 +66,13 @@ def test_worse_than_chance_stays_under_one_half():
     assert metrics.auroc([0, 1, 0, 1], [1, 2, 4, 3]) == 0.5
 
 
+def test_equal_areas_are_equal_to_the_last_bit():
+    """Six of fifteen pairs each; as a mean of three shares the two differ by 5e-17."""
+    first = metrics.auroc([0, 0, 0, 0, 0, 1, 1, 1], [1, 2, 3, 4, 5, 1.5, 2.5, 3.5])
+    second = metrics.auroc([0, 0, 0, 0, 0, 1, 1, 1], [1, 2, 3, 4, 5, 0.5, 1.5, 6.0])
+    assert first == second == 6 / 15
+
+
 def test_equal_errors_lie_on_the_line_between_thresholds():
     # ROC through (0, 0.5) and (1, 1): 1 - tpr equals fpr at 1/3
     assert metrics.evaluate([1, 1, 0, 0], [2, 1, 1, 1])["eer"] == pytest.approx(1 / 3)

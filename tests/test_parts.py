@@ -69,6 +69,12 @@ def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
     assert report.main([str(folder)]) == 0
     assert line in capsys.readouterr().out
     assert swamped(finals.head(0), scores) == []
+    for (
+        frame
+    ) in scores.values():  # one outlier has all the variance, and changes no rank but its own
+        frame["part_reconstruction"] = np.append(np.zeros(89), 1e6)
+        frame["scores"] = frame["part_latent"] + frame["part_reconstruction"]
+    assert swamped(finals, scores) == []
 
 
 def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):

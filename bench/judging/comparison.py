@@ -52,7 +52,7 @@ def compare(table: pd.DataFrame) -> Comparison:
     for independent samples. They are not quite: in leave-one-class-out any two of them share most
     training images. So a p-value here is optimistic.
     """
-    table = table.dropna()
+    table = table.dropna().round(12)  # means of equal figures can differ in the last bits
     means = table.mean().sort_values(ascending=False, kind="stable")
     pairs = pd.DataFrame(
         [(a, b, means[a] - means[b], np.nan) for a, b in itertools.combinations(means.index, 2)],
@@ -83,7 +83,8 @@ def signed_ranks(differences: pd.Series) -> np.ndarray:
     """The ranks of the differences' sizes, with their signs; those of 0 are left out."""
     from scipy import stats
 
-    different = differences[differences != 0].to_numpy()
+    rounded = differences.round(12)  # equal ones can differ in the last bits
+    different = rounded[rounded != 0].to_numpy()
     return np.sign(different) * stats.rankdata(np.abs(different))
 
 
@@ -99,7 +100,7 @@ def wilcoxon(differences: pd.Series) -> float:
     if len(ranks) < 2:  # no sign says more than another
         return 1.0
     if len(ranks) > MOST_CLASSES_EXACT:
-        return float(stats.wilcoxon(differences[differences != 0]).pvalue)
+        return float(stats.wilcoxon(ranks).pvalue)
     test = stats.permutation_test(
         (ranks,),
         lambda signed, axis: signed.clip(min=0).sum(axis),

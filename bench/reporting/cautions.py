@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from bench.judging.selection import SIGNALS
 from bench.reporting.fair import is_unsound
 from bench.reporting.frames import Caution
 from bench.results.reading import Results
@@ -75,6 +76,7 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
         "models trained for less than is fair": short_budgets(trials),
         "protocols are not sound": unsound(aurocs),
         "models' rows join studies that differ": joined(trials),
+        "data sets have models that different signals chose": chosen_differently(trials),
     }
     alone = edge_epochs(trials)
     if single := (aurocs["seeds"] == 1).sum():
@@ -164,6 +166,23 @@ def failures(trials: pd.DataFrame) -> list[str]:
         more = ", …" if len(group) > 1 else ""
         where = f"{first['column']}, {first['row']}, trial {first['trial']}{more}"
         lines.append(f"{study}: {len(group)} of {of} trials failed: {reason} ({where})")
+    return lines
+
+
+def chosen_differently(trials: pd.DataFrame) -> list[str]:
+    """A line for each data set and task where models' epochs and weights are of several signals."""
+    of_several = (trials["role"] == "winner") & (trials["epochs"] > 1)
+    by = trials["select_on"].mask(trials["signal"] == "test_auroc", "test_auroc")
+    known = trials.assign(by=by)[of_several & by.isin(SIGNALS)]
+    lines = []
+    for (dataset, task), runs in known.groupby(["dataset", "task"], sort=False):
+        models = runs.groupby("by")["column"].unique().items()
+        chose = [f"{SIGNALS[name].title}: {', '.join(columns)}" for name, columns in models]
+        if len(chose) > 1:
+            lines.append(
+                f"{dataset}, {task}: different signals chose epochs and weights of parts, and some "
+                f"see anomalies of the tested class ({'; '.join(chose)})"
+            )
     return lines
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.judging.comparison import compare, fewest_classes
 from bench.judging.intervals import mean_interval
-from bench.judging.selection import SIGNALS, improves, objective, title_and_sign
+from bench.judging.selection import SIGNALS, best_number, improves, objective, title_and_sign
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
 
@@ -73,17 +73,19 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
     """
     finalists = trials[(trials["kind"] == "finalist") & trials["objective"].notna()]
     tuning = trials[(trials["kind"] == "tuning") & trials["objective"].notna()]
-    searches, rows = dict(list(tuning.groupby(KEY))), []
+    searches, rows, unjudged = dict(list(tuning.groupby(KEY))), [], 0
     for key, group in finalists.groupby(KEY, sort=False):
         by_seed = group.pivot_table(index="seed", columns="number", values="objective").dropna(
             axis=1
         )
         search = searches.get(key, tuning[:0]).drop_duplicates("number")
         search = search.set_index("number")["objective"]
-        search = search[search.index.isin(by_seed.columns)]
-        if len(by_seed) < 2 or search.empty:
+        first: Any = best_number(search.to_dict())
+        if len(by_seed) < 2 or first is None:
             continue
-        first = search.idxmax()
+        if first not in by_seed:
+            unjudged += 1
+            continue
         others = [by_seed.drop(index=seed).mean().idxmax() for seed in by_seed.index]
         judged = [
             by_seed.loc[seed, number] for seed, number in zip(by_seed.index, others, strict=True)
@@ -118,6 +120,8 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
             f"won in {int(group['another won'].sum())} of {len(group)} searches, and the gain is "
             f"{group['gain'].mean():+.3f} in the mean."
         )
+    if unjudged:
+        note += f" Without {unjudged} search(es) whose best failed under a fresh seed."
     frame = frame.drop(columns="lost")
     frame["another won"] = frame["another won"].map({True: "yes", False: "no"})
     return Table("luck", "Was the search won by luck?", frame, note)
@@ -147,18 +151,25 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
         table = pd.concat([table, means], ignore_index=True)
     note = (
         "Test AUROC of the epoch that each signal would have chosen in the same final runs, mean "
-        "over seeds. Validation AUROC and pseudo-anomalies: with the weights of a score's parts "
-        "that the study's own signal chose; validation loss and last epoch choose no weights, and "
-        "have the model's own. The validation AUROC sees anomalies of the tested class, the others "
-        "need none. The oracle takes the best epoch on the test images: no result, but a bound on "
-        "any choice of an epoch."
+        "over seeds. The parts of a score have the weights that the study's own signal chose in that "
+        "signal's column, and the model's own in the others. The validation AUROC sees anomalies of "
+        "the tested class, the others need none; but where it is the study's signal, "
+        "pseudo-anomalies judged epochs by scores of its weights. The oracle takes the best epoch "
+        "and the better weights on the test images: no result, but a bound on any such choice."
     )
     return Table("signals", "What would each signal have chosen?", table, note)
 
 
 def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
-    """By signal: the test AUROC of the epoch that it chooses in a run."""
-    records = run.sort_values("epoch").to_dict("records")
+    """By signal: the test AUROC of the epoch that it chooses in a run (frames.join's epochs).
+
+    `test_auroc` has the weights of the score's parts that the study's signal chose, which no other
+    signal may profit from.
+    """
+    run = run.sort_values("epoch")
+    weighed = run["test_auroc"]
+    default = run.get("test_default_mix_auroc", weighed).fillna(weighed)
+    records = run.assign(weighed=weighed, default=default).to_dict("records")
     for name, signal in SIGNALS.items():
         known = all(pd.notna(record.get(signal.column)) for record in records)
         if name == "test_auroc" or not (signal.last or known):
@@ -167,7 +178,7 @@ def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
         for record in records:
             value = objective({signal.column: record.get(signal.column) or 0.0}, name)
             if improves(value, best, name):
-                own = math.nan if signal.weighs else record.get("test_default_mix_auroc", math.nan)
-                best, area = value, float(record["test_auroc"] if pd.isna(own) else own)
-        yield signal.title, area
-    yield ORACLE, max(float(record["test_auroc"]) for record in records)
+                own = signal.weighs and signal.column == record["signal"]
+                best, area = value, record["weighed" if own else "default"]
+        yield signal.title, float(area)
+    yield ORACLE, float(max(weighed.max(), default.max()))

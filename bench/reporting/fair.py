@@ -10,9 +10,12 @@ from bench.reporting.frames import WIDEST, placed
 
 
 def without_unsound(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """The AUROC frame without figures of the published protocol or parts of it, if any are left."""
-    unsound = is_unsound(aurocs["protocol"])
-    return aurocs if unsound.all() else aurocs[~unsound]
+    """The AUROC frame without figures of the published protocol or parts of it, if any are left.
+
+    If none are, those of the protocol that measured most: it cannot be compared with another one.
+    """
+    unsound, protocols = is_unsound(aurocs["protocol"]), aurocs["protocol"]
+    return aurocs[protocols == protocols.mode()[0]] if unsound.all() else aurocs[~unsound]
 
 
 def is_unsound(protocols: pd.Series) -> pd.Series:

@@ -23,6 +23,7 @@ KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]
 KEY += ["limit_train", "contamination"]
 # What a column is called after, where results of one row and model differ in it.
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
+ONE_TASK = ("dataset", "task", "column")
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 # A protocol's choices that make a figure another one; in evaluation mode the order does not.
@@ -84,7 +85,7 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
         if columns_mix(results, name):
             results["column"] += [amount_label(name, amount) for amount in results[name]]
     for name in ("protocol", "family"):
-        if columns_mix(results, name):
+        if columns_mix(results, name, within=("column",)):
             results["column"] += " (" + results[name].fillna("unknown " + name) + ")"
     for name in ("select_on", "study"):
         if places_differ(results, name):
@@ -101,9 +102,9 @@ def protocol_label(row: Mapping[str, Any]) -> str:
     return f"sound but {', '.join(others)}" if others else "sound"
 
 
-def columns_mix(results: pd.DataFrame, name: str) -> bool:
-    """Whether a model's results on one data set and task differ in this, so that no mean joins them."""
-    models = results.dropna(subset=name).groupby(["dataset", "task", "column"])
+def columns_mix(results: pd.DataFrame, name: str, within: Sequence[str] = ONE_TASK) -> bool:
+    """Whether a model's results within these differ in this column, so that no mean joins them."""
+    models = results.dropna(subset=name).groupby(list(within))
     return bool((models[name].nunique() > 1).any())
 
 

@@ -139,14 +139,14 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
     elif len(table) < aurocs["row"].nunique():
         whose = "the other models share" if left_out else "all models share"
         yield f"Means are over the {len(table)} classes that {whose}."
-    all_compared = set(counts.index) == set(rivals(aurocs)["column"])
+    all_are_rivals = set(counts.index) == set(rivals(aurocs)["column"])
     if comparison.ranks["best"].any():
-        those = "" if all_compared else " of those compared"
+        those = "" if set(counts.index) == set(comparison.ranks["model"]) else " of those compared"
         yield f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
     elif len(counts) > 1:
         reason = "the test does not support it." if comparison.tested else untested(comparison)
         yield f"No model is marked as best: {reason}"
-    if not all_compared:
+    if not all_are_rivals:
         yield "What knows more than normal images, or was measured unsoundly, is not compared."
     yield from baselines_ahead(rivals(aurocs))
     for source in (known["source"] + "; " + known["caveat"]).unique():
@@ -169,7 +169,8 @@ def baselines_ahead(aurocs: pd.DataFrame) -> Iterator[str]:
     baselines, gans = (means[family[means.index] == name] for name in ("baseline", "GAN"))
     ahead = round(baselines.max(), 3) > round(gans.max(), 3)  # as the table has them
     if family.notna().all() and ahead:  # older rows do not name the family
+        those = "GAN" if len(gans) == (family == "GAN").sum() else "GAN that has a mean"
         yield (
-            f"The baseline {baselines.index[0]} ({baselines.iloc[0]:.3f}) is above every GAN in "
-            f"the mean; the best of them is {gans.index[0]} ({gans.iloc[0]:.3f})."
+            f"The baseline {baselines.index[0]} ({baselines.iloc[0]:.3f}) is above every {those} "
+            f"in the mean; the best of them is {gans.index[0]} ({gans.iloc[0]:.3f})."
         )

@@ -12,7 +12,7 @@ from bench.reporting.frames import Caution, Scores
 from bench.reporting.writers import Table
 
 ALONE = " alone"  # ends a part's column, whatever its name
-SWAMPS = 0.95  # of the score's variance
+SWAMPS = 0.95  # of the score's variance, and of that of its ranks
 
 
 def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
@@ -70,13 +70,13 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     table = table.dropna(axis=1, how="all")
     note = (
         "Alone: AUROC of a part taken as the score by itself; share: its share of the score's "
-        "variance over the test images; means over seeds. A part whose share is 0 is not in the score, or "
-        "might as well not be."
+        "variance over the test images; means over seeds. One outlier can make a share large, and "
+        "parts that vary against each other can have less than 0 and more than 1."
     )
     if "default mix" in table:
         note += (
-            " Default mix: the same parts, standardised, by the model's own weights; weight: the one "
-            "that was chosen by validation images."
+            " Default mix: the same parts, standardised, by the model's own weights; weight: the "
+            "one in the score, which validation images chose if the study's signal depends on it."
         )
     return Table("parts", "Which part of the score carries the signal", table, note)
 
@@ -87,8 +87,10 @@ def swamped(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
     for run in finals.to_dict("records"):
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
         for name, share in variance_shares(frame).items():
-            if share > SWAMPS and (frame["scores"] != frame[f"part_{name}"]).any():
-                parts[run["model"], name] += 1
+            part, score = frame[f"part_{name}"], frame["scores"]
+            if share > SWAMPS and (score != part).any():
+                # Of one outlier's variance: it leaves the ranks alone.
+                parts[run["model"], name] += score.corr(part, method="spearman") ** 2 > SWAMPS
     runs = finals["model"].value_counts()
     return [
         Caution(
@@ -97,4 +99,5 @@ def swamped(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
             f"{SWAMPS * 100:.0f} % of the score's variance, and the others hardly count",
         )
         for (model, name), count in parts.most_common()
+        if count
     ]

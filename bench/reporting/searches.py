@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.judging.selection import by_column, title_and_sign
+from bench.judging.selection import best_number, by_column, title_and_sign
 from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
 from bench.reporting.figures import looks_of, panels
 from bench.reporting.frames import KEY
@@ -40,7 +40,9 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
     for key, group in tuning.dropna(subset="objective").groupby(KEY, sort=False):
         tried = group.drop_duplicates("number").set_index("number")
         number: Any = (
-            winners.get(key) if winners.get(key) in tried.index else tried["objective"].idxmax()
+            winners.get(key)
+            if winners.get(key) in tried.index
+            else best_number(tried["objective"].to_dict())
         )
         winner: Any = tried.loc[number]
         default: Any = pd.Series(index=tried.columns, dtype=object)
@@ -51,13 +53,17 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         figures = (title, sign * default["objective"], sign * winner["objective"], gain)
         place = (winner["row"], winner["column"], len(tried))
         rows.append((*place, *figures, changes(winner, default)))
-    note = "Default and winner: the signal that chose, under the search's one seed. "
-    if (trials["kind"] == "finalist").any():
-        note += "Fresh seeds chose the winner among the best, so here it may be worse."
-    else:
+    note = "Default and winner: the signal that chose, under the search's one seed."
+    judged = trials.groupby(KEY)["kind"].agg(lambda kinds: (kinds == "finalist").any())
+    both = judged.any() and not judged.all()
+    if judged.any():
+        where = " Where there are finalists, fresh" if both else " Fresh"
+        note += f"{where} seeds chose the winner among the best, so here it may be worse."
+    if not judged.all():
+        where = " Elsewhere the" if both else " The"
         note += (
-            "The winner is the best of many on this very signal, which flatters it; the test figures "
-            "are free of that, unless the test AUROC chose."
+            f"{where} winner is the best of many on this very signal, which flatters it; the test "
+            "figures are free of that, unless the test AUROC chose."
         )
     columns = ["class", "model", "configurations", "signal", "default", "winner", "gain", "changed"]
     frame = pd.DataFrame(rows, columns=columns)

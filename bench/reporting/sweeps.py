@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from bench.reporting.drawing import Drawing
-from bench.reporting.fair import shared
+from bench.reporting.fair import gapless, shared
 from bench.reporting.figures import Looks, looks_of, panels
 from bench.reporting.frames import amount_label
 from bench.reporting.headline import detail, figure
@@ -31,13 +31,14 @@ ROOM = 0.09  # of an axis, between two of its numbers
 ASIDE = 0.01  # of an axis, between two models' points of the same amount
 
 
-def points_of(aurocs: pd.DataFrame, amount: str) -> pd.DataFrame:
+def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str]]:
     """One row per data set, model and amount, for the models that were trained with several.
 
-    `aurocs`: the AUROC by study, model and class (frames.auroc). Means over the classes that all
-    points of a data set have: n_train (images trained on), auroc, and the ends of its interval: as
+    `aurocs`: the AUROC by study, model and class (frames.auroc). Means over the classes that the
+    points of a data set share: n_train (images trained on), auroc, and the ends of its interval: as
     wide as those of the classes are in the mean, since classes share test images. x is the amount
-    as the figure's axis has it, model the column without the amount.
+    as the figure's axis has it, model the column without the amount. The second are the columns
+    left out where not all share a class.
     """
     names = zip(aurocs["column"], aurocs[amount], strict=True)
     models = [column.replace(amount_label(amount, value), "", 1) for column, value in names]
@@ -45,10 +46,12 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> pd.DataFrame:
     several = runs.groupby(["dataset", "model"])[amount].transform("nunique") > 1
     tables = []
     for _, group in runs[several].groupby("dataset", sort=False):
-        by_point = group.groupby(["model", amount], sort=False)
-        classes = set.intersection(*(set(point["row"]) for _, point in by_point))
-        tables.append(group[group["row"].isin(classes)])
+        table = group.pivot(index="row", columns="column", values="auroc")
+        common = table.dropna() if table.notna().all(axis=1).any() else gapless(table)
+        tables.append(group[group["row"].isin(common.index) & group["column"].isin(common)])
     known = pd.concat(tables) if tables else runs[:0]
+    left_out = runs.loc[several, "column"].drop_duplicates()
+    left_out = left_out[~left_out.isin(known["column"])]
     figures = known.groupby(["dataset", "model", amount], sort=False).agg(
         n_train=("n_train", "mean"),
         classes=("row", "size"),
@@ -57,13 +60,13 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> pd.DataFrame:
     )
     points = figures.reset_index()
     points["x"] = points[AMOUNTS[amount][-1]].astype(float)
-    return points.sort_values("x", kind="stable")
+    return points.sort_values("x", kind="stable"), left_out.tolist()
 
 
 def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
     """For each amount that a study varies: its values by models."""
     for amount, (name, title, *_) in AMOUNTS.items():
-        points = points_of(aurocs, amount)
+        points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
         ends = points[["auroc", "low", "high"]].itertuples(index=False, name=None)
@@ -76,34 +79,36 @@ def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
         frame = frame.join(points.pivot(index=rows, columns="model", values="text")[models])
         titles = {"dataset": "data set", "limit_train": "images kept", "n_train": "trained on"}
         frame = frame.reset_index().replace({amount: {"": "all"}}).rename(columns=titles)
-        note = over(points)
+        note = over(points, left_out)
         if amount == "limit_train":
             note += " Images kept: of all classes, and some of them only validate."
         yield Table(f"auroc_by_{name}", title, frame, note, points.drop(columns=["x", "text"]))
 
 
-def over(points: pd.DataFrame) -> str:
-    """What the points and their intervals are."""
+def over(points: pd.DataFrame, left_out: list[str]) -> str:
+    """What the points and their intervals are, and the columns left out for want of classes."""
     classes, seeds = (
         " to ".join(map(str, sorted({points[name].min(), points[name].max()})))
         for name in ("classes", "seeds")
     )
     parts = "test images" if seeds == "1" else "seeds and test images"
+    without = f" Without {'; '.join(left_out)}, for want of classes." if left_out else ""
     return (
         f"Test AUROC, mean over {classes} class(es) and {seeds} seed(s), and the classes' 95 % "
-        f"intervals over {parts} in the mean, which errs on the wide side."
+        f"intervals over {parts} in the mean, which errs on the wide side.{without}"
     )
 
 
 def amount_drawings(aurocs: pd.DataFrame) -> Iterator[Drawing]:
     """For each amount that a study varies: a panel per data set, a line per model."""
     for amount, (name, title, axis, _) in AMOUNTS.items():
-        points = points_of(aurocs, amount)
+        points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
         looks = looks_of(points.assign(column=points["model"]))
         panel = panel_of(points, looks, "log" if amount == "limit_train" else "linear")
-        caption, places = f"{title} {over(points)}", points.assign(row=points["dataset"])
+        caption = f"{title} {over(points, left_out)}"
+        places = points.assign(row=points["dataset"])
         yield from panels(
             f"curve_{name}", caption, places, panel, looks, xlabel=axis, ylabel="test AUROC"
         )
@@ -169,8 +174,8 @@ def dataset_table(aurocs: pd.DataFrame) -> Table | None:
         "auroc_by_dataset",
         "AUROC by data set and model",
         pd.concat([frame, pd.DataFrame([last])], ignore_index=True),
-        "Mean over the classes that all of a data set's models have, and over data sets, each of "
-        "which counts alike.",
+        "Mean over the classes that a data set's models share (without those that lack many), and "
+        "over data sets, each of which counts alike.",
         frame,
         groups=[""] * len(means) + ["over all data sets"],
         heat=(0.5, 0.5),

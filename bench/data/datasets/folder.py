@@ -35,7 +35,7 @@ from bench.data.datasets._layout import Item, categories_of, items_of
 from models.sizes import Size
 
 SAMPLED = 1000  # files whose sizes tell whether threads read faster
-RECIPE = 2  # counts the ways in which files became arrays: kept arrays of another one are not taken
+RECIPE = 3  # counts the ways in which files became arrays: kept arrays of another one are not taken
 
 
 class Content(NamedTuple):
@@ -169,7 +169,15 @@ def _read(
     if not deep and any(header.deep for header in headers):
         notes.append(f"no training image has more than 8 bits: the test images' {bits} are a guess")
     sizes = [image.size for image in seen[len(train) :]]
-    return Content(images, _read_masks(test, sizes, size, resize), decoding, notes)
+    masks = _read_masks(test, sizes, size, resize)
+    tall, wide = size
+    if masks is not None and resize == "pad" and any(w * tall != h * wide for w, h in sizes):
+        masks = None
+        notes.append(
+            "no figures of pixels: black padding would count as normal pixels, which any "
+            "reconstruction gets right (for masks: --resize squash or crop)"
+        )
+    return Content(images, masks, decoding, notes)
 
 
 def _read_masks(

@@ -5,10 +5,15 @@ from statistics import fmean
 import pandas as pd
 
 from bench.judging.metrics import auroc
-from bench.reporting.choosing import chosen
+from bench.reporting.choosing import chosen, help_table
 from bench.reporting.documents.rows import against, figures, saved
+from bench.reporting.frames import join
 
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
+TUNED = {
+    "one left out": ("", "-ganomaly", "-skipganomaly", "-classical"),
+    "one digit normal": ("-one-class-classical",),
+}
 
 
 def on_digits(study: str) -> pd.DataFrame:
@@ -32,6 +37,27 @@ def on_digits(study: str) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).sort_values(["digits", "mean"], ascending=False)
+
+
+def tuned_on_digits() -> pd.DataFrame:
+    """Did tuning help? A row for each task and model: winner against default, under the same seeds.
+
+    Configurations: tried in each search. Test AUROC, means over ten digits.
+    """
+    rows = []
+    for task, studies in TUNED.items():
+        for study in (f"digits-finalists{name}" for name in studies):
+            trials, _ = join({study: saved(study)})
+            tried = trials[trials["kind"] == "tuning"].groupby("model")["number"].nunique()
+            gains = help_table(trials).frame.set_index("class")
+            for model, group in gains.groupby("model", sort=False):
+                row = {"task": task, "model": f"`{model}`", "configurations": tried[model]}
+                row |= {"seeds": group["seeds"].max()} | dict(group[["default", "winner"]].mean())
+                row["another won"] = (
+                    f"{(group['configuration'] != 'default').sum()} of {len(group)}"
+                )
+                rows.append(row | against(group["winner"], group["default"]))
+    return pd.DataFrame(rows)
 
 
 def nearest_on_digits() -> pd.DataFrame:
@@ -100,9 +126,9 @@ def signals_on_digits() -> pd.DataFrame:
     """Test AUROC of the epoch that each signal chooses, means over ten digits (and their seeds)."""
     rows = []
     for task, study in TASKS.items():
-        read = saved(f"digits-{study}")
-        for model, runs in read.trials.groupby("model"):
-            epochs = read.epochs[read.epochs["trial"].isin(runs["trial"])]
+        trials, all_epochs = join({study: saved(f"digits-{study}")})
+        for model, runs in trials.groupby("model"):
+            epochs = all_epochs[all_epochs["trial"].isin(runs["trial"])]
             if runs["class"].nunique() < 10 or epochs["epoch"].max() == 1:
                 continue
             by_run = {trial: dict(chosen(run)) for trial, run in epochs.groupby("trial")}
