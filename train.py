@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_flags(given | {"display": view.display}, hyperparameters)
     checks.check_values(name, hyperparameters)
     if given["load"] and "dataset" not in given:
-        return use(given, view)
+        return score_or_export(given, view)
     files = {key: given[key] and str(given[key]) for key in ("load", "score_folder")}
     if earlier:
         study = resume.study_of(earlier, given)
@@ -193,7 +193,7 @@ def check_folder(folder: str | Path | None) -> None:
         images_in(Path(folder), "--score_folder")
 
 
-def ready(study: Study) -> Study:
+def with_threads(study: Study) -> Study:
     """The study with its number of threads, for which it gets the process ready. Loads torch."""
     from bench.training.devices import be_deterministic, ready_process
 
@@ -203,7 +203,7 @@ def ready(study: Study) -> Study:
     return replace(study, cpus_per_trial=threads)
 
 
-def use(given: dict[str, Any], view: View) -> int:
+def score_or_export(given: dict[str, Any], view: View) -> int:
     """Scores images with a trained model, or exports it; returns the exit status."""
     study, out = study_from(given), given["export"]
     if not out:
@@ -211,7 +211,7 @@ def use(given: dict[str, Any], view: View) -> int:
     checks.check_machine(study)
     check_folder(given["score_folder"])
     checks.check_models(study)
-    study = ready(study)
+    study = with_threads(study)
     from bench.commands import train
     from bench.commands.export import export
     from bench.training import model_files
@@ -249,7 +249,7 @@ def start(
     Imports here what takes seconds to load. `name`: the model. `run`: its hyperparameters, --load
     and --score_folder. `earlier`: what a run that is resumed has written so far.
     """
-    study = ready(study)
+    study = with_threads(study)
     from bench.commands import train
     from bench.data import datasets
     from bench.training import model_files

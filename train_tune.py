@@ -47,7 +47,9 @@ LIST = "name the models, data sets, search spaces, schedulers and searchers"
 RESUME = "go on with the study, or the sweep over data sets, --name; other flags may be left out"
 CONFIG = "take flags from this file (TOML, or another study's study.json); flags given here win"
 PRINT_CONFIG = "print the study's choices as such a file, and do nothing else"
-DRY_RUN = "only estimate: the runs, their epochs and about how long, from one timed epoch per model"
+DRY_RUN = (
+    "only estimate: the runs, their epochs and about how long, from a few timed steps of each model"
+)
 
 
 def parser() -> Parser:
@@ -91,7 +93,7 @@ def with_config(arguments: Sequence[str] | None) -> list[str]:
     return [*config.words_of(path, CHOOSE_TASKS if other_task else ()), *words] if path else words
 
 
-def begun(given: dict[str, Any], resumes: bool) -> tuple[Study, "Results | None"]:
+def study_and_earlier(given: dict[str, Any], resumes: bool) -> tuple[Study, "Results | None"]:
     """The study that the flags choose, and what an earlier command left of it."""
     if not resumes:
         return study_from(given), None
@@ -131,9 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if several := sweep.sweep_of(given):
         if resumes:
             several.check_resumed(named="name" in given)
-        jobs = [begun(flags, resumes and there) for flags, there in several.studies(given)]
+        jobs = [
+            study_and_earlier(flags, resumes and there) for flags, there in several.studies(given)
+        ]
     else:
-        jobs = [begun(given, resumes)]
+        jobs = [study_and_earlier(given, resumes)]
     if only_print:
         study, datasets = jobs[0][0], []
         if several:  # a name that this command makes up is not for the next

@@ -62,8 +62,8 @@ class Config:
 class AnomalyModel(ABC):
     """An anomaly detector trained on normal images only. Images: uint8 (N, C, H, W) in [0, 255].
 
-    A subclass called `Model`, in a file of its own, defines `Config`, creates `self.networks` and
-    `self.optimizers` in `build`, and implements `train_step`, `parts`, and `weights` or `combine`.
+    A subclass called `Model`, in a file of its own, has `Config`, STEPS and DIGITS_STEPS, creates the
+    networks and optimisers in `build`, and implements `train_step`, `parts`, and `weights` or `combine`.
     """
 
     Config: ClassVar[type[Config]]

@@ -58,7 +58,6 @@ class FittedModel(AnomalyModel):
             self.samples = self.kept(images[order[: self.config.samples]].cpu())
             self.seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
             self.fit(self.vectors(self.samples), self.seed)
-        self.steps += 1
         return {}
 
     @property

@@ -58,7 +58,7 @@ def placed(network: Network, device: torch.device, precision: str) -> Network:
 
 
 class Conv(nn.Conv2d):
-    """A convolution that computes a 1 x 1 output as one matrix product; 4 x 4 where it pads.
+    """A convolution that computes a 1 x 1 output as one matrix product; 4 x 4 if it has padding.
 
     The libraries are slow on such layers. oneDNN, a CPU's, also multiplies the padding and reorders
     all weights at each call; cuDNN, a GPU's, multiplies the padding too, with too few threads. On a

@@ -34,7 +34,7 @@ def forward(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
 def gradient(g: Tensor, x: Tensor, mean: Tensor, rate: Tensor) -> Tensor:
     """That of x, from the gradient g of its normalisation."""
     result = torch.empty_like(x)
-    launch(first, x, mean, rate, like(g, x), result)
+    launch(gradient_kernel, x, mean, rate, like(g, x), result)
     return result
 
 
@@ -43,7 +43,7 @@ def second_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Those of g and x, from the gradient v of what `gradient` gives."""
     of_g, of_x = torch.empty_like(x), torch.empty_like(x)
-    launch(second, x, mean, rate, like(v, x), like(g, x), of_g, of_x)
+    launch(second_gradient_kernel, x, mean, rate, like(v, x), like(g, x), of_g, of_x)
     return of_g, of_x
 
 
@@ -91,7 +91,7 @@ def normalise(
 
 
 @triton.jit
-def first(
+def gradient_kernel(
     x, mean, rate, g, result, channels, pixels, of_image, of_channel, of_pixel,
     SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -105,7 +105,7 @@ def first(
 
 
 @triton.jit
-def second(
+def second_gradient_kernel(
     x, mean, rate, v, g, result_g, result_x,
     channels, pixels, of_image, of_channel, of_pixel,
     SIDE: tl.constexpr, BLOCK: tl.constexpr,

@@ -89,7 +89,7 @@ class SkipGAN(base.AnomalyModel):
         self.networks = nn.ModuleDict({"generator": self.generator})
         self.optimizers = {"generator": Adam(self.generator, c.lr, c.beta1, c.beta2)}
 
-    def opponent(self, name: str, network: nn.Module, lr: float) -> None:
+    def add_opponent(self, name: str, network: nn.Module, lr: float) -> None:
         """Takes up the opponent, and heads on its features for what else it is to tell."""
         c = self.config
         trained: dict[str, nn.Module] = {name: network}

@@ -57,7 +57,7 @@ class Model(skip_gan.SkipGAN):
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         discriminator = Discriminator(channels, size, c.ndf, c.nz)
         self.discriminator = placed(discriminator, self.device, self.precision)
-        self.opponent("discriminator", self.discriminator, c.lr_discriminator)
+        self.add_opponent("discriminator", self.discriminator, c.lr_discriminator)
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.discriminator(x)

@@ -48,7 +48,7 @@ class Model(skip_gan.SkipGAN):
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         critic = Encoder(channels, size, c.ndf, c.nz, InstanceNorm)
         self.critic = placed(critic, self.device, self.precision)
-        self.opponent("critic", self.critic, c.lr_critic)
+        self.add_opponent("critic", self.critic, c.lr_critic)
 
     def features(self, x: Tensor) -> Tensor:
         """f(x) (B, K), float32."""
@@ -71,8 +71,8 @@ class Model(skip_gan.SkipGAN):
         c = self.config
         x = augmented(x, rng) if c.augment else x
         # The critic's step needs no graph through the generator: only the generator's own does.
-        generator_steps = (self.steps + 1) % c.n_critic == 0
-        with torch.set_grad_enabled(generator_steps):
+        updates_generator = (self.steps + 1) % c.n_critic == 0
+        with torch.set_grad_enabled(updates_generator):
             fake = self.reconstruct(x)
 
         turned, turns = self.turned(x) if c.w_rot else (x[:0], x[:0])
@@ -92,6 +92,6 @@ class Model(skip_gan.SkipGAN):
         self.optimizers["critic"].step()
         if c.restart_critic:
             init_weights(self.critic, losses["critic"] < 1e-5)
-        if not generator_steps:
+        if not updates_generator:
             return losses
         return losses | self.generator_step(x, fake, self.critic)

@@ -42,9 +42,9 @@ class WGAN(base.AnomalyModel):
         their losses.
         """
         c = self.config
-        generator_steps = (self.steps + 1) % c.n_critic == 0
+        updates_generator = (self.steps + 1) % c.n_critic == 0
         z = torch.randn(len(x), c.nz, generator=rng, device=rng.device)
-        with torch.set_grad_enabled(generator_steps):
+        with torch.set_grad_enabled(updates_generator):
             fake = self.generator(z).float()
 
         real_score, fake_score = self.critic(torch.cat([x, fake.detach()])).float().chunk(2)
@@ -54,7 +54,7 @@ class WGAN(base.AnomalyModel):
         critic_loss.backward()
         self.optimizers["critic"].step()
         losses = {"critic": critic_loss, "penalty": penalty}
-        if not generator_steps:
+        if not updates_generator:
             return losses
 
         generator_loss = -self.critic(fake).float().mean()

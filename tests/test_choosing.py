@@ -78,7 +78,7 @@ def searched(folder, gains: dict[str, float]):
 
 def test_did_tuning_help_is_answered_on_seeds_that_chose_nothing(tmp_path):
     trials = searched(tmp_path / "s", {f"c{k}": 0.05 + 0.01 * k for k in range(6)})
-    table = choosing.help_table(trials)
+    table = choosing.tuning_gain_table(trials)
     assert table.frame["gain"].tolist() == pytest.approx([0.05 + 0.01 * k for k in range(6)])
     assert table.frame["seeds"].tolist() == [3] * 6
     assert (
@@ -89,13 +89,13 @@ def test_did_tuning_help_is_answered_on_seeds_that_chose_nothing(tmp_path):
 
 
 def test_an_honest_no_is_shown(tmp_path):
-    table = choosing.help_table(
+    table = choosing.tuning_gain_table(
         searched(tmp_path / "s", {f"c{k}": -0.05 - 0.01 * k for k in range(6)})
     )
     assert "no, it harmed" in table.note
-    few = choosing.help_table(searched(tmp_path / "few", {"a": 0.1}))
+    few = choosing.tuning_gain_table(searched(tmp_path / "few", {"a": 0.1}))
     assert "too few classes to test" in few.note
-    assert choosing.help_table(load(make_study(tmp_path / "old"))[1]) is None, "no finalists"
+    assert choosing.tuning_gain_table(load(make_study(tmp_path / "old"))[1]) is None, "no finalists"
 
 
 def test_the_luck_of_one_seed(tmp_path):

@@ -24,7 +24,7 @@ FAMILY = ["skipganomaly", "w_skipganomaly"]
 def split(contamination: float = 0.0) -> Split:
     """Digits: 7 left out."""
     digits = datasets.load("digits", root=Path("unused"))
-    return make_split(digits, Task(LEAVE_ONE_CLASS_OUT, "7"), SOUND, 0, contamination)
+    return make_split(digits, Task(LEAVE_ONE_CLASS_OUT, "7", contamination=contamination), SOUND, 0)
 
 
 @pytest.mark.parametrize("name", quick(FAMILY, "skipganomaly"))

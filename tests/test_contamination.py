@@ -1,6 +1,7 @@
 """--contamination: abnormal images, unknown to the model, among those it trains on."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -23,9 +24,9 @@ def test_contamination_hides_a_share_of_abnormal_images_in_the_training_set(shar
     if round(len(clean.train) * share / (1 - share)) > spare:
         told = rf"--contamination: .* {spare} abnormal images .*\(give (\S+) or less\)"
         with pytest.raises(UserError, match=told) as error:
-            make_split(dataset, task, SOUND, seed=0, contamination=share)
+            make_split(dataset, replace(task, contamination=share), SOUND, seed=0)
         share = float(re.search(told, str(error.value))[1])  # which then works
-    split = make_split(dataset, task, SOUND, seed=0, contamination=share)
+    split = make_split(dataset, replace(task, contamination=share), SOUND, seed=0)
     own = dataset.train_labels[split.train.index] == 0
     abnormal = own if kind == LEAVE_ONE_CLASS_OUT else ~own
     assert abnormal.mean() == pytest.approx(share, abs=1 / len(clean.train))

@@ -13,7 +13,6 @@ from bench.results.gallery import (
     heat_maps,
     images_of,
     sheet,
-    sheet_array,
 )
 
 
@@ -56,20 +55,12 @@ def test_a_sheet_gives_its_images_back(
         assert again is None
 
 
-def test_a_sheet_of_an_earlier_version_has_square_images() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 1, 8, 8), np.uint8)
-    for rows in (pictures[:1], pictures):
-        images, again = images_of(encoded(sheet_array(*rows), "PNG"), 3)
-        np.testing.assert_array_equal(images, pictures[0])
-        assert (again is None) == (len(rows) == 1)
-
-
 def test_another_picture_is_no_sheet() -> None:
     picture = sheet(np.zeros((3, 1, 8, 8), np.uint8), None)
     for count in (0, 2, 5):
         with pytest.raises(ValueError, match="no row of"):
             images_of(picture, count)
-    wide = encoded(np.zeros((1, 9, 24), np.uint8), "PNG")  # by an earlier version, but not square
+    wide = encoded(np.zeros((1, 9, 24), np.uint8), "PNG")  # it says no grid
     with pytest.raises(ValueError, match="no row of"):
         images_of(wide, 3)
     with pytest.raises(OSError, match="cannot identify"):

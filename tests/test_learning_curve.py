@@ -230,7 +230,7 @@ def test_a_curve_without_a_shared_class_says_which_points_it_lacks(tmp_path):
 
 
 def test_numbers_below_an_axis_have_room():
-    assert sweeps.apart(np.array([0, 0.1, 2.0, 3.0])) == [0, 2, 3]
+    assert sweeps.with_room(np.array([0, 0.1, 2.0, 3.0])) == [0, 2, 3]
 
 
 @pytest.mark.slow

@@ -90,7 +90,8 @@ def interrupt() -> NoReturn:
 def run_main(main: Callable[[], int]) -> NoReturn:
     """Runs a script's `main` and exits with the status that it returns.
 
-    A UserError becomes one line on stderr and status 2; a signal to end becomes status 130.
+    A UserError, a folder without permission or a name too long for files becomes one line on stderr
+    and status 2; a signal to end becomes status 130.
     """
     if type(sys.stdout) is io.TextIOWrapper:  # tests put other kinds in its place
         encoding = sys.stdout.encoding

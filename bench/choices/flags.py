@@ -60,10 +60,10 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
         kind: Any = meta["parse"] or (os.path.expanduser if meta["path"] else base_type(field.type))
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
+        elif meta["metavar"]:
+            kwargs["metavar"] = meta["metavar"]
         elif meta["path"]:
             kwargs["metavar"] = "PATH"
-        elif meta["parse"]:
-            kwargs["metavar"] = "N|HxW"
         elif kind is bool:
             kind, kwargs = truth, {"nargs": "?", "const": True, "metavar": "True|False"}
         else:

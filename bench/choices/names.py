@@ -41,6 +41,12 @@ def on_disk(path: Path) -> Path:
     return parent / path.name
 
 
+def natural(name: str) -> tuple[list[int | str], str]:
+    """What sorts names with the numbers in them by size: `2.jpg` before `10.jpg`."""
+    words = re.split(r"(\d+)", name)  # every second one is a number
+    return [int(word) if i % 2 else word for i, word in enumerate(words)], name
+
+
 def folder_name(text: str) -> str:
     """The text as a plain folder name."""
     return re.sub(r"[^\w.+-]", "_", legible(text))

@@ -20,6 +20,7 @@ def option(
     several: bool = False,
     path: bool = False,
     parse: Callable[[str], Any] | None = None,
+    metavar: str = "",
     least: int = 1,
     most: float = math.inf,
 ) -> Any:
@@ -27,7 +28,8 @@ def option(
 
     `many`: the flag takes several values. `several`: so it does in train_tune.py, which trains with
     each of them; one value stays as it is. `path`: ~ is the home folder. `parse`: what makes a value
-    of a word, if not the field's type. `least`, `most`: of a number.
+    of a word, if not the field's type. `metavar`: what --help has for the value, if not a word for
+    its type. `least`, `most`: of a number.
     """
     metadata = {
         "group": group,
@@ -38,6 +40,7 @@ def option(
         "several": several,
         "path": path,
         "parse": parse,
+        "metavar": metavar,
         "least": least,
         "most": most,
     }

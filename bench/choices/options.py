@@ -73,12 +73,10 @@ class Options:
         "256 at most)",
         aliases=("isize",),
         parse=image_size.parse,
+        metavar="N|HxW",
     )
     channels: int | None = option(
-        None,
-        "task",
-        "1 (grey) or 3 (default: the data's)",
-        aliases=("nc",),
+        None, "task", "1 (grey) or 3 (default: the data's)", aliases=("nc",)
     )
     resize: str = option(
         "squash",
@@ -246,15 +244,17 @@ class Options:
     space: tuple[str, ...] = option(
         (),
         "tuning",
-        "search space in place of the model's own: w_con=25,50,75 lr=1e-5..1e-3:log nz=50..200:int, "
-        "or a Python file",
+        "search space in place of the model's own: w_con=25,50 lr=1e-5..1e-3:log nz=50..200:int, or a "
+        "Python file",
         many=True,
+        metavar="NAME=VALUES",
     )
     set: tuple[str, ...] = option(
         (),
         "tuning",
         "hyperparameters held at a value, in the models that have them: ngf=32 w_gp=10",
         many=True,
+        metavar="NAME=VALUE",
     )
     tune_for: str = option(
         "class",
@@ -262,17 +262,19 @@ class Options:
         "one configuration per class, or one for all, judged by its mean over the classes",
         choices=("class", "mean"),
     )
-    time_budget: str | None = option(None, "tuning", "start no trial after this: 90s, 30m, 2h, 1d")
+    time_budget: str | None = option(
+        None, "tuning", "start no trial after this", metavar="90s|2h|1d"
+    )
     gpus_per_trial: float | None = option(
         None,
         "tuning",
         "GPUs per trial; 0.25: four share one, each a quarter of its memory (default: 1)",
     )
-
     address: str | None = option(
         None,
         "tuning",
-        "run on a Ray cluster that is up already: auto, or HOST:PORT (default: this machine alone)",
+        "run on a Ray cluster that is up already (default: this machine alone)",
+        metavar="auto|HOST:PORT",
     )
     storage: str | None = option(
         None,

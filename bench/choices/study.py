@@ -15,8 +15,8 @@ from bench.choices.outside import is_file, name_of
 
 RUN = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
 CHOOSE_TASKS = ("abnormal_class", "normal_class", "category")  # one of these fields does
-LONGEST = 200  # bytes of a name; file systems take 255, and what stands in the folder adds to it
-SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in the folder of theirs
+LONGEST = 200  # bytes of a name: file systems take 255, and names inside the folder add to it
+SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in their common folder
 DEFAULT_TRIALS = 10  # of a search; a grid has its own
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
 
@@ -108,7 +108,7 @@ class Study(Options):
     def hyperparameters(self) -> dict[str, str]:
         """The values, as text, that `--set` and the flags of HYPERPARAMETERS fix.
 
-        UserError for a hyperparameter that is given twice.
+        UserError for what is not NAME=VALUE, or a hyperparameter that is given twice.
         """
         fixed = {name: getattr(self, name) for name in HYPERPARAMETERS}
         pairs = {name: str(value) for name, value in fixed.items() if value is not None}

@@ -94,7 +94,7 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         for s in (study, Study())
     )
     # An older study lacks newer choices.
-    choices, before = named(choices), named(defaults | earlier.study)
+    choices, before = with_file_names(choices), with_file_names(defaults | earlier.study)
     grows = earlier.made_by == "train_tune.py"
     if grows and "finalists" not in earlier.study:
         raise UserError(
@@ -110,7 +110,7 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
     return study
 
 
-def named(choices: dict[str, Any]) -> dict[str, Any]:
+def with_file_names(choices: dict[str, Any]) -> dict[str, Any]:
     """A study's choices with names for files: these are compared by content, as images are."""
     names = {flag: list(map(name_of, choices[flag])) for flag in ("model", "space")}
     return choices | names

@@ -214,7 +214,11 @@ def opened(
 
 def losses(record: dict[str, Any]) -> str:
     """`(critic -0.3, generator 1.2)  4.0 s`, of an epoch's record."""
-    means = [f"{key[5:]} {value:.4g}" for key, value in record.items() if key.startswith("loss_")]
+    means = [
+        f"{key.removeprefix('loss_')} {value:.4g}"
+        for key, value in record.items()
+        if key.startswith("loss_")
+    ]
     shown = f"({'  '.join(means)})  " if means else ""  # a fitted model has none
     return f"{shown}{record['train_seconds']:.1f} s"
 

@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.choices.errors import UserError, unknown
+from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task, variants
 from bench.data.datasets import Dataset
 from bench.data.images import IndexedImages
 from bench.data.unused import left_out, too_many, untrained, usable
 
-# Of the normal training images, for validation: a share, but not so few that chance would choose,
-# unless that were too many of them.
+# Normal training images held out for validation: a tenth; at least 25, or chance would choose; never
+# more than a quarter.
 HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.1, 25, 0.25
-# Abnormal ones at least, if there are so many; they cannot train.
+# At least so many abnormal validation images, if there are so many.
 FEWEST_ABNORMAL = 100
 
 
@@ -43,7 +43,7 @@ class Split:
 
     train: IndexedImages  # uint8 (N, C, H, W), normal but for --contamination
     val: Labelled | None  # chooses; None where the protocol chooses on the test images
-    test: Labelled | None  # is only reported; None where no test image has a label
+    test: Labelled | None  # chooses without val, else only reported; None: no label
 
     @property
     def pseudo(self) -> int:
@@ -113,24 +113,20 @@ def make_splits(
         members = [task for task in tasks if task.limit_train == size]
         lines += left_out(subset, members, protocol)
         for task in members:
-            split = make_split(subset, task, protocol, seed, task.contamination)
+            split = make_split(subset, task, protocol, seed)
             splits[task] = split.within(shared, shared.kept(size, seed)) if several else split
     return shared, splits, list(dict.fromkeys(lines))
 
 
-def make_split(
-    dataset: Dataset, task: Task, protocol: Protocol, seed: int, contamination: float = 0.0
-) -> Split:
+def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> Split:
     """The images that train, choose and test for a task; the same for the same seed.
 
     Where validation images choose the epoch, no two parts share an image (by content): a training
     image that the test set or an earlier training image equals is left out.
 
-    `contamination`: the share of the images to train on that is abnormal; validation stays as it
+    A task's `contamination`: the share of the images to train on that is abnormal; validation stays as it
     is. Raises UserError where a part would be empty or lacks images.
     """
-    if task.cls not in dataset.classes:
-        raise unknown("class", task.cls, dataset.classes)
     own = dataset.classes.index(task.cls)
     leaves = f"'{task.name}' as {task.kind} task leaves"
 
@@ -173,6 +169,7 @@ def make_split(
             indices, labels = indices[mixed], labels[mixed]
         val = Labelled(images(indices), labels)
 
+    contamination = task.contamination
     hidden = round(len(normal) * contamination / (1 - contamination))
     if hidden > len(anomalies):
         most = math.floor(1000 * len(anomalies) / (len(normal) + len(anomalies))) / 1000

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Finalists' seeds begin so far above the study's, and final runs' right above it: at most so many.
+# Final runs have the seeds right above the study's, at most so many; finalists' seeds begin above.
 FINALIST_SEEDS = 1000
 
 

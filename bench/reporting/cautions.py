@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.judging.selection import SIGNALS
 from bench.reporting.fair import is_unsound
-from bench.reporting.frames import Caution
+from bench.reporting.frames import Caution, span
 from bench.results.reading import Results
 
 # Results are only comparable where studies agree in these.
@@ -142,11 +142,6 @@ def short_budgets(trials: pd.DataFrame) -> list[str]:
     return lines
 
 
-def span(counts: pd.Series) -> str:
-    """`75`, or `75 to 100`."""
-    return " to ".join(f"{end:.0f}" for end in sorted({counts.min(), counts.max()}))
-
-
 def failures(trials: pd.DataFrame) -> list[str]:
     """One line per study and reason, with how often and where it first came up."""
     failed = trials[trials["status"] == "error"]
@@ -187,7 +182,7 @@ def chosen_differently(trials: pd.DataFrame) -> list[str]:
 
 
 def joined(trials: pd.DataFrame) -> list[str]:
-    """A line for each model of which one row of a table joins studies that chose or set it otherwise."""
+    """A line for each model whose row joins studies with other signals, mixes or hyperparameters."""
     lines = []
     finals = trials[(trials["kind"] == "final") & (trials["role"] == "winner")]
     for (_, _, column), runs in finals.groupby(["dataset", "task", "column"], sort=False):
@@ -220,7 +215,7 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
     return lines
 
 
-def each_pool(study: Results) -> str | None:
+def test_pools(study: Results) -> str | None:
     """Which images a study's rows were tested on; None where they do not say."""
     pools = study.trials.get("protocol_test_pool", pd.Series()).dropna().unique()
     return ", ".join(sorted(pools)) or None
@@ -230,7 +225,7 @@ def different_images(studies: Mapping[str, Results]) -> list[str]:
     """A line where studies of one data set differ in images: their figures cannot be compared."""
     origins = pd.DataFrame(
         {key: str(study.study[key]) for key in SAME_IMAGES if key in study.study}
-        | {"test_pool": each_pool(study)}
+        | {"test_pool": test_pools(study)}
         | (study.provenance.get("dataset") or {})
         for study in studies.values()
     ).reindex(columns=["name", "fingerprint", *SAME_IMAGES, "test_pool"])

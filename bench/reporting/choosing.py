@@ -16,7 +16,7 @@ from bench.reporting.writers import Table
 ORACLE = "oracle (upper bound)"
 
 
-def help_table(trials: pd.DataFrame) -> Table | None:
+def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
     """Did tuning help? The winner's test AUROC less the default's, under the same fresh seeds."""
     finals = trials[(trials["kind"] == "final") & trials["test_auroc"].notna()]
     searched = {key for key, group in trials.groupby(KEY) if (group["kind"] == "finalist").any()}

@@ -67,7 +67,7 @@ def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -
     """Models by classes, the largest gain first; last the mean over the shared classes."""
     cells = cells.assign(
         text=cells["difference"].map(signed),
-        detail=[behind(cell) for cell in cells.to_dict("records")],
+        detail=[cell_detail(cell) for cell in cells.to_dict("records")],
     )
     common = gapless(cells.pivot(index="row", columns="column", values="difference"))
     means = {model: mean_interval(common[model]) for model in common if len(common)}
@@ -96,7 +96,7 @@ def signed(value: float) -> str:
     return f"{round(value, 3) + 0:+.3f}"  # no -0.000
 
 
-def behind(cell: dict[str, Any]) -> str:
+def cell_detail(cell: dict[str, Any]) -> str:
     """What a difference is made of, a line each: both means, its interval, its pairs."""
     pairs = cell["paired_seeds"]
     spread = detail(math.nan, cell["low"], cell["high"], "seeds" if pairs else "")

@@ -66,9 +66,6 @@ def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
 
 def shrunk(image: np.ndarray) -> np.ndarray:
     """A uint8 (C, H, W) image whose longer side is at most LARGEST."""
-    _, height, width = image.shape
-    longer = max(height, width)
-    if longer <= LARGEST:
-        return image
-    size = tuple(max(1, round(side * LARGEST / longer)) for side in (width, height))
-    return np.stack([np.asarray(Image.fromarray(channel).resize(size)) for channel in image])
+    picture = Image.fromarray(image.transpose(1, 2, 0).squeeze())
+    picture.thumbnail((LARGEST, LARGEST), reducing_gap=None)
+    return np.asarray(picture).reshape(*picture.size[::-1], -1).transpose(2, 0, 1)

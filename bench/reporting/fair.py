@@ -49,9 +49,8 @@ def gapless(table: pd.DataFrame) -> pd.DataFrame:
     """
     there = table.notna().to_numpy()
     fullest = there[:, np.argsort(-there.sum(axis=0), kind="stable")]
-    rows = list(
-        np.logical_and.accumulate(fullest, axis=1).T[1:]
-    )  # that the first two have, three, …
+    # The classes that the first two models have, the first three, …
+    rows = list(np.logical_and.accumulate(fullest, axis=1).T[1:])
     rows += [a & b for a, b in itertools.combinations(there.T, 2)] or list(there.T)
     parts = [(there[which].all(axis=0), which) for which in rows if which.any()]
     if not parts:

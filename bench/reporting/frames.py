@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.choices.errors import UserError
+from bench.choices.names import natural
 from bench.choices.tasks import SOUND
 from bench.judging import metrics
 from bench.judging.intervals import Run, auroc_interval
@@ -126,9 +127,9 @@ def tested(trials: pd.DataFrame) -> pd.DataFrame:
     return finals.sort_values("row", key=lambda names: names.map(natural), kind="stable")
 
 
-def natural(name: str) -> str:
-    """What sorts names with the numbers in them by size."""
-    return re.sub(r"\d+", lambda digits: digits[0].zfill(9), name)
+def span(counts: pd.Series) -> str:
+    """`75`, or `75 to 100`."""
+    return " to ".join(f"{end:.0f}" for end in sorted({counts.min(), counts.max()}))
 
 
 def read_scores(

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from bench.choices.names import natural
 from bench.judging.comparison import Comparison, fewest_classes
 from bench.reporting.fair import class_means, rivals, shared, without_unsound
-from bench.reporting.frames import WIDEST, natural, published
+from bench.reporting.frames import WIDEST, published, span
 from bench.reporting.writers import Table
 
 PUBLISHED = "published figures"
@@ -120,7 +121,7 @@ def detail(sd: float, low: float, high: float, lacking: object) -> str:
 
 def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> Iterator[str]:
     """What a reader of the main table must know, a sentence each."""
-    seeds = " to ".join(map(str, sorted({aurocs["seeds"].min(), aurocs["seeds"].max()})))
+    seeds = span(aurocs["seeds"])
     yield "One seed." if seeds == "1" else f"Mean over {seeds} seeds."
     if aurocs["low"].notna().any():
         yield (

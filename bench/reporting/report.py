@@ -60,7 +60,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     ]
     draw_scores: Callable[[], list[Drawing]] = partial(figures.of_scores, finals, scores)
     if len(finals) > MANY_RUNS:
-        draw_scores = begun(draw_scores)
+        draw_scores = in_another_process(draw_scores)
     runs = list(explorer(studies, finals, scores, warnings))
     messages = gathered(warnings)
 
@@ -68,7 +68,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     # Where one configuration serves all classes, none was chosen, by luck or not, for a class.
     joint = [name for name, study in studies.items() if study.study.get("tune_for") == "mean"]
     tuned = [
-        choosing.help_table(trials),
+        choosing.tuning_gain_table(trials),
         choosing.luck_table(trials[~trials["study"].isin(joint)]),
         searches.tuning_table(trials),
         searches.saved_table(trials),
@@ -148,7 +148,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         )
 
 
-def begun(call: Callable[[], Result]) -> Callable[[], Result]:
+def in_another_process(call: Callable[[], Result]) -> Callable[[], Result]:
     """Gives the call's result when called itself; another process computes it meanwhile."""
     # Spawned: a fork of a process with Ray's or torch's threads can hang.
     pool = ProcessPoolExecutor(

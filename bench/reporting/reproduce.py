@@ -1,6 +1,5 @@
 """The command that makes a trial's row again."""
 
-import difflib
 import itertools
 import math
 import shlex
@@ -11,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.choices.errors import UserError, note
+from bench.choices.errors import UserError, most_similar, note
 from bench.choices.image_size import parse
 from bench.choices.outside import is_file, name_of, sha256_of
 from bench.choices.study import CHOOSE_TASKS, HYPERPARAMETERS, Study
@@ -31,8 +30,8 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
     ids = {name: list(study.trials.get("trial", ())) for name, study in studies.items()}
     holders = [name for name, known in ids.items() if trial in known]
     if not holders:
-        near = difflib.get_close_matches(trial, itertools.chain(*ids.values()), n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        similar = most_similar(trial, [*itertools.chain(*ids.values())])
+        hint = f"; did you mean '{similar}'?" if similar else ""
         raise UserError(f"--reproduce: no trial '{trial}' in {', '.join(studies)}{hint}")
     if len(holders) > 1:
         raise UserError(

@@ -27,17 +27,22 @@ MOST_LINES = 500
 MOST_WEIGHED = 2000  # configurations that importances are made from: Optuna copies each of them
 
 
+def tuning_runs(trials: pd.DataFrame, known: str) -> pd.DataFrame:
+    """The searches' runs that did not fail and have a value in this column."""
+    runs = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")]
+    return runs.dropna(subset=known)
+
+
 def tuning_table(trials: pd.DataFrame) -> Table | None:
     """The winner's figure beside that of the model's default configuration (number 0).
 
     The figure is the signal that chose; the gain is above 0 where the winner is better.
     """
-    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")]
     winners = (
         trials[trials["role"] == "winner"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
     )
     rows = []
-    for key, group in tuning.dropna(subset="objective").groupby(KEY, sort=False):
+    for key, group in tuning_runs(trials, "objective").groupby(KEY, sort=False):
         tried = group.drop_duplicates("number").set_index("number")
         number: Any = (
             winners.get(key)
@@ -94,9 +99,7 @@ def changes(winner: pd.Series, default: pd.Series) -> str:
 
 def saved_table(trials: pd.DataFrame) -> Table | None:
     """The epochs that searches ran, beside those they would have run without early stopping."""
-    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(
-        subset="epochs"
-    )
+    tuning = tuning_runs(trials, "epochs")
     if not (tuning["status"] == "stopped").any():
         return None
     full = trials.groupby(KEY)["epochs"].transform("max")  # final runs are never stopped
@@ -164,9 +167,7 @@ def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Serie
     The gain is the objective above its class's mean, so that hard and easy classes go together.
     Classes whose signals differ do not: of these, the signal of most counts.
     """
-    tuning = trials[(trials["kind"] == "tuning") & (trials["status"] != "error")].dropna(
-        subset="objective"
-    )
+    tuning = tuning_runs(trials, "objective")
     most = tuning.groupby("column")["signal"].transform(lambda signals: signals.mode()[0])
     for column, group in tuning[tuning["signal"] == most].groupby("column", sort=False):
         tried = {}

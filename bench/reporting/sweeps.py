@@ -12,12 +12,12 @@ from matplotlib.ticker import NullLocator
 from bench.reporting.drawing import Drawing
 from bench.reporting.fair import gapless, shared
 from bench.reporting.figures import Looks, looks_of, panels
-from bench.reporting.frames import amount_label
+from bench.reporting.frames import amount_label, span
 from bench.reporting.headline import detail, figure
 from bench.reporting.writers import Table
 
 # Of each amount that a study varies: a short name, a title, and its axis with the column on it.
-AMOUNTS = {
+CURVES = {
     "limit_train": (
         *("images", "How many training images does a model need?"),
         *("images trained on", "n_train"),
@@ -59,13 +59,13 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
         **{name: (name, lambda part: part.mean(skipna=False)) for name in ("auroc", "low", "high")},
     )
     points = figures.reset_index()
-    points["x"] = points[AMOUNTS[amount][-1]].astype(float)
+    points["x"] = points[CURVES[amount][-1]].astype(float)
     return points.sort_values("x", kind="stable"), left_out.tolist()
 
 
 def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
     """For each amount that a study varies: its values by models."""
-    for amount, (name, title, *_) in AMOUNTS.items():
+    for amount, (name, title, *_) in CURVES.items():
         points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
@@ -79,18 +79,15 @@ def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
         frame = frame.join(points.pivot(index=rows, columns="model", values="text")[models])
         titles = {"dataset": "data set", "limit_train": "images kept", "n_train": "trained on"}
         frame = frame.reset_index().replace({amount: {"": "all"}}).rename(columns=titles)
-        note = over(points, left_out)
+        note = note_on(points, left_out)
         if amount == "limit_train":
             note += " Images kept: of all classes, and some of them only validate."
         yield Table(f"auroc_by_{name}", title, frame, note, points.drop(columns=["x", "text"]))
 
 
-def over(points: pd.DataFrame, left_out: list[str]) -> str:
+def note_on(points: pd.DataFrame, left_out: list[str]) -> str:
     """What the points and their intervals are, and the columns left out for want of classes."""
-    classes, seeds = (
-        " to ".join(map(str, sorted({points[name].min(), points[name].max()})))
-        for name in ("classes", "seeds")
-    )
+    classes, seeds = span(points["classes"]), span(points["seeds"])
     parts = "test images" if seeds == "1" else "seeds and test images"
     without = f" Without {'; '.join(left_out)}, for want of classes." if left_out else ""
     return (
@@ -101,13 +98,13 @@ def over(points: pd.DataFrame, left_out: list[str]) -> str:
 
 def amount_drawings(aurocs: pd.DataFrame) -> Iterator[Drawing]:
     """For each amount that a study varies: a panel per data set, a line per model."""
-    for amount, (name, title, axis, _) in AMOUNTS.items():
+    for amount, (name, title, axis, _) in CURVES.items():
         points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
         looks = looks_of(points.assign(column=points["model"]))
         panel = panel_of(points, looks, "log" if amount == "limit_train" else "linear")
-        caption = f"{title} {over(points, left_out)}"
+        caption = f"{title} {note_on(points, left_out)}"
         places = points.assign(row=points["dataset"])
         yield from panels(
             f"curve_{name}", caption, places, panel, looks, xlabel=axis, ylabel="test AUROC"
@@ -123,7 +120,7 @@ def panel_of(points: pd.DataFrame, looks: Looks, scale: str) -> Callable[[Axes, 
     back: Callable[[Any], Any] = np.exp if scale == "log" else np.asarray
     amounts = np.sort(points["x"].unique())
     places = there(amounts)
-    ticks = back(apart(places))
+    ticks = back(with_room(places))
     step = ASIDE * (places[-1] - places[0])
 
     def panel(axes: Axes, dataset: str) -> None:
@@ -141,7 +138,7 @@ def panel_of(points: pd.DataFrame, looks: Looks, scale: str) -> Callable[[Axes, 
     return panel
 
 
-def apart(places: np.ndarray) -> list[float]:
+def with_room(places: np.ndarray) -> list[float]:
     """Those of the ordered places on an axis that have room for a number below it."""
     kept = [float(places[0])]
     for place in places:

@@ -37,8 +37,8 @@ class Table:
     data: pd.DataFrame | None = None
     details: pd.DataFrame | None = None  # of each cell: small print in LaTeX, on demand on the page
     legend: str = ""  # what the details are
-    groups: Sequence[str] = ()  # each row's, whose other rows stand beside it
-    heat: tuple[float, float] | None = None  # the page shades figures: none here, full so far off
+    groups: Sequence[str] = ()  # the name of each row's group; a group's rows follow one another
+    heat: tuple[float, float] | None = None  # middle, distance: how the page shades figures
 
     def as_text(self) -> pd.DataFrame:
         """Every cell as text on one line: floats to three places, what is missing as a dash."""

@@ -1,4 +1,4 @@
-"""The folder of a study, which is read and written here alone. Never loads torch."""
+"""A study's rows and scores, which are read and written here alone. Never loads torch."""
 
 from bench.results.reading import Results, read, read_rows, studies_in
 from bench.results.store import Store, model_file, write_whole

@@ -102,11 +102,10 @@ def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         array, grid = np.asarray(picture), picture.info.get(GRID)
     array = array.reshape(*array.shape[:2], -1).transpose(2, 0, 1)
     channels, height, width = array.shape
-    # Earlier versions wrote no grid, and square images alone.
-    columns, lines = map(int, grid.split("x")) if grid else (count, height * count / width)
+    columns, lines = map(int, grid.split("x")) if grid else (0, 0)
     if not count or columns != count or width % count or lines not in (1, 2) or height % lines:
         raise ValueError(f"{width} x {height} is no row of {count} images")
-    rows = array.reshape(channels, int(lines), -1, count, width // count).transpose(1, 3, 0, 2, 4)
+    rows = array.reshape(channels, lines, -1, count, width // count).transpose(1, 3, 0, 2, 4)
     return rows[0], rows[1] if len(rows) > 1 else None
 
 

@@ -1,7 +1,6 @@
 """Packs a study's score files into scores.parquet: one file in place of one folder for each run."""
 
 import contextlib
-import io
 import shutil
 from pathlib import Path
 
@@ -102,27 +101,22 @@ def packed(runs: dict[str, pd.DataFrame], kind: type[np.floating]) -> bytes:
     only part does: `same_part` names it, and the file is a sixth smaller. UserError where the
     file does not give back the runs as they are.
     """
-    import pyarrow
-    import pyarrow.parquet
-
     slim = {trial: without_copy(run) for trial, run in runs.items()}
     frame = pd.concat(slim, names=["trial"]).reset_index("trial")
     numbers = [name for name in frame if name not in ("trial", "labels", SAME_PART)]
     frame = frame.astype(dict.fromkeys(numbers, kind))
-    buffer = io.BytesIO()
-    pyarrow.parquet.write_table(
-        pyarrow.Table.from_pandas(frame, preserve_index=False),
-        buffer,
+    content = frame.to_parquet(
+        index=False,
         compression="zstd",
         compression_level=19,
         use_dictionary=["trial", "labels", SAME_PART],
         use_byte_stream_split=numbers,
     )
-    again = unpacked(buffer.getvalue())
+    again = unpacked(content)
     wrong = [t for t, run in runs.items() if t not in again or not same(again[t], run, kind)]
     if wrong or len(again) != len(runs):
         raise UserError(f"{PACKED} would not give back the scores of {', '.join(wrong)}")
-    return buffer.getvalue()
+    return content
 
 
 def without_copy(run: pd.DataFrame) -> pd.DataFrame:

@@ -1,1 +1,1 @@
-"""Benchmarks of the harness itself: `python -m bench.speed`."""
+"""How fast models train and score, and what the harness costs: `python -m bench.speed`."""

@@ -47,8 +47,8 @@ def compiled(model: Model) -> Model:
     loss_of_generator = torch.compile(generator_loss)
 
     def train_step(x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        generator_steps = (model.steps + 1) % c.n_critic == 0
-        with torch.set_grad_enabled(generator_steps):
+        updates_generator = (model.steps + 1) % c.n_critic == 0
+        with torch.set_grad_enabled(updates_generator):
             fake = reconstructed(x)
         weights = dict(critic.named_parameters())
         held = {name: weight.detach() for name, weight in weights.items()}
@@ -58,7 +58,7 @@ def compiled(model: Model) -> Model:
             weight.grad = torch.empty_like(weight).copy_(gradients[name])  # in its order of memory
         model.optimizers["critic"].step()
         losses = {"critic": loss}
-        if generator_steps:
+        if updates_generator:
             losses["generator"] = loss_of_generator(x, fake)
             model.optimizers["generator"].zero_grad()
             losses["generator"].backward()

@@ -107,15 +107,9 @@ def audit(
                     scored[how] = (mix or run.model.combine)(parts).numpy()
                 auroc = metrics.auroc(test.labels, scored[how])
                 by_test = member.protocol.selection == "test"
-                own = auroc
-                if not by_test:
-                    own = objective(run.figures(mix), select_on)
-                chosen = best.get(member.change)
-                if improves(
-                    own,
-                    chosen["objective"] if chosen else None,
-                    "val_auroc" if by_test else select_on,
-                ):
+                own = auroc if by_test else objective(run.figures(mix), select_on)
+                before = best.get(member.change, {}).get("objective")
+                if improves(own, before, "test_auroc" if by_test else select_on):
                     _, low, high = auroc_interval([(test.labels, scored[how])])
                     best[member.change] = {
                         "epoch": record["epoch"],

@@ -1,4 +1,4 @@
-"""Ray Tune's trial schedulers, one instance per task: only trials of one task are compared."""
+"""Ray Tune's trial schedulers, one for each model and task: only trials of both are compared."""
 
 import math
 import sys
@@ -110,7 +110,7 @@ class _TaskView:
 
 
 class PerTask(TrialScheduler):
-    """Hands every trial to its own task's scheduler; final runs are never stopped."""
+    """Hands every trial to the scheduler of its model and task; stops no finalist or final run."""
 
     _metric = "objective"
     _supports_buffered_results = False

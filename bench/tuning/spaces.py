@@ -101,7 +101,12 @@ def space_of(study: Study, model: str) -> Space:
             f"--space: '{both[0]}' is held at {held[both[0]]} (by --set or a flag of its own: give "
             "one of them)"
         )
-    space = useful(study, model, file) if file else given
+    space = given
+    if file:
+        start, needs = start_of(study, model), search_spaces.needs(file)
+        # A hyperparameter whose switch is held at False means nothing.
+        own = search_spaces.get(file).items()
+        space = {k: d for k, d in own if start.get(needs.get(k, "")) is not False}
     for name, distribution in space.items():
         if name not in known:
             raise unknown(f"--space (model {model})", name, known)
@@ -120,13 +125,6 @@ def file_of(study: Study, model: str) -> str | None:
         return None
     name = name_of(study.space[0]) if study.space else model
     return name if search_spaces.has(name) else None
-
-
-def useful(study: Study, model: str, file: str) -> Space:
-    """The file's search space, without what means nothing as the switches are held."""
-    held, needs = start_of(study, model), search_spaces.needs(file)
-    useless = {name for name, switch in needs.items() if held.get(switch) is False}
-    return {k: d for k, d in search_spaces.get(file).items() if k not in useless}
 
 
 def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:

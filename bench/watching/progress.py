@@ -267,7 +267,7 @@ class Progress:
                 continue
             value = row.get(self.figure)
             changed = {
-                key[7:]: new
+                key.removeprefix("config_"): new
                 for key, new in row.items()
                 if key.startswith("config_") and new != self.defaults.get(search, row).get(key)
             }

@@ -18,7 +18,7 @@ class Config(autoencoder.Config):
 
 
 class Model(autoencoder.Model):
-    """Learns to take noise out of normal images (B, C, S, S); scores by the error without noise."""
+    """Learns to take noise out of normal images (B, C, H, W); scores by the error without noise."""
 
     Config = Config
 

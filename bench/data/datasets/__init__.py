@@ -3,7 +3,7 @@
 The folder is the registry: a file here is a data set, and its name is its command-line name.
 
 A data set file has CLASSES and `load(root) -> Dataset`, which gives square images of their native
-size; CLASSES are there without what loading needs. It may have DEFAULTS: the hyperparameters that
+size; CLASSES can be imported without the packages that loading needs. It may have DEFAULTS: the hyperparameters that
 suit its images where no flag says otherwise, in the models that have them or, as
 `model.hyperparameter`, in one. Files whose names begin with an underscore, and folder.py (any folder
 of images), are not named data sets.
@@ -217,10 +217,9 @@ def defaults_of(name_or_folder: str) -> dict[str, Any]:
         raise UserError(f"--dataset: {name_or_folder}: DEFAULTS must be a dict by hyperparameter")
     for key in values:
         model, _, name = key.rpartition(".")
-        of = (
-            {model} & {*models.NAMES} if model else models.NAMES
-        )  # it may be of a file of one's own
-        known = {name for one in of for name in models.hyperparameters(one)}
+        # A model that is not known here may be a file of one's own.
+        owners = {model} & {*models.NAMES} if model else models.NAMES
+        known = {key for owner in owners for key in models.hyperparameters(owner)}
         if known and name not in known:
             raise unknown(f"--dataset: {name_or_folder}: DEFAULTS", name, sorted(known))
     return values

@@ -56,7 +56,7 @@ class Header(NamedTuple):
     alpha: bool
 
 
-class Seen(NamedTuple):
+class Decoded(NamedTuple):
     """What a user may have to know of an image that was decoded."""
 
     size: tuple[int, int]  # width and height of the file's
@@ -116,7 +116,7 @@ def background_for(alphas: Sequence[Alpha]) -> int | None:
     return 0 if visible > 127.5 * total else 255
 
 
-def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[np.ndarray, Seen]:
+def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[np.ndarray, Decoded]:
     """A file's (first) image as uint8 (channels, *size).
 
     Raises ValueError for one whose range nobody knows.
@@ -136,7 +136,7 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
         .reshape(*size, channels)
         .transpose(2, 0, 1)
     )
-    return pixels, Seen(image.size, deep, clipped, transparent, first, greyed)
+    return pixels, Decoded(image.size, deep, clipped, transparent, first, greyed)
 
 
 def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.ndarray:
@@ -157,7 +157,7 @@ def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.
     return np.asarray(_resized(marked, size, resize, Image.Resampling.NEAREST)) > 0
 
 
-def notes(images: Sequence[Seen], size: Size, decoding: Decoding, advise: bool) -> list[str]:
+def notes(images: Sequence[Decoded], size: Size, decoding: Decoding, advise: bool) -> list[str]:
     """What was scaled, cropped and left out of these images, a line each.
 
     `advise`: with the flags that would do otherwise.

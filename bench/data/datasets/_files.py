@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from bench.choices.errors import UserError
-from bench.choices.names import on_disk
+from bench.choices.names import natural, on_disk
 
 # Documents, films, and formats that Pillow names but cannot decode.
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
@@ -25,7 +25,7 @@ MASKS = {
 }
 # The name of a mask that lies beside its image, whose name is `\1`.
 MASK_FILE = re.compile(r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE)
-JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # no worth a word, like hidden files
+JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # not worth a note, as hidden files are not
 
 
 @cache
@@ -78,7 +78,7 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
                 images.append(Path(below + name))
 
     walk(str(folder), "", (), "")
-    return sorted(images, key=_natural), others
+    return sorted(images, key=lambda path: natural(path.as_posix())), others
 
 
 def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
@@ -110,9 +110,3 @@ def left_out(folder: Path, others: Counter[str]) -> list[str]:
 
 def _is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
-
-
-def _natural(path: Path) -> tuple[list[int | str], str]:
-    name = path.as_posix()
-    words = re.split(r"(\d+)", name)  # every second one is a number
-    return [int(word) if i % 2 else word for i, word in enumerate(words)], name

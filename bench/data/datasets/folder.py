@@ -29,7 +29,7 @@ from bench.choices.errors import UserError
 from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import legible
 from bench.data.datasets import Dataset, _decoding, smallest_size
-from bench.data.datasets._decoding import Alpha, Decoding, Header, Seen
+from bench.data.datasets._decoding import Alpha, Decoded, Decoding, Header
 from bench.data.datasets._files import images_in, left_out
 from bench.data.datasets._layout import Item, categories_of, items_of
 from models.sizes import Size
@@ -202,7 +202,7 @@ def _read_masks(
 
 def _decode_all(
     paths: list[Path], size: Size, channels: int, decoding: Decoding, flag: str = "--dataset"
-) -> tuple[np.ndarray, list[Seen]]:
+) -> tuple[np.ndarray, list[Decoded]]:
     """uint8 (N, C, H, W), and what a user may have to know of each."""
     images = np.empty((len(paths), channels, *size), np.uint8)
     call = partial(_decoding.decode, size=size, channels=channels, decoding=decoding)
@@ -229,9 +229,8 @@ def _key(folder: Path, files: list[Path], choices: tuple) -> str:
 def _kept(file: Path) -> Content | None:
     """What `_keep` wrote there."""
     try:
-        with np.load(
-            file, allow_pickle=False
-        ) as arrays:  # a zip archive, so that damage is noticed by its checksum
+        # A zip archive: its checksum shows damage.
+        with np.load(file, allow_pickle=False) as arrays:
             how = json.loads(str(arrays["description"]))
             decoding = Decoding(**how["decoding"])
             return Content(arrays["images"], arrays.get("masks"), decoding, how["notes"])

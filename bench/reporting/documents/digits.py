@@ -5,9 +5,9 @@ from statistics import fmean
 import pandas as pd
 
 from bench.judging.metrics import auroc
-from bench.reporting.choosing import chosen, help_table
+from bench.reporting.choosing import chosen, tuning_gain_table
 from bench.reporting.documents.rows import against, figures, saved
-from bench.reporting.frames import join
+from bench.reporting.frames import join, span
 
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
 TUNED = {
@@ -25,7 +25,7 @@ def on_digits(study: str) -> pd.DataFrame:
     runs, rows = saved(study).trials, []
     for model, group in runs.groupby("model"):
         steps, by_digit = group["generator_steps"].max(), group.groupby("class")["test_auroc"]
-        aurocs, fewest, most = by_digit.mean(), by_digit.count().min(), by_digit.count().max()
+        aurocs = by_digit.mean()
         rows.append(
             {
                 "model": f"`{model}`",
@@ -33,7 +33,7 @@ def on_digits(study: str) -> pd.DataFrame:
                 "mean": aurocs.mean(),
                 "lowest to highest": f"{aurocs.min():.3f} to {aurocs.max():.3f}",
                 "digits": len(aurocs),
-                "seeds": f"{fewest}" if fewest == most else f"{fewest} to {most}",
+                "seeds": span(by_digit.count()),
             }
         )
     return pd.DataFrame(rows).sort_values(["digits", "mean"], ascending=False)
@@ -49,7 +49,9 @@ def tuned_on_digits() -> pd.DataFrame:
         for study in (f"digits-finalists{name}" for name in studies):
             trials, _ = join({study: saved(study)})
             tried = trials[trials["kind"] == "tuning"].groupby("model")["number"].nunique()
-            gains = help_table(trials).frame.set_index("class")
+            table = tuning_gain_table(trials)
+            assert table is not None, f"{study} has no finalists"
+            gains = table.frame.set_index("class")
             for model, group in gains.groupby("model", sort=False):
                 row = {"task": task, "model": f"`{model}`", "configurations": tried[model]}
                 row |= {"seeds": group["seeds"].max()} | dict(group[["default", "winner"]].mean())
