@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "results" / "README.md",
+    *sorted((ROOT / "results").glob("*.md")),
 ]
 TEXT = "\n".join(path.read_text() for path in DOCUMENTS)
 BLOCKS = [

@@ -11,7 +11,7 @@ from bench.data.datasets import Dataset
 
 CLASSES = tuple("0123456789")
 # Narrower networks and smaller batches than for photographs: 100 images a class, 16 x 16 pixels. To
-# an autoencoder or PCA, 64 dimensions for 8 x 8 pixels are no bottleneck (results/README.md).
+# an autoencoder or PCA, 64 dimensions for 8 x 8 pixels are no bottleneck (results/digits.md).
 DEFAULTS = {
     "ngf": 16,
     "ndf": 16,

@@ -19,7 +19,7 @@ from bench.reporting.documents import ablations, cifar10, digits
 from bench.reporting.documents.rows import MEASURED, ROOT, saved
 from bench.reporting.report import report
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "results" / "README.md")
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "results").glob("*.md")))
 # The studies at a fair budget; earlier ones are not.
 SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near")]
 SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
@@ -53,6 +53,7 @@ def costs() -> pd.DataFrame:
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "one-class-on-digits": partial(digits.on_digits, "digits-one-class-defaults"),
     "left-out-on-digits": partial(digits.on_digits, "digits-left-out-defaults"),
+    "tuned-on-digits": digits.tuned_on_digits,
     "nearest-on-digits": digits.nearest_on_digits,
     "mixes-on-digits": digits.mixes_on_digits,
     "signals-on-digits": digits.signals_on_digits,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Each model's default, and one change at a time: the studies behind the table of ablations
-# in results/README.md. They go to results/ablations/; what is there goes on, or is left alone if done.
+# in results/ablations.md. They go to results/ablations/; what is there goes on, or is left alone if done.
 # The table is of the rows in this folder: copy each study's four .json and .jsonl files here.
 #
 #   bash results/measured/ablations/run.sh path/to/cifar10     # bird and truck left out, 2,000 images
