@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import models
+from bench.choices import image_size
 from bench.choices.errors import Parser, UserError, run_main
 from bench.choices.flags import (
     add_model_flags,
@@ -182,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checks.check_new(study)
     check_folder(run["score_folder"])
     checks.check_machine(study)
-    checks.check_data(study, one_task=True)
+    checks.check_data(study, one_task=True, by_model=not run["load"])
     checks.check_models(study)
     return start(study, name, run, given["audit"], view, earlier)
 
@@ -264,7 +265,13 @@ def start(
         name = content["model"]
         if not models.get(name).BATCHES:
             raise UserError(f"--load: {name} is fitted at once, and cannot train further")
-        study = replace(study, model=(content.get("code", {"path": name})["path"],))
+        channels, *own_size = loaded[0].image_shape
+        study = replace(
+            study,
+            model=(content.get("code", {"path": name})["path"],),
+            channels=study.channels or channels,
+            image_size=study.image_size or image_size.parse("x".join(map(str, own_size))),
+        )
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif not earlier:
         suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"

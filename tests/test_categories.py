@@ -69,6 +69,22 @@ def test_masks_are_resized_as_their_images(folder, tmp_path, resize):
         assert not (one & ~mask).any()
 
 
+def test_what_is_transparent_in_a_mask_is_not_marked(changed, tmp_path):
+    plain = load(str(changed), root=tmp_path, categories=["nut"])
+    masks = sorted((changed / "nut" / "ground_truth").rglob("*.png"))
+    for file in masks:
+        mask = Image.open(file).convert("L")
+        layer = Image.new("RGBA", mask.size, "white")
+        layer.putalpha(mask)
+        layer.save(file)
+    layered = load(str(changed), root=tmp_path, categories=["nut"])
+    assert layered.fingerprint == plain.fingerprint
+    for file in masks:
+        Image.eval(Image.open(file).getchannel("A"), lambda value: 255 - value).save(file)
+    inverted = load(str(changed), root=tmp_path, categories=["nut"])
+    assert any(f"{len(masks)} mask(s) mark more than half" in line for line in inverted.notes)
+
+
 def test_padding_is_not_judged_as_normal_pixels(folder, tmp_path):
     dataset = load(str(folder), root=tmp_path, image_size=64, resize="pad")
     assert dataset.masks is None

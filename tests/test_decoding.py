@@ -12,8 +12,9 @@ from images import save
 from PIL import Image, ImageOps
 from torchvision.transforms import CenterCrop, Compose, Resize
 
+from bench.choices.errors import UserError
 from bench.data.datasets import Decoding, load
-from bench.data.datasets._decoding import decode
+from bench.data.datasets._decoding import decode, unpadded
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "cifar10_jpeg.tar.xz"
 
@@ -235,6 +236,24 @@ def test_what_is_done_to_wide_images(tmp_path):
         assert dataset.decoding.resize == how
     assert load(str(tmp_path), root=tmp_path).image_shape == (1, 16, 16)
     assert load(str(tmp_path), root=tmp_path, resize="pad").image_shape == (1, 128, 128)
+
+
+@given(
+    width=st.integers(1, 400),
+    height=st.integers(1, 400),
+    tall=st.integers(16, 64),
+    wide=st.integers(16, 64),
+)
+def test_padding_is_known_beforehand(width, height, tall, wide):
+    inside = unpadded((width, height), (tall, wide))
+    if 0 not in inside:
+        assert ImageOps.contain(Image.new("L", (width, height)), (wide, tall)).size == inside
+
+
+def test_an_image_too_thin_to_be_padded_is_named(tmp_path):
+    save(tmp_path / "train" / "strip.png", size=(1000, 6))
+    with pytest.raises(UserError, match=r"strip.png.*1000 x 6 is too thin to be padded to 64 x 64"):
+        load(str(tmp_path), root=tmp_path, image_size=64, resize="pad")
 
 
 def test_one_odd_size_changes_no_other_image(tmp_path):

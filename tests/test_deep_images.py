@@ -1,5 +1,6 @@
 """Images with more than 8 bits a channel: one scale for a data set, which its training images decide."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from images import save
 from PIL import Image
 
+from bench.choices.errors import UserError
 from bench.data.datasets import load
 
 
@@ -91,6 +93,53 @@ def test_deep_images_are_the_pictures_that_8_bits_give(tmp_path, kind, bits):
         f"3 image(s) have more than 8 bits: 0 to {2**bits - 1} ({bits} bits) becomes 0 to 255",
     )
     assert shallow.notes == ()
+
+
+def planar(pixels: np.ndarray) -> bytes:
+    """uint16 (H, W, 3) as a 16-bit TIFF with each channel by itself."""
+    height, width, _ = pixels.shape
+    data, size = pixels.transpose(2, 0, 1).astype("<u2").tobytes(), 2 * height * width
+    arrays = {258: [16] * 3, 273: [8, 8 + size, 8 + 2 * size], 279: [size] * 3}
+    start, places = 8 + len(data), {}
+    for tag, values in arrays.items():
+        places[tag] = start
+        data += struct.pack("<3I", *values)
+        start += 12
+    tags = {256: width, 257: height, 259: 1, 262: 2, 277: 3, 278: height, 284: 2} | places
+    entries = [
+        struct.pack("<HHII", tag, 4, 3 if tag in arrays else 1, value)
+        for tag, value in sorted(tags.items())
+    ]
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(data))
+    return head + data + struct.pack("<H", len(tags)) + b"".join(entries) + b"\0" * 4
+
+
+def jp2(pixels: np.ndarray) -> bytes:
+    """Colours as JPEG 2000 whose header says 16 bits."""
+    buffer = io.BytesIO()
+    Image.fromarray((pixels >> 8).astype(np.uint8)).save(buffer, "JPEG2000")
+    content = bytearray(buffer.getvalue())
+    content[content.index(b"\xff\x4f\xff\x51") + 42] = 15
+    return bytes(content)
+
+
+OTHERWISE = {  # forms of 16-bit colours, of which Pillow gives another picture
+    "planar.tif": planar,
+    "premultiplied.tif": lambda p: tiff(np.dstack([p, p[..., :1]]), "<", True).replace(
+        struct.pack("<HHII", 338, 4, 1, 2), struct.pack("<HHII", 338, 4, 1, 1)
+    ),
+    "pixmap.ppm": lambda pixels: b"P6 16 16 65535\n" + pixels.astype(">u2").tobytes(),
+    "jpeg2000.jp2": jp2,
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_deep_colours_that_pillow_does_not_get_right_are_refused(tmp_path, name):
+    pixels = np.random.default_rng(0).integers(0, 2**16, (16, 16, 3), dtype=np.uint16)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / name).write_bytes(OTHERWISE[name](pixels))
+    with pytest.raises(UserError, match=rf"{name}.*more than 8 bits a channel .* save it as PNG"):
+        load(str(tmp_path), root=tmp_path)
 
 
 def save_deep(file: Path, values: object, type_: type = np.uint16) -> None:

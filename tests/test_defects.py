@@ -19,9 +19,10 @@ import train_tune
 from bench import results
 from bench.judging import metrics, pixels
 from bench.reporting import frames
-from bench.reporting.defects import defects_table
+from bench.reporting.defects import COLUMN, defects_table
 from bench.reporting.explorer import explorer
 from bench.results.columns import of_defects
+from bench.results.reading import mistake_in
 
 FLAGS = ["--model", "pca", "--batch_size", "8", "--image_size", "32"]
 
@@ -118,6 +119,15 @@ def test_the_report_has_them(one_run, tmp_path, capsys):
     different = np.abs(image - rebuilt).mean(axis=2)
     red = heat[..., 0] - heat[..., 2]
     assert np.corrcoef(different.ravel(), red.ravel())[0, 1] > 0.8
+
+
+def test_a_defect_may_be_called_like_a_figure():
+    row = {"trial": "t", "defect_images_low_auroc": 5, "defect_auroc_low_auroc": 0.9}
+    assert mistake_in(row) is None
+    assert (
+        mistake_in(row | {"defect_auroc_low_auroc": 1.5}) == "defect_auroc_low_auroc cannot be 1.5"
+    )
+    assert COLUMN.fullmatch("defect_auroc_two\nlines")
 
 
 def test_older_rows_have_no_table_of_defects(one_run):

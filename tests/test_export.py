@@ -130,6 +130,7 @@ def test_the_command_writes_a_file_that_says_what_it_wants(saved, tmp_path, caps
         **{"model": "autoencoder", "trial": "t", "classes": ["good", "bad"]},
         **{"channels": 1, "height": 16, "width": 24},
         **{"resize": "crop", "bits": 12, "background": None},
+        "resample": "bilinear, antialiased (PIL.Image.Resampling.BILINEAR)",
         **{"threshold": 0.9, "false_alarms": 0.1},
     }
     printed = capsys.readouterr()

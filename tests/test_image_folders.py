@@ -50,6 +50,25 @@ def test_flat_folders_are_normal_and_unlabelled(tmp_path):
     assert (list(dataset.train_labels), list(dataset.test_labels)) == ([0], [-1])
 
 
+def test_images_beside_the_folders_of_classes_are_in_no_class(tmp_path):
+    for name in ("train/good/a.png", "train/preview.png", "test/good/b.png", "test/crack/c.png"):
+        save(tmp_path / name)
+    dataset = load(str(tmp_path), root=tmp_path)
+    assert dataset.classes == ("crack", "good")
+    assert any("left out 1 directly in train/" in line for line in dataset.notes)
+
+
+def test_results_are_no_images(tmp_path):
+    save(tmp_path / "new.png")
+    save(tmp_path / "results" / "scored" / "heat_maps" / "new.png.png")
+    (tmp_path / "results" / "scored" / "scores.csv").touch()
+    save(tmp_path / "results" / "study" / "scores" / "trial" / "gallery.png")
+    (tmp_path / "results" / "study" / "study.json").touch()
+    names, _, notes = read_images(tmp_path, (16, 16), 1, Decoding())
+    assert names == ["new.png"]
+    assert notes == [f"{tmp_path}: left out 2 folder(s) of results"]
+
+
 def test_a_folder_without_test_has_an_empty_test_split(tmp_path):
     save(tmp_path / "train" / "a.png", mode="RGB")
     dataset = load(str(tmp_path), root=tmp_path, channels=1)
@@ -230,6 +249,9 @@ def test_two_names_that_look_alike_are_told_apart(tmp_path):
 
 def test_read_images_errors(tmp_path):
     with pytest.raises(UserError, match="no images in"):
+        read_images(tmp_path, (16, 16), 1, Decoding())
+    save(tmp_path / "mask" / "a.png")
+    with pytest.raises(UserError, match=r"no images in .* \(left out 1 in mask/ \(masks\)\)"):
         read_images(tmp_path, (16, 16), 1, Decoding())
     with pytest.raises(UserError, match="does not exist"):
         read_images(tmp_path / "nowhere", (16, 16), 1, Decoding())

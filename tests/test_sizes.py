@@ -20,6 +20,7 @@ import models
 from bench import results
 from bench.choices import image_size
 from bench.choices.errors import UserError
+from bench.commands.score import heat_map_file
 from bench.data.datasets import Decoding, load
 from bench.data.datasets._decoding import decode
 from bench.data.pseudo_anomalies import pseudo_anomalies
@@ -211,6 +212,22 @@ def test_a_run_on_images_that_are_not_square_keeps_all_its_files(run: Path) -> N
     assert shown["aspect"] == 40 / 24
     (file,) = (run / "models").iterdir()
     assert model_files.load(file)[0].image_shape == (1, 24, 40)
+
+
+def test_a_loaded_model_trains_further_on_them(run: Path, tmp_path: Path) -> None:
+    (file,) = (run / "models").iterdir()
+    flags = ["--load", str(file), "--dataset", str(run.parent / "images"), "--normal_class", "good"]
+    flags += ["--dataroot", str(run.parent / "data"), "--results_dir", str(tmp_path), "--quiet"]
+    assert main([*flags, "--steps", "2", "--device", "cpu", "--name", "more"]) == 0
+    assert results.read(tmp_path / "more").study["image_size"] == "24x40"
+
+
+def test_a_heat_map_of_a_long_name_has_a_shorter_one() -> None:
+    names = [f"x/{'ä' * 120}{end}.png" for end in "ab"]
+    files = [heat_map_file(name) for name in names]
+    assert len({*files}) == 2
+    assert all(len(Path(file).name.encode()) <= 200 and file.startswith("x/") for file in files)
+    assert heat_map_file("x/short.jpg") == "x/short.jpg.png"
 
 
 def test_a_loaded_model_scores_them_alike(run: Path, tmp_path: Path) -> None:

@@ -26,10 +26,14 @@ from models.sizes import check_shape
 EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this kind needs
 
 
-def check_data(study: Study, one_task: bool = False) -> None:
-    """UserError for an unknown data set, class or category, or for a size that no model takes."""
+def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> None:
+    """UserError for an unknown data set, class or category, or for a size that a model cannot take.
+
+    `by_model`: False where a file, yet to be read, says which model it is.
+    """
     datasets.check_form(study.image_size, study.channels)
-    check_size(study)
+    if by_model:
+        check_size(study)
     folder = datasets.folder_of(study.dataset, Path(study.dataroot))
     if folder is None:
         if study.category:

@@ -62,6 +62,8 @@ def export(
     write_whole(path, exported(model, facts, path.suffix))
     shape = ", ".join(map(str, model.image_shape))
     print(f"written: {path}, for images uint8 (N, {shape}); threshold {facts['threshold']}")
+    if facts["threshold"] is None:
+        note("too few normal images were held out, or scored in another mode, to set a threshold")
     return 0
 
 
@@ -80,6 +82,7 @@ def metadata(
         "classes": content.get("classes"),
         **{"channels": channels, "height": height, "width": width},
         **asdict(content["decoding"]),
+        "resample": "bilinear, antialiased (PIL.Image.Resampling.BILINEAR)",
         "threshold": judged.threshold if judged else None,
         "false_alarms": judged.false_alarms if judged else None,
         "commit": git("rev-parse", "HEAD"),

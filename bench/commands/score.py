@@ -1,5 +1,7 @@
 """Scores images without labels: a CSV, and a page with each beside its reconstruction."""
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,16 +11,18 @@ import pandas as pd
 import torch
 
 from bench.choices.errors import note
+from bench.choices.study import LONGEST
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
 from bench.judging.verdicts import Verdicts
-from bench.results.gallery import data_uri, encoded, heat_maps
+from bench.results.gallery import data_uri, encoded, heat_maps, shrunk
 from bench.results.store import write_whole
 from bench.watching.progress import scoring
 from models.base import AnomalyModel
 
 TEMPLATE = Path(__file__).with_name("scores.html.j2")
 SHOWN = 1000  # images on the page: a browser does not stand many more
+LARGEST = 128  # pixels of their longer sides there, likewise
 
 
 def score_folder(
@@ -32,7 +36,8 @@ def score_folder(
 ) -> pd.DataFrame:
     """Scores every image of a folder, or one image, decoded as the training images were.
 
-    Writes scores.csv, most anomalous first, and scores.html with the first `SHOWN` of them.
+    Writes scores.csv, most anomalous first, and scores.html with the first `SHOWN` of them, made
+    smaller where they are large.
     Columns: image, score, part_*; with `judged` also p_value and verdict (abnormal or normal). Of a
     model that reconstructs images, heat_maps/ has a picture of each that shows where it fails to.
     """
@@ -59,16 +64,20 @@ def score_folder(
     maps = None if rebuilt is None else heat_maps(ordered.numpy(), rebuilt.numpy())
     if maps is not None:
         for name, heat in zip(frame["image"], maps, strict=True):
-            write_whole(out / "heat_maps" / f"{name}.png", encoded(heat, "PNG"))
+            write_whole(out / "heat_maps" / heat_map_file(name), encoded(heat, "PNG"))
+
+    def picture(image: np.ndarray) -> str:
+        return data_uri(shrunk(image, LARGEST))
+
     rows = [
         {
             "name": row.image,
             "score": row.score,
             "p_value": row.p_value if judged else None,
             "abnormal": judged is not None and row.verdict == "abnormal",
-            "image": data_uri(ordered[i].numpy()),
-            "rebuilt": None if rebuilt is None else data_uri(rebuilt[i].numpy()),
-            "heat": None if maps is None else data_uri(maps[i]),
+            "image": picture(ordered[i].numpy()),
+            "rebuilt": None if rebuilt is None else picture(rebuilt[i].numpy()),
+            "heat": None if maps is None else picture(maps[i]),
         }
         for i, row in enumerate(frame.head(SHOWN).itertuples())
     ]
@@ -77,3 +86,12 @@ def score_folder(
     shown = {"folder": folder.resolve().name, "rows": rows, "images": len(frame), "judged": judged}
     write_whole(out / "scores.html", page.render(shown))
     return frame
+
+
+def heat_map_file(image: str) -> str:
+    """The file below heat_maps/ for an image of this name, which is cut where it is too long."""
+    path = Path(f"{image}.png")
+    if len(os.fsencode(path.name)) <= LONGEST:
+        return str(path)
+    digest = hashlib.sha256(os.fsencode(image)).hexdigest()[:8]
+    return str(path.with_name(f"{path.name[:50]}-{digest}.png"))

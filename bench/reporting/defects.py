@@ -10,7 +10,7 @@ from bench.reporting.tables import spread
 from bench.reporting.writers import Table
 
 TITLES = {name: metric.title for name, metric in ({"auroc": METRICS["auroc"]} | PIXELS).items()}
-COLUMN = re.compile(rf"defect_({'|'.join(TITLES)}|images)_(.+)")
+COLUMN = re.compile(rf"defect_({'|'.join(TITLES)}|images)_(.+)", re.DOTALL)
 
 
 def defects_table(finals: pd.DataFrame) -> Table | None:

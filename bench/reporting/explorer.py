@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from bench.reporting.figures import binned, first_seeds
 from bench.reporting.frames import Caution, Scores
-from bench.results.gallery import chosen, data_uri, heat_maps, images_of, sheet_array
+from bench.results.gallery import chosen, data_uri, heat_maps, images_of, sheet_array, shrunk
 from bench.results.reading import Results
 
 BINS = 100  # thresholds of the slider
@@ -53,7 +52,7 @@ def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
     if rebuilt is not None:
         heat = heat_maps(images, rebuilt)
         rows = [np.broadcast_to(row, heat.shape) for row in (images, rebuilt, heat)]
-    rows = [np.stack([shrunk(image) for image in row]) for row in rows]
+    rows = [np.stack([shrunk(image, LARGEST) for image in row]) for row in rows]
     return {
         "sheet": data_uri(sheet_array(*rows), "WebP", quality=QUALITY),
         "rebuilt": rebuilt is not None,
@@ -62,10 +61,3 @@ def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
             name: frame["scores"].to_numpy()[index].tolist() for name, index in groups.items()
         },
     }
-
-
-def shrunk(image: np.ndarray) -> np.ndarray:
-    """A uint8 (C, H, W) image whose longer side is at most LARGEST."""
-    picture = Image.fromarray(image.transpose(1, 2, 0).squeeze())
-    picture.thumbnail((LARGEST, LARGEST), reducing_gap=None)
-    return np.asarray(picture).reshape(*picture.size[::-1], -1).transpose(2, 0, 1)

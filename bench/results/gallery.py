@@ -116,6 +116,13 @@ def encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def shrunk(image: np.ndarray, largest: int) -> np.ndarray:
+    """A uint8 (C, H, W) image whose longer side has so many pixels at most."""
+    picture = Image.fromarray(image.transpose(1, 2, 0).squeeze())
+    picture.thumbnail((largest, largest), reducing_gap=None)
+    return np.asarray(picture).reshape(*picture.size[::-1], -1).transpose(2, 0, 1)
+
+
 def data_uri(image: np.ndarray, kind: str = "PNG", **options: Any) -> str:
     """A (C, H, W) image as a URI that holds all of it, for a page."""
     content = base64.b64encode(encoded(image, kind, **options)).decode()

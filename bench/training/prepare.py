@@ -4,6 +4,7 @@ Refuses choices that do not fit.
 """
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import models
 from bench.choices import outside
 from bench.choices.errors import UserError, note
 from bench.choices.names import on_disk, stamped
-from bench.choices.study import Study
+from bench.choices.study import LONGEST, Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
@@ -127,6 +128,8 @@ def prepare(study: Study) -> Prepared:
     for model in study.model_names():
         check_shape(model, dataset)
     protocol, tasks = protocol_of(study), tasks_of(study, dataset)
+    if any(len(os.fsencode(task.cls)) > LONGEST for task in tasks):
+        raise UserError(f"--dataset: names of files hold a class of {LONGEST} bytes at most")
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )

@@ -4,9 +4,6 @@ What depends on pixels (how many bits they use, what is laid behind transparent 
 images decide, for all images alike: test images must not change how training images look.
 """
 
-import io
-import re
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
 
+from bench.data.datasets._depth import (
+    DEEP_GREY,
+    is_deep,
+    is_deep_otherwise,
+    open_image,
+    split,
+    values_of,
+)
 from bench.data.datasets._files import formats
 from bench.data.datasets._pixels import coloured
 from models.sizes import Size
 
-DEEP_GREY = {"I", "I;16", "I;16L", "I;16B", "I;16N"}  # PIL's names
-DEEP_COLOUR = re.compile("(LA|RGB|RGBA|RGBX);16([BLN])")
-OPPOSITE = "B" if sys.byteorder == "little" else "L"
 GREY = {"1", "L", "LA", "La"} | DEEP_GREY
 BITS = (8, 10, 12, 14, 16)  # that cameras give
 RESIZED = {
@@ -78,20 +80,20 @@ class Alpha(NamedTuple):
 
 def read_header(path: Path) -> Header:
     with Image.open(path, formats=formats()) as file:
-        return Header(file.size, file.mode in GREY, _is_deep(file), file.has_transparency_data)
+        return Header(file.size, file.mode in GREY, is_deep(file), file.has_transparency_data)
 
 
 def read_largest(path: Path) -> int:
     """The largest grey or colour value of a deep image."""
     data = path.read_bytes()
-    with _open(data) as file:
-        return int(_split(_values(file, data))[0].max())
+    with open_image(data) as file:
+        return int(split(values_of(file, data))[0].max())
 
 
 def read_alpha(path: Path, bits: int) -> Alpha:
     """The alpha channel of an image that has one."""
     data = path.read_bytes()
-    with _open(data) as file:
+    with open_image(data) as file:
         grey, alpha = np.asarray(
             _shallow(file, data, bits)[0].convert("RGBA").convert("LA")
         ).transpose(2, 0, 1)
@@ -122,11 +124,11 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
     Raises ValueError for one whose range nobody knows.
     """
     data = path.read_bytes()
-    with _open(data) as file:
+    with open_image(data) as file:
         # The further images of MPO and PSD files are thumbnails and layers.
         frames = getattr(file, "is_animated", False)
         first = frames and file.format not in ("MPO", "PSD")
-        deep = _is_deep(file)
+        deep = is_deep(file)
         image, clipped = _shallow(file, data, decoding.bits)
     image, transparent = _opaque(image, decoding.background)
     greyed = channels == 1 and image.mode not in GREY and coloured(image)
@@ -140,7 +142,7 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
 
 
 def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.ndarray:
-    """Where a mask is not black: bool (*size), resized as its image, by nearest neighbours.
+    """Where a mask is neither black nor transparent: bool (*size), resized as its image, by nearest neighbours.
 
     In a JPEG file, which blurs edges: where it is brighter than half. Raises ValueError where its
     width and height are not those `of` its image.
@@ -152,8 +154,9 @@ def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.
         width, height = mask.size
         raise ValueError(f"the mask is {width} x {height}, its image {of[0]} x {of[1]}")
     values = np.asarray(mask).reshape(*mask.size[::-1], -1)
-    colours = values[..., :-1] if "A" in mask.getbands() else values
-    marked = Image.fromarray((colours >= least).any(axis=2).astype(np.uint8))
+    if "A" in mask.getbands():
+        values = values[..., :-1] * (values[..., -1:] > 0)
+    marked = Image.fromarray((values >= least).any(axis=2).astype(np.uint8))
     return np.asarray(_resized(marked, size, resize, Image.Resampling.NEAREST)) > 0
 
 
@@ -191,46 +194,12 @@ def notes(images: Sequence[Decoded], size: Size, decoding: Decoding, advise: boo
     return lines
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    return Image.open(io.BytesIO(data), formats=formats())
-
-
-def _deep_colour(file: ImageFile.ImageFile) -> re.Match | None:
-    """Layout and byte order of 16-bit colours, of which PIL itself gives the upper bytes alone."""
-    tile = file.tile[0].args if file.tile and file.format in ("PNG", "TIFF") else None
-    return DEEP_COLOUR.fullmatch(tile if isinstance(tile, str) else str(tile[0]) if tile else "")
-
-
-def _is_deep(file: ImageFile.ImageFile) -> bool:
-    return file.mode in DEEP_GREY or _deep_colour(file) is not None
-
-
-def _values(file: ImageFile.ImageFile, data: bytes) -> np.ndarray:
-    """int32 (H, W) or (H, W, C): a deep image as it is stored."""
-    colour = _deep_colour(file)
-    if not colour:
-        return np.asarray(file).astype(np.int32)
-    layout, order = colour.groups()
-    # Told the other byte order, PIL gives the lower bytes; it knows one order of LA, but RGBA has
-    # the same four bytes.
-    other = "RGBA" if layout == "LA" else f"{layout};16{'L' if order == OPPOSITE else 'B'}"
-    with _open(data) as again:
-        args = [
-            other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:])
-            for tile in again.tile
-        ]
-        again.tile = [tile._replace(args=arg) for tile, arg in zip(again.tile, args, strict=True)]
-        lower = np.asarray(again).astype(np.int32)
-    if layout == "LA":
-        return lower[..., ::2] << 8 | lower[..., 1::2]
-    return np.asarray(file).astype(np.int32) << 8 | lower
-
-
-def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Grey or colour values, and the alpha channel if there is one."""
-    if values.ndim == 3 and values.shape[2] in (2, 4):
-        return values[..., :-1], values[..., -1:]
-    return values, None
+def unpadded(image: tuple[int, int], size: Size) -> tuple[int, int]:
+    """Width and height without the black edges, of an image of this width and height, padded to `size`."""
+    (width, height), (tall, wide) = image, size
+    if width * tall > wide * height:
+        return wide, round(height / width * wide)
+    return round(width / height * tall), tall
 
 
 def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.Image, bool]:
@@ -240,10 +209,15 @@ def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.I
     """
     if file.mode == "F":
         raise ValueError("floating-point pixels have no known range: save it with 8 or 16 bits")
-    if not _is_deep(file):
+    if is_deep_otherwise(file, data):
+        raise ValueError(
+            "its more than 8 bits a channel are stored in a way that is not read here: save it as "
+            "PNG, or as TIFF without premultiplied alpha and with interleaved channels"
+        )
+    if not is_deep(file):
         file.load()
         return ImageOps.exif_transpose(file), False
-    values, alpha = _split(_values(file, data))
+    values, alpha = split(values_of(file, data))
     kept = values.clip(0, 2**bits - 1)
     pixels = (kept >> (bits - 8)).astype(np.uint8)
     tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
@@ -285,6 +259,9 @@ def _resized(
     if resize == "squash":
         return image.resize((wide, tall), how)
     if resize == "pad":
+        if 0 in unpadded(image.size, size):
+            width, height = image.size
+            raise ValueError(f"{width} x {height} is too thin to be padded to {wide} x {tall}")
         return ImageOps.pad(image, (wide, tall), how, color=0)
     # The same pixels as torchvision's Resize and CenterCrop, without torchvision, which takes
     # seconds to import.

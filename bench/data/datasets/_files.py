@@ -47,7 +47,7 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
 
     The images are relative to the folder, in natural order: 2.jpg before 10.jpg. Links are
     followed; masks are no images. Raises UserError, which names `flag`, for a folder that cannot be
-    listed.
+    listed. Folders below it that this program wrote are left out: their heat maps are no images.
     """
     images: list[Path] = []
     others: Counter[str] = Counter()
@@ -62,7 +62,11 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
             entries = [entry for entry in os.scandir(here) if not _is_junk(entry.name)]
         except OSError as error:
             raise UserError(f"{flag}: cannot list {here}: {error.strerror}") from None
-        stems = {os.path.splitext(entry.name)[0] for entry in entries}
+        names = {entry.name for entry in entries}
+        if below and ("study.json" in names or {"heat_maps", "scores.csv"} <= names):
+            others["folder(s) of results"] += 1
+            return
+        stems = {os.path.splitext(name)[0] for name in names}
         for entry in entries:
             name, (stem, suffix) = entry.name, os.path.splitext(entry.name)
             mask, suffix = MASK_FILE.fullmatch(stem), suffix.lower()
@@ -93,13 +97,19 @@ def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
     if place.is_dir():
         names, others = find_images(place, flag)
         if not names:
-            raise UserError(f"{flag}: there are no images in {place}")
+            raise no_images(flag, place, others)
         return place, names, others
     try:
         Image.open(place, formats=formats()).close()
     except OSError:
         raise UserError(f"{flag}: {place} is no image that can be read") from None
     return place.parent, [Path(place.name)], Counter()
+
+
+def no_images(flag: str, folder: Path, others: Counter[str]) -> UserError:
+    """The error that says so, and what there is instead."""
+    instead = "; ".join(left_out(folder, others)).removeprefix(f"{folder}: ")
+    return UserError(f"{flag}: there are no images in {folder}" + f" ({instead})" * bool(instead))
 
 
 def left_out(folder: Path, others: Counter[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bench.choices.errors import UserError, unknown
 from bench.choices.names import legible, on_disk
-from bench.data.datasets._files import JUNK, find_images
+from bench.data.datasets._files import JUNK, find_images, no_images
 
 NORMAL = "good"  # the normal class of a category
 PARTS = {"train", "test", "ground_truth"}
@@ -66,10 +66,10 @@ def items_of(
         others.update(f"folder {name}/ beside train/" for name in beside)
         trained, tested = _items(top, "train", others), _items(top, "test", others)
         if not trained:
-            raise UserError(f"--dataset: there are no images in {top / 'train'}")
+            raise no_images("--dataset", top / "train", others)
+        trained = _in_folders(trained, top / "train", others)
         tested = _in_folders(tested, top / "test", others)
         if category:
-            trained = _in_folders(trained, top / "train", others)
             names = {_normal(top, trained, tested): category, "": ""}
             trained, tested = (
                 [item._replace(cls=names.get(item.cls, f"{category}/{item.cls}")) for item in items]

@@ -170,8 +170,10 @@ def _read(
         notes.append(f"no training image has more than 8 bits: the test images' {bits} are a guess")
     sizes = [image.size for image in seen[len(train) :]]
     masks = _read_masks(test, sizes, size, resize)
-    tall, wide = size
-    if masks is not None and resize == "pad" and any(w * tall != h * wide for w, h in sizes):
+    if masks is not None and (inverted := int((masks.mean(axis=(1, 2)) > 0.5).sum())):
+        notes.append(f"{inverted} mask(s) mark more than half of their image: are they inverted?")
+    padded = resize == "pad" and {_decoding.unpadded(of, size) for of in sizes} != {size[::-1]}
+    if masks is not None and padded:
         masks = None
         notes.append(
             "no figures of pixels: black padding would count as normal pixels, which any "
