@@ -12,7 +12,7 @@ from bench.reporting.frames import join, span
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
 TUNED = {
     "one left out": ("", "-ganomaly", "-classical"),
-    "one digit normal": (),
+    "one digit normal": ("-one-class-classical",),
 }
 
 
