@@ -70,6 +70,10 @@ class AnomalyModel(ABC):
     FAMILY: str = "GAN"  # or baseline, labelled (learns classes), pretrained (has outside data)
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     RELEASED_MODE: ClassVar[str] = "training"  # of the networks as released code scores
+    RELEASED_EPOCH: ClassVar[str] = (
+        "best"  # by the test images; or last: what released code reports
+    )
+    PUBLISHED_STEPS: ClassVar[int] = 0  # of the released code, where far more than STEPS
     ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
@@ -84,11 +88,7 @@ class AnomalyModel(ABC):
     mix: Mix | None = None  # how a score weighs its standardised parts; None: see `combine`
 
     def __init__(
-        self,
-        image_shape: Shape,
-        config: Any,
-        device: str = "cpu",
-        precision: str = "float32",
+        self, image_shape: Shape, config: Any, device: str = "cpu", precision: str = "float32"
     ):
         self.check_shape(image_shape, asdict(config))
         self.image_shape, self.config = image_shape, config

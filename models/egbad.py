@@ -5,10 +5,11 @@ images to latents, and the discriminator sees an image together with its latent.
 is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNIST). Where it
 differs from the paper, or takes longer to train, it is a field of `Config`; PUBLISHED turns them on.
 Unlike this project's published protocol, it scores in evaluation mode, on shuffled test images
-(`--scoring_mode evaluation --test_order shuffled`), and has batches of 100. Its generator and encoder
-take their step on other images than the discriminator, and its networks are other ones, with three
-convolutions for 28 x 28 images. Distances are means where it has sums, so that the score's weights
-suit any image size.
+(`--scoring_mode evaluation --test_order shuffled`), after the last epoch, on a split of all images of
+its own, and has batches of 100. Its generator and encoder take their step on other images than the
+discriminator, and its networks are other ones, with three convolutions for 28 x 28 images. Its
+generator's batch normalisation sees G(E(x)) too, here G(z) alone. Distances are means where it has
+sums, so that the score's weights suit any image size.
 """
 
 from dataclasses import dataclass
@@ -79,9 +80,9 @@ class Model(base.AnomalyModel):
     Config = Config
     ANY_SIZE = True
     RELEASED_MODE = "evaluation"
-    # Released code: about 50,000 (MNIST's nine classes, 100 epochs, batches of 100) with steps a
-    # twentieth of the size.
-    STEPS = 10_000
+    RELEASED_EPOCH = "last"
+    PUBLISHED_STEPS = 50_400  # released code: MNIST's nine classes, 100 epochs, batches of 100
+    STEPS = 10_000  # of twenty times the size
     DIGITS_STEPS = 3_000
     PUBLISHED = {
         "lr": 1e-5,

@@ -8,7 +8,9 @@ the two models differ only in how they find a latent (the original has residual 
 images, with layer normalisation in the critic). "Released code" below is
 github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has its bounded latent and batch
 normalisation, and no encoder beside the GAN; it scores in evaluation mode (`--scoring_mode
-evaluation`). While the encoder trains alone, `n_critic` of its steps count as one generator step.
+evaluation`), after the last epoch. While the encoder trains alone, `n_critic` of its steps count as
+one generator step; with fewer `--steps` than `gan_steps` it never does. RMSprop is torch's, whose first
+steps are larger than TensorFlow's.
 """
 
 from collections.abc import Hashable, Mapping
@@ -39,8 +41,8 @@ class Config(base.Config):
     ngf: int = 64  # channels at the outermost level, generator and encoder (released code)
     ndf: int = 64  # channels at the outermost level, critic (released code)
     nz: int = 128  # size of the latent (released code)
-    batch_norm: bool = False  # in the generator (released code: yes)
-    bound_latent: bool = False  # E(x) is the tanh of its last layer (released code: yes)
+    batch_norm: bool = False  # in the generator (released code: yes; gains in results/ablations.md)
+    bound_latent: bool = False  # E(x) is the tanh of its last layer (paper and released code: yes)
     kappa: float = 1.0  # weight of the features' distance, in loss and score (released code)
 
 
@@ -49,6 +51,7 @@ class Model(WGAN):
 
     Config = Config
     RELEASED_MODE = "evaluation"
+    RELEASED_EPOCH = "last"
     PUBLISHED = {"batch_norm": True, "bound_latent": True, "encoder_beside": False}
     # A GAN like AnoGAN's; a third of all training steps are the encoder's, as in the released code
     # (seven epochs of critic steps on retinal images, then 50,000 steps of the encoder).

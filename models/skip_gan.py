@@ -42,6 +42,7 @@ class Config(base.Config):
     skip: bool = True  # skip connections from the generator's encoder to its decoder
     score_lat: float = 0.1  # the latent's weight in the score (1 - lambda, arXiv:1901.08954, eq. 5)
     w_rot: float = 0.0  # weight of the opponent's loss in telling rotations (arXiv:1811.11212)
+    # Its mean cross-entropy; arXiv:1906.12340's code sums the softmax of the true turns.
     score_rot: float = 0.5  # weight in the score of the rotations' loss, where w_rot is above 0
     score_near: float = 0.0  # weight in the score of how far f(x) is from training images'; 0: none
     w_class: float = 0.0  # weight of the opponent's loss in telling normal classes apart; 0: none

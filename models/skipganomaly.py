@@ -5,7 +5,8 @@ the generator serves both steps, and its own step comes before the discriminator
 term is part of the discriminator's loss too, which so learns features that do not tell an image from
 its reconstruction, though their distance is then the score; and its weights are drawn anew at a
 loss under 1e-5. Both are fields of `Config`, off by default. The code also standardises MNIST's
-pixels; here all are in [-1, 1].
+pixels; here all are in [-1, 1]. While it trains, it adds a tensor of noise that it never fills to the
+generator's input: uninitialised memory, mostly zeros. This is left out.
 """
 
 from dataclasses import dataclass

@@ -1,14 +1,15 @@
 """Skip-WGANomaly: Skip-GANomaly's generator against a Wasserstein critic with gradient penalty.
 
 Generator and score: Skip-GANomaly (arXiv:1901.08954). Critic's loss: WGAN-GP (arXiv:1704.00028).
-The released code (Skip-WGANomaly, 2022) differs; each difference is a field of `Config`, off by
-default, and PUBLISHED turns all of them on. That code
+The released code (Skip-WGANomaly, 2022) differs; most differences are fields of `Config`, off by
+default, and PUBLISHED turns all of these on. That code
 - detaches the adversarial and the latent term, so that neither changes the generator,
 - draws the critic's weights anew whenever its loss falls under 1e-5,
 - penalises the gradient of the features' sum, where the critic's loss has their mean.
 
 While it trains, it also adds a tensor of noise that it never fills to the generator's input:
-uninitialised memory, mostly zeros. This is left out.
+uninitialised memory, mostly zeros. This is left out. And its first generator step comes a critic's
+step earlier.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""Ranges that several models' spaces share; this file is no space itself."""
+"""Ranges that several models' spaces share; this file is no space itself.
+
+`n_critic` is in none: budgets count generator steps, so a search would find that more critic steps,
+and more images, are better.
+"""
 
 from optuna.distributions import (
     BaseDistribution,
@@ -11,7 +15,6 @@ LR = FloatDistribution(5e-5, 1e-3, log=True)  # a GAN's step sizes
 BETA1 = FloatDistribution(0, 0.5)
 NZ = IntDistribution(8, 256, log=True)
 W_GP = FloatDistribution(1, 50, log=True)
-N_CRITIC = CategoricalDistribution([1, 2, 5])
 SKIP = CategoricalDistribution([True, False])
 # Of the generator's loss, in GANomaly and its successors. They cover the grid published for
 # Skip-WGANomaly: w_con 25, 50, 75; w_lat and w_adv 0.5, 1, 2.

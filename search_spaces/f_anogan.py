@@ -2,10 +2,9 @@
 
 from optuna.distributions import FloatDistribution
 
-from search_spaces._shared import BETA1, LR, N_CRITIC, NZ, W_GP
+from search_spaces._shared import BETA1, LR, NZ, W_GP
 
 SPACE = {
-    "n_critic": N_CRITIC,
     "lr": LR,
     "lr_encoder": LR,
     "beta1": BETA1,

@@ -1,10 +1,9 @@
 """Skip-WGANomaly."""
 
-from search_spaces._shared import BETA1, LR, N_CRITIC, NEEDS, NZ, SKIP, W_GP, WEIGHTS
+from search_spaces._shared import BETA1, LR, NEEDS, NZ, SKIP, W_GP, WEIGHTS
 
 SPACE = {
     "skip": SKIP,
-    "n_critic": N_CRITIC,
     **WEIGHTS,
     "w_gp": W_GP,
     "lr": LR,

@@ -84,12 +84,15 @@ def test_an_encoder_that_would_never_train_is_refused(ready: Prepared):
         budget(ready, study, "f_anogan", **config, encoder_beside=False)
 
 
-def test_who_scores_in_another_mode_than_the_published_protocol_is_named(capsys) -> None:
+def test_whose_released_code_differs_from_the_published_protocol_is_named(capsys) -> None:
     published = Study(**DIGITS, model=("egbad", "ganomaly"), protocol="published")
-    line = "egbad: its released code scores in evaluation mode (add --scoring_mode evaluation)"
-    assert line in prepare(published).notes
-    assert capsys.readouterr().err == f"note: {line}\n"
-    assert not prepare(replace(published, scoring_mode="evaluation")).notes
+    flags = ["--scoring_mode evaluation", "--selection val --select_on last_epoch", "--steps 50400"]
+    lines = prepare(published).notes
+    assert [line.partition("(add ")[2].rstrip(")") for line in lines] == flags
+    assert all(line.startswith("egbad: its released code ") for line in lines)
+    assert capsys.readouterr().err == "".join(f"note: {line}\n" for line in lines)
+    other = {"scoring_mode": "evaluation", "selection": "val", "select_on": "last_epoch"}
+    assert not prepare(replace(published, **other, steps=50_400)).notes
 
 
 def test_flags_that_change_nothing_are_named(capsys) -> None:
