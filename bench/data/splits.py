@@ -24,6 +24,8 @@ FEWEST_ABNORMAL = 100
 
 @dataclass(frozen=True)
 class Labelled:
+    """Images, which of them are abnormal, and where that is known."""
+
     images: IndexedImages | Tensor  # uint8 (N, C, H, W)
     labels: np.ndarray  # int64 (N,), 1: abnormal
     defects: np.ndarray | None = None  # str (N,): what is wrong with an image, where that is known

@@ -17,6 +17,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "ray", "optuna", "p
 
 
 def git(*args: str) -> str | None:
+    """What git prints in this project's folder; None where it fails."""
     root = Path(__file__).resolve().parents[2]
     try:
         return subprocess.run(

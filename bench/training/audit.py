@@ -24,6 +24,8 @@ ORDER = ("test_order", "scoring_mode", "test_pool", "selection", "mix")
 
 @dataclass(frozen=True)
 class Step:
+    """A protocol and the hyperparameters that one row of the audit is measured with."""
+
     change: str  # what differs from the step before
     protocol: Protocol
     hyperparameters: dict[str, Any]

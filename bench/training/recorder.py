@@ -29,9 +29,12 @@ class Recorder:
         self.store, self.board, self.files = store, board, provenance["files"]
         self.of_task = {
             task: columns.of_task(
-                *(study, ready.protocol, task, ready.select_on[task]),
-                len(ready.splits[task].train),
-                provenance,
+                study,
+                ready.protocol,
+                task,
+                ready.select_on[task],
+                n_train=len(ready.splits[task].train),
+                provenance=provenance,
             )
             for task in ready.tasks
         }

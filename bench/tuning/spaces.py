@@ -57,6 +57,7 @@ def parse(items: Iterable[str]) -> Space:
 
 
 def parse_range(item: str, text: str) -> BaseDistribution:
+    """The distribution of `LOW..HIGH[:log][:int]`; UserError for other text."""
     match = RANGE.fullmatch(text)
     flags = set(match[3].split(":")[1:]) if match else set()
     if not match or flags - {"log", "int"}:
@@ -284,6 +285,7 @@ def check_scheduler(study: Study, model: str) -> None:
 
 
 def edges(distribution: BaseDistribution) -> list[Any]:
+    """All choices, or the two ends of a range."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)

@@ -163,6 +163,7 @@ def check_room(study: Study, device: str) -> None:
 
 
 def progress_of(study: Study, ready: Prepared, planner: Planner, view: View) -> Progress:
+    """The screen's view of a study, with what earlier commands finished."""
     by_test = ready.protocol.selection == "test"
     splits = ready.splits.values()
     both = [(split.val, split.test) for split in splits]

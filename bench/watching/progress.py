@@ -45,7 +45,10 @@ def scoring(model: AnomalyModel, quiet: bool = False) -> Iterator[None]:
     console = Console(highlight=False)
     label, remaining = TextColumn("scoring images"), TimeRemainingColumn()
     with Bars(
-        *(label, BarColumn(), MofNCompleteColumn(), remaining),
+        label,
+        BarColumn(),
+        MofNCompleteColumn(),
+        remaining,
         console=console,
         transient=True,
         disable=quiet or not console.is_terminal,

@@ -34,5 +34,5 @@ def load(root: Path) -> Dataset:
         pixels, labels.astype(np.int64), test_size=1 / 3, stratify=labels, random_state=0
     )
     return Dataset(
-        *("digits", CLASSES, train_images, train_labels, test_images, test_labels), few=True
+        "digits", CLASSES, train_images, train_labels, test_images, test_labels, few=True
     )

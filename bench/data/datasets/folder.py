@@ -81,7 +81,10 @@ def load(
     return Dataset(
         legible(folder.resolve().name),
         classes,
-        *(images[:n], labels[:n], images[n:], labels[n:]),
+        images[:n],
+        labels[:n],
+        images[n:],
+        labels[n:],
         decoding=content.decoding,
         notes=(*left_out(folder, others), *content.notes),
         categories=categories,
