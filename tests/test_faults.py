@@ -19,7 +19,7 @@ from bench.results.store import Store
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_control_c(tmp_path: Path, times: int) -> None:
     process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
     rows = tmp_path / "study" / "epochs.jsonl"
@@ -115,6 +115,7 @@ def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_study_on_a_full_disk_says_so_and_goes_on_later(small_disk: Path) -> None:
     flags = [
         *TINY,

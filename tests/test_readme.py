@@ -18,17 +18,8 @@ from bench import results
 from bench.reporting import documents
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "results").glob("*.md")),
-]
-TEXT = "\n".join(path.read_text() for path in DOCUMENTS)
-BLOCKS = [
-    text
-    for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    if not kind
-]
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MEASURED = sorted((ROOT / "results").glob("*.md"))
 SMALL = ["--epochs", "1", "--steps", "2", "--limit_train", "300", "--limit_test", "100"]
 SET = ["--set", "ngf=4", "ndf=4"]
 TINY = {
@@ -38,10 +29,12 @@ TINY = {
 }
 
 
-def commands() -> Iterator[list[str]]:
+def commands(documents: list[Path]) -> Iterator[list[str]]:
     """Every `python SCRIPT.py …` and `uv run SCRIPT.py …` as its words, shell variables filled in."""
+    text = "\n".join(path.read_text() for path in documents)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     variables: dict[str, str] = {}
-    for line in "".join(BLOCKS).splitlines():
+    for line in "".join(block for kind, block in blocks if not kind).splitlines():
         if match := re.match(r'([A-Z]+)="(.*)"', line):
             variables[f"${match[1]}"] = match[2]
         elif match := re.search(r"(?:^python|uv run) (\w+\.py .*)", line):
@@ -51,7 +44,8 @@ def commands() -> Iterator[list[str]]:
             yield shlex.split(words, comments=True)
 
 
-COMMANDS = list(dict.fromkeys(map(tuple, commands())))
+COMMANDS = list(dict.fromkeys(map(tuple, commands(GUIDES + MEASURED))))
+RUN = set(map(tuple, commands(GUIDES)))  # of the others, of which many are alike, all but the runs
 
 
 def read_models(words: list[str]) -> list[str]:
@@ -146,7 +140,7 @@ def test_readme_command(
         words = ["100" if word == "300" else word for word in words]
     if "--niter_decay" in words:  # there is one epoch only
         words[words.index("--niter_decay") + 1] = "0"
-    if script == "train_tune.py" and len(read_models(words)) > 1:
+    if script == "train_tune.py" and (len(read_models(words)) > 1 or command not in RUN):
         words += ["--dry_run"]  # all but the runs, which would take minutes
     threads = torch.get_num_threads()
     status = {"train_tune.py": train_tune, "train.py": train, "report.py": report}[script].main(

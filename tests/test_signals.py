@@ -32,7 +32,8 @@ def to_each(process: subprocess.Popen, number: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("send", "number"), [(to_each, signal.SIGTERM), (to_the_group, signal.SIGHUP)]
+    ("send", "number"),
+    [(to_each, signal.SIGTERM), pytest.param(to_the_group, signal.SIGHUP, marks=pytest.mark.long)],
 )
 def test_a_signal_to_all_processes_ends_a_study_in_order(
     tmp_path: Path, send: Callable, number: int
@@ -53,7 +54,14 @@ def test_a_signal_to_all_processes_ends_a_study_in_order(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["Ray starts", "the folder is new", "the study begins"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("Ray starts", marks=pytest.mark.long),
+        "the folder is new",
+        pytest.param("the study begins", marks=pytest.mark.long),
+    ],
+)
 def test_a_signal_before_the_first_run(tmp_path: Path, moment: str) -> None:
     """There is no folder, or the user is told how to go on in it."""
     study, log_file = tmp_path / "study", tmp_path.with_suffix(".log")

@@ -158,7 +158,7 @@ def uneven(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [["a", "c"], ["c", "a"]])
+@pytest.mark.parametrize("classes", [["a", "c"], pytest.param(["c", "a"], marks=pytest.mark.long)])
 def test_each_class_has_its_own_signal_to_choose_by(
     study, uneven: Path, classes: list[str]
 ) -> None:

@@ -5,8 +5,8 @@ from statistics import fmean
 import pandas as pd
 
 from bench.judging.metrics import auroc
-from bench.reporting.choosing import chosen, tuning_gain_table
-from bench.reporting.documents.rows import against, figures, saved
+from bench.reporting.choosing import chosen
+from bench.reporting.documents.rows import against, figures, saved, tuned
 from bench.reporting.frames import join, span
 
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
@@ -40,25 +40,13 @@ def on_digits(study: str) -> pd.DataFrame:
 
 
 def tuned_on_digits() -> pd.DataFrame:
-    """Did tuning help? A row for each task and model: winner against default, under the same seeds.
-
-    Configurations: tried in each search. Test AUROC, means over ten digits.
-    """
-    rows = []
-    for task, studies in TUNED.items():
-        for study in (f"digits-finalists{name}" for name in studies):
-            trials, _ = join({study: saved(study)})
-            tried = trials[trials["kind"] == "tuning"].groupby("model")["number"].nunique()
-            table = tuning_gain_table(trials)
-            assert table is not None, f"{study} has no finalists"
-            gains = table.frame.set_index("class")
-            for model, group in gains.groupby("model", sort=False):
-                row = {"task": task, "model": f"`{model}`", "configurations": tried[model]}
-                row |= {"seeds": group["seeds"].max()} | dict(group[["default", "winner"]].mean())
-                row["another won"] = (
-                    f"{(group['configuration'] != 'default').sum()} of {len(group)}"
-                )
-                rows.append(row | against(group["winner"], group["default"]))
+    """Did tuning help? A row for each task and model (see `tuned`)."""
+    rows = [
+        {"task": task} | row
+        for task, studies in TUNED.items()
+        for study in studies
+        for row in tuned(f"digits-finalists{study}")
+    ]
     return pd.DataFrame(rows)
 
 

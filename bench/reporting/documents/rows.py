@@ -7,6 +7,8 @@ import pandas as pd
 
 from bench import results
 from bench.judging.comparison import compare
+from bench.reporting.choosing import tuning_gain_table
+from bench.reporting.frames import join
 
 ROOT = Path(__file__).resolve().parents[3]
 MEASURED = ROOT / "results" / "measured"
@@ -22,6 +24,24 @@ def figures(study: str) -> pd.DataFrame:
     """Test AUROC of classes (rows) by model."""
     runs = saved(study).trials
     return runs.pivot_table(index="class", columns="model", values="test_auroc")
+
+
+def tuned(study: str) -> list[dict[str, object]]:
+    """A row for each model of a study with finalists: winner against default, under the same seeds.
+
+    Configurations: tried in each search. Test AUROC, means over the classes.
+    """
+    rows = []
+    trials, _ = join({study: saved(study)})
+    tried = trials[trials["kind"] == "tuning"].groupby("column")["number"].nunique()
+    table = tuning_gain_table(trials)
+    assert table is not None, f"{study} has no finalists"
+    for model, group in table.frame.set_index("class").groupby("model", sort=False):
+        row = {"model": f"`{model}`", "configurations": tried[model]}
+        row |= {"seeds": group["seeds"].max()} | dict(group[["default", "winner"]].mean())
+        row["another won"] = f"{(group['configuration'] != 'default').sum()} of {len(group)}"
+        rows.append(row | against(group["winner"], group["default"]))
+    return rows
 
 
 def against(ours: pd.Series, theirs: pd.Series) -> dict[str, object]:
