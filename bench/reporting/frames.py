@@ -24,7 +24,6 @@ KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]
 KEY += ["limit_train", "contamination"]
 # What a column is called after, where results of one row and model differ in it.
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
-ONE_TASK = ("dataset", "task", "column")
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 # A protocol's choices that make a figure another one; in evaluation mode the order does not.
@@ -83,11 +82,15 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
         if results[name].nunique() > 1:
             results["row"] = results[name] + ": " + results["row"]
     for name in AMOUNTS:
-        if columns_mix(results, name):
+        if mixed(results, ["dataset", "task", "column"], name):
             results["column"] += [amount_label(name, amount) for amount in results[name]]
     for name in ("protocol", "family"):
-        if columns_mix(results, name, within=("column",)):
-            results["column"] += " (" + results[name].fillna("unknown " + name) + ")"
+        several = set(mixed(results, ["column"], name))
+        values = results[name].fillna(f"unknown {name}")
+        results["column"] = [
+            f"{column} ({value})" if column in several else column
+            for column, value in zip(results["column"], values, strict=True)
+        ]
     for name in ("select_on", "study"):
         if places_differ(results, name):
             results["column"] += " (" + results[name] + ")"
@@ -103,10 +106,10 @@ def protocol_label(row: Mapping[str, Any]) -> str:
     return f"sound but {', '.join(others)}" if others else "sound"
 
 
-def columns_mix(results: pd.DataFrame, name: str, within: Sequence[str] = ONE_TASK) -> bool:
-    """Whether a model's results within these differ in this column, so that no mean joins them."""
-    models = results.dropna(subset=name).groupby(list(within))
-    return bool((models[name].nunique() > 1).any())
+def mixed(results: pd.DataFrame, within: list[str], name: str) -> list[Any]:
+    """The groups by `within` whose results differ in this column, so that no mean joins them."""
+    counts = results.dropna(subset=name).groupby(within)[name].nunique()
+    return counts.index[counts > 1].tolist()
 
 
 def places_differ(trials: pd.DataFrame, name: str) -> bool:

@@ -25,7 +25,8 @@ SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near"
 SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
 SITE += [f"cifar10-{name}" for name in ("reconstruction", "baselines", "deep-knn")]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
-SITE += ["digits-finalists", "digits-finalists-ganomaly"]
+SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-classical")]
+SITE += ["digits-finalists-one-class-classical", "cifar10-finalists-classical"]
 
 
 def costs() -> pd.DataFrame:
@@ -63,6 +64,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "cifar10-tests": cifar10.cifar10_tests,
     "cifar10-choices": cifar10.cifar10_choices,
     "cifar10-in-short": cifar10.in_short,
+    "tuned-on-cifar10": cifar10.tuned_on_cifar10,
     "audits": cifar10.audits,
     "published-airplane": cifar10.published_airplane,
     "costs": costs,
