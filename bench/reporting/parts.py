@@ -89,7 +89,7 @@ def swamped(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
         for name, share in variance_shares(frame).items():
             part, score = frame[f"part_{name}"], frame["scores"]
             if share > SWAMPS and (score != part).any():
-                # Of one outlier's variance: it leaves the ranks alone.
+                # One outlier can have nearly all the variance, and leaves the ranks alone.
                 parts[run["model"], name] += score.corr(part, method="spearman") ** 2 > SWAMPS
     runs = finals["model"].value_counts()
     return [
