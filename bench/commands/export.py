@@ -58,23 +58,23 @@ def export(
             f"--export: the model was trained, and its threshold set, in {precision}; the file "
             "computes in float32, whose scores differ a little"
         )
-    facts = metadata(model, content, false_alarms)
+    judged = verdicts.from_file(content, false_alarms)
+    facts = metadata(model, content, judged)
     write_whole(path, exported(model, facts, path.suffix))
     shape = ", ".join(map(str, model.image_shape))
     print(f"written: {path}, for images uint8 (N, {shape}); threshold {facts['threshold']}")
     if facts["threshold"] is None:
-        note("too few normal images were held out, or scored in another mode, to set a threshold")
+        note(verdicts.why_none(judged))
     return 0
 
 
 def metadata(
-    model: AnomalyModel, content: dict[str, Any], false_alarms: float | None
+    model: AnomalyModel, content: dict[str, Any], judged: verdicts.Verdicts | None
 ) -> dict[str, Any]:
     """What a user of the file must know: its images, and the score above which one is abnormal.
 
     The threshold is None where too few normal images were held out to set one.
     """
-    judged = verdicts.from_file(content, false_alarms)
     channels, height, width = model.image_shape
     return {
         "model": content["model"],

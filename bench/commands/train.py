@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import math
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -273,17 +272,8 @@ def write_scores(
     judged: verdicts.Verdicts | None,
 ) -> None:
     frame = score_folder(model, decoding, folder, out, printer(view), judged, view.quiet)
-    if judged is None:
-        note(
-            "there are no verdicts: no normal images were held out when the model was trained, or it "
-            "scored them in training mode"
-        )
-    elif judged.threshold is None:
-        enough = math.ceil(1 / judged.false_alarms) - 1
-        note(
-            f"--false_alarms {judged.false_alarms}: the {len(judged.normal)} normal images that were "
-            f"held out are too few to call any image abnormal ({enough} are enough)"
-        )
+    if judged is None or judged.threshold is None:
+        note(verdicts.why_none(judged))
     else:
         called = (frame["verdict"] == "abnormal").sum()
         print(

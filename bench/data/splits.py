@@ -126,8 +126,8 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
     Where validation images choose the epoch, no two parts share an image (by content): a training
     image that the test set or an earlier training image equals is left out.
 
-    A task's `contamination`: the share of the images to train on that is abnormal; validation stays as it
-    is. Raises UserError where a part would be empty or lacks images.
+    A task's `contamination`: the share of the images to train on that is abnormal; validation stays
+    as it is. Raises UserError where a part would be empty or lacks images.
     """
     own = dataset.classes.index(task.cls)
     leaves = f"'{task.name}' as {task.kind} task leaves"

@@ -7,6 +7,7 @@ normal images are like the held-out ones. These also choose the epoch, so the pr
 that choice has left them: a little optimistic.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,20 @@ class Verdicts:
             "false_alarms": float(alarms / (~truth).sum()),
             "alarm_f1": float(2 * hits / (hits + alarms + truth.sum())),
         }
+
+
+def why_none(judged: Verdicts | None) -> str:
+    """Why no image is called abnormal, where there is no threshold."""
+    if judged is None:
+        return (
+            "there are no verdicts: no normal images were held out when the model was trained, or it "
+            "scored them in training mode"
+        )
+    enough = math.ceil(1 / judged.false_alarms) - 1
+    return (
+        f"--false_alarms {judged.false_alarms}: the {len(judged.normal)} normal images that were "
+        f"held out are too few to call any image abnormal ({enough} are enough)"
+    )
 
 
 def verdicts(labels: ArrayLike, scores: ArrayLike, false_alarms: float) -> Verdicts:

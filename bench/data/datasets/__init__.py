@@ -3,8 +3,8 @@
 The folder is the registry: a file here is a data set, and its name is its command-line name.
 
 A data set file has CLASSES and `load(root) -> Dataset`, which gives square images of their native
-size; CLASSES can be imported without the packages that loading needs. It may have DEFAULTS: the hyperparameters that
-suit its images where no flag says otherwise, in the models that have them or, as
+size; CLASSES can be imported without the packages that loading needs. It may have DEFAULTS: the
+hyperparameters that suit its images where no flag says otherwise, in the models that have them or, as
 `model.hyperparameter`, in one. Files whose names begin with an underscore, and folder.py (any folder
 of images), are not named data sets.
 """

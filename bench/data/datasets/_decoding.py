@@ -142,8 +142,9 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
 
 
 def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.ndarray:
-    """Where a mask is neither black nor transparent: bool (*size), resized as its image, by nearest neighbours.
+    """Where a mask is neither black nor transparent: bool (*size).
 
+    It is resized as its image, by nearest neighbours.
     In a JPEG file, which blurs edges: where it is brighter than half. Raises ValueError where its
     width and height are not those `of` its image.
     """
@@ -195,7 +196,7 @@ def notes(images: Sequence[Decoded], size: Size, decoding: Decoding, advise: boo
 
 
 def unpadded(image: tuple[int, int], size: Size) -> tuple[int, int]:
-    """Width and height without the black edges, of an image of this width and height, padded to `size`."""
+    """Width and height that an image of this width and height has inside the edges of `size`."""
     (width, height), (tall, wide) = image, size
     if width * tall > wide * height:
         return wide, round(height / width * wide)

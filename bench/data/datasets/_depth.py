@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a channel, which Pillow gives in part, or whose upper bytes alone it gives."""
+"""Images of more than 8 bits a channel, of which Pillow gives the upper bytes alone, or less."""
 
 import io
 import re
@@ -13,9 +13,8 @@ DEEP_GREY = {"I", "I;16", "I;16L", "I;16B", "I;16N"}  # PIL's names
 DEEP_COLOUR = re.compile("(LA|RGB|RGBA|RGBX);16([BLN])")
 OPPOSITE = "B" if sys.byteorder == "little" else "L"
 PLANAR = 2  # of TIFF's PlanarConfiguration: each channel by itself
-SIZ = (
-    b"\xff\x4f\xff\x51"  # begins a JPEG 2000 code stream; the first channel's bits are 42 bytes on
-)
+# Begins a JPEG 2000 code stream; the first channel's bits are 42 bytes on.
+SIZ = b"\xff\x4f\xff\x51"
 
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
@@ -61,7 +60,7 @@ def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def is_deep_otherwise(file: ImageFile.ImageFile, data: bytes) -> bool:
-    """Whether Pillow has more than 8 bits a channel to read, and neither it nor `values_of` gets them right."""
+    """Whether it has more than 8 bits a channel that neither Pillow nor `values_of` gets right."""
     args = file.tile[0].args if file.tile else None
     if isinstance(file, TiffImagePlugin.TiffImageFile):
         bits = max(file.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
