@@ -6,11 +6,10 @@ which sends no gradient into the GAN. Here the encoder trains beside the GAN as 
 epoch ends with a model that can score (`encoder_beside`). Generator and critic are AnoGAN's, so that
 the two models differ only in how they find a latent (the original has residual networks for 64 x 64
 images, with layer normalisation in the critic). "Released code" below is
-github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has its bounded latent and batch
-normalisation, and no encoder beside the GAN; it scores in evaluation mode (`--scoring_mode
-evaluation`), after the last epoch. While the encoder trains alone, `n_critic` of its steps count as
-one generator step; with fewer `--steps` than `gan_steps` it never does. RMSprop is torch's, whose first
-steps are larger than TensorFlow's.
+github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has no encoder beside the GAN; it scores in
+evaluation mode (`--scoring_mode evaluation`), after the last epoch. While the encoder trains alone,
+`n_critic` of its steps count as one generator step; with fewer `--steps` than `gan_steps` it never
+does. RMSprop is torch's, whose first steps are larger than TensorFlow's.
 """
 
 from collections.abc import Hashable, Mapping
@@ -41,8 +40,8 @@ class Config(base.Config):
     ngf: int = 64  # channels at the outermost level, generator and encoder (released code)
     ndf: int = 64  # channels at the outermost level, critic (released code)
     nz: int = 128  # size of the latent (released code)
-    batch_norm: bool = False  # in the generator (released code: yes; gains in results/ablations.md)
-    bound_latent: bool = False  # E(x) is the tanh of its last layer (paper and released code: yes)
+    batch_norm: bool = True  # in the generator (released code)
+    bound_latent: bool = True  # E(x) is the tanh of its last layer (paper and released code)
     kappa: float = 1.0  # weight of the features' distance, in loss and score (released code)
 
 
@@ -52,7 +51,7 @@ class Model(WGAN):
     Config = Config
     RELEASED_MODE = "evaluation"
     RELEASED_EPOCH = "last"
-    PUBLISHED = {"batch_norm": True, "bound_latent": True, "encoder_beside": False}
+    PUBLISHED = {"encoder_beside": False}
     # A GAN like AnoGAN's; a third of all training steps are the encoder's, as in the released code
     # (seven epochs of critic steps on retinal images, then 50,000 steps of the encoder).
     STEPS = 10_000
