@@ -23,7 +23,7 @@ DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "results").glob("*.md")))
 # The studies at a fair budget; earlier ones are not.
 SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near")]
 SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
-SITE += [f"cifar10-{name}" for name in ("reconstruction", "baselines", "deep-knn")]
+SITE += [f"cifar10-{name}" for name in cifar10.RIVALS]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
 SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-classical")]
 SITE += ["digits-finalists-one-class-classical", "cifar10-finalists-classical"]

@@ -7,6 +7,7 @@ from bench.reporting.documents.rows import MEASURED, ROOT, against, figures, sav
 # Studies of w_skipganomaly under the sound protocol, by what each adds to the default.
 SOUND = {"": "sound", "rotations": "rotations", "rotations, nearest": "near"}
 SOUND |= {"labels": "classes", "labels alone": "classes-alone"}
+RIVALS = ("reconstruction", "skipganomaly", "baselines", "deep-knn")  # studies of other models
 AUDITED = ("airplane", "bird", "frog")  # the classes of CIFAR-10 whose audits are committed
 
 
@@ -41,8 +42,7 @@ def with_means(table: pd.DataFrame) -> pd.DataFrame:
 
 def rivals() -> pd.DataFrame:
     """Test AUROC on CIFAR-10 of classes (rows) by model: all but w_skipganomaly."""
-    studies = ("reconstruction", "baselines", "deep-knn")
-    return pd.concat([figures(f"cifar10-{study}") for study in studies], axis=1)
+    return pd.concat([figures(f"cifar10-{study}") for study in RIVALS], axis=1)
 
 
 def cifar10_tests() -> pd.DataFrame:
@@ -74,7 +74,7 @@ def cifar10_choices() -> pd.DataFrame:
     """Test AUROC, means over ten classes, where validation anomalies choose and where none are."""
     rows = []
     studies = {study: more for more, study in SOUND.items()}
-    for study in (*studies, "reconstruction", "baselines", "deep-knn"):
+    for study in (*studies, *RIVALS):
         read = saved(f"cifar10-{study}")
         last = read.epochs.groupby("trial").last()
         last = last.get("test_default_mix_auroc", last["test_auroc"]).fillna(last["test_auroc"])
