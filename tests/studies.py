@@ -9,7 +9,9 @@ import pandas as pd
 
 from bench import results
 from bench.judging import metrics
-from bench.reporting import frames
+from bench.judging.comparison import compare
+from bench.reporting import fair, frames, headline
+from bench.reporting.writers import Table
 from bench.results.gallery import sheet
 
 MODELS, CLASSES = ("w_skipganomaly", "pca"), ("bird", "cat")
@@ -119,3 +121,8 @@ def load(*folders: Path):
     finals = frames.tested(trials)
     scores, _ = frames.read_scores(studies, finals)
     return studies, trials, epochs, finals, scores, frames.auroc(finals, scores)[0]
+
+
+def auroc_table(aurocs: pd.DataFrame) -> Table:
+    """The report's main table of AUROCs, the last of what `load` gives."""
+    return headline.auroc_table(aurocs, compare(fair.shared(aurocs)))

@@ -7,17 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from studies import edit, load, make_study
+from studies import auroc_table, edit, load, make_study
 
 import report
-from bench.judging import metrics
 from bench.judging.comparison import compare
 from bench.reporting import cautions, fair, frames, headline
-from bench.reporting.writers import Table
-
-
-def auroc_table(aurocs: pd.DataFrame) -> Table:
-    return headline.auroc_table(aurocs, compare(fair.shared(aurocs)))
 
 
 def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
@@ -219,34 +213,6 @@ def test_classes_stand_in_the_order_of_their_numbers(tmp_path):
     assert finals["row"].unique().tolist() == ["9", "10", "b2", "b10"]
 
 
-@pytest.mark.parametrize(
-    ("areas", "seeds", "images", "lacking"),
-    [((0.55, 0.95), 2, 200, "seeds"), ((0.8, 0.8), 2, 2, "images"), ((0.8,), 1, 2, "images")],
-)
-def test_an_interval_that_tells_nothing_says_what_there_are_too_few_of(
-    tmp_path, areas, seeds, images, lacking
-):
-    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=range(seeds))
-    rng = np.random.default_rng(0)
-    for number, area in enumerate(areas):
-        abnormal = np.linspace(0, 1, images) + 2 * (area - 0.5)
-        scores = np.concatenate([np.linspace(0, 1, images), abnormal])
-        scores += rng.normal(0, 1e-6, len(scores))
-        path = folder / "scores" / f"final-0-0-{number}" / "histogram.csv"
-        labels = np.repeat([0, 1], images)
-        pd.DataFrame({"scores": scores, "labels": labels}).to_csv(path, index=False)
-        of_this = {"test_auroc": metrics.auroc(labels, scores)}
-        edit(
-            folder, lambda row, n=number, a=of_this: row | (a if row["trial"][-1] == str(n) else {})
-        )
-    *_, aurocs = load(folder)
-    assert aurocs["too_few"].item() == lacking
-    table = auroc_table(aurocs)
-    assert table.details["bird"].iloc[0].endswith(f"too few {lacking}")
-    assert "too few of" in table.note
-    assert "0." in table.csv().splitlines()[1], "the interval is whole in the CSV"
-
-
 def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
     studies, trials, *_, aurocs = load(
         make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,))
@@ -271,13 +237,6 @@ def test_groups_and_details_are_in_the_files(tmp_path):
     assert latex[heads[1] + 1].startswith(r"pca & \shortstack{0.")
     small = table.details.iloc[1]["cat"].splitlines()
     assert rf"\\\tiny $\pm${small[0][1:]}\\\tiny {{[}}{small[1][1:]}" in latex[heads[1] + 1]
-
-
-def test_a_figure_has_no_interval_of_scores_that_do_not_give_it(tmp_path):
-    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
-    edit(folder, lambda row: row | {"test_auroc": 0.1})
-    *_, aurocs = load(folder)
-    assert aurocs[["low", "high"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("column", ["protocol", "limit_train", "contamination", "family"])

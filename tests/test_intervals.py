@@ -5,10 +5,12 @@ import time
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from studies import auroc_table, edit, load, make_study
 
 from bench.judging.intervals import Run, auroc_interval
 from bench.judging.metrics import auroc
@@ -205,3 +207,38 @@ def test_interval_of_ten_thousand_images_is_quick():
     start = time.process_time()
     auroc_interval(runs)
     assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("areas", "seeds", "images", "lacking"),
+    [((0.55, 0.95), 2, 200, "seeds"), ((0.8, 0.8), 2, 2, "images"), ((0.8,), 1, 2, "images")],
+)
+def test_an_interval_that_tells_nothing_says_what_there_are_too_few_of(
+    tmp_path, areas, seeds, images, lacking
+):
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=range(seeds))
+    rng = np.random.default_rng(0)
+    for number, area in enumerate(areas):
+        abnormal = np.linspace(0, 1, images) + 2 * (area - 0.5)
+        scores = np.concatenate([np.linspace(0, 1, images), abnormal])
+        scores += rng.normal(0, 1e-6, len(scores))
+        path = folder / "scores" / f"final-0-0-{number}" / "histogram.csv"
+        labels = np.repeat([0, 1], images)
+        pd.DataFrame({"scores": scores, "labels": labels}).to_csv(path, index=False)
+        of_this = {"test_auroc": auroc(labels, scores)}
+        edit(
+            folder, lambda row, n=number, a=of_this: row | (a if row["trial"][-1] == str(n) else {})
+        )
+    *_, aurocs = load(folder)
+    assert aurocs["too_few"].item() == lacking
+    table = auroc_table(aurocs)
+    assert table.details["bird"].iloc[0].endswith(f"too few {lacking}")
+    assert "too few of" in table.note
+    assert "0." in table.csv().splitlines()[1], "the interval is whole in the CSV"
+
+
+def test_a_figure_has_no_interval_of_scores_that_do_not_give_it(tmp_path):
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    edit(folder, lambda row: row | {"test_auroc": 0.1})
+    *_, aurocs = load(folder)
+    assert aurocs[["low", "high"]].isna().all(axis=None)

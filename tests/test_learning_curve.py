@@ -10,7 +10,7 @@ import pytest
 from commands import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from studies import edit, load, make_study
+from studies import auroc_table, edit, load, make_study
 from test_cli import SMALL, fails
 from test_planner import lucky, run_all
 from test_protocols import dataset_of
@@ -26,9 +26,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Budget, PlannedRun, RunKind, Task, variants
 from bench.commands import resume
 from bench.data.splits import make_splits
-from bench.judging.comparison import compare
-from bench.reporting import fair, reproduce, sweeps
-from bench.reporting.headline import auroc_table
+from bench.reporting import reproduce, sweeps
 from bench.results import columns
 from bench.tuning.planner import Planner
 from bench.tuning.spaces import spaces_of
@@ -181,7 +179,7 @@ def varied(folder: Path, column: str, values: tuple) -> Path:
 def test_the_report_keeps_values_apart_and_draws_them(tmp_path, column, values, names):
     areas = load(varied(tmp_path / "s", column, values))[-1]
     wanted = [f"{model}, {name}" for model in ("w_skipganomaly", "pca") for name in names]
-    rows = auroc_table(areas, compare(fair.shared(areas))).frame["model"]
+    rows = auroc_table(areas).frame["model"]
     assert sorted(wanted) == sorted(set(rows) & set(wanted))
     (table,), (drawing,) = sweeps.amount_tables(areas), sweeps.amount_drawings(areas)
     assert table.frame[["w_skipganomaly", "pca"]].notna().all(axis=None)

@@ -6,17 +6,16 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from studies import edit, load, make_study, write_rows
+from studies import auroc_table, edit, load, make_study, write_rows
 
 import train
 from bench.choices.options import SELECT_ON
 from bench.choices.study import Study
 from bench.choices.tasks import PUBLISHED, SOUND
 from bench.judging import metrics, selection
-from bench.judging.comparison import compare
 from bench.judging.metrics import Metric
 from bench.judging.selection import Signal
-from bench.reporting import fair, headline, reproduce, searches, tables
+from bench.reporting import reproduce, searches, tables
 from bench.results import columns
 from bench.watching.progress import describe
 
@@ -122,8 +121,7 @@ def test_nothing_is_said_of_baselines_where_rows_do_not_name_the_family(tmp_path
     for number, family in enumerate((True, False)):
         folder = make_study(tmp_path / str(number), models=models)
         edit(folder, lambda row, kept=family: row if kept else row | {"family": None})
-        areas = load(folder)[-1]
-        note = headline.auroc_table(areas, compare(fair.shared(areas))).note
+        note = auroc_table(load(folder)[-1]).note
         assert ("The baseline pca" in note) == family
 
 
