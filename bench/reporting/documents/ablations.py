@@ -1,6 +1,7 @@
 """What a change of one hyperparameter is worth: a table of the studies in measured/ablations."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -8,7 +9,6 @@ from bench.reporting.documents.rows import MEASURED, figures, saved
 
 # By the data set's name in the folders' names: what a class is called in the table.
 CLASSES = {"cifar10": "{}", "digits": "digit {}"}
-SMALL = ("ngf=16", "ndf=16", "gan_steps=670")  # of all studies on CIFAR-10, so no change
 
 
 def ablations() -> pd.DataFrame:
@@ -25,8 +25,9 @@ def ablations() -> pd.DataFrame:
 def cells(study: str, data: str) -> Iterator[tuple[tuple[str, str], str, str]]:
     """Row (model, change), column and text of each class of a study, and of its model's default."""
     model = study.removeprefix(f"{data}-").partition("-")[0]
-    after, before = figures(f"ablations/{study}")[model], default(data, model)
-    change = changed(study)
+    default = "digits-left-out-defaults" if data == "digits" else f"ablations/{data}-{model}"
+    after, before = figures(f"ablations/{study}")[model], figures(default)[model]
+    change = changed(f"ablations/{study}", default, model)
     for cls, auroc in after.items():
         column = CLASSES[data].format(cls)
         yield (f"`{model}`", ""), column, f"{before[cls]:.3f}"
@@ -34,15 +35,25 @@ def cells(study: str, data: str) -> Iterator[tuple[tuple[str, str], str, str]]:
             yield (f"`{model}`", change), column, f"{auroc:.3f} ({auroc - before[cls]:+.3f})"
 
 
-def default(data: str, model: str) -> pd.Series:
-    """Test AUROC of a model's default, by class."""
-    study = "digits-left-out-defaults" if data == "digits" else f"ablations/{data}-{model}"
-    return figures(study)[model]
+def changed(study: str, default: str, model: str) -> str:
+    """What a study changes in its model's default, as words of a command for it.
+
+    By the rows, since a default may have changed after a study was run.
+    """
+    ours, theirs = configuration(study, model), configuration(default, model)
+    new = [word.split("=")[0] for word in saved(study).study["set"]]  # if no earlier row has them
+    words = [
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in ours.items()
+        if (value != theirs[name] if name in theirs else name in new)
+    ]
+    if decay := saved(study).study["niter_decay"]:
+        words.append(f"--niter_decay {decay}")
+    return " ".join(f"`{word}`" for word in words)
 
 
-def changed(study: str) -> str:
-    """What a study changes in its model's default, as the words of its command."""
-    choices = saved(f"ablations/{study}").study
-    words = [word for word in choices["set"] if word not in SMALL]
-    decay = choices["niter_decay"]
-    return " ".join([f"`{word}`" for word in words] + [f"`--niter_decay {decay}`"] * bool(decay))
+def configuration(study: str, model: str) -> dict[str, Any]:
+    """The hyperparameters of a model in a study, which all its runs have."""
+    runs = saved(study).trials
+    row = runs[runs["model"] == model].filter(regex="^config_").iloc[0].dropna()
+    return {str(name).removeprefix("config_"): value for name, value in row.items()}
