@@ -59,6 +59,19 @@ def test_a_running_configuration_is_shown(tmp_path: Path) -> None:
     assert states == [TrialState.RUNNING, TrialState.COMPLETE]
 
 
+def test_what_pbt_made_of_a_configuration_has_the_objective(tmp_path: Path) -> None:
+    search = Search("s", "random", SPACE, DEFAULT, 0, Journal(tmp_path / "optuna.log"))
+    asked = search.ask(1)
+    changed = asked | {"lr": 2e-4}
+    search.tell(1, changed, 0.5)
+    for study in (search.study, load(tmp_path / "optuna.log", "s")):
+        outcomes = [(trial.params, trial.state, trial.values) for trial in study.trials]
+        assert outcomes == [
+            (asked, TrialState.FAIL, None),
+            (changed, TrialState.COMPLETE, [0.5]),
+        ]
+
+
 def run(planner: Planner, count: int) -> list[PlannedRun]:
     """Runs the planner's next runs, one at a time.
 

@@ -1,7 +1,7 @@
 """Which runs a study plans: finalists under fresh seeds, the default beside the winner, growth."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import pytest
@@ -35,14 +35,18 @@ def planner(
     return plan
 
 
-def run_all(planner: Planner, objective: Objective) -> list[PlannedRun]:
-    """Runs all that a planner plans, one at a time."""
+def run_all(
+    planner: Planner, objective: Objective, stopped: Container[int] = ()
+) -> list[PlannedRun]:
+    """Runs all that a planner plans, one at a time; `stopped`: whose tuning runs end early."""
     runs = []
     while (run := planner.next_run()) is not None:
         value = objective(run)
         row = {"trial": run.trial, "kind": run.kind, "model": run.model, "class": run.task.cls}
         row |= {"number": run.number, "seed": run.seed, "steps": run.budget.steps}
-        row |= {"status": "done" if value is not None else "error", "error": "why"}
+        early = run.kind == "tuning" and run.number in stopped
+        status = "error" if value is None else "stopped" if early else "done"
+        row |= {"status": status, "error": "why", "select_on": planner.study.select_on}
         row |= {f"config_{name}": value for name, value in run.config.items()}
         planner.finish(run, row | {"objective": value})
         runs.append(run)
@@ -80,6 +84,13 @@ def test_a_winner_by_luck_does_not_win():
     assert plan.decisions[0]["objectives"] == pytest.approx({"1": 0.4, "2": 0.8, "0": 0.6})
 
 
+@pytest.mark.parametrize(("signal", "second"), [("last_epoch", 3), ("val_loss", 1)])
+def test_a_figure_of_an_epoch_before_the_last_counts_less_if_the_last_is_to_count(signal, second):
+    plan = planner(trials=6, finalists=2, select_on=signal)
+    by_kind = kinds(run_all(plan, lucky, stopped={1, 4, 5}))
+    assert {number for number, _ in by_kind["finalist"]} == {2, second, 0}
+
+
 def test_what_failed_is_tried_again_as_it_was():
     """Not as the searcher would propose it now, which knows more than when runs ended side by side."""
     choices: dict[str, Any] = {"trials": 8, "finalists": 0, "seeds": 1, "searcher": "tpe"}
@@ -104,6 +115,19 @@ def test_a_winner_stands_where_another_task_is_not_searched():
         ("5", 0),
     }
     assert {run.task.cls for run in runs if run.kind == "tuning"} == {"3"}
+
+
+def test_the_search_is_told_of_the_configuration_that_earned_the_objective():
+    """PBT changes it in mid-training."""
+    plan = planner(trials=3, searcher="tpe")
+    for _ in range(3):
+        run = plan.next_run()
+        assert run is not None
+        row = {"trial": run.trial, "kind": "tuning", "number": run.number, "status": "done"}
+        row |= {"select_on": "val_auroc", "objective": 0.5, "config_components": 7}
+        plan.finish(run, row)
+    told = [t.params["components"] for t in plan.groups[0].search.study.trials if t.values]
+    assert told == [7, 7, 7]
 
 
 def test_finalists_are_different_configurations():

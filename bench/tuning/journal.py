@@ -30,8 +30,8 @@ class Journal:
             old.unlink(missing_ok=True)
         self.storage: JournalStorage | None = None
         self.studies: dict[str, optuna.Study] = {}
-        # (search, configuration's number) -> Optuna's number, while the configuration runs
-        self.trials: dict[tuple[str, int], int] = {}
+        # (search, configuration's number) -> Optuna's number and the values asked, while it runs
+        self.trials: dict[tuple[str, int], tuple[int, dict[str, Any]]] = {}
         self.sizes: Counter[str] = Counter()
         self.broken = False
 
@@ -41,23 +41,27 @@ class Journal:
             return
         with self.writing():
             added = self.add(search, number, space, config, state=TrialState.RUNNING)
-            self.trials[search, number] = added
+            self.trials[search, number] = added, {name: config[name] for name in space}
 
     def told(
         self, search: str, number: int, space: Space, config: dict[str, Any], value: float | None
     ) -> None:
         """A configuration's objective, None if it failed.
 
-        Also of one that an earlier command ran.
+        Also of one that an earlier command ran, or that PBT made of the one that was asked for,
+        whose own trial then has failed.
         """
         if self.broken:
             return
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         with self.writing():
-            if (search, number) in self.trials:
-                self.studies[search].tell(self.trials.pop((search, number)), value, state=state)
-            else:
-                self.add(search, number, space, config, state=state, value=value)
+            asked, values = self.trials.pop((search, number), (None, {}))
+            if asked is not None and all(config[name] == values[name] for name in space):
+                self.studies[search].tell(asked, value, state=state)
+                return
+            if asked is not None:
+                self.studies[search].tell(asked, state=TrialState.FAIL)
+            self.add(search, number, space, config, state=state, value=value)
 
     def add(
         self, search: str, number: int, space: Space, config: dict[str, Any], **outcome: Any

@@ -242,10 +242,10 @@ class Planner(Searcher):
         if run.kind != "tuning":
             return
         config = {name: of_row(row, name, value) for name, value in group.default.items()}
-        group.tuned[run.number, run.task] = (config, value)
+        group.take_in(run, config, row)
         objectives = group.objectives()
         if run.number in objectives:
-            group.search.tell(run.number, run.config, objectives[run.number])
+            group.search.tell(run.number, config, objectives[run.number])
 
     def finish(self, run: PlannedRun, row: dict[str, Any]) -> None:
         """Takes in a finished run's row."""

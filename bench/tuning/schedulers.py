@@ -1,6 +1,5 @@
 """Ray Tune's trial schedulers, one for each model and task: only trials of both are compared."""
 
-import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
-    HyperBandScheduler,
     MedianStoppingRule,
     PopulationBasedTraining,
     TrialScheduler,
@@ -20,6 +18,7 @@ from ray.tune.schedulers import (
 
 from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun
+from bench.tuning.hyperband import HyperBand
 from bench.tuning.spaces import Space, changeable
 from bench.tuning.trainable import PLANNED
 
@@ -57,13 +56,6 @@ def pb2(space: Space, interval: int) -> TrialScheduler:
     return PB2(perturbation_interval=interval, hyperparam_bounds=bounds(space), **GOAL)
 
 
-def hyperband(epochs: int, grace: int, factor: int) -> TrialScheduler:
-    """Ray's HyperBand with only those of its brackets that train for `grace` epochs or more."""
-    scheduler = HyperBandScheduler(max_t=epochs, reduction_factor=factor, **GOAL)
-    scheduler._s_max_1 = min(scheduler._s_max_1, 1 + int(math.log(epochs / grace, factor)))
-    return scheduler
-
-
 def make_scheduler(study: Study, space: Space, epochs: int) -> TrialScheduler:
     """The study's scheduler for one task's trials, which train for so many epochs."""
     fifth = max(1, epochs // 5)  # PBT and PB2 change course about five times a run
@@ -73,7 +65,7 @@ def make_scheduler(study: Study, space: Space, epochs: int) -> TrialScheduler:
         "asha": lambda: AsyncHyperBandScheduler(
             max_t=epochs + 1, grace_period=grace, reduction_factor=factor, **GOAL
         ),
-        "hyperband": lambda: hyperband(epochs, grace, factor),
+        "hyperband": lambda: HyperBand(epochs, grace, factor, **GOAL),
         "median": lambda: MedianStoppingRule(
             grace_period=grace,
             min_samples_required=2,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.choices.tasks import PlannedRun, RunKind, Task
-from bench.judging.selection import best_number
+from bench.judging.selection import SIGNALS, best_number
 from bench.tuning.searchers import Search
 
 
@@ -25,6 +25,8 @@ class Group:
     live: int = 0  # runs that are under way
     # (number, task) -> the configuration as its run ended, and its objective
     tuned: dict[tuple[int, Task], tuple[dict[str, Any], float | None]] = field(default_factory=dict)
+    # numbers whose objective is of an epoch before the last, which is the one that was to count
+    cut_short: set[int] = field(default_factory=set)
     finalists: list[int] | None = None  # their numbers, once they are planned
     # (number, task, seed) -> the objective of a finalist's run
     judged: dict[tuple[int, Task, int], float | None] = field(default_factory=dict)
@@ -33,6 +35,12 @@ class Group:
     def kind(self, name: str) -> RunKind:
         """The kind that its runs of this name (tuning, finalist or final) are of."""
         return RunKind(self.model, name, self.tasks[0].variant)
+
+    def take_in(self, run: PlannedRun, config: dict[str, Any], row: Mapping[str, Any]) -> None:
+        """A tuning run's row, and the configuration as the run ended."""
+        self.tuned[run.number, run.task] = (config, row["objective"])
+        if row["status"] == "stopped" and SIGNALS[row["select_on"]].last:
+            self.cut_short.add(run.number)
 
     def objectives(self) -> dict[int, float | None]:
         """Number -> mean objective of its tuning runs, once it ran on all tasks.
@@ -49,12 +57,13 @@ class Group:
     def best(self, count: int) -> list[int]:
         """The numbers of the default and of so many others, the best ones first.
 
-        Each configuration once: a small space has few, and PBT copies them.
+        Each configuration once: a small space has few, and PBT copies them. Those that were cut
+        short come last.
         """
         others = {number: value for number, value in self.objectives().items() if number}
         numbers: list[int] = []
         taken = [self.config(0)]
-        while len(numbers) < count and (number := best_number(others)) is not None:
+        while len(numbers) < count and (number := self.first(others)) is not None:
             del others[number]
             if self.config(number) not in taken:
                 numbers.append(number)
@@ -68,7 +77,13 @@ class Group:
         """
         if not self.trials:
             return 0
-        return best_number(means(self.judged, of=runs) if runs else self.objectives())
+        return best_number(means(self.judged, of=runs)) if runs else self.first(self.objectives())
+
+    def first(self, objectives: dict[int, float | None]) -> int | None:
+        """The best number, of those that were not cut short if there are any."""
+        whole = {n: value for n, value in objectives.items() if n not in self.cut_short}
+        best = best_number(whole)
+        return best_number(objectives) if best is None else best
 
 
 def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict[int, float | None]:
