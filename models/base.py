@@ -81,7 +81,7 @@ class AnomalyModel(ABC):
     NO_EXPORT: ClassVar[str] = ""  # why no file of another program can hold it, if none can
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps of a fair budget; the comment has the source
-    DIGITS_STEPS: ClassVar[int]  # after which it learns little more on digits (results/digits.md)
+    DIGITS_STEPS: ClassVar[int]  # the same for digits; what half of it is worth: results/digits.md
 
     progress: Callable[[int, int], None] | None = None  # called with (images scored, images in all)
     scored, to_score = 0, 0

@@ -3,13 +3,13 @@
 An encoder takes the place of AnoGAN's search for a latent. Two phases, as in the original: the GAN
 trains for `gan_steps`; then it is frozen, and the encoder trains alone by the paper's `izi_f` loss,
 which sends no gradient into the GAN. Here the encoder trains beside the GAN as well, so that each
-epoch ends with a model that can score (`encoder_beside`). Generator and critic are AnoGAN's, so that
-the two models differ only in how they find a latent (the original has residual networks for 64 x 64
-images, with layer normalisation in the critic). "Released code" below is
-github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has no encoder beside the GAN; it scores in
-evaluation mode (`--scoring_mode evaluation`), after the last epoch. While the encoder trains alone,
-`n_critic` of its steps count as one generator step; with fewer `--steps` than `gan_steps` it never
-does. RMSprop is torch's, whose first steps are larger than TensorFlow's.
+epoch ends with a model that can score (`encoder_beside`). Generator and critic have AnoGAN's layers
+(the original has residual networks for 64 x 64 images, with layer normalisation in the critic);
+batch normalisation, Adam's first moment and the size of batches are the released code's. That code
+is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has no encoder beside the GAN; it scores
+in evaluation mode (`--scoring_mode evaluation`), after the last epoch. While the encoder trains
+alone, `n_critic` of its steps count as one generator step; with fewer `--steps` than `gan_steps` it
+never does. RMSprop is torch's, whose first steps are larger than TensorFlow's.
 """
 
 from collections.abc import Hashable, Mapping

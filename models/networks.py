@@ -101,7 +101,10 @@ class ConvTranspose(nn.ConvTranspose2d):
 
 
 class Head(nn.Linear):
-    """A linear layer to a few scores, in float32: in bfloat16 many images would share one."""
+    """A linear layer to a few scores in float32: in bfloat16 many images would share one.
+
+    Gradients are in the precision of the other layers.
+    """
 
     def forward(self, features: Tensor) -> Tensor:  # (B, K)
         with torch.autocast("cuda" if features.is_cuda else "cpu", enabled=False):

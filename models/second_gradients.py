@@ -27,6 +27,8 @@ def triton_kernels() -> ModuleType | None:
         from models import norm_kernels
 
         norm_kernels.forward(torch.zeros(1, 1, 2, 2, device="cuda"), EPSILON)
+    except torch.OutOfMemoryError:
+        raise  # says nothing of Triton
     except (ImportError, OSError, RuntimeError, CalledProcessError):
         return None
     return norm_kernels

@@ -167,7 +167,7 @@ class SkipGAN(base.AnomalyModel):
         if self.config.w_class:
             self.classes.begin(classes_of(images))
         losses = super().train_epoch(images, generator, turns)
-        if self.memory:
+        if self.memory:  # of evaluation mode, whatever --scoring_mode the test images have
             with self.frozen(training=False), torch.no_grad(), self.arithmetic():
                 batches = spread_out(images).split(self.scoring_batch())
                 features = [self.judge(self.normalise(x))[1] for x in batches]

@@ -67,7 +67,7 @@ COLUMNS = {
     "mix_*": "each part's weight in the score, where that mixes standardised parts; in all 1",
     "parameters": "weights of the model's networks",
     "score_ms": "milliseconds that the chosen epoch's model took to score an image",
-    "peak_memory_mb": "most memory of the run's process, from its start until then; on a GPU, of the GPU's",
+    "peak_memory_mb": "most memory of the run's process, from its start until then; on a GPU, of its tensors there",
     "threshold": "a score above it is abnormal: held-out normal images set it (--false_alarms)",
     "threshold_balanced": "that at which validation images of both kinds are mistaken equally often",
     "device": "cpu or cuda, where the networks ran",

@@ -9,7 +9,7 @@ examples:
   python -m bench.speed --report 10000                  # report.py on this many trials
   python -m bench.speed --search 5                      # TPE with ASHA against a grid, 5 seeds
 
-Prints a table and appends its rows, with hardware and versions, to results/speed/.
+Prints a table and appends its rows, with hardware and versions, to results/speed/speed.jsonl.
 """
 
 import argparse

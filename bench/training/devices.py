@@ -105,7 +105,10 @@ def forget_peak_memory(device: str) -> None:
 
 
 def peak_memory(device: str) -> int:
-    """The most bytes that this process has held since `forget_peak_memory`, on a GPU those there."""
+    """The most bytes that this process has held since `forget_peak_memory`.
+
+    On a GPU those of tensors there, without recorded graphs, cached blocks and CUDA's own.
+    """
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     with contextlib.suppress(OSError):

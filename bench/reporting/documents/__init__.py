@@ -54,6 +54,7 @@ def costs() -> pd.DataFrame:
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "one-class-on-digits": partial(digits.on_digits, "digits-one-class-defaults"),
     "left-out-on-digits": partial(digits.on_digits, "digits-left-out-defaults"),
+    "budgets-on-digits": digits.budgets_on_digits,
     "tuned-on-digits": digits.tuned_on_digits,
     "nearest-on-digits": digits.nearest_on_digits,
     "mixes-on-digits": digits.mixes_on_digits,
@@ -63,6 +64,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "cifar10": cifar10.cifar10,
     "cifar10-tests": cifar10.cifar10_tests,
     "cifar10-choices": cifar10.cifar10_choices,
+    "cifar10-budgets": cifar10.cifar10_budgets,
     "cifar10-in-short": cifar10.in_short,
     "tuned-on-cifar10": cifar10.tuned_on_cifar10,
     "audits": cifar10.audits,

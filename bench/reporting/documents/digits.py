@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.judging.metrics import auroc
 from bench.reporting.choosing import chosen
-from bench.reporting.documents.rows import against, figures, saved, tuned
+from bench.reporting.documents.rows import after_shares, against, figures, saved, tuned
 from bench.reporting.frames import join, span
 
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
@@ -124,4 +124,14 @@ def signals_on_digits() -> pd.DataFrame:
             by_run = {trial: dict(chosen(run)) for trial, run in epochs.groupby("trial")}
             means = pd.DataFrame(by_run).T.groupby(runs.set_index("trial")["class"]).mean().mean()
             rows.append({"task": task, "model": f"`{model}`"} | means.to_dict())
+    return pd.DataFrame(rows)
+
+
+def budgets_on_digits() -> pd.DataFrame:
+    """Test AUROC after shares of a model's fair budget, means over ten digits (and their seeds)."""
+    rows = [
+        {"task": task, "model": f"`{model}`"} | means
+        for task, study in TASKS.items()
+        for model, means in after_shares(f"digits-{study}").items()
+    ]
     return pd.DataFrame(rows)

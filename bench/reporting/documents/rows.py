@@ -12,6 +12,7 @@ from bench.reporting.frames import join
 
 ROOT = Path(__file__).resolve().parents[3]
 MEASURED = ROOT / "results" / "measured"
+SHARES = {"a quarter": 0.26, "a half": 0.51, "all": 1.0}  # an epoch may end a little late
 
 
 @cache
@@ -24,6 +25,19 @@ def figures(study: str) -> pd.DataFrame:
     """Test AUROC of classes (rows) by model."""
     runs = saved(study).trials
     return runs.pivot_table(index="class", columns="model", values="test_auroc")
+
+
+def after_shares(study: str) -> dict[str, dict[str, float]]:
+    """For each network, its mean test AUROC after shares of its training."""
+    trials, epochs = saved(study).trials, saved(study).epochs
+    means: dict[str, dict[str, float]] = {}
+    for model, runs in trials[trials["generator_steps"] > 0].groupby("model"):
+        steps = epochs["trial"].map(runs.set_index("trial")["generator_steps"])
+        for name, share in SHARES.items():
+            trained = epochs[epochs["generator_steps"] <= share * steps]
+            mean = trained.groupby("trial")["test_auroc"].last().mean()
+            means.setdefault(str(model), {})[name] = mean
+    return means
 
 
 def tuned(study: str) -> list[dict[str, object]]:

@@ -53,6 +53,9 @@ study egbad-noise fresh_noise=True
 study egbad-average average=0.999
 study egbad-entropy feature_matching=False
 study egbad-judged feature_matching=False judge_reconstruction=True
-study f_anogan-norm batch_norm=True
-study f_anogan-bound bound_latent=True
+# The rows of these three, but for digits-f_anogan-neither, are of an earlier commit, whose default was
+# f_anogan-neither.
+study f_anogan-norm bound_latent=False
+study f_anogan-bound batch_norm=False
+study f_anogan-neither batch_norm=False bound_latent=False
 study f_anogan-alone encoder_beside=False
