@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 import search_spaces
@@ -21,6 +22,10 @@ from bench.data import datasets
 from bench.training import devices
 from bench.tuning import ray_start  # it sets what Ray reads as it is imported
 
+# A machine that stalls is no fault of a property.
+profile = settings.get_profile(settings.get_current_profile_name())
+settings.register_profile("no deadline", profile, deadline=None)
+settings.load_profile("no deadline")
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # Triton then runs kernels on the CPU
 

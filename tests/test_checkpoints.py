@@ -2,6 +2,9 @@
 
 import json
 from pathlib import Path
+from pickle import UnpicklingError
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +19,12 @@ import train
 from bench import results
 from bench.choices.errors import UserError, run_main
 from bench.commands import score
+from bench.commands.train import go_on
 from bench.data.datasets import Decoding
 from bench.reporting import reproduce
 from bench.training import model_files
 from bench.training.model_files import flatten, trained_state, unflatten
+from bench.tuning.trainable import EpochTrainable
 
 IMAGES = torch.randint(
     0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
@@ -159,3 +164,24 @@ def test_train_then_score_a_folder_then_train_on(
         line = capsys.readouterr().err
         assert word in line
         assert line.count("\n") == 1
+
+
+class Code:
+    """A pickle of it creates a file as it is loaded."""
+
+    def __init__(self, marker: Path):
+        self.marker = marker
+
+    def __reduce__(self):
+        return Path.touch, (self.marker,)
+
+
+def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
+    trainable: Any = SimpleNamespace(run=None)
+    checkpoint, marker = tmp_path / "run.pt", tmp_path / "marker"
+    torch.save(Code(marker), checkpoint)
+    with pytest.raises(UserError, match=r"run\.pt cannot be used"):
+        go_on(trainable.run, checkpoint)
+    with pytest.raises(UnpicklingError):
+        EpochTrainable.load_checkpoint(trainable, str(tmp_path))
+    assert not marker.exists()

@@ -43,7 +43,7 @@ def test_comparison_is_that_of_scipy_with_holms_correction():
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=9).filter(any))
 def test_wilcoxons_test_is_scipys_with_ties_and_zeros(differences):
     ours = wilcoxon(pd.Series(differences, dtype=float))

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import train_tune
@@ -77,7 +77,6 @@ def test_a_choice_of_another_type_is_one_line(choices, line):
         study_from(choices)
 
 
-@settings(deadline=None)
 @given(
     trials=st.none() | st.integers(0, 99),
     steps=st.none() | st.integers(1, 10**6),

@@ -19,9 +19,7 @@ from bench.data import datasets
 from bench.results.store import Store
 from bench.training import model_files
 
-FILES = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FILES = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -171,7 +169,7 @@ def test_any_files_as_a_data_set(
     assert len(dataset.train_images)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.fixed_dictionaries(
         {},

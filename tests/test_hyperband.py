@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from bench.tuning.hyperband import HyperBand
-from bench.tuning.schedulers import GOAL
+from bench.choices.study import Study
+from bench.tuning.schedulers import make_scheduler
 
 ENDED = (Trial.TERMINATED, Trial.ERROR)
 
@@ -31,7 +31,7 @@ class Run:
 class Loop:
     """Ray's loop: so many trials train at a time, and as many wait to begin."""
 
-    scheduler: HyperBand
+    scheduler: TrialScheduler
     slots: int
     epochs: int
     fail_at: dict[int, int] = field(default_factory=dict)  # number -> the epoch in which it fails
@@ -83,8 +83,8 @@ class Loop:
 def trained(
     slots: int, trials: int, epochs: int, grace: int, factor: int, fail_at: Collection = ()
 ) -> list[int]:
-    scheduler = HyperBand(epochs, grace, factor, **GOAL)
-    return Loop(scheduler, slots, epochs, dict(fail_at)).trained(trials)
+    study = Study(scheduler="hyperband", grace_period=grace, reduction_factor=factor)
+    return Loop(make_scheduler(study, {}, epochs), slots, epochs, dict(fail_at)).trained(trials)
 
 
 def test_one_trial_at_a_time_is_halved_too():

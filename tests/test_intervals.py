@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from studies import auroc_table, edit, load, make_study
@@ -130,7 +130,6 @@ def test_interval_covers_the_true_mean_in_each_setting(normal: int, abnormal: in
 
 
 @given(IMAGES, st.floats(0.5, 0.999))
-@settings(deadline=None)
 def test_interval_always_has_a_width_and_holds_the_mean(images, level):
     """Constant scores, perfect ones, single images: no variance is no certainty."""
     runs = runs_of(images)
@@ -141,7 +140,6 @@ def test_interval_always_has_a_width_and_holds_the_mean(images, level):
 
 
 @given(IMAGES)
-@settings(deadline=None)
 def test_interval_of_scores_turned_round_is_the_mirror_image(images):
     runs = runs_of(images)
     mean, low, high = auroc_interval(runs)
@@ -150,7 +148,6 @@ def test_interval_of_scores_turned_round_is_the_mirror_image(images):
 
 
 @given(IMAGES)
-@settings(deadline=None)
 def test_interval_depends_on_the_order_of_the_scores_alone(images):
     runs = runs_of(images)
     other_unit = [(labels, np.exp(scores)) for labels, scores in runs]
@@ -158,7 +155,6 @@ def test_interval_depends_on_the_order_of_the_scores_alone(images):
 
 
 @given(IMAGES)
-@settings(deadline=None)
 def test_interval_is_wider_at_a_higher_level(images):
     _, low, high = auroc_interval(runs_of(images), 0.8)
     _, lower, higher = auroc_interval(runs_of(images), 0.95)
@@ -167,7 +163,6 @@ def test_interval_is_wider_at_a_higher_level(images):
 
 
 @given(IMAGES)
-@settings(deadline=None)
 def test_interval_of_a_run_and_its_copies_is_that_of_the_run(images):
     run = runs_of(images)[0]
     assert auroc_interval([run] * 3) == pytest.approx(auroc_interval([run]), abs=1e-6)

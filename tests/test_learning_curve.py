@@ -40,7 +40,7 @@ def test_a_row_of_an_epoch_has_the_size_that_its_time_is_counted_for():
     assert RunKind.of(columns.of_epoch(run, 1, {})) == ("knn", "final", "100 images")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     sizes=st.lists(st.integers(40, 330), min_size=2, max_size=4, unique=True),
     limit_test=st.none() | st.just(12),
@@ -133,7 +133,6 @@ def test_mistakes(capsys, tmp_path: Path, script, flags: list[str], words: list[
     assert all(word in line for word in words), line
 
 
-@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 10**5), min_size=1, unique=True),
     shares=st.lists(st.floats(0, 0.49), min_size=1, unique=True),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from sklearn.metrics import (
@@ -35,7 +35,6 @@ def by_scikit_learn(labels, scores) -> dict[str, float]:
 
 
 @given(SETS)
-@settings(deadline=None)
 def test_metrics_are_those_of_scikit_learn(pairs):
     labels, scores = map(np.array, zip(*pairs, strict=True))
     figures = metrics.evaluate(labels, scores)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_models import (
     NETWORKS,
@@ -34,7 +34,6 @@ MIXED = [name for name in NETWORKS if make(name).weights]
 NUMBERS = st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=20)
 
 
-@settings(deadline=None)
 @given(first=NUMBERS, scale=st.floats(1e-3, 1e3), share=st.floats(0, 1))
 def test_the_units_of_a_part_change_no_order(first: list[float], scale: float, share: float):
     a = torch.tensor(first, dtype=torch.float64)

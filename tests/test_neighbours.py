@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 from small_models import make, pictures, stored, train
@@ -12,7 +12,6 @@ from models.neighbours import KEPT, NEAREST, Neighbours, spread_out
 FAMILY = ("skipganomaly", "w_skipganomaly")
 
 
-@settings(deadline=None)  # scikit-learn starts up in the first
 @given(count=st.integers(1, 30), size=st.integers(1, 8), seed=st.integers(0, 2**32))
 def test_the_distance_is_scikit_learns(count: int, size: int, seed: int):
     kept, features = (torch.randn(n, size, generator=torch.manual_seed(seed)) for n in (count, 4))

@@ -54,14 +54,14 @@ def naive_aupro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
 
 
 @given(MAPS, MASKS, LIMITS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_aupro_is_the_naive_one(maps, masks, limit):
     masks[0] = False
     assert aupro(rates(maps, masks), limit) == pytest.approx(naive_aupro(maps, masks, limit))
 
 
 @given(MAPS, MASKS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_pixel_auroc_is_that_of_scikit_learn(maps, masks):
     masks[0] = False
     area = evaluate(maps, masks)["pixel_auroc"]
@@ -69,7 +69,7 @@ def test_pixel_auroc_is_that_of_scikit_learn(maps, masks):
 
 
 @given(MAPS, MASKS, st.permutations(range(SHAPE[0])))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_neither_the_scale_nor_the_order_of_images_counts(maps, masks, order):
     masks[0] = False
     expected = pytest.approx(evaluate(maps, masks))

@@ -178,7 +178,7 @@ def test_one_configuration_for_all_classes_is_judged_by_their_mean():
     assert by_kind["final"] == {(0, 1)}, "1 is best on one class and worst on the other"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     values=st.dictionaries(
         st.tuples(st.integers(0, 4), st.integers(0, 1002)), st.none() | st.floats(0, 1)

@@ -182,7 +182,7 @@ def test_errors_name_the_way_out() -> None:
 sizes = st.lists(st.integers(0, 12), min_size=1, max_size=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     train=sizes,
     test=sizes,
@@ -277,7 +277,7 @@ def test_each_chosen_class_is_a_task() -> None:
         tasks_of(Study(), dataset)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     count=st.integers(1, 9),
     channels=st.sampled_from([1, 3]),

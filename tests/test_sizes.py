@@ -54,7 +54,7 @@ def test_models_train_score_and_come_back_from_files_where_sides_differ(name, sh
     assert rebuilt is None or rebuilt.shape == images.shape
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(height=SIDES, width=SIDES)
 def test_each_network_takes_the_sizes_that_fit_it(height: int, width: int) -> None:
     size = (height, width)
@@ -69,7 +69,7 @@ def test_each_network_takes_the_sizes_that_fit_it(height: int, width: int) -> No
             assert UNet(1, size, 2, skip=True)(x).shape == x.shape
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(height=st.integers(16, 1024), width=st.integers(16, 1024), square=st.booleans())
 def test_what_does_not_fit_is_told_the_nearest_sizes_that_do(height, width, square) -> None:
     size = (height, height if square else width)
@@ -117,7 +117,7 @@ def test_large_images_are_scored_fewer_at_a_time(monkeypatch) -> None:
 
 
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_pseudo_anomalies_and_augmented_images_keep_their_shape(height, width, seed) -> None:
     images = pictures(6, (1, height, width), seed)
     anomalies = pseudo_anomalies(images, seed)
@@ -160,7 +160,7 @@ def test_a_folder_keeps_images_of_one_size_where_it_is_asked_to(tmp_path) -> Non
 
 
 @given(width=st.integers(5, 90), height=st.integers(5, 90), resize=st.sampled_from(["crop", "pad"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_resizing_keeps_proportions_as_pillow_and_torchvision_do(
     tmp_path_factory, width, height, resize
 ) -> None:

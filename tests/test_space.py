@@ -37,7 +37,7 @@ def test_parse() -> None:
     }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.one_of(st.text(max_size=25), st.from_regex(r"\w{1,4}=[-+.,:e0-9a-z]{0,14}", fullmatch=True))
 )

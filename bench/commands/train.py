@@ -253,6 +253,12 @@ def score(
     `false_alarms`: other than the rate that the model's file was made for.
     """
     judged = verdicts.from_file(content, false_alarms)
+    trained = content.get("precision", "float32")
+    if judged and model.precision != trained:
+        note(
+            f"--precision: the model's threshold was set in {trained}; scores in {model.precision} "
+            "differ a little"
+        )
     name = study.name or stamped(content["model"], folder.resolve().name, "scores")
     out = new_folder(Path(study.results_dir), name, given=study.name is not None)
     try:

@@ -173,6 +173,12 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
 
     contamination = task.contamination
     hidden = round(len(normal) * contamination / (1 - contamination))
+    if contamination and not hidden:
+        least = math.ceil(1000 / (len(normal) + 1)) / 1000  # one image
+        raise UserError(
+            f"--contamination: {leaves} {len(normal)} normal images to train on, and a share of "
+            f"{contamination:g} adds none (give {least:g} or more)"
+        )
     if hidden > len(anomalies):
         most = math.floor(1000 * len(anomalies) / (len(normal) + len(anomalies))) / 1000
         hint = f"give {most:g} or less" if most else "leave it out"

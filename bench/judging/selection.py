@@ -4,7 +4,7 @@ All but the last are of validation images. The test AUROC chooses where the prot
 test images, as the published one does; no flag names it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,19 @@ def improves(new: float, best: float | None, select_on: str) -> bool:
     would be hardly trained.
     """
     return best is None or SIGNALS[select_on].last or new >= best
+
+
+def cut_short(row: Mapping[str, Any]) -> bool:
+    """Whether a run's figure is of an epoch before the last, where the last one is to count."""
+    signal = SIGNALS.get(str(row.get("select_on")))
+    return row["status"] == "stopped" and signal is not None and signal.last
+
+
+def best_run(rows: Iterable[Mapping[str, Any]]) -> int | None:
+    """The best configuration's number by one run of each, which was not cut short if any was not."""
+    rows = list(rows)
+    whole = [row for row in rows if not cut_short(row)]
+    return best_number({row["number"]: row["objective"] for row in whole or rows})
 
 
 def best_number(objectives: Mapping[int, float | None]) -> int | None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.judging.comparison import compare, fewest_classes
 from bench.judging.intervals import mean_interval
-from bench.judging.selection import SIGNALS, best_number, improves, objective, title_and_sign
+from bench.judging.selection import SIGNALS, best_run, improves, objective, title_and_sign
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
 
@@ -79,8 +79,8 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
             axis=1
         )
         search = searches.get(key, tuning[:0]).drop_duplicates("number")
+        first: Any = best_run(search.to_dict("records"))
         search = search.set_index("number")["objective"]
-        first: Any = best_number(search.to_dict())
         if len(by_seed) < 2 or first is None:
             continue
         if first not in by_seed:

@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.judging.selection import best_number, by_column, title_and_sign
+from bench.judging.selection import best_run, by_column, title_and_sign
 from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
 from bench.reporting.figures import looks_of, panels
 from bench.reporting.frames import KEY
@@ -47,7 +47,7 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         number: Any = (
             winners.get(key)
             if winners.get(key) in tried.index
-            else best_number(tried["objective"].to_dict())
+            else best_run(group.to_dict("records"))
         )
         winner: Any = tried.loc[number]
         default: Any = pd.Series(index=tried.columns, dtype=object)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.choices.tasks import PlannedRun, RunKind, Task
-from bench.judging.selection import SIGNALS, best_number
+from bench.judging.selection import best_number, cut_short
 from bench.tuning.searchers import Search
 
 
@@ -26,7 +26,7 @@ class Group:
     # (number, task) -> the configuration as its run ended, and its objective
     tuned: dict[tuple[int, Task], tuple[dict[str, Any], float | None]] = field(default_factory=dict)
     # numbers whose objective is of an epoch before the last, which is the one that was to count
-    cut_short: set[int] = field(default_factory=set)
+    stopped: set[int] = field(default_factory=set)
     finalists: list[int] | None = None  # their numbers, once they are planned
     # (number, task, seed) -> the objective of a finalist's run
     judged: dict[tuple[int, Task, int], float | None] = field(default_factory=dict)
@@ -39,8 +39,8 @@ class Group:
     def take_in(self, run: PlannedRun, config: dict[str, Any], row: Mapping[str, Any]) -> None:
         """A tuning run's row, and the configuration as the run ended."""
         self.tuned[run.number, run.task] = (config, row["objective"])
-        if row["status"] == "stopped" and SIGNALS[row["select_on"]].last:
-            self.cut_short.add(run.number)
+        if cut_short(row):
+            self.stopped.add(run.number)
 
     def objectives(self) -> dict[int, float | None]:
         """Number -> mean objective of its tuning runs, once it ran on all tasks.
@@ -81,7 +81,7 @@ class Group:
 
     def first(self, objectives: dict[int, float | None]) -> int | None:
         """The best number, of those that were not cut short if there are any."""
-        whole = {n: value for n, value in objectives.items() if n not in self.cut_short}
+        whole = {n: value for n, value in objectives.items() if n not in self.stopped}
         best = best_number(whole)
         return best_number(objectives) if best is None else best
 

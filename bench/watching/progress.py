@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.choices.tasks import RunKind, search_of
-from bench.judging.selection import by_column
+from bench.judging.selection import by_column, cut_short
 from bench.watching.machine_load import Machine
 from bench.watching.time_left import Eta, clock
 from models.base import AnomalyModel
@@ -170,7 +170,9 @@ class Progress:
         if row["number"] == 0:
             self.defaults[search] = row
         best, objective = self.best.get(search), row["objective"]
-        if objective is not None and (best is None or objective > best["objective"]):
+        if objective is None or cut_short(row):
+            return
+        if best is None or objective > best["objective"]:
             self.best[search] = row
 
     def say(self, line: str) -> None:

@@ -1,0 +1,89 @@
+"""What each scheduler decides of a trial, and of which others it is compared with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bench.choices.study import Study
+from bench.choices.tasks import ONE_CLASS, Budget, PlannedRun, Task
+from bench.tuning.schedulers import PerTask, make_scheduler
+from bench.tuning.trainable import PLANNED
+
+EPOCHS = 10
+
+
+@dataclass(eq=False)
+class Begun:
+    """What a scheduler asks of Ray's trials."""
+
+    trial_id: str
+    config: dict[str, Any]
+    status: str = "RUNNING"
+
+    def is_finished(self) -> bool:
+        return False
+
+
+class Trials:
+    """Ray's controller with trials that train nothing."""
+
+    def __init__(self, scheduler: str, **choices: Any):
+        study = Study(scheduler=scheduler, **choices)
+        self.scheduler: Any = PerTask(lambda run: make_scheduler(study, {}, EPOCHS))
+        self.begun: list[Begun] = []
+
+    def get_live_trials(self) -> set[Begun]:
+        return set(self.begun)
+
+    def begin(self, kind: str = "tuning", model: str = "pca", cls: str = "3") -> Begun:
+        number = len(self.begun)
+        run = PlannedRun(kind, model, Task(ONE_CLASS, cls), number, 0, {}, Budget(EPOCHS))
+        self.begun.append(Begun(str(number), {PLANNED: run}))
+        self.scheduler.on_trial_add(self, self.begun[-1])
+        return self.begun[-1]
+
+    def stopped_after(self, trial: Begun, objective: float) -> int | None:
+        """The epoch after which the trial is stopped; None if it trains to the end."""
+        for epoch in range(1, EPOCHS):
+            result = {"training_iteration": epoch, "objective": objective}
+            if self.scheduler.on_trial_result(self, trial, result) == PerTask.STOP:
+                return epoch
+        return None
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+@pytest.mark.parametrize(("grace", "expected"), [(None, 2), (4, 4)])
+def test_the_worst_is_stopped_after_the_grace_period(scheduler, grace, expected):
+    trials = Trials(scheduler, grace_period=grace)
+    assert trials.stopped_after(trials.begin(), 0.9) is None
+    trials.stopped_after(trials.begin(), 0.8)
+    assert trials.stopped_after(trials.begin(), 0.1) == expected
+    assert trials.stopped_after(trials.begin(), 0.95) is None
+
+
+def test_asha_lets_the_best_of_so_many_go_on():
+    for factor, goes_on in ((2, True), (4, False)):
+        trials = Trials("asha", reduction_factor=factor, grace_period=5)
+        for objective in (0.9, 0.5):
+            trials.stopped_after(trials.begin(), objective)
+        assert (trials.stopped_after(trials.begin(), 0.75) is None) == goes_on
+
+
+def test_fifo_stops_none():
+    trials = Trials("fifo")
+    assert [trials.stopped_after(trials.begin(), 1 / n) for n in range(1, 6)] == [None] * 5
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "median"])
+@pytest.mark.parametrize(
+    "other", [{"model": "knn"}, {"cls": "5"}, {"kind": "finalist"}, {"kind": "final"}], ids=str
+)
+def test_a_trial_is_compared_with_tuning_runs_of_its_own_model_and_class(scheduler, other):
+    trials = Trials(scheduler)
+    for objective in (0.9, 0.8):
+        trials.stopped_after(trials.begin(), objective)
+    for objective in (0.9, 0.8, 0.1)[: 3 if "kind" in other else 1]:
+        low = objective if "kind" in other else 0.1
+        assert trials.stopped_after(trials.begin(**other), low) is None
+    assert trials.stopped_after(trials.begin(), 0.1) is not None

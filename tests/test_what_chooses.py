@@ -1,0 +1,159 @@
+"""What chooses a run's epoch and its score's weights, against the images and scores that it names."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_models import small
+
+from bench.choices.tasks import (
+    LEAVE_ONE_CLASS_OUT,
+    ONE_CLASS,
+    PUBLISHED,
+    SOUND,
+    Budget,
+    Protocol,
+    Task,
+)
+from bench.data import datasets
+from bench.data.splits import Split, make_split
+from bench.judging import metrics
+from bench.judging.verdicts import Verdicts, verdicts
+from bench.training import run as run_module
+from bench.training.run import Run, train
+from models.mix import standardised
+
+IN_TRAINING_MODE = dataclasses.replace(SOUND, scoring_mode="training")
+TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
+    return datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(300, 100)
+
+
+@pytest.fixture(scope="module")
+def split(digits: datasets.Dataset) -> Split:
+    return make_split(digits, TASK, SOUND, seed=0)
+
+
+def run_of(split: Split, protocol: Protocol = SOUND, **choices: Any) -> Run:
+    values: dict[str, Any] = {"select_on": "val_auroc", "seed": 1, "final": True} | choices
+    hyperparameters = small("skipganomaly", batch_size=16)
+    return Run("skipganomaly", split, protocol, hyperparameters=hyperparameters, **values)
+
+
+@pytest.mark.parametrize(
+    "protocol", [SOUND, IN_TRAINING_MODE, PUBLISHED], ids=["sound", "mode", "published"]
+)
+@pytest.mark.parametrize("kind", [LEAVE_ONE_CLASS_OUT, ONE_CLASS])
+def test_labels_are_those_of_the_images(digits: datasets.Dataset, kind: str, protocol: Protocol):
+    parts = make_split(digits, Task(kind, "3"), protocol, seed=0)
+    classes = np.concatenate([digits.train_labels, digits.test_labels])
+    for part in filter(None, (parts.val, parts.test)):
+        is_three = classes[part.images.index] == digits.classes.index("3")
+        assert (part.labels == (is_three == (kind == LEAVE_ONE_CLASS_OUT))).all()
+
+
+@pytest.mark.parametrize("protocol", [SOUND, IN_TRAINING_MODE], ids=["sound", "mode"])
+def test_pseudo_anomalies_are_labelled_so(digits: datasets.Dataset, protocol: Protocol):
+    parts = make_split(digits, TASK, protocol, seed=0)
+    pseudo, normal = run_of(parts, protocol).pseudo, parts.val.normal()
+    ours = pseudo.images[torch.from_numpy(np.flatnonzero(pseudo.labels == 0))]
+    known = {image.numpy().tobytes() for image in normal}
+    assert len(ours) == len(normal) == (pseudo.labels == 1).sum()
+    assert {image.numpy().tobytes() for image in ours} == known
+
+
+@pytest.mark.parametrize("select_on", ["val_loss", "last_epoch", "pseudo_auroc"])
+def test_what_needs_no_anomalies_does_not_look_at_them(split: Split, select_on: str):
+    """Noise in their place changes neither epoch, nor weights, threshold or test figure."""
+    images = split.val.images[torch.arange(len(split.val.labels))]
+    abnormal = torch.from_numpy(split.val.labels == 1)
+    noise = torch.randint(0, 256, images.shape, generator=torch.Generator().manual_seed(0))
+    images[abnormal] = noise[abnormal].byte()
+    other = dataclasses.replace(split, val=dataclasses.replace(split.val, images=images))
+    runs = [run_of(parts, select_on=select_on) for parts in (split, other)]
+    records = [[kept(record) for record in train(run, 3)] for run in runs]
+    assert records[0] == records[1]
+    assert runs[0].best["epoch"] == runs[1].best["epoch"]
+    assert runs[0].best["val_auroc"] != runs[1].best["val_auroc"]
+
+
+def kept(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without times, and without what anomalies alone give."""
+    of_anomalies = ("val_auroc", "threshold_balanced")
+    return {
+        name: value
+        for name, value in record.items()
+        if not name.endswith("seconds") and name not in of_anomalies
+    }
+
+
+@pytest.mark.parametrize(("select_on", "latent"), [("val_auroc", 0.0), ("pseudo_auroc", 1.0)])
+def test_the_signal_chooses_the_weights(split: Split, select_on: str, latent: float, monkeypatch):
+    """From a default that is not the best."""
+    run, default = (
+        run_of(split, select_on=select_on),
+        {"reconstruction": 1 - latent, "latent": latent},
+    )
+    monkeypatch.setattr(type(run.model), "weights", property(lambda model: default))
+    run.step()
+    val, labels, parts = split.val, split.val.labels, run.val_parts
+    normal = {name: part[torch.from_numpy(labels == 0)] for name, part in parts.items()}
+    if select_on == "pseudo_auroc":
+        labels, parts = run.pseudo.labels, run.pseudo_parts
+    plain = standardised(default, normal)
+    best = plain.best(lambda mix: metrics.auroc(labels, mix(parts).numpy()))
+    assert run.model.mix.weights == best.weights
+    assert best.weights != list(default.values())
+    assert len(val.labels) != len(run.pseudo.labels)
+
+
+def test_the_published_protocol_scores_in_training_mode(digits: datasets.Dataset):
+    parts = make_split(digits, TASK, PUBLISHED, seed=0)
+    run = run_of(parts, PUBLISHED)
+    record = run.step()
+    used, size = run.test_scores()["scores"].to_numpy(), run.model.config.batch_size
+    for batch, same in ((size, True), (size // 2, False), (None, False)):
+        again = run.model.score_parts(parts.test.images, training_mode_batch=batch)
+        assert np.array_equal(used, run.model.combine(again).numpy()) == same
+    assert record["test_auroc"] == metrics.auroc(parts.test.labels, used)
+
+
+def test_scores_in_training_mode_have_no_verdicts_to_keep(digits: datasets.Dataset):
+    """New images are scored one by one."""
+    for protocol in (SOUND, IN_TRAINING_MODE):
+        run = run_of(make_split(digits, TASK, protocol, seed=0), protocol)
+        run.step()
+        assert bool(run.best_verdicts) == (protocol is SOUND)
+
+
+def test_the_model_that_is_kept_is_the_chosen_epochs(split: Split, monkeypatch):
+    run = run_of(split, seed=2)
+    monkeypatch.setattr(run_module, "improves", lambda *_: run.epoch < 2)
+    list(train(run, 4))
+    assert run.best["epoch"] == 2
+    last = run.model.score(split.test.images)
+    run.model.restore(run.best_state)
+    scores = run.model.score(split.test.images)
+    assert np.array_equal(scores.numpy(), run.test_scores()["scores"])
+    assert not torch.equal(scores, last)
+
+
+def test_step_sizes_fall_in_the_last_epochs(split: Split, monkeypatch):
+    run, shares = run_of(split, budget=Budget(3, decay=2)), []
+    monkeypatch.setattr(run.model, "scale_steps", shares.append)
+    list(train(run))
+    assert shares == pytest.approx([1, 2 / 3, 1 / 3])
+
+
+def test_the_threshold_allows_the_false_alarms_asked_for(split: Split):
+    run = run_of(split, false_alarms=0.2)
+    record = run.step()
+    scores = run.model.score_of(run.val_parts).numpy()
+    allowed: Verdicts = verdicts(split.val.labels, scores, 0.2)
+    assert record["threshold"] == allowed.threshold
+    assert record["threshold"] < verdicts(split.val.labels, scores, 0.05).threshold
