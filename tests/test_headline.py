@@ -11,6 +11,7 @@ from studies import auroc_table, edit, load, make_study
 
 import report
 from bench.judging.comparison import compare
+from bench.judging.intervals import mean_interval
 from bench.reporting import cautions, fair, frames, headline
 
 
@@ -34,6 +35,8 @@ def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
     row = aurocs.query("model == 'pca' and `class` == 'bird'").iloc[0]
     assert row["low"] < row["auroc"] < row["high"]
     assert row["seeds"] == 3
+    of_mean = fair.class_means(aurocs).loc["pca", ["mean", "low", "high"]]
+    assert of_mean.tolist() == pytest.approx(np.clip(mean_interval(by_class), 0, 1))
 
 
 @pytest.mark.parametrize(

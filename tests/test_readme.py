@@ -120,6 +120,7 @@ def test_readme_command(
     if script == "report.py":
         words += [] if "--reproduce" in words else ["--out", str(tmp_path)]
     elif "--resume" in words:
+        words = [{"20": "2", "10": "2"}.get(word, word) for word in words]  # trials and seeds
         words += ["--results_dir", str(whole_study.parent)]
     else:
         data = (
@@ -128,9 +129,10 @@ def test_readme_command(
         smaller = [f for f in TINY[script] if f.startswith("--") and f != "--set"]
         words = replaced(words, smaller)[: -len(smaller)]
         words += ["--results_dir", str(tmp_path), *data, *TINY[script]]
-        if any("autoencoder" in name for name in read_models(words)):
-            words = [{"ngf=4": "width=4", "ndf=4": "nz=8"}.get(word, word) for word in words]
         named = set(read_models(words))
+        if coders := {name for name in named if "autoencoder" in name}:
+            words = words[: -len(SET)] if named == coders else words
+            words += ["--set", "width=4", "nz=8"] if named == coders else ["width=4", "nz=8"]
         if script == "train_tune.py" and named and named <= set(FITTED):
             words = words[: -len(SET)]
         if "anogan" in words and script == "train_tune.py":

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import scikit_posthocs
 import sklearn.metrics
 from studies import CLASSES, edit, load, make_study, write_rows
 
@@ -59,10 +60,21 @@ def test_an_overview_has_every_model_the_best_first_but_none_alone(tmp_path):
     assert "AUROC of bird" in next(overview.overview(load(one)[-1])).caption
 
 
-def test_ranks_are_drawn_from_three_models_on(tmp_path):
+def test_ranks_are_drawn_from_three_models_on(tmp_path, monkeypatch):
     *_, aurocs = load(make_study(tmp_path / "s", models="abc", classes="defghijk", seeds=(1,)))
     table = fair.shared(aurocs)
-    assert len(list(figures.critical_differences(compare(table)))) == 1
+    diagram, drawn_from = scikit_posthocs.critical_difference_diagram, []
+
+    def recorded(ranks, p, **looks):
+        drawn_from.append(p)
+        return diagram(ranks, p, **looks)
+
+    monkeypatch.setattr(scikit_posthocs, "critical_difference_diagram", recorded)
+    comparison = compare(table)
+    assert len(list(figures.critical_differences(comparison))) == 1
+    for pair in comparison.pairs.itertuples():
+        assert drawn_from[0].loc[pair.better, pair.worse] == pair.p_holm
+    assert (comparison.pairs["p_holm"] > comparison.pairs["p"]).any()
     assert list(figures.critical_differences(compare(table[:6]))) == [], "too few for three pairs"
     assert list(figures.critical_differences(compare(table[["a", "b"]]))) == []
 
