@@ -9,7 +9,8 @@ batch normalisation, Adam's first moment and the size of batches are the release
 is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has no encoder beside the GAN; it scores
 in evaluation mode (`--scoring_mode evaluation`), after the last epoch. While the encoder trains
 alone, `n_critic` of its steps count as one generator step; with fewer `--steps` than `gan_steps` it
-never does, and with `--load` it goes on where the loaded model was. RMSprop is torch's, whose first steps are larger than TensorFlow's.
+never does, and with `--load` it goes on where the loaded model was. RMSprop is torch's, whose first
+steps are larger than TensorFlow's.
 """
 
 from collections.abc import Hashable, Mapping
