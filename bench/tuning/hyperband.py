@@ -1,4 +1,4 @@
-"""Ray Tune's HyperBand, with what keeps it from halving, ending and going on in a study mended."""
+"""Ray Tune's HyperBand, mended where it never halves, ends too early, or waits for ever."""
 
 import math
 from typing import Any
