@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
@@ -102,7 +102,6 @@ def test_trials_do_not_wait_for_one_that_failed_after_a_halving():
 FAILURES = st.dictionaries(st.integers(0, 11), st.integers(1, 20))
 
 
-@settings(max_examples=300)
 @given(
     st.integers(1, 4), st.integers(1, 12), st.integers(2, 20), st.integers(1, 5), st.integers(2, 4),
     FAILURES,

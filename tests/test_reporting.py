@@ -103,9 +103,9 @@ def test_report_end_to_end(tmp_path):
     assert not [
         line for line in page.splitlines() if "http" in line.lower().replace("http-equiv", "")
     ]
-    # again: the same bytes, and nothing else touched
+    # again, in another process: the same bytes, and nothing else touched
     first = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert run(folder).returncode == 0
+    assert report.main([str(folder)]) == 0
     assert {path.name: path.read_bytes() for path in out.iterdir()} == first
     assert {path: path.read_bytes() for path in before} == before
 
@@ -121,13 +121,14 @@ def test_report_of_several_studies_into_a_folder(tmp_path):
     assert not (folders[0] / "report").exists()
 
 
-def test_report_without_final_runs_shows_the_tuning(tmp_path):
+def test_report_without_final_runs_shows_the_tuning(tmp_path, capsys):
     folder = edit(make_study(tmp_path / "s"), lambda row: row if row["kind"] == "tuning" else None)
     (folder / "epochs.jsonl").unlink()
-    done = run(folder)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "What tuning gained" in done.stdout
-    assert "warning: no final run has finished" in done.stdout
+    assert report.main([str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "What tuning gained" in printed.out
+    assert "warning: no final run has finished" in printed.out
     assert not (folder / "report" / "auroc.md").exists()
 
 
