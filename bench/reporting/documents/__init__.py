@@ -57,6 +57,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "budgets-on-digits": digits.budgets_on_digits,
     "tuned-on-digits": digits.tuned_on_digits,
     "nearest-on-digits": digits.nearest_on_digits,
+    "bottlenecks-on-digits": digits.bottlenecks_on_digits,
     "mixes-on-digits": digits.mixes_on_digits,
     "signals-on-digits": digits.signals_on_digits,
     "switches-on-digits": digits.switches_on_digits,

@@ -10,6 +10,7 @@ from bench.reporting.documents.rows import after_shares, against, figures, saved
 from bench.reporting.frames import join, span
 
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
+BOTTLENECKS = (("latents", "autoencoder", "nz"), ("components", "pca", "components"))
 TUNED = {
     "one left out": ("", "-ganomaly", "-classical"),
     "one digit normal": ("-one-class-classical",),
@@ -135,3 +136,16 @@ def budgets_on_digits() -> pd.DataFrame:
         for model, means in after_shares(f"digits-{study}").items()
     ]
     return pd.DataFrame(rows)
+
+
+def bottlenecks_on_digits() -> pd.DataFrame:
+    """Validation AUROC by the size of a bottleneck, means over ten digits (one seed)."""
+    rows = []
+    for study, model, name in BOTTLENECKS:
+        runs = saved(f"digits-{study}").trials
+        runs = runs[runs["kind"] == "tuning"]
+        means = runs.groupby(f"config_{name}")["val_auroc"].mean()
+        row = {"model": f"`{model}`", "size of": f"`{name}`"}
+        rows.append(row | {f"{size:g}": mean for size, mean in means.items()})
+    table = pd.DataFrame(rows)
+    return table[["model", "size of", *sorted(table.columns[2:], key=int)]]
