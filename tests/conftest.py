@@ -17,8 +17,10 @@ import search_spaces
 from bench.choices import outside
 from bench.choices.errors import UserError
 from bench.choices.flags import study_from
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, Task
 from bench.commands import checks
 from bench.data import datasets
+from bench.data.splits import Split, make_split
 from bench.training import devices
 from bench.tuning import ray_start  # it sets what Ray reads as it is imported
 
@@ -107,6 +109,18 @@ def _one_thread() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "ready_process", lambda threads: torch.set_num_threads(1))
         yield
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
+    """A few hundred digits."""
+    return datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(300, 100)
+
+
+@pytest.fixture(scope="session")
+def split(digits: datasets.Dataset) -> Split:
+    """Of these, for the sound protocol with threes left out."""
+    return make_split(digits, Task(LEAVE_ONE_CLASS_OUT, "3"), SOUND, seed=0)
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

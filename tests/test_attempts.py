@@ -1,8 +1,6 @@
 """A run that was started again: its epochs are those of the attempt that counts."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,16 +11,14 @@ from studies import write_rows
 
 from bench import results
 from bench.choices.study import Study
-from bench.choices.tasks import ONE_CLASS, Budget, PlannedRun, Task
 from bench.results import columns
 from bench.results.store import Store
 from bench.training.prepare import prepare
 from bench.training.recorder import Recorder
 from bench.tuning.callback import StudyCallback
 from bench.tuning.planner import Planner
-from bench.tuning.schedulers import PerTask, clip, make_scheduler
+from bench.tuning.schedulers import PerTask, clip
 from bench.tuning.spaces import spaces_of
-from bench.tuning.trainable import PLANNED
 from bench.watching.progress import Progress
 from bench.watching.time_left import Eta
 
@@ -132,45 +128,6 @@ def test_what_a_dead_attempt_trained_is_not_in_the_row_of_the_next(tmp_path: Pat
     assert (row["status"], row["attempt"]) == ("error", 2)
     assert row["train_seconds"] is row["score_seconds"] is None
     assert not {"generator_steps", "images_seen"} & set(row)
-
-
-@dataclass(eq=False)
-class Begun:
-    """What a scheduler asks of Ray's trials."""
-
-    trial_id: str
-    config: dict[str, Any]
-
-    def is_finished(self) -> bool:
-        return False
-
-
-def test_a_run_that_begins_again_is_not_compared_with_its_first_attempt() -> None:
-    """Without the dead attempt of the best, 0.55 is the second of three, which goes on."""
-    study = Study(scheduler="asha", grace_period=1, reduction_factor=2)
-    scheduler = PerTask(lambda run: make_scheduler(study, {}, epochs=4))
-    task = Task(ONE_CLASS, "3")
-
-    def begin(number: int) -> Any:
-        run = PlannedRun("tuning", "pca", task, number, 0, {}, Budget(4))
-        trial = Begun(f"{number}-{len(begun)}", {PLANNED: run})
-        scheduler.on_trial_add(None, trial)  # type: ignore[arg-type]
-        begun.append(trial)
-        return trial
-
-    def report(trial: Any, objective: float) -> str:
-        result = {"training_iteration": 1, "objective": objective}
-        return scheduler.on_trial_result(None, trial, result)  # type: ignore[arg-type]
-
-    begun: list[Any] = []
-    dead = begin(0)
-    report(dead, 0.6)
-    scheduler.on_trial_error(None, dead)  # type: ignore[arg-type]
-    report(begin(0), 0.6)
-    report(begin(1), 0.3)
-    last = begin(2)
-    assert report(last, 0.55) == PerTask.CONTINUE
-    assert scheduler.stop_reason(last) == "after epoch 1: objective 0.55, place 2 of 3"
 
 
 def test_pbt_keeps_a_copied_configuration_that_it_may_not_change() -> None:

@@ -130,9 +130,10 @@ def test_readme_command(
         words = replaced(words, smaller)[: -len(smaller)]
         words += ["--results_dir", str(tmp_path), *data, *TINY[script]]
         named = set(read_models(words))
-        if coders := {name for name in named if "autoencoder" in name}:
-            words = words[: -len(SET)] if named == coders else words
-            words += ["--set", "width=4", "nz=8"] if named == coders else ["width=4", "nz=8"]
+        coders = {name for name in named if "autoencoder" in name}
+        if coders and script == "train_tune.py":
+            words = words[:-2] if named == coders else words  # without SET's values
+            words += ["width=4", "nz=8"]
         if script == "train_tune.py" and named and named <= set(FITTED):
             words = words[: -len(SET)]
         if "anogan" in words and script == "train_tune.py":

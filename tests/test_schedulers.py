@@ -36,18 +36,22 @@ class Trials:
     def get_live_trials(self) -> set[Begun]:
         return set(self.begun)
 
-    def begin(self, kind: str = "tuning", model: str = "pca", cls: str = "3") -> Begun:
-        number = len(self.begun)
+    def begin(
+        self, number: int = 0, kind: str = "tuning", model: str = "pca", cls: str = "3"
+    ) -> Begun:
         run = PlannedRun(kind, model, Task(ONE_CLASS, cls), number, 0, {}, Budget(EPOCHS))
-        self.begun.append(Begun(str(number), {PLANNED: run}))
+        self.begun.append(Begun(str(len(self.begun)), {PLANNED: run}))
         self.scheduler.on_trial_add(self, self.begun[-1])
         return self.begun[-1]
+
+    def report(self, trial: Begun, epoch: int, objective: float) -> str:
+        result = {"training_iteration": epoch, "objective": objective}
+        return self.scheduler.on_trial_result(self, trial, result)
 
     def stopped_after(self, trial: Begun, objective: float) -> int | None:
         """The epoch after which the trial is stopped; None if it trains to the end."""
         for epoch in range(1, EPOCHS):
-            result = {"training_iteration": epoch, "objective": objective}
-            if self.scheduler.on_trial_result(self, trial, result) == PerTask.STOP:
+            if self.report(trial, epoch, objective) == PerTask.STOP:
                 return epoch
         return None
 
@@ -87,3 +91,16 @@ def test_a_trial_is_compared_with_tuning_runs_of_its_own_model_and_class(schedul
         low = objective if "kind" in other else 0.1
         assert trials.stopped_after(trials.begin(**other), low) is None
     assert trials.stopped_after(trials.begin(), 0.1) is not None
+
+
+def test_a_run_that_begins_again_is_not_compared_with_its_first_attempt():
+    """Without the dead attempt of the best, 0.55 is the second of three, which goes on."""
+    trials = Trials("asha", grace_period=1, reduction_factor=2)
+    dead = trials.begin(0)
+    trials.report(dead, 1, 0.6)
+    trials.scheduler.on_trial_error(trials, dead)
+    trials.report(trials.begin(0), 1, 0.6)
+    trials.report(trials.begin(1), 1, 0.3)
+    last = trials.begin(2)
+    assert trials.report(last, 1, 0.55) == PerTask.CONTINUE
+    assert trials.scheduler.stop_reason(last) == "after epoch 1: objective 0.55, place 2 of 3"

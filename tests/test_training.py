@@ -24,16 +24,6 @@ TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
 TINY: dict[str, Any] = {"ngf": 4, "ndf": 4, "nz": 8}
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
-    return datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(300, 100)
-
-
-@pytest.fixture(scope="module")
-def split(digits: datasets.Dataset) -> Split:
-    return make_split(digits, TASK, SOUND, seed=0)
-
-
 def make_run(
     split: Split, protocol: Protocol = SOUND, select_on: str = "val_auroc", tested: bool = True
 ) -> Run:

@@ -20,23 +20,13 @@ from bench.choices.tasks import (
 from bench.data import datasets
 from bench.data.splits import Split, make_split
 from bench.judging import metrics
-from bench.judging.verdicts import Verdicts, verdicts
+from bench.judging.verdicts import verdicts
 from bench.training import run as run_module
 from bench.training.run import Run, train
 from models.mix import standardised
 
 IN_TRAINING_MODE = dataclasses.replace(SOUND, scoring_mode="training")
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
-    return datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(300, 100)
-
-
-@pytest.fixture(scope="module")
-def split(digits: datasets.Dataset) -> Split:
-    return make_split(digits, TASK, SOUND, seed=0)
 
 
 def run_of(split: Split, protocol: Protocol = SOUND, **choices: Any) -> Run:
@@ -95,13 +85,11 @@ def kept(record: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(("select_on", "latent"), [("val_auroc", 0.0), ("pseudo_auroc", 1.0)])
 def test_the_signal_chooses_the_weights(split: Split, select_on: str, latent: float, monkeypatch):
     """From a default that is not the best."""
-    run, default = (
-        run_of(split, select_on=select_on),
-        {"reconstruction": 1 - latent, "latent": latent},
-    )
+    run = run_of(split, select_on=select_on)
+    default = {"reconstruction": 1 - latent, "latent": latent}
     monkeypatch.setattr(type(run.model), "weights", property(lambda model: default))
     run.step()
-    val, labels, parts = split.val, split.val.labels, run.val_parts
+    labels, parts = split.val.labels, run.val_parts
     normal = {name: part[torch.from_numpy(labels == 0)] for name, part in parts.items()}
     if select_on == "pseudo_auroc":
         labels, parts = run.pseudo.labels, run.pseudo_parts
@@ -109,7 +97,7 @@ def test_the_signal_chooses_the_weights(split: Split, select_on: str, latent: fl
     best = plain.best(lambda mix: metrics.auroc(labels, mix(parts).numpy()))
     assert run.model.mix.weights == best.weights
     assert best.weights != list(default.values())
-    assert len(val.labels) != len(run.pseudo.labels)
+    assert len(split.val.labels) != len(run.pseudo.labels)
 
 
 def test_the_published_protocol_scores_in_training_mode(digits: datasets.Dataset):
@@ -154,6 +142,5 @@ def test_the_threshold_allows_the_false_alarms_asked_for(split: Split):
     run = run_of(split, false_alarms=0.2)
     record = run.step()
     scores = run.model.score_of(run.val_parts).numpy()
-    allowed: Verdicts = verdicts(split.val.labels, scores, 0.2)
-    assert record["threshold"] == allowed.threshold
+    assert record["threshold"] == verdicts(split.val.labels, scores, 0.2).threshold
     assert record["threshold"] < verdicts(split.val.labels, scores, 0.05).threshold

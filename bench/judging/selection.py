@@ -4,7 +4,7 @@ All but the last are of validation images. The test AUROC chooses where the prot
 test images, as the published one does; no flag names it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,17 +76,17 @@ def cut_short(row: Mapping[str, Any]) -> bool:
     return row["status"] == "stopped" and signal is not None and signal.last
 
 
-def best_run(rows: Iterable[Mapping[str, Any]]) -> int | None:
-    """The best configuration's number by one run of each, which was not cut short if any was not."""
-    rows = list(rows)
-    whole = [row for row in rows if not cut_short(row)]
-    return best_number({row["number"]: row["objective"] for row in whole or rows})
+def best_run(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """The number of the best configuration, by one run of each."""
+    objectives = {row["number"]: row["objective"] for row in rows}
+    return best_number(objectives, {row["number"] for row in rows if cut_short(row)})
 
 
-def best_number(objectives: Mapping[int, float | None]) -> int | None:
+def best_number(objectives: Mapping[int, float | None], last: Collection[int] = ()) -> int | None:
     """The configuration with the highest objective, the lowest number among equals.
 
-    None if all failed.
+    Those of the numbers `last` come after all others. None if all failed.
     """
     tried = {number: value for number, value in objectives.items() if value is not None}
-    return min(tried, key=lambda number: (-tried[number], number)) if tried else None
+    ranked = sorted(tried, key=lambda number: (number in last, -tried[number], number))
+    return ranked[0] if ranked else None

@@ -63,7 +63,7 @@ class Group:
         others = {number: value for number, value in self.objectives().items() if number}
         numbers: list[int] = []
         taken = [self.config(0)]
-        while len(numbers) < count and (number := self.first(others)) is not None:
+        while len(numbers) < count and (number := best_number(others, self.stopped)) is not None:
             del others[number]
             if self.config(number) not in taken:
                 numbers.append(number)
@@ -77,13 +77,9 @@ class Group:
         """
         if not self.trials:
             return 0
-        return best_number(means(self.judged, of=runs)) if runs else self.first(self.objectives())
-
-    def first(self, objectives: dict[int, float | None]) -> int | None:
-        """The best number, of those that were not cut short if there are any."""
-        whole = {n: value for n, value in objectives.items() if n not in self.stopped}
-        best = best_number(whole)
-        return best_number(objectives) if best is None else best
+        if runs:
+            return best_number(means(self.judged, of=runs))
+        return best_number(self.objectives(), self.stopped)
 
 
 def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict[int, float | None]:

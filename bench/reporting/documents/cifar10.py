@@ -16,6 +16,8 @@ from bench.reporting.documents.rows import (
 SOUND = {"": "sound", "rotations": "rotations", "rotations, nearest": "near"}
 SOUND |= {"labels": "classes", "labels alone": "classes-alone"}
 RIVALS = ("reconstruction", "skipganomaly", "baselines", "deep-knn")  # studies of other models
+# What each study adds to a model's default.
+STUDIES = {study: more for more, study in SOUND.items()} | dict.fromkeys(RIVALS, "")
 AUDITED = ("airplane", "bird", "frog")  # the classes of CIFAR-10 whose audits are committed
 
 
@@ -81,14 +83,12 @@ def tuned_on_cifar10() -> pd.DataFrame:
 def cifar10_choices() -> pd.DataFrame:
     """Test AUROC, means over ten classes, where validation anomalies choose and where none are."""
     rows = []
-    studies = {study: more for more, study in SOUND.items()}
-    for study in (*studies, *RIVALS):
+    for study, more in STUDIES.items():
         read = saved(f"cifar10-{study}")
         last = read.epochs.groupby("trial").last()
         last = last.get("test_default_mix_auroc", last["test_auroc"]).fillna(last["test_auroc"])
         for model, runs in read.trials.groupby("model"):
-            title = titled(f"`{model}`", studies.get(study, ""))
-            row = {"model": title, "seeds": runs["seed"].nunique()}
+            row = {"model": titled(f"`{model}`", more), "seeds": runs["seed"].nunique()}
             row["epoch and mix by anomalies"] = runs["test_auroc"].mean()
             rows.append(row | {"last epoch, default mix": last[runs["trial"]].mean()})
     return pd.DataFrame(rows)
@@ -96,10 +96,9 @@ def cifar10_choices() -> pd.DataFrame:
 
 def cifar10_budgets() -> pd.DataFrame:
     """Test AUROC after shares of a network's fair budget, means over ten classes (and seeds)."""
-    studies = {study: more for more, study in SOUND.items()}
     rows = [
-        {"model": titled(f"`{model}`", studies.get(study, ""))} | means
-        for study in (*studies, *RIVALS)
+        {"model": titled(f"`{model}`", more)} | means
+        for study, more in STUDIES.items()
         for model, means in after_shares(f"cifar10-{study}").items()
     ]
     return pd.DataFrame(rows)
