@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import instance_norm
 
-from models.second_gradients import EPSILON
+from models.second_gradients import EPSILON, triton_kernels
 
 kernels = pytest.importorskip("models.norm_kernels", reason="needs Triton", exc_type=ImportError)
 
@@ -49,3 +49,14 @@ def test_large_images_gaps_in_memory_and_float64_are_left_to_torch() -> None:
     assert not kernels.takes(torch.empty(1, 1, 64, 64))
     assert not kernels.takes(torch.empty(2, 3, 8, 8)[:, :, ::2])
     assert not kernels.takes(torch.empty(2, 3, 8, 8, dtype=torch.float64))
+
+
+def test_a_full_gpu_is_not_taken_for_a_missing_triton(monkeypatch) -> None:
+    """Else a process would compute without these kernels from then on."""
+
+    def full(*_, **__) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "zeros", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        triton_kernels.__wrapped__()
