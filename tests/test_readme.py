@@ -133,7 +133,8 @@ def test_readme_command(
         coders = {name for name in named if "autoencoder" in name}
         if coders and script == "train_tune.py":
             words = words[:-2] if named == coders else words  # without SET's values
-            words += ["width=4", "nz=8"]
+            words += ["width=4"]
+            words += [] if any(word.startswith("nz=") for word in words) else ["nz=8"]
         if script == "train_tune.py" and named and named <= set(FITTED):
             words = words[: -len(SET)]
         if "anogan" in words and script == "train_tune.py":
