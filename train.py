@@ -262,7 +262,10 @@ def start(
         file = Path(run["load"])
         loaded = model_files.load(file, "cpu", study.precision, own_file(study))
         content = loaded[1]
-        name = content["model"]
+        name, sha256 = content["model"], content["sha256"]
+        if run.get("sha256_load", sha256) != sha256:
+            raise UserError(f"--resume: {file} has changed since this run began with its weights")
+        run["sha256_load"] = sha256
         if not models.get(name).BATCHES:
             raise UserError(f"--load: {name} is fitted at once, and cannot train further")
         channels, *own_size = loaded[0].image_shape

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from small_models import make
 
 import models
@@ -42,6 +43,20 @@ def test_a_saved_model_scores_the_same(name: str, tmp_path: Path) -> None:
     assert content["decoding"] == Decoding("crop", 16, None)  # what images had before files said so
     assert again.config == model.config
     assert torch.equal(again.score(IMAGES[:8]), model.score(IMAGES[:8]))
+
+
+def test_equal_models_are_equal_files_and_earlier_files_load(tmp_path: Path) -> None:
+    model = make("knn", batch_size=16)
+    model.train_epoch(IMAGES, torch.Generator().manual_seed(0))
+    packed = [model_files.packed("knn", model, trained_state(model), {}) for _ in range(20)]
+    assert len(set(packed)) == 1
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(packed[0])
+    with safe_open(path, "pt") as file:
+        content = file.metadata()[model_files.FORMAT]
+    earlier = {"format": model_files.FORMAT, "content": content}
+    save_file(load_file(path), path, earlier)
+    assert torch.equal(model_files.load(path)[0].score(IMAGES[:8]), model.score(IMAGES[:8]))
 
 
 def test_flatten_and_unflatten_are_inverse() -> None:

@@ -208,11 +208,11 @@ def test_any_header_of_a_model_file(tmp_path: Path, place: int, junk: Any) -> No
     model = models.create("knn", (1, 16, 16), samples=2, neighbours=1)
     data = model_files.packed("knn", model, model_files.trained_state(model), {})
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-    content = json.loads(header["content"])
+    content = json.loads(header[model_files.FORMAT])
     where = list(places(content))
     container, key = where[place % len(where)]
     container[key] = junk
     path = tmp_path / "model.safetensors"
-    path.write_bytes(save(load(data), header | {"content": json.dumps(content)}))
+    path.write_bytes(save(load(data), {model_files.FORMAT: json.dumps(content)}))
     loaded, error = outcome(lambda: model_files.load(path))
     assert loaded or error.startswith(f"--load: {path}")

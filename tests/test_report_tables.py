@@ -89,6 +89,8 @@ def test_warnings(tmp_path):
     def change(row):
         if row["trial"] == "tune-0-0-1":
             return row | {"status": "error", "error": "Traceback …\nloss_generator is nan"}
+        if row["trial"] == "final-0-0-2":
+            row |= {"sha256_load": "abc"}
         return row | {"test_auroc": 0.25} if row["trial"].startswith("final-0-1") else row
 
     edit(folder, change)
@@ -101,6 +103,7 @@ def test_warnings(tmp_path):
         in lines
     )
     assert "skipganomaly, cat: AUROC 0.250 is under 0.5" in lines
+    assert "s: 1 final run(s) began with the weights of a model trained before (--load)" in lines
     assert "the studies of cifar10 are not of the same images (limit_test differ)" in lines
     unread = [line for _, line in frames.read_scores(studies, finals)[1]]
     assert "the scores of trial final-0-0-2 cannot be used (both classes are needed" in unread[0]

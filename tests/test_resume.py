@@ -1,5 +1,6 @@
 """What was stopped goes on: in the folder that was read, with the same choices, on the same images."""
 
+import hashlib
 import json
 import shlex
 import shutil
@@ -127,6 +128,11 @@ def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
         with pytest.raises(SystemExit, match="130"):
             train.main([*further, "--name", "stopped"])
     assert not (tmp_path / "stopped" / RUN).exists()
+    content = weights.read_bytes()
+    weights.write_bytes((tmp_path / "whole" / "models" / weights.name).read_bytes())
+    with pytest.raises(UserError, match="has changed since this run began with its weights"):
+        train.main(["--name", "stopped", "--results_dir", str(tmp_path), "--resume"])
+    weights.write_bytes(content)
     assert train.main(["--name", "stopped", "--results_dir", str(tmp_path), "--resume"]) == 0
     whole = results.read(tmp_path / "whole")
     same(whole, results.read(tmp_path / "stopped"))
@@ -134,6 +140,7 @@ def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
     first, further = results.read(tmp_path / "first").trials.iloc[0], whole.trials.iloc[0]
     assert further.images_seen == 16 * first.images_seen / first.config_batch_size
     assert further.passes == pytest.approx(first.passes)
+    assert further.sha256_load == hashlib.sha256(content).hexdigest()
 
 
 @pytest.fixture

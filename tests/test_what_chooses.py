@@ -57,6 +57,18 @@ def test_pseudo_anomalies_are_labelled_so(digits: datasets.Dataset, protocol: Pr
     assert {image.numpy().tobytes() for image in ours} == known
 
 
+@pytest.mark.parametrize("protocol", [SOUND, IN_TRAINING_MODE], ids=["sound", "mode"])
+def test_a_model_that_scored_in_training_mode_keeps_no_units_of_that_mode(
+    split: Split, protocol: Protocol
+):
+    """New images are scored in evaluation mode, with the chosen epoch's state."""
+    run = run_of(split, protocol)
+    run.step()
+    own = protocol is SOUND
+    assert (run.model.mix is not None, bool(run.verdicts())) == (True, True)
+    assert (run.best_state["mix"] is not None, bool(run.best_verdicts)) == (own, own)
+
+
 @pytest.mark.parametrize("select_on", ["val_loss", "last_epoch", "pseudo_auroc"])
 def test_what_needs_no_anomalies_does_not_look_at_them(split: Split, select_on: str):
     """Noise in their place changes neither epoch, nor weights, threshold or test figure."""

@@ -70,6 +70,8 @@ def train_run(
         budget=budget,
         false_alarms=study.false_alarms,
     )
+    if "sha256_load" in extras:
+        run.ran["sha256_load"] = extras["sha256_load"]
     if loaded is not None:
         begins_with(run, *loaded, ready.facts(study, task))
 

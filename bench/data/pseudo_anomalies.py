@@ -3,8 +3,11 @@
 Source: arXiv:2310.10461.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from bench.data.splits import Labelled
 
 
 def pseudo_anomalies(images: Tensor, seed: int, without_rotations: bool = False) -> Tensor:
@@ -16,6 +19,16 @@ def pseudo_anomalies(images: Tensor, seed: int, without_rotations: bool = False)
     rng = torch.Generator().manual_seed(seed)
     kinds = (cut_paste, shuffle_patches, rotate)[: 2 if without_rotations else 3]
     return torch.stack([kinds[i % len(kinds)](image, rng) for i, image in enumerate(images)])
+
+
+def beside_normal(normal: Tensor, without_rotations: bool, mixed: bool) -> Labelled:
+    """Normal images (N, C, H, W) and an anomaly of each, labelled; `mixed`: in an order by chance."""
+    labels = np.repeat([0, 1], len(normal))
+    images = torch.cat([normal, pseudo_anomalies(normal, 0, without_rotations)])
+    if mixed:
+        order = np.random.default_rng(0).permutation(len(labels))
+        images, labels = images[torch.from_numpy(order)], labels[order]
+    return Labelled(images, labels)
 
 
 def draw(low: int, high: int, rng: torch.Generator) -> int:

@@ -75,6 +75,7 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
         ],
         "models trained for less than is fair": short_budgets(trials),
         "protocols are not sound": unsound(aurocs),
+        "studies went on from models trained before": trained_further(trials),
         "models' rows join studies that differ": joined(trials),
         "data sets have models that different signals chose": chosen_differently(trials),
     }
@@ -96,6 +97,16 @@ def unsound(aurocs: pd.DataFrame) -> list[str]:
         f"{count} results were measured by the protocol '{label}': their figures can be far above "
         "what images scored one by one give, with epochs chosen on others"
         for label, count in counts.items()
+    ]
+
+
+def trained_further(trials: pd.DataFrame) -> list[str]:
+    """A line for each study whose runs began with a loaded model's weights (train.py --load)."""
+    finals = trials[(trials["kind"] == "final") & trials["sha256_load"].notna()]
+    return [
+        f"{study}: {count} final run(s) began with the weights of a model trained before (--load): "
+        "images and labels that it had seen count too, and its time does not"
+        for study, count in finals["study"].value_counts().items()
     ]
 
 

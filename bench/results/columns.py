@@ -46,6 +46,7 @@ COLUMNS = {
     "dirty": "whether the code had uncommitted changes",
     "fingerprint": "hash of the images and their labels",
     "sha256_*": "SHA-256 of the run's model, dataset or space: a Python file outside this project",
+    "sha256_load": "SHA-256 of the trained model whose weights the run began with (train.py --load)",
     # of how the run ended
     "status": "done, stopped (early, by the scheduler) or error",
     "error": "why the run failed",
@@ -97,6 +98,7 @@ OF_THE_CHOSEN_EPOCH = (
     *("epoch", "objective", "test_default_mix_auroc", "threshold", "threshold_balanced"),
     *(f"test_{name}" for name in metrics.ALARMS),
     *("family", "device", "hardware", "precision", "parameters", "score_ms", "peak_memory_mb"),
+    "sha256_load",
 )
 
 

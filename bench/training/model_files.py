@@ -32,7 +32,8 @@ def packed(name: str, model: AnomalyModel, state: dict[str, Any], facts: dict[st
     } | facts
     if code := outside.FILES.get(f"models.{name}"):
         content["code"] = {"path": code.path, "sha256": code.sha256}
-    return save(tensors, metadata={"format": FORMAT, "content": json.dumps(content)})
+    # one entry: safetensors writes several in an order by chance, and equal runs give equal files
+    return save(tensors, metadata={FORMAT: json.dumps(content)})
 
 
 def load(
@@ -50,9 +51,10 @@ def load(
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get(
             "__metadata__", {}
         )
-        if metadata.get("format") != FORMAT:
+        earlier = metadata.get("content") if metadata.get("format") == FORMAT else None
+        if not (text := metadata.get(FORMAT, earlier)):
             raise UserError(f"--load: {path} is not a model of this program")
-        content = json.loads(metadata["content"])
+        content = json.loads(text)
         take_code(path, content, code)
         shape = tuple(content["image_shape"])
         own = content.get("precision", "float32")
@@ -62,6 +64,7 @@ def load(
         )
         model.restore(unflatten(tensors, content["state"]))
         content["decoding"] = Decoding(**content.get("decoding", BEFORE))
+        content["sha256"] = outside.sha256_of(data)
     except FileNotFoundError:
         raise UserError(f"--load: there is no file {path}") from None
     except (SafetensorError, OSError, json.JSONDecodeError) as error:

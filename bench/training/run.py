@@ -13,7 +13,7 @@ from torch import Tensor
 import models
 from bench.choices.errors import UserError
 from bench.choices.tasks import Budget, PlannedRun, Protocol
-from bench.data.pseudo_anomalies import pseudo_anomalies
+from bench.data.pseudo_anomalies import beside_normal
 from bench.data.splits import Labelled, Split
 from bench.judging import metrics
 from bench.judging.selection import SIGNALS, improves, objective, visible
@@ -73,15 +73,10 @@ class Run:
         self.split, self.protocol, self.select_on = split.to(device), protocol, select_on
         self.pseudo = None
         if (final or select_on == "pseudo_auroc") and split.val is not None:
-            normal = split.val.normal().cpu()
-            labels = np.repeat([0, 1], len(normal))
             # What was trained on rotations cannot be chosen by them.
             learned = learns_rotations or bool(getattr(self.model.config, "w_rot", 0))
-            images = torch.cat([normal, pseudo_anomalies(normal, 0, learned)])
-            if protocol.mixes_batches:
-                mixed = np.random.default_rng(0).permutation(len(labels))
-                images, labels = images[torch.from_numpy(mixed)], labels[mixed]
-            self.pseudo = Labelled(images, labels).to(device)
+            beside = beside_normal(split.val.normal().cpu(), learned, protocol.mixes_batches)
+            self.pseudo = beside.to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.tests = split.test is not None and (final or protocol.selection == "test")
         self.final, self.budget, self.epoch, self.images_seen = final, budget, 0, 0
@@ -103,8 +98,8 @@ class Run:
         losses = self.model.train_epoch(images, self.generator, self.budget.turns)
         trained = time.perf_counter()
         self.images_seen += self.model.images_seen(images) - before
-        record: dict[str, Any] = {"epoch": self.epoch + 1}
-        record["generator_steps"] = self.model.generator_steps
+        steps = self.model.generator_steps
+        record: dict[str, Any] = {"epoch": self.epoch + 1, "generator_steps": steps}
         record |= {"images_seen": self.images_seen, "passes": self.images_seen / len(images)}
         record |= {f"loss_{name}": value for name, value in losses.items()}
         self.model.mix = None  # not that of weights that were loaded
@@ -137,11 +132,16 @@ class Run:
         record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
         if improves(record["objective"], self.best.get("objective"), self.select_on):
             self.best, self.best_parts = record | self.ran | self.cost(), parts
-            self.best_state = trained_state(self.model) if self.final else {}
-            keeps = self.final and self.protocol.scoring_mode == "evaluation"  # as new images are
-            self.best_verdicts = asdict(judged) if judged and keeps else {}
+            self.best_state, self.best_verdicts = self.kept(judged) if self.final else ({}, {})
         self.epoch += 1  # now that it is done: a stop before this point says so
         return record
+
+    def kept(self, judged: Verdicts | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The model's state and its Verdicts, for new images: these are scored in evaluation mode."""
+        state = trained_state(self.model)
+        if self.protocol.scoring_mode == "training":  # other units than theirs
+            return state | {"mix": None}, {}
+        return state, asdict(judged) if judged else {}
 
     def parts(self, labelled: Labelled) -> dict[str, Tensor]:
         start = time.perf_counter()
