@@ -110,13 +110,13 @@ def test_report_end_to_end(tmp_path):
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_report_of_several_studies_into_a_folder(tmp_path):
+def test_report_of_several_studies_into_a_folder(tmp_path, capsys):
     folders = [
         make_study(tmp_path / where / "s", models=("pca",), classes=("bird",), seeds=(1,))
         for where in ("a", "b")
     ]
-    done = run(*folders, "--out", tmp_path / "out")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert report.main([*map(str, folders), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == ""
     assert pd.read_csv(tmp_path / "out" / "auroc.csv")["study"].nunique() == 2  # both are called s
     assert not (folders[0] / "report").exists()
 
