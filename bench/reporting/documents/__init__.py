@@ -25,7 +25,7 @@ SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near"
 SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
 SITE += [f"cifar10-{name}" for name in cifar10.RIVALS]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
-SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-classical")]
+SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-skipganomaly", "-classical")]
 SITE += ["digits-finalists-one-class-classical", "cifar10-finalists-classical"]
 
 
@@ -56,6 +56,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "left-out-on-digits": partial(digits.on_digits, "digits-left-out-defaults"),
     "budgets-on-digits": digits.budgets_on_digits,
     "tuned-on-digits": digits.tuned_on_digits,
+    "skip-on-digits": digits.skip_on_digits,
     "nearest-on-digits": digits.nearest_on_digits,
     "bottlenecks-on-digits": digits.bottlenecks_on_digits,
     "mixes-on-digits": digits.mixes_on_digits,
