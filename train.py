@@ -260,15 +260,12 @@ def start(
     if run["load"] and not (earlier and (earlier.path / RUN).exists()):
         # The new model, on the device, takes over the loaded one's weights.
         file = Path(run["load"])
-        loaded = model_files.load(file, "cpu", study.precision, own_file(study))
-        content = loaded[1]
-        name, sha256 = content["model"], content["sha256"]
-        if run.get("sha256_load", sha256) != sha256:
+        model, content = loaded = model_files.load(file, "cpu", study.precision, own_file(study))
+        if run.setdefault("sha256_load", content["sha256"]) != content["sha256"]:
             raise UserError(f"--resume: {file} has changed since this run began with its weights")
-        run["sha256_load"] = sha256
-        if not models.get(name).BATCHES:
+        if not models.get(name := content["model"]).BATCHES:
             raise UserError(f"--load: {name} is fitted at once, and cannot train further")
-        channels, *own_size = loaded[0].image_shape
+        channels, *own_size = model.image_shape
         study = replace(
             study,
             model=(content.get("code", {"path": name})["path"],),
