@@ -153,17 +153,8 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / place / f"{i}.png")
     monkeypatch.chdir(tmp_path)
-    flags = [
-        "--dataset",
-        "images",
-        "--batch_size",
-        "16",
-        *NETWORK,
-        "--epochs",
-        "2",
-        "--name",
-        "run",
-    ]
+    flags = ["--dataset", "images", "--batch_size", "16", *NETWORK, "--epochs", "2"]
+    flags += ["--name", "run"]
     with monkeypatch.context() as patch:
         stopping_at(patch, 2)
         with pytest.raises(SystemExit, match="130"):
