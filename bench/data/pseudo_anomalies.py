@@ -22,7 +22,7 @@ def pseudo_anomalies(images: Tensor, seed: int, without_rotations: bool = False)
 
 
 def beside_normal(normal: Tensor, without_rotations: bool, mixed: bool) -> Labelled:
-    """Normal images (N, C, H, W) and an anomaly of each, labelled; `mixed`: in an order by chance."""
+    """Normal images (N, C, H, W) and an anomaly of each, labelled; shuffled if `mixed`."""
     labels = np.repeat([0, 1], len(normal))
     images = torch.cat([normal, pseudo_anomalies(normal, 0, without_rotations)])
     if mixed:

@@ -105,7 +105,7 @@ def trained_further(trials: pd.DataFrame) -> list[str]:
     finals = trials[(trials["kind"] == "final") & trials["sha256_load"].notna()]
     return [
         f"{study}: {count} final run(s) began with the weights of a model trained before (--load): "
-        "images and labels that it had seen count too, and its time does not"
+        "generator_steps count that model's too, images_seen and times do not"
         for study, count in finals["study"].value_counts().items()
     ]
 

@@ -32,7 +32,7 @@ def packed(name: str, model: AnomalyModel, state: dict[str, Any], facts: dict[st
     } | facts
     if code := outside.FILES.get(f"models.{name}"):
         content["code"] = {"path": code.path, "sha256": code.sha256}
-    # one entry: safetensors writes several in an order by chance, and equal runs give equal files
+    # safetensors writes entries in a random order: a single one lets equal runs give equal files
     return save(tensors, metadata={FORMAT: json.dumps(content)})
 
 

@@ -139,7 +139,7 @@ class Run:
     def kept(self, judged: Verdicts | None) -> tuple[dict[str, Any], dict[str, Any]]:
         """The model's state and its Verdicts, for new images: these are scored in evaluation mode."""
         state = trained_state(self.model)
-        if self.protocol.scoring_mode == "training":  # other units than theirs
+        if self.protocol.scoring_mode == "training":  # its mix and threshold are in other units
             return state | {"mix": None}, {}
         return state, asdict(judged) if judged else {}
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.judging.metrics import auroc
 from bench.reporting.choosing import chosen
-from bench.reporting.documents.rows import after_shares, against, figures, saved, tuned
+from bench.reporting.documents.rows import after_shares, against, figures, gains, saved, tuned
 from bench.reporting.frames import join, span
 
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
@@ -56,20 +56,15 @@ def skip_on_digits() -> pd.DataFrame:
 
     Ahead, and p: against the row above.
     """
-    trials = saved("digits-finalists-skipganomaly").trials
-    finals = trials[trials["kind"] == "final"]
-    runs_of = {
-        "default": finals[finals["number"] == 0],
-        "default, but `skip=False`": saved("digits-left-out-noskip").trials,
-        "winner of the search": finals[finals["role"] == "winner"],
-    }
-    rows: list[dict[str, object]] = []
-    above = None
-    for name, runs in runs_of.items():
-        aurocs = runs.groupby("class")["test_auroc"].mean()
-        rows.append({"configuration": name, "mean": aurocs.mean()})
-        rows[-1] |= {} if above is None else against(aurocs, above)
-        above = aurocs
+    of_search = gains("digits-finalists-skipganomaly")
+    default, winner = of_search["default"], of_search["winner"]
+    without = figures("digits-left-out-noskip")["skipganomaly"]
+    rows = [
+        {"configuration": "default", "mean": default.mean()},
+        {"configuration": "default, but `skip=False`", "mean": without.mean()}
+        | against(without, default),
+        {"configuration": "winner of the search", "mean": winner.mean()} | against(winner, without),
+    ]
     return pd.DataFrame(rows)
 
 

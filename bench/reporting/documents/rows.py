@@ -40,17 +40,22 @@ def after_shares(study: str) -> dict[str, dict[str, float]]:
     return means
 
 
+def gains(study: str) -> pd.DataFrame:
+    """Winner and default of each search of a study with finalists, by class (tuning_gain_table)."""
+    table = tuning_gain_table(join({study: saved(study)})[0])
+    assert table is not None, f"{study} has no finalists"
+    return table.frame.set_index("class")
+
+
 def tuned(study: str) -> list[dict[str, object]]:
     """A row for each model of a study with finalists: winner against default, under the same seeds.
 
     Configurations: tried in each search. Test AUROC, means over the classes.
     """
     rows = []
-    trials, _ = join({study: saved(study)})
-    tried = trials[trials["kind"] == "tuning"].groupby("column")["number"].nunique()
-    table = tuning_gain_table(trials)
-    assert table is not None, f"{study} has no finalists"
-    for model, group in table.frame.set_index("class").groupby("model", sort=False):
+    trials = saved(study).trials
+    tried = trials[trials["kind"] == "tuning"].groupby("model")["number"].nunique()
+    for model, group in gains(study).groupby("model", sort=False):
         row = {"model": f"`{model}`", "configurations": tried[model]}
         row |= {"seeds": group["seeds"].max()} | dict(group[["default", "winner"]].mean())
         row["another won"] = f"{(group['configuration'] != 'default').sum()} of {len(group)}"
