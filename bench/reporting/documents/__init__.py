@@ -64,6 +64,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "switches-on-digits": digits.switches_on_digits,
     "ablations": ablations.ablations,
     "cifar10": cifar10.cifar10,
+    "cifar10-without-skips": cifar10.without_skips,
     "cifar10-tests": cifar10.cifar10_tests,
     "cifar10-choices": cifar10.cifar10_choices,
     "cifar10-budgets": cifar10.cifar10_budgets,
