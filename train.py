@@ -114,7 +114,7 @@ def model_of(names: Sequence[str]) -> str:
 
 def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
     """UserError for flags that do not go together, or that would do nothing."""
-    flags = {name for name, value in given.items() if value is not None and value is not False}
+    flags = {k for k, v in given.items() if v is not None and v is not False} | {*hyperparameters}
     if given["audit"]:
         useless = sorted(flags & {*ANEW, *AUDITED})
         if useless:

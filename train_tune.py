@@ -127,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     only_print = given.pop("print_config")
     resumes, dry_run = given.pop("resume"), given.pop("dry_run")
     if not given.pop("tune"):
-        if given.get("trials"):
+        words = sys.argv if arguments is None else arguments  # flags win over --config
+        if given.get("trials") and "--trials" in {word.partition("=")[0] for word in words}:
             raise UserError("--tune False: no configuration is tried; leave out --trials")
         given["trials"] = 0
     if several := sweep.sweep_of(given):

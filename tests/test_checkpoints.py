@@ -165,6 +165,7 @@ def test_train_then_score_a_folder_then_train_on(
         (["--load", str(path)], "--score_folder"),
         (["--load", str(path), "--score_folder", str(folder), "--false_alarms", "5"], "between"),
         (["--load", str(path), "--ngf", "8", *data], "--ngf"),
+        (["--load", str(path), "--skip", "False", *data], "leave out --skip"),
         (["--load", str(path), *data, "--image_size", "32", "--name", "size"], "images"),
         (
             ["--load", str(fitted), *data, "--name", "fit"],

@@ -55,11 +55,24 @@ def test_flags_win_over_the_file_and_what_is_printed_is_the_same_study(tmp_path,
 def test_a_run_of_train_is_a_file_with_its_hyperparameters(tmp_path, capsys):
     path = tmp_path / "study.json"
     study = {"model": ["ganomaly"], "dataset": "digits", "normal_class": ["-8"], "batch_size": 4}
+    study["cpus_per_trial"] = 16
     run = {"hyperparameters": {"ngf": 16, "batch_size": 8}}
     path.write_text(json.dumps({"study": study, "run": run}))
     again = parsed(config.words_of(path))
     assert again.hyperparameters() == {"ngf": "16", "batch_size": "4"}
     assert again.normal_class == ("-8",), "no flag"
+    assert again.cpus_per_trial is None, "all of the run's machine"
+    path.write_text(json.dumps({"study": study | {"batch_size": None}, "run": run}))
+    assert parsed(config.words_of(path)).batch_size == 8
+    assert parsed([*config.words_of(path), "--batch_size", "32"]).batch_size == 32
+
+
+def test_flags_win_over_the_files_trials(tmp_path, capsys):
+    path = tmp_path / "study.toml"
+    path.write_text("trials = 5\n")
+    assert "trials = 0" in printed(capsys, "--config", str(path), "--tune", "False")
+    with pytest.raises(UserError, match="no configuration is tried; leave out --trials"):
+        printed(capsys, "--tune", "False", "--trials=5")
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from studies import write_rows
+from studies import make_study, write_rows
 
 import train_tune
 from bench import results
 from bench.choices.errors import UserError
-from bench.commands.resume import is_more
+from bench.commands.resume import is_more, study_of
 from bench.results.reading import NEEDED
 
 FLAGS = ["--model", "autoencoder", "--dataset", "digits", "--limit_train", "300"]
@@ -129,3 +129,11 @@ def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows,
         [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows],
     )
     assert is_more("trials", None, trials, results.read(tmp_path)) == more
+
+
+def test_a_study_of_a_larger_machine_goes_on_with_the_cores_there_are(tmp_path, capsys):
+    folder = make_study(tmp_path / "s", study={"cpus_per_trial": 9999, "finalists": None})
+    earlier = results.read(folder)
+    assert study_of(earlier, {}).cpus_per_trial is None
+    assert "without --cpus_per_trial 9999" in capsys.readouterr().err
+    assert study_of(earlier, {"cpus_per_trial": 1}).cpus_per_trial == 1

@@ -130,6 +130,31 @@ def test_the_search_is_told_of_the_configuration_that_earned_the_objective():
     assert told == [7, 7, 7]
 
 
+@pytest.mark.parametrize("others", [0.6, None])
+def test_a_default_that_pbt_replaced_does_not_win_by_another_ones_figure(others):
+    plan = planner(trials=3, finalists=0, seeds=1)
+    while (run := plan.next_run()) is not None and run.kind == "tuning":
+        first = run.number == 0
+        row = {"trial": run.trial, "kind": "tuning", "number": run.number, "steps": 100}
+        row |= {"status": "done" if first or others else "error", "select_on": "val_auroc"}
+        row |= {f"config_{name}": value for name, value in run.config.items()}
+        row |= {"config_components": 7} if first else {"error": f"why {run.number}"}
+        plan.finish(run, row | {"objective": 0.9 if first else others})
+    decision = plan.decisions[0]
+    assert decision["number"] == (1 if others else 0)
+    assert decision["objectives"].get("0") == (None if others else 0.9)
+
+
+def test_new_failures_of_a_study_with_older_runs_end_it():
+    first = planner(trials=2, seeds=1)
+    run_all(first, lambda run: 0.5)
+    longer = planner(first.rows, steps=200, trials=4, seeds=1)
+    while (run := longer.next_run()) is not None:
+        row = {"trial": run.trial, "kind": run.kind, "number": run.number, "steps": 200}
+        longer.finish(run, row | {"status": "error", "error": "why", "objective": None})
+    assert longer.stopped == "the first 3 trials all failed: why"
+
+
 def test_finalists_are_different_configurations():
     """Of a space with three values the search tries most several times, all under one seed."""
     plan = planner(trials=9, finalists=3, seeds=1, space=("components=16,32,64",))

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -107,6 +108,28 @@ def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
     errors = study.stderr.read()
     assert study.wait(60) == 130, errors
     assert "--resume" in errors
+
+
+@pytest.mark.slow
+def test_a_study_ends_no_process_of_the_script_that_began_it(tmp_path: Path) -> None:
+    """After `exec` the script's `tee` is the study's child, as Ray's processes are."""
+    place = ["--results_dir", str(tmp_path), "--name", "study"]
+    words = [
+        *place,
+        "--model",
+        "knn",
+        "--dataset",
+        "digits",
+        "--normal_class",
+        "3",
+        "--trials",
+        "0",
+    ]
+    study = shlex.join([sys.executable, "train_tune.py", *words, "--seeds", "1"])
+    script = f"exec > >(tee {shlex.quote(str(tmp_path / 'log'))}) 2>&1; exec {study}"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, timeout=120)
+    assert done.returncode == 0
+    assert b"next: python report.py" in done.stdout
 
 
 @pytest.mark.slow

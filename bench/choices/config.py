@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.choices.errors import UserError
-from bench.choices.study import Study
+from bench.choices.study import HYPERPARAMETERS, Study
 
 PLACE = ("name", "results_dir")  # of another study's own folder
 
@@ -38,10 +38,16 @@ def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
 
 
 def of_json(content: dict[str, Any]) -> dict[str, Any]:
-    """The choices in a study.json; of a run of train.py with its hyperparameters, as `set`."""
-    study, run = content["study"], content.get("run", {})
-    held = {k: v for k, v in run.get("hyperparameters", {}).items() if study.get(k) is None}
-    return study | ({"set": held} if held else {})
+    """The choices in a study.json; of a run of train.py with its hyperparameters.
+
+    Not with its threads: where nobody chose, it took all of its machine's cores.
+    """
+    study, held = content["study"], content.get("run", {}).get("hyperparameters")
+    if not held:
+        return study
+    own = {name: study.get(name) or held[name] for name in HYPERPARAMETERS if name in held}
+    others = {name: value for name, value in held.items() if name not in own}
+    return study | own | {"set": others, "cpus_per_trial": None}
 
 
 def words_for(name: str, value: Any) -> list[str]:

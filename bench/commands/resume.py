@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.choices import signals
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.flags import study_from
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.outside import KINDS, hashes, name_of
@@ -107,7 +108,13 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         before,
     )
     same_files(earlier, hashes(study.files()))
-    return study
+    cores = os.cpu_count() or 1
+    if "cpus_per_trial" in given or study.address or (study.cpus_per_trial or 1) <= cores:
+        return study
+    note(
+        f"this machine has {cores} processor cores: without --cpus_per_trial {study.cpus_per_trial}"
+    )
+    return dataclasses.replace(study, cpus_per_trial=None)
 
 
 def with_file_names(choices: dict[str, Any]) -> dict[str, Any]:

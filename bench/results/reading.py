@@ -111,14 +111,17 @@ class Results:
     def role(self, row: Mapping[str, Any]) -> str | None:
         """What a run is in the study as it is now; None for runs of a search that still count.
 
-        A study that has grown holds superseded runs: of an earlier winner, or of fewer steps.
+        A study that has grown holds superseded runs: of an earlier winner, or of fewer steps. Those
+        of more steps are pending until their search has decided anew.
         """
         final = row.get("kind") == "final"
         decision = self.winners.get(search_of(row))
         if decision is None:
             return "winner" if final else None
-        steps = row.get("steps")
-        if decision["steps"] != (None if pd.isna(steps) else steps):
+        steps, decided = row.get("steps"), decision["steps"]
+        if not pd.isna(steps) and (decided is None or steps > decided):
+            return "pending"
+        if decided != (None if pd.isna(steps) else steps):
             return "superseded"
         if not final:
             return None

@@ -192,7 +192,7 @@ class Planner(Searcher):
         if group.finals_planned or winner is None:
             return
         group.finals_planned = True
-        judged = means(group.judged, self.judges(group)) or group.objectives()
+        judged = means(group.judged, self.judges(group)) or group.candidates()
         objectives = {str(number): value for number, value in judged.items()}
         for run in self.plan(group, "tuning", winner, self.study.seed, {}):
             decision: dict[str, Any] = {"trial": run.trial, "model": run.model}
@@ -256,7 +256,7 @@ class Planner(Searcher):
             self.failures.append(row["error"])
         self.take_in(group, run)
         alike = len(self.failures) >= REPEATED_FAILURE and len(set(self.failures)) == 1
-        if alike and all(r["status"] == "error" for r in self.finished.values()):
+        if alike and all(r["status"] == "error" for r in self.rows):
             self.stopped = f"the first {len(self.failures)} trials all failed: {self.failures[0]}"
 
     def group(self, run: PlannedRun) -> Group:

@@ -35,6 +35,7 @@ class Ray:
     def __init__(self, verbose: bool):
         self.verbose, self.session, self.folder = verbose, "", folder()
         self.error: UserError | None = None
+        self.others = psutil.Process().children()  # such as a job script's `tee`
         self.processes: list[psutil.Process] = []
         self.started, self.over = threading.Event(), threading.Event()
         # It listens on this machine's loopback only, as it does on Windows and macOS.
@@ -58,7 +59,7 @@ class Ray:
             place = {"runtime_env": interpreter(), "_temp_dir": str(self.folder)}
             started = ray.init(address="local", include_dashboard=False, **place, **log_options)
             self.session = started.address_info["session_dir"]
-            self.processes = psutil.Process().children()
+            self.processes = self.children()
         except Exception as error:  # Ray raises Exception itself
             reason = " ".join(str(error).split(". ")[0].split())
             logs = self.folder / "session_latest" / "logs"
@@ -67,6 +68,10 @@ class Ray:
             )
         self.started.set()
         self.over.wait()  # Linux ends a process when the thread that started it ends
+
+    def children(self) -> list[psutil.Process]:
+        """This process's children that were not there before Ray."""
+        return [child for child in psutil.Process().children() if child not in self.others]
 
     def stop(self) -> None:
         """Ends Ray and the processes that it started.
@@ -78,7 +83,7 @@ class Ray:
         complete = self.started.wait(PATIENCE)
         if self.over.is_set():
             return
-        processes = self.processes or psutil.Process().children()
+        processes = self.processes or self.children()
         below = descendants(processes)
         if complete:
             import ray

@@ -50,6 +50,17 @@ class Group:
         tuned = {(number, task, 0): value for (number, task), (_, value) in self.tuned.items()}
         return means(tuned, of=len(self.tasks))
 
+    def candidates(self) -> dict[int, float | None]:
+        """The objectives that choose without finalists: of configurations as their runs ended.
+
+        PBT may have given the default's run another one's configuration and weights. Its objective
+        then says nothing of the default, which is the last choice.
+        """
+        values = self.objectives()
+        changed = 0 in values and any(self.tuned[0, t][0] != self.default for t in self.tasks)
+        others = {number: value for number, value in values.items() if number}
+        return others if changed and set(others.values()) - {None} else values
+
     def config(self, number: int) -> dict[str, Any]:
         """A configuration as its tuning run ended, which PBT changes; the default stays itself."""
         return self.tuned[number, self.tasks[0]][0] if number else self.default
@@ -79,7 +90,7 @@ class Group:
             return 0
         if runs:
             return best_number(means(self.judged, of=runs))
-        return best_number(self.objectives(), self.stopped)
+        return best_number(self.candidates(), self.stopped)
 
 
 def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict[int, float | None]:

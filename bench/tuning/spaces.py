@@ -228,8 +228,10 @@ def spaces_of(study: Study, began_with: dict[str, Winners] | None = None) -> dic
         for name, switch in (search_spaces.needs(file) if file else {}).items():
             if not (name in space.distributions or space.default.get(switch, True)):
                 note(f"{model}: {name} is not searched, because {switch} is False")
-        if not (file or study.space or study.trials == 0):
-            note(f"{model}: nothing is searched: its file has no SPACE (or give --space)")
+        if not (space.distributions or study.trials == 0):
+            fixed = "--set fixes all of its search space"
+            why = fixed if file or study.space else "its file has no SPACE (or give --space)"
+            note(f"{model}: nothing is searched: {why}")
     return spaces
 
 
@@ -244,10 +246,8 @@ def comparable(
     for model, space in spaces.items():
         if by_loss and space.distributions and issubclass(models.get(model), FittedModel):
             left[model] = replace(space, unsearched=frozenset(by_loss))
-            others = len(by_loss) < len(select_on)
-            where = (
-                f" on {', '.join(dict.fromkeys(task.cls for task in by_loss))}" if others else ""
-            )
+            classes = ", ".join(dict.fromkeys(task.cls for task in by_loss))
+            where = f" on {classes}" if len(by_loss) < len(select_on) else ""
             note(
                 f"{model}: nothing is searched{where}: {select_on[by_loss[0]]} cannot compare its "
                 "configurations (--select_on pseudo_auroc can)"
