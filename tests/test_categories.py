@@ -16,7 +16,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import CATEGORY, ONE_CLASS, PUBLISHED, SOUND, Task
 from bench.data.datasets import load
 from bench.data.images import IndexedImages
-from bench.data.splits import make_split, tasks_of, without_masks
+from bench.data.splits import make_split, make_splits, tasks_of, without_masks
 from bench.data.unused import too_many
 from bench.results import read
 
@@ -112,6 +112,20 @@ def test_a_category_by_itself_is_the_same_images_and_the_same_split(folder, tmp_
         np.testing.assert_array_equal(pixels(a.test.images), pixels(b.test.images))
         assert (a.test.defects == b.test.defects).all()
         assert (a.test.masks == b.test.masks).all()
+
+
+def test_several_sizes_beside_a_category_whose_test_images_have_no_labels(changed, tmp_path):
+    shutil.rmtree(changed / "bolt" / "test")
+    for number in range(6):
+        save(changed / "bolt" / "test" / f"{number}.png", size=mvtec.SIZE)
+    dataset = load(str(changed), root=tmp_path)
+    assert (dataset.test_labels < 0).sum() == 6
+    tasks = [Task(CATEGORY, "nut", limit_train=size) for size in (20, 24)]
+    _, splits, _ = make_splits(dataset, tasks, SOUND, None, seed=0)
+    for task, split in splits.items():
+        alone = make_splits(dataset, [task], SOUND, None, seed=0)[1][task].test
+        np.testing.assert_array_equal(pixels(split.test.images), pixels(alone.images))
+        assert (split.test.defects == alone.defects).all()
 
 
 def test_nothing_of_another_category_is_tested_under_the_published_protocol(changed, tmp_path):

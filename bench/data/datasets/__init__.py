@@ -154,7 +154,12 @@ class Dataset:
     def _of_each_category(
         self, labels: np.ndarray, count: int | None, seed: int, flag: str
     ) -> np.ndarray:
-        """int64: sorted indices of `count` labels of each category, by class in equal shares."""
+        """int64: sorted indices of `count` labels of each category, by class in equal shares.
+
+        All of them if None, those of no category as well.
+        """
+        if count is None:
+            return np.arange(len(labels))
         parts = [np.flatnonzero(self.in_category(name, labels)) for name in self.categories or [""]]
         chosen = [part[_balanced(labels[part], count, seed, flag)] for part in parts]
         return np.sort(np.concatenate(chosen))

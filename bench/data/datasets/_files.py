@@ -6,7 +6,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from bench.choices.errors import UserError
 from bench.choices.names import natural, on_disk
@@ -101,8 +101,10 @@ def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
         return place, names, others
     try:
         Image.open(place, formats=formats()).close()
-    except OSError:
+    except UnidentifiedImageError:
         raise UserError(f"{flag}: {place} is no image that can be read") from None
+    except Exception as error:  # Pillow raises a dozen kinds for damaged or very large files
+        raise UserError(f"{flag}: cannot read {place}: {' '.join(str(error).split())}") from None
     return place.parent, [Path(place.name)], Counter()
 
 
