@@ -7,7 +7,9 @@ import pytest
 from studies import edit, load, make_study, write_rows
 
 from bench import results
-from bench.reporting import choosing, frames
+from bench.commands.tune import summary
+from bench.reporting import choosing, frames, searches
+from bench.reporting.cautions import growing
 from bench.reporting.report import report
 
 
@@ -88,6 +90,22 @@ def test_did_tuning_help_is_answered_on_seeds_that_chose_nothing(tmp_path):
     assert "Wilcoxon p = 0.031: yes." in table.note
 
 
+def test_a_search_over_labels_is_one_search(tmp_path):
+    trials = searched(tmp_path / "s", {f"c{k}": 0.05 + 0.01 * k for k in range(6)})
+    labelled = trials["number"] == 2
+    trials["family"] = trials["family"].mask(labelled, "labelled")
+    trials = frames.placed(trials.sample(frac=1, random_state=0))
+    assert set(trials["column"]) == {"gan (GAN)", "gan (labelled)"}
+    table = choosing.tuning_gain_table(trials)
+    assert set(table.frame["model"]) == {"gan (GAN or labelled)"}
+    assert "Wilcoxon p = 0.031: yes." in table.note
+    assert set(choosing.luck_table(trials).frame["model"]) == {"gan (GAN or labelled)"}
+    trials["config_w_class"] = 3.0 * labelled
+    more = [trials.assign(config_lr=0.001 * k) for k in range(1, 6)]
+    ((model, varied, _),) = searches.searched(pd.concat(more, ignore_index=True))
+    assert (model, set(varied)) == ("gan (GAN or labelled)", {"w_class", "lr"})
+
+
 def test_an_honest_no_is_shown(tmp_path):
     table = choosing.tuning_gain_table(
         searched(tmp_path / "s", {f"c{k}": -0.05 - 0.01 * k for k in range(6)})
@@ -135,6 +153,21 @@ def test_superseded_runs_are_not_reported(tmp_path):
     trials = frames.join({"s": results.read(folder)})[0]
     assert set(trials.loc[trials["kind"] == "final", "number"]) == {0}
     assert results.read(folder).trials["role"].value_counts()["superseded"] == 3
+
+
+def test_runs_of_a_larger_budget_wait_for_its_winner(tmp_path, capsys):
+    """Their failures are named, and their figures are in no table with those of fewer steps."""
+    folder = tmp_path / "s"
+    searched(folder, {"a": 0.1})
+    row = json.loads((folder / "trials.jsonl").read_text().splitlines()[0])
+    failed = {"trial": "a-0-9steps", "status": "error", "error": "no memory", "steps": 9}
+    with (folder / "trials.jsonl").open("a") as file:
+        file.write(json.dumps(row | failed) + "\n")
+    assert results.read(folder).trials["role"].value_counts()["pending"] == 1
+    assert "a-0-9steps" not in set(frames.join({"s": results.read(folder)})[0]["trial"])
+    assert "1 run(s) of more steps" in growing({"s": results.read(folder)})[0]
+    assert summary(folder, None, 6, 1) == 1
+    assert "failed: a-0-9steps: no memory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tune_for", ["class", "mean"])

@@ -6,8 +6,11 @@ import pandas as pd
 import pytest
 from studies import edit, load, make_study
 
+from bench import results
 from bench.judging.intervals import mean_interval
+from bench.reporting import frames
 from bench.reporting.differences import difference_tables
+from bench.results.reading import SWEEP
 
 
 def tables_of(*folders: Path) -> list:
@@ -79,3 +82,27 @@ def test_every_further_study_is_compared_with_the_first(tmp_path):
     assert [table.name for table in tables] == ["difference", "difference_2"]
     assert [table.title for table in tables] == ["AUROC: t less s", "AUROC: u less s"]
     assert (pd.concat([table.data for table in tables])["difference"] == 0).all()
+
+
+def test_a_third_study_changes_no_comparison_of_the_others(tmp_path):
+    first, other, third = (make_study(tmp_path / name) for name in "stu")
+    edit(other, lambda row: row | {"contamination": 0.05})
+    edit(third, lambda row: row | {"contamination": 0.1 * (row["class"] == "cat")})
+    alone, beside = tables_of(first, other), tables_of(first, other, third)
+    assert [table.title for table in beside] == ["AUROC: t less s", "AUROC: u less s"]
+    assert beside[0].frame.equals(alone[0].frame)
+
+
+def test_studies_of_two_sweeps_are_compared_where_their_data_are_the_same(tmp_path):
+    folders = {}
+    for sweep in "ab":
+        for data in ("digits", "mnist"):
+            folder = tmp_path / sweep / data
+            folder.parent.mkdir(exist_ok=True)
+            edit(make_study(folder), lambda row, data=data: row | {"dataset": data})
+            folders[f"{sweep}/{data}"] = folder
+        (tmp_path / sweep / SWEEP).write_text("{}")
+    studies = {name: results.read(folder) for name, folder in folders.items()}
+    finals = frames.tested(frames.join(studies)[0])
+    titles = [table.title for table in difference_tables(finals, studies)]
+    assert titles == ["AUROC: b/digits less a/digits", "AUROC: b/mnist less a/mnist"]

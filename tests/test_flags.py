@@ -144,6 +144,11 @@ def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None
     text.write_text("no picture")
     line = fails(capsys, train, [*scored, str(text)], tmp_path)
     assert "text.png is no image that can be read" in line
+    cut_off = tmp_path / "cut.ppm"
+    cut_off.write_bytes(b"P6\n8")
+    line = fails(capsys, train, [*scored, str(cut_off)], tmp_path)
+    assert "--score_folder: cannot read" in line
+    assert "Reached EOF" in line
     for part, cls in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
         (tmp_path / "two" / part / cls).mkdir(parents=True)
         (tmp_path / "two" / part / cls / "0.png").write_text("is not read")

@@ -226,6 +226,18 @@ def test_a_curve_without_a_shared_class_says_which_points_it_lacks(tmp_path):
     assert "pca, 1000 images; pca, 100 images, for want of classes" in table.note
 
 
+def test_amounts_of_different_tasks_are_no_curve(tmp_path):
+    left_out, one_class = (
+        varied(tmp_path / name, "limit_train", (size,) * 3)
+        for name, size in (("s", 100), ("t", 300))
+    )
+    edit(one_class, lambda row: row | {"task": "one-class"})
+    areas = load(left_out, one_class)[-1]
+    assert not [*sweeps.amount_tables(areas), *sweeps.amount_drawings(areas)]
+    edit(one_class, lambda row: row | {"task": "leave-one-class-out"})
+    assert [*sweeps.amount_tables(load(left_out, one_class)[-1])]
+
+
 def test_numbers_below_an_axis_have_room():
     assert sweeps.with_room(np.array([0, 0.1, 2.0, 3.0])) == [0, 2, 3]
 

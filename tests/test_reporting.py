@@ -159,6 +159,7 @@ def test_report_of_old_rows_with_few_columns(tmp_path):
         ([], "required: STUDY"),
         (["s", "--reproduce", "x"], "no trial 'x'"),
         (["new"], "no trial has finished yet"),
+        (["audit"], "audit: an audit has no rows; its table is audit.md"),
         (["s", "--out", "s/study.json"], "s/study.json cannot be written"),
     ],
 )
@@ -167,6 +168,9 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, arguments, message):
     folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "study.json").write_bytes((folder / "study.json").read_bytes())
+    (tmp_path / "audit").mkdir()
+    audited = json.loads((folder / "study.json").read_text()) | {"made_by": "train.py --audit"}
+    (tmp_path / "audit" / "study.json").write_text(json.dumps(audited))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report.py", *arguments])
     with pytest.raises(UserError, match=message):
@@ -195,6 +199,12 @@ def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path):
     earlier.write_text("<html>of an earlier version</html>")
     assert report.main([str(study)]) == 0, "a study's own folder of reports"
     assert "earlier version" not in earlier.read_text()
+    (earlier.parent / "notes.md").write_text("mine")
+    assert report.main([str(study), str(make_study(tmp_path / "other"))]) == 0
+    assert (earlier.parent / "difference.csv").exists()
+    assert report.main([str(study)]) == 0
+    assert not (earlier.parent / "difference.csv").exists(), "a table of the earlier report"
+    assert (earlier.parent / "notes.md").read_text() == "mine"
     assert "studies" not in (out / "index.html").read_text().partition("</title>")[0]
 
 

@@ -54,6 +54,7 @@ def cautions(
         "studies mix rows of different images or code": mixed_rows(studies, trials),
         "data sets differ in their images between studies": different_images(studies),
         "studies have no finished trial": unfinished,
+        "studies are on the way to a larger budget": growing(studies),
     }
     if aurocs.empty:
         finals = trials[trials["kind"] == "final"]
@@ -63,6 +64,16 @@ def cautions(
     else:
         kinds |= of_results(trials, aurocs)
     return [Caution(kind, line) for kind, lines in kinds.items() for line in lines]
+
+
+def growing(studies: Mapping[str, Results]) -> list[str]:
+    """A line for each study that goes on with more steps, and has yet to choose anew."""
+    return [
+        f"{name}: {count} run(s) of more steps are in no figure until their search is over: some "
+        "figures are of fewer steps (--resume the study)"
+        for name, study in studies.items()
+        if (count := (study.trials["role"] == "pending").sum())
+    ]
 
 
 def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str]]:

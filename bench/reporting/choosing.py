@@ -31,7 +31,7 @@ def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
             continue
         mean, low, high = mean_interval((pairs["winner"] - pairs["default"]).to_numpy())
         number = group.loc[group["role"] == "winner", "number"].iloc[0]
-        row = {"class": group["row"].iloc[0], "model": group["column"].iloc[0]}
+        row = {"class": group["row"].iloc[0], "model": group["search"].iloc[0]}
         row |= {"configuration": "default" if number == 0 else str(number), "seeds": len(pairs)}
         row |= dict(pairs[["default", "winner"]].mean())
         rows.append(row | {"gain": mean, "low": low, "high": high})
@@ -95,7 +95,7 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
         rows.append(
             {
                 "class": group["row"].iloc[0],
-                "model": group["column"].iloc[0],
+                "model": group["search"].iloc[0],
                 "signal": signal,
                 "seeds": len(by_seed),
                 "in the search": sign * search[first],

@@ -1,7 +1,7 @@
 """Two studies compared cell by cell: by how much one's AUROC is above the other's."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,20 +11,36 @@ from bench.reporting.fair import gapless
 from bench.reporting.frames import AMOUNTS, amount_label
 from bench.reporting.headline import OF_MEANS, detail, grid
 from bench.reporting.writers import Table
+from bench.results.reading import SWEEP, Results
 
 PLACE = ["dataset", "task", "model", "class"]
 
 
-def difference_tables(finals: pd.DataFrame, studies: Iterable[str]) -> Iterator[Table]:
-    """Of each study after the first: its test AUROC less the first's, where both have a result."""
-    first, *others = studies
-    by_study = finals.groupby("study")
-    # An amount tells apart where a study has several; where each has one, it may be the question.
-    place = PLACE + [name for name in AMOUNTS if (by_study[name].nunique() > 1).any()]
-    for number, other in enumerate(others, start=1):
-        cells = pd.DataFrame(differences(finals, place, first, other))
-        if len(cells):
-            yield difference_table(cells, number, first, other)
+def difference_tables(finals: pd.DataFrame, studies: Mapping[str, Results]) -> Iterator[Table]:
+    """Of each study after the first: its test AUROC less the first's, where both have a result.
+
+    Where the first is of a sweep, less that of the sweep's study that has the same data.
+    """
+    folders = {name: study.path.resolve() for name, study in studies.items()}
+    first, *_ = folders.values()
+    in_sweep = (first.parent / SWEEP).exists()
+    firsts = [
+        name
+        for name, path in folders.items()
+        if path == first or (in_sweep and path.parent == first.parent)
+    ]
+    by_study, number = dict(list(finals.groupby("study"))), 0
+    for other in (name for name in studies if name in by_study and name not in firsts):
+        for name in firsts:
+            pair = [by_study[study] for study in (name, other) if study in by_study]
+            # An amount tells apart where a study has several; else it may be the question.
+            place = PLACE + [
+                amount for amount in AMOUNTS if any(part[amount].nunique() > 1 for part in pair)
+            ]
+            cells = pd.DataFrame(differences(finals, place, name, other))
+            if len(cells):
+                number += 1
+                yield difference_table(cells, number, name, other)
 
 
 def differences(

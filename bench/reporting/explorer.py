@@ -32,7 +32,7 @@ def explorer(
         view |= {"normal": normal.tolist(), "abnormal": abnormal.tolist()}
         try:
             view["gallery"] = gallery(studies[study].gallery(trial), frame)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow: SyntaxError for a damaged PNG
             line = f"{study}: the images of trial {trial} cannot be shown ({error})"
             warn.append(Caution("runs have images that cannot be shown", line))
         yield view

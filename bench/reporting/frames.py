@@ -45,7 +45,7 @@ class Caution(NamedTuple):
 def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All studies' trials and epochs, each row with its study, its place and what chose it.
 
-    Superseded runs, of a study that has grown since, are left out.
+    Runs of a study that has grown are left out where they no longer count, or do not yet.
     `row` and `column` are its place in a table: a column names the model, and besides it only that
     in which two results of one row would differ. `signal` is the column of the figure that chose:
     the objective where an older row does not name it.
@@ -60,7 +60,7 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     epochs = epochs.reindex(
         columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"]))
     )
-    trials = trials[trials["role"] != "superseded"].reset_index(drop=True)
+    trials = trials[~trials["role"].isin(["superseded", "pending"])].reset_index(drop=True)
     trials["contamination"] = trials["contamination"].fillna(0.0)  # rows of an earlier version
     for name in AMOUNTS:
         trials[name] = [f"{amount:.15g}" if pd.notna(amount) else "" for amount in trials[name]]
@@ -76,7 +76,11 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def placed(results: pd.DataFrame) -> pd.DataFrame:
-    """The results with `row` and `column`, their places in one table of them all (see `join`)."""
+    """The results with `row` and `column`, their places in one table of them all (see `join`).
+
+    `search`: the same place of the search that a run is of, whose runs can differ in family
+    (`w_class`).
+    """
     results = results.assign(row=results["class"], column=results["model"])
     for name in ("task", "dataset"):
         if results[name].nunique() > 1:
@@ -87,14 +91,24 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
     for name in ("protocol", "family"):
         several = set(mixed(results, ["column"], name))
         values = results[name].fillna(f"unknown {name}")
-        results["column"] = [
-            f"{column} ({value})" if column in several else column
-            for column, value in zip(results["column"], values, strict=True)
-        ]
+        of_search = values.groupby([results[key] for key in KEY]).transform(alternatives)
+        results["search"], results["column"] = (
+            [
+                f"{column} ({value})" if column in several else column
+                for column, value in zip(results["column"], those, strict=True)
+            ]
+            for those in (of_search, values)
+        )
     for name in ("select_on", "study"):
         if places_differ(results, name):
-            results["column"] += " (" + results[name] + ")"
+            for place in ("search", "column"):
+                results[place] += " (" + results[name] + ")"
     return results
+
+
+def alternatives(values: pd.Series) -> str:
+    """The different values: `GAN or labelled`."""
+    return " or ".join(sorted(set(values)))
 
 
 def protocol_label(row: Mapping[str, Any]) -> str:

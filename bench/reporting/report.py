@@ -27,7 +27,7 @@ from bench.reporting.writers import Table, file_names
 from bench.results.reading import Results
 from bench.results.store import write_whole
 
-OURS = {".csv", ".md", ".tex", ".pdf", ".svg"}  # files of tables and figures
+WRITTEN = ".written"  # the names of a report's files, for the next report to the same folder
 MANY_RUNS = 100  # final ones: from there on a second core pays
 Result = TypeVar("Result")
 
@@ -48,6 +48,9 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         study.check_decided()
     trials, epochs = frames.join(studies)
     if trials.empty:
+        audits = [study.path for study in studies.values() if study.made_by.endswith("--audit")]
+        if audits:
+            raise UserError(f"{audits[0]}: an audit has no rows; its table is audit.md")
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")
     finals = frames.tested(trials)
     scores, warnings = frames.read_scores(studies, finals)
@@ -129,9 +132,11 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     new = {out / f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
     for path, content in new.items():
         write_whole(path, content)
-    if out in [study.path / "report" for study in studies.values()]:  # a folder of reports alone
-        for path in {path for path in out.iterdir() if path.suffix in OURS} - {*new}:
-            path.unlink()  # of an earlier report, on more studies perhaps
+    written = out / WRITTEN
+    earlier = written.read_text().splitlines() if written.is_file() else []
+    for path in {path for path in out.iterdir() if path.name in earlier} - {*new}:
+        path.unlink()  # of an earlier report, on more studies perhaps
+    write_whole(written, "".join(f"{path.name}\n" for path in new))
 
     if kept:
         print(kept[0].markdown())

@@ -56,7 +56,7 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         title, sign = title_and_sign(winner["signal"])
         gain = winner["objective"] - default["objective"]
         figures = (title, sign * default["objective"], sign * winner["objective"], gain)
-        place = (winner["row"], winner["column"], len(tried))
+        place = (winner["row"], winner["search"], len(tried))
         rows.append((*place, *figures, changes(winner, default)))
     note = "Default and winner: the signal that chose, under the search's one seed."
     judged = trials.groupby(KEY)["kind"].agg(lambda kinds: (kinds == "finalist").any())
@@ -103,12 +103,12 @@ def saved_table(trials: pd.DataFrame) -> Table | None:
     if not (tuning["status"] == "stopped").any():
         return None
     full = trials.groupby(KEY)["epochs"].transform("max")  # final runs are never stopped
-    groups = tuning.assign(full=full).groupby("column", sort=False)
+    groups = tuning.assign(full=full).groupby("search", sort=False)
     table = groups.agg(
         runs=("trial", "size"), epochs=("epochs", "sum"), full=("full", "sum")
     ).reset_index()
-    stopped = tuning[tuning["status"] == "stopped"].groupby("column").size()
-    table.insert(2, "stopped", table["column"].map(stopped).fillna(0).astype(int))
+    stopped = tuning[tuning["status"] == "stopped"].groupby("search").size()
+    table.insert(2, "stopped", table["search"].map(stopped).fillna(0).astype(int))
     table["saved"] = [
         f"{100 * (1 - ran / whole):.0f} %"
         for ran, whole in zip(table["epochs"], table["full"], strict=True)
@@ -168,8 +168,8 @@ def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Serie
     Classes whose signals differ do not: of these, the signal of most counts.
     """
     tuning = tuning_runs(trials, "objective")
-    most = tuning.groupby("column")["signal"].transform(lambda signals: signals.mode()[0])
-    for column, group in tuning[tuning["signal"] == most].groupby("column", sort=False):
+    most = tuning.groupby("search")["signal"].transform(lambda signals: signals.mode()[0])
+    for model, group in tuning[tuning["signal"] == most].groupby("search", sort=False):
         tried = {}
         for key in group.filter(regex="^config_"):
             name = str(key).removeprefix("config_")
@@ -181,7 +181,7 @@ def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Serie
         gain = group["objective"] - group.groupby(KEY)["objective"].transform("mean")
         different = len(varied.drop_duplicates())  # one that serves all classes has a row of each
         if different >= FEWEST and varied.shape[1] and gain.nunique() > 1:
-            yield str(column), varied.infer_objects(), gain
+            yield str(model), varied.infer_objects(), gain
 
 
 def numeric(values: pd.Series) -> bool:

@@ -31,18 +31,25 @@ ROOM = 0.09  # of an axis, between two of its numbers
 ASIDE = 0.01  # of an axis, between two models' points of the same amount
 
 
+def data_of(aurocs: pd.DataFrame) -> pd.Series:
+    """Each row's data set, with its task where the data set has results of several."""
+    tasks = aurocs.groupby("dataset")["task"].transform("nunique") > 1
+    return aurocs["dataset"].where(~tasks, aurocs["dataset"] + ", " + aurocs["task"])
+
+
 def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str]]:
     """One row per data set, model and amount, for the models that were trained with several.
 
-    `aurocs`: the AUROC by study, model and class (frames.auroc). Means over the classes that the
-    points of a data set share: n_train (images trained on), auroc, and the ends of its interval: as
-    wide as those of the classes are in the mean, since classes share test images. x is the amount
-    as the figure's axis has it, model the column without the amount. The second are the columns
-    left out where not all share a class.
+    `aurocs`: the AUROC by study, model and class (frames.auroc). Several tasks of a data set count
+    as data sets. Means over the classes that the points of a data set share: n_train (images
+    trained on), auroc, and the ends of its interval: as wide as those of the classes are in the
+    mean, since classes share test images. x is the amount as the figure's axis has it, model the
+    column without the amount. The second are the columns left out where not all share a class.
     """
     names = zip(aurocs["column"], aurocs[amount], strict=True)
     models = [column.replace(amount_label(amount, value), "", 1) for column, value in names]
-    runs = aurocs.assign(model=models).dropna(subset="n_train")  # older rows do not say it
+    runs = aurocs.assign(model=models, dataset=data_of(aurocs))
+    runs = runs.dropna(subset="n_train")  # older rows do not say it
     several = runs.groupby(["dataset", "model"])[amount].transform("nunique") > 1
     tables = []
     for _, group in runs[several].groupby("dataset", sort=False):
@@ -153,11 +160,9 @@ def dataset_table(aurocs: pd.DataFrame) -> Table | None:
     Several tasks of a data set count one by one. Nothing where no model has results on several.
     `aurocs`: the AUROC by study, model and class (frames.auroc).
     """
-    tasks = aurocs.groupby("dataset")["task"].transform("nunique") > 1
-    of = aurocs["dataset"].where(~tasks, aurocs["dataset"] + ", " + aurocs["task"])
     if aurocs["dataset"].nunique() < 2:
         return None
-    tables = {name: shared(group) for name, group in aurocs.groupby(of, sort=False)}
+    tables = {name: shared(group) for name, group in aurocs.groupby(data_of(aurocs), sort=False)}
     means = pd.DataFrame({name: table.mean() for name, table in tables.items()}).T
     if (means.notna().sum() < 2).all():
         return None
