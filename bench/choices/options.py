@@ -107,7 +107,7 @@ class Options:
         "sound",
         "protocol",
         "sound: validation images choose, and each image is scored by itself. "
-        "published: as most released code does",
+        "published: as much released code does",
         choices=("sound", "published"),
     )
     scoring_mode: str | None = option(
