@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     packing = "only move each study's score files into one scores.parquet"
     parser.add_argument("--pack", action="store_true", help=packing)
     args = parser.parse_args(arguments)
-    if args.pack and args.reproduce:
+    if args.pack and args.reproduce is not None:
         parser.error("--pack and --reproduce: give one of them")
     if args.out and (args.pack or args.reproduce):
         parser.error("--out: no report is written; leave it out")

@@ -74,10 +74,36 @@ def parser() -> Parser:
     return flags
 
 
-def with_config(arguments: Sequence[str] | None) -> list[str]:
-    """The command line's words, after those of its --config, or of the sweep it goes on with."""
-    words, first = list(sys.argv[1:] if arguments is None else arguments), Parser(add_help=False)
+def flags_of(words: Sequence[str]) -> dict[str, Any]:
+    """The flags in these words; `--tune False` as no trials."""
     check_once(words)
+    given = vars(parser().parse_args(words))
+    if not given.pop("tune"):
+        if given.get("trials"):
+            raise UserError("--tune False: no configuration is tried; leave out --trials")
+        given["trials"] = 0
+    return given
+
+
+def with_config(words: Sequence[str]) -> dict[str, Any]:
+    """The flags in these words, over those of --config, or of the sweep that they go on with.
+
+    A hyperparameter that `--set` names here wins over the file's, and leaves its others as they are.
+    """
+    own = flags_of(words)
+    before = flags_of(words_before(words))
+    default = parser().get_default
+    merged = own | {k: v for k, v in before.items() if k not in own or own[k] is default(k)}
+    if own.get("set") and "set" in before:
+        new = {item.partition("=")[0] for item in own["set"]}
+        kept = [item for item in before["set"] if item.partition("=")[0] not in new]
+        merged["set"] = [*kept, *own["set"]]
+    return merged
+
+
+def words_before(words: Sequence[str]) -> list[str]:
+    """The words that stand in --config's file, or in that of the sweep these words go on with."""
+    first = Parser(add_help=False)
     first.add_argument("--config", type=path_of)
     first.add_argument("--resume", action="store_true")
     first.add_argument("--name", default="")
@@ -90,7 +116,7 @@ def with_config(arguments: Sequence[str] | None) -> list[str]:
         path = record
     flags = {word.partition("=")[0] for word in words}
     other_task = path == given.config and flags & {f"--{name}" for name in CHOOSE_TASKS}
-    return [*config.words_of(path, CHOOSE_TASKS if other_task else ()), *words] if path else words
+    return config.words_of(path, CHOOSE_TASKS if other_task else ()) if path else []
 
 
 def study_and_earlier(given: dict[str, Any], resumes: bool) -> tuple[Study, "Results | None"]:
@@ -118,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and any(map(UNDECODED.search, sys.argv)):
         # Ray cannot start from a command line that is not UTF-8.
         os.execv(sys.executable, [legible(word) for word in sys.orig_argv])
-    given = vars(parser().parse_args(with_config(arguments)))
+    given = with_config(sys.argv[1:] if arguments is None else arguments)
     view = take_view(given)
     if given.pop("list"):
         take_models(given.get("model", ()))
@@ -126,11 +152,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     only_print = given.pop("print_config")
     resumes, dry_run = given.pop("resume"), given.pop("dry_run")
-    if not given.pop("tune"):
-        words = sys.argv if arguments is None else arguments  # flags win over --config
-        if given.get("trials") and "--trials" in {word.partition("=")[0] for word in words}:
-            raise UserError("--tune False: no configuration is tried; leave out --trials")
-        given["trials"] = 0
     if several := sweep.sweep_of(given):
         if resumes:
             several.check_resumed(named="name" in given)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import report
 import train
+from bench.choices.errors import UserError
 from bench.training import audit
 from bench.training.run import Run
 
@@ -63,3 +65,9 @@ def test_a_stopped_audit_goes_on_to_the_same_table(
     assert train.main([*stopped, "--resume", "--audit"]) == 0, "it is over, and is shown again"
     assert len(begun) == 6
     assert markdown in capsys.readouterr().out
+
+
+def test_the_report_of_an_audit_says_where_its_table_is():
+    audit = Path(__file__).parents[1] / "results" / "measured" / "audit-digits"
+    with pytest.raises(UserError, match=r"an audit has no rows; its table is audit.md"):
+        report.main([str(audit)])

@@ -105,11 +105,14 @@ def test_flags_that_change_nothing_are_named(capsys) -> None:
     (line,) = prepare(untuned).notes
     assert line == "without effect, as no configuration is tried: --space, --finalists"
     choices: dict[str, Any] = {"grace_period": 3, "reduction_factor": 2, "finalist_seeds": 7}
+    choices |= {"storage": "s3://paused", "untrained_classes": "normal"}
     idle = replace(study, model=("ganomaly",), scheduler="fifo", finalists=0, **choices)
     assert prepare(idle).notes == (
         "without effect, as no run is stopped early: --grace_period",
         "without effect, without rungs: --reduction_factor",
+        "without effect, as no run is paused: --storage",
         "without effect, as there are no finalists: --finalist_seeds",
+        "without effect with one normal class: --untrained_classes",
     )
 
 

@@ -73,6 +73,15 @@ def test_flags_win_over_the_files_trials(tmp_path, capsys):
     assert "trials = 0" in printed(capsys, "--config", str(path), "--tune", "False")
     with pytest.raises(UserError, match="no configuration is tried; leave out --trials"):
         printed(capsys, "--tune", "False", "--trials=5")
+    path.write_text("tune = false\n")
+    assert "trials = 5" in printed(capsys, "--config", str(path), "--trials", "5")
+
+
+def test_a_held_value_leaves_the_files_others_as_they_are(tmp_path, capsys):
+    path = tmp_path / "study.toml"
+    path.write_text(FILE)
+    text = printed(capsys, "--config", str(path), "--set", "lr=0.5", "nz=7")
+    assert 'set = ["ngf=16", "lr=0.5", "nz=7"]' in text
 
 
 @pytest.mark.parametrize(
@@ -93,7 +102,7 @@ def test_a_choice_of_another_type_is_one_line(choices, line):
 @given(
     trials=st.none() | st.integers(0, 99),
     steps=st.none() | st.integers(1, 10**6),
-    classes=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="-"), min_size=1)),
+    classes=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="-\0"), min_size=1)),
     share=st.floats(0, 0.49),
 )
 def test_every_study_comes_back_from_its_file(tmp_path_factory, trials, steps, classes, share):
@@ -131,6 +140,16 @@ def test_another_studys_json_gives_its_choices_but_not_its_place(tmp_path, capsy
         ("a.toml", "trails = 3", "--trails"),
         ("a.toml", "trials = 'many'", "--trials"),
         ("none.toml", None, "cannot be read"),
+        ("a.toml", "quiet = true", "quiet is no choice of a study (give it as a flag)"),
+        ("a.toml", "config = 'b.toml'", "config is no choice of a study"),
+        ("a.toml", "isize = 16\nimage_size = 64", "are the same flag"),
+        ("a.toml", "tune = false\ntrials = 50", "leave out --trials"),
+        ("a.toml", 'dataset = "a\\u0000b.py"', "has a null character in a value"),
+        (
+            "a.json",
+            '{"study": {}, "provenance": {"command": "python train.py --lr 1"}}',
+            "does not say its hyperparameters",
+        ),
     ],
 )
 def test_other_files_are_one_line(tmp_path: Path, capsys, name, content, reason):

@@ -159,7 +159,12 @@ def test_a_model_that_no_file_can_hold_says_why(name: str, tmp_path: Path) -> No
     [
         (["--export", "model.onnx"], "--load"),
         (["--load", "nothing", "--export", "model.onnx"], "no file nothing"),
-        (["--load", "nothing", "--export", "model.pt"], r"model.pt ends in none of .onnx, .pt2"),
+        (
+            ["--load", "nothing", "--export", "model.pt"],
+            r"model.pt is no name that ends in .onnx or .pt2",
+        ),
+        (["--load", "nothing", "--export", ".onnx"], r"--export: .onnx is no name"),
+        (["--load", "nothing", "--export", f"{__file__}/a.pt2"], r"--export: .* is no folder"),
         (["--load", "nothing", "--export", "a.pt2", "--score_folder", "b"], "--score_folder"),
         (["--load", "nothing", "--export", "a.pt2", "--dataset", "digits"], "--dataset"),
         (["--load", "nothing", "--export", "a.pt2", "--precision", "tf32"], "--precision"),

@@ -12,6 +12,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.commands.resume import is_more, study_of
 from bench.results.reading import NEEDED
+from bench.tuning.earlier import say_held
 
 FLAGS = ["--model", "autoencoder", "--dataset", "digits", "--limit_train", "300"]
 FLAGS += ["--limit_test", "100", "--set", "width=4", "--searcher", "random", "--scheduler", "fifo"]
@@ -137,3 +138,17 @@ def test_a_study_of_a_larger_machine_goes_on_with_the_cores_there_are(tmp_path, 
     assert study_of(earlier, {}).cpus_per_trial is None
     assert "without --cpus_per_trial 9999" in capsys.readouterr().err
     assert study_of(earlier, {"cpus_per_trial": 1}).cpus_per_trial == 1
+
+
+def test_a_study_of_a_newer_version_is_not_gone_on_with(tmp_path):
+    folder = make_study(tmp_path / "s", study={"finalists": 0, "augmentation": "flips"})
+    with pytest.raises(UserError, match="this version does not know: augmentation"):
+        study_of(results.read(folder), {})
+
+
+def test_what_a_winner_has_that_is_not_searched_is_named(capsys):
+    winners = [("3", {"lr": 0.1, "nz": 4, "ngf": 8}), ("5", {"lr": 0.2, "nz": 8, "ngf": 8})]
+    say_held("gan", winners, {"lr"}, {"lr": 0.3, "nz": 8, "ngf": 8})
+    assert "winners of gan have another nz, which is not searched" in capsys.readouterr().err
+    say_held("gan", winners, {"lr", "nz"}, {"lr": 0.3, "nz": 8, "ngf": 8})
+    assert not capsys.readouterr().err

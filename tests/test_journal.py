@@ -15,7 +15,8 @@ from bench.choices.tasks import Budget, PlannedRun, Task
 from bench.tuning.journal import Journal
 from bench.tuning.planner import Planner
 from bench.tuning.searchers import Search
-from bench.tuning.spaces import parse, spaces_of
+from bench.tuning.space_text import parse
+from bench.tuning.spaces import spaces_of
 
 SPACE = parse(["w_con=25,75", "lr=1e-5..1e-3:log", "nz=10..20:int", "w_lat=0..2"])
 DEFAULT = {"w_con": 50.0, "lr": 1e-4, "nz": 10, "w_lat": 1.0}  # its w_con is no value of the space

@@ -159,7 +159,6 @@ def test_report_of_old_rows_with_few_columns(tmp_path):
         ([], "required: STUDY"),
         (["s", "--reproduce", "x"], "no trial 'x'"),
         (["new"], "no trial has finished yet"),
-        (["audit"], "audit: an audit has no rows; its table is audit.md"),
         (["s", "--out", "s/study.json"], "s/study.json cannot be written"),
     ],
 )
@@ -168,9 +167,6 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, arguments, message):
     folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "study.json").write_bytes((folder / "study.json").read_bytes())
-    (tmp_path / "audit").mkdir()
-    audited = json.loads((folder / "study.json").read_text()) | {"made_by": "train.py --audit"}
-    (tmp_path / "audit" / "study.json").write_text(json.dumps(audited))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report.py", *arguments])
     with pytest.raises(UserError, match=message):
@@ -192,6 +188,11 @@ def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path):
         report.main([str(study), "--out", str(out)])
     assert (out / "index.html").read_text() == "<html>mine</html>"
     (out / "index.html").unlink()
+    (out / "metrics.csv").write_text("mine")
+    with pytest.raises(UserError, match=r"--out: .*metrics.csv is of no report"):
+        report.main([str(study), "--out", str(out)])
+    assert [path.read_text() for path in out.iterdir()] == ["mine"]
+    (out / "metrics.csv").unlink()
     for _ in range(2):
         assert report.main([str(study), str(study.parent / "s"), "--out", str(out)]) == 0
     earlier = study / "report" / "index.html"

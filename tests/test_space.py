@@ -26,6 +26,7 @@ from bench.tuning.spaces import (
 
 
 def test_parse() -> None:
+    assert parse(["nz=4, 8"]) == {"nz": CategoricalDistribution([4, 8])}
     assert parse(
         ["w_con=25,50,75", "lr=1e-5..1e-3:log", "nz=50..200:int", "skip=True,False", "beta1=0..0.9"]
     ) == {

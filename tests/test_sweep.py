@@ -123,8 +123,9 @@ def test_a_fault_in_one_data_set_does_not_end_the_others(tmp_path: Path, ray_ses
     flags = [*flags_of(tmp_path, first, broken, last), "--normal_class", "all"]
     assert train_tune.main(flags) == 2
     out, err = capsys.readouterr()
-    assert f"error: {broken}: --dataset: cannot read" in err
-    assert "  broken: failed: --dataset: cannot read" in out
+    unreadable = f"--dataset: {broken / 'train' / 'a' / '0.png'} is no image that can be read"
+    assert f"error: {broken}: {unreadable}" in err
+    assert f"  broken: failed: {unreadable}" in out
     sweep = tmp_path / "results" / "sweep"
     assert [path.parent.name for path in sorted(sweep.glob("*/study.json"))] == ["first", "last"]
     rows = {name: (sweep / name / "trials.jsonl").read_bytes() for name in ("first", "last")}

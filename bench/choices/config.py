@@ -11,6 +11,8 @@ from bench.choices.errors import UserError
 from bench.choices.study import HYPERPARAMETERS, Study
 
 PLACE = ("name", "results_dir")  # of another study's own folder
+# Flags of a command, which a file of a study's choices has not.
+NO_CHOICES = {"config", "print_config", "list", "resume", "dry_run", "quiet", "verbose", "display"}
 
 
 def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
@@ -23,7 +25,11 @@ def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
         other = path.suffix == ".json"
         study = of_json(json.loads(text)) if other else tomllib.loads(text)
-        return [
+        if wrong := sorted(NO_CHOICES & study.keys()):
+            raise UserError(
+                f"--config: {path}: {wrong[0]} is no choice of a study (give it as a flag)"
+            )
+        words = [
             word
             for name, value in study.items()
             if name not in but and not (other and name in PLACE)
@@ -35,6 +41,9 @@ def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
         raise UserError(
             f"--config: {path} is neither TOML nor a study.json ({str(error).splitlines()[0]})"
         ) from None
+    if any("\0" in word for word in words):
+        raise UserError(f"--config: {path} has a null character in a value")
+    return words
 
 
 def of_json(content: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +53,8 @@ def of_json(content: dict[str, Any]) -> dict[str, Any]:
     """
     study, held = content["study"], content.get("run", {}).get("hyperparameters")
     if not held:
+        if "train.py" in str(content.get("provenance", {}).get("command")):
+            raise ValueError("a run of an earlier version, which does not say its hyperparameters")
         return study
     own = {name: study.get(name) or held[name] for name in HYPERPARAMETERS if name in held}
     others = {name: value for name, value in held.items() if name not in own}

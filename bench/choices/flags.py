@@ -28,9 +28,20 @@ def base_type(hint: Any) -> Callable[[str], Any]:
     return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
 
 
+def expanded(text: str) -> str:
+    """The path with ~ expanded, which no shell does in `--flag=~/x`.
+
+    argparse's error for an empty one, as of an unset variable of a shell: it would mean the
+    working directory.
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty")
+    return os.path.expanduser(text)
+
+
 def path_of(text: str) -> Path:
-    """The path with ~ expanded, which no shell does in `--flag=~/x`."""
-    return Path(os.path.expanduser(text))
+    """As `expanded`, as a Path."""
+    return Path(expanded(text))
 
 
 def truth(text: str) -> bool:
@@ -57,7 +68,7 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
         text = meta["help"] + (f" (default: {default})" if default not in (None, "") else "")
         spellings = [f"--{name}" for name in (field.name, *meta["aliases"])]
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] or meta["several"] else {}
-        kind: Any = meta["parse"] or (os.path.expanduser if meta["path"] else base_type(field.type))
+        kind: Any = meta["parse"] or (expanded if meta["path"] else base_type(field.type))
         if meta["choices"]:
             kwargs["metavar"] = "|".join(meta["choices"])
         elif meta["metavar"]:
@@ -120,7 +131,7 @@ def take_files(study: Study) -> None:
     """Reads the study's files from outside this project; UserError where one will not do."""
     take_models(study.model)
     paths = [(flag, path) for flag, path in study.files() if flag != "model"]
-    if outside.is_file(" ".join(study.space)) and len(study.space) > 1:
+    if any(map(outside.is_file, study.space)) and len(study.space) > 1:
         raise UserError("--space: give one file alone, or NAME=VALUES")
     outside.add([outside.read(flag, path) for flag, path in paths])
 

@@ -8,6 +8,7 @@ from bench.judging.selection import FINALIST_SEEDS, SELECT_ON
 
 SEARCHERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
+WHOLE_POPULATION = ("hyperband", "pbt", "pb2")  # these need all of a task's trials at once
 LARGEST_SEED = 4_000_000_000  # NumPy's generators take no more than 32 bits
 
 

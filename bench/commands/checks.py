@@ -111,9 +111,10 @@ def check_search(study: Study, goes_on: bool = False) -> None:
 def check_export(path: Path) -> None:
     """UserError for a file that --export cannot write."""
     if path.suffix not in EXPORTS:
-        raise UserError(f"--export: {path.name} ends in none of {', '.join(EXPORTS)}")
+        raise UserError(f"--export: {path.name} is no name that ends in {' or '.join(EXPORTS)}")
     if path.exists() or path.is_symlink():
         raise UserError(f"--export: {path} exists already (give another name)")
+    check_writable(path.parent, "--export")
     if lacking := [name for name in EXPORTS[path.suffix] if find_spec(name) is None]:
         raise UserError(
             f"--export: {path.suffix} needs {' and '.join(lacking)}: uv sync --group export, or "
@@ -184,16 +185,21 @@ def check_machine(study: Study) -> None:
         )
 
 
-def check_new(study: Study) -> None:
-    """UserError where the study's folder exists already, or none can be made."""
-    parent = on_disk(Path(study.results_dir))
-    there = next(filter(os.path.lexists, (parent.absolute(), *parent.absolute().parents)))
+def check_writable(folder: Path, flag: str) -> None:
+    """UserError where no file can be put into the folder, which need not exist yet."""
+    there = next(filter(os.path.lexists, (folder.absolute(), *folder.absolute().parents)))
     if not there.is_dir():
-        raise UserError(f"--results_dir: {there} is no folder")
+        raise UserError(f"{flag}: {there} is no folder")
     try:
         tempfile.TemporaryDirectory(dir=there).cleanup()
     except OSError as error:
-        raise cannot_write(there, error, "--results_dir") from None
+        raise cannot_write(there, error, flag) from None
+
+
+def check_new(study: Study) -> None:
+    """UserError where the study's folder exists already, or none can be made."""
+    parent = on_disk(Path(study.results_dir))
+    check_writable(parent, "--results_dir")
     if study.name is not None:
         path = parent / study.name
         if path.exists() or path.is_symlink():

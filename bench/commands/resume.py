@@ -96,6 +96,11 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
     )
     # An older study lacks newer choices.
     choices, before = with_file_names(choices), with_file_names(defaults | earlier.study)
+    if unknown := sorted(earlier.study.keys() - defaults.keys()):
+        raise UserError(
+            f"--resume: {earlier.path} has a choice that this version does not know: {unknown[0]} "
+            "(go on with the version that began it)"
+        )
     grows = earlier.made_by == "train_tune.py"
     if grows and "finalists" not in earlier.study:
         raise UserError(
@@ -174,9 +179,10 @@ def check_same(choices: dict[str, Any], before: dict[str, Any]) -> None:
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     for key, value in choices.items():
-        if before.get(key) != value:
-            old, new = text(before.get(key)), text(value)
-            raise UserError(f"--resume: it was started with --{key} {old}, not {new}")
+        if (old := before.get(key)) != value:
+            differs = f"with --{key} {text(old)}, not {text(value)}"
+            how = differs if old not in (None, []) else f"without --{key}: leave it out"
+            raise UserError(f"--resume: it was started {how}")
 
 
 def same_images(earlier: Results, provenance: dict[str, Any]) -> dict[str, Any]:

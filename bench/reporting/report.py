@@ -1,5 +1,6 @@
 """The whole report: reads each file once; writes tables, figures and the page."""
 
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -130,6 +131,10 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
     except OSError as error:
         raise cannot_write(out, error, "--out") from None
     new = {out / f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
+    own = [study.path / "report" for study in studies.values()]  # folders of reports alone
+    if out not in own and not (out / "index.html").exists():
+        for path in filter(os.path.lexists, new):
+            raise UserError(f"--out: {path} is of no report (give another folder)")
     for path, content in new.items():
         write_whole(path, content)
     written = out / WRITTEN

@@ -14,6 +14,7 @@ import models
 from bench.choices import outside
 from bench.choices.errors import UserError, note
 from bench.choices.names import on_disk, stamped
+from bench.choices.options import WHOLE_POPULATION
 from bench.choices.study import LONGEST, Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
@@ -175,8 +176,12 @@ def without_effect(study: Study, device: str) -> list[str]:
             idle[", as no run is stopped early"] = ("grace_period",)
         if study.scheduler not in ("asha", "hyperband"):
             idle[", without rungs"] = ("reduction_factor",)
+        if study.scheduler not in WHOLE_POPULATION:
+            idle[", as no run is paused"] = ("storage",)
         if study.finalists == 0:
             idle[", as there are no finalists"] = ("finalist_seeds",)
+    if study.normal_class:
+        idle[" with one normal class"] = ("untrained_classes",)
     if device == "cpu":
         idle[" on a CPU"] = ("gpus_per_trial",)
     if fitted := [model for model in study.model_names() if not models.get(model).BATCHES]:

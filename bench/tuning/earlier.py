@@ -1,12 +1,12 @@
 """--start_from: the winners of earlier studies, which a study tries first."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pandas as pd
 
 import models
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.study import Study
 from bench.choices.tasks import search_of
 from bench.results.reading import read
@@ -46,3 +46,20 @@ def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str
             }
             winners[model].append((row["class"], defaults[model] | config))
     return winners
+
+
+def say_held(
+    model: str, winners: Winners, searched: Collection[str], default: Mapping[str, Any]
+) -> None:
+    """Notes which of the winners' hyperparameters a study does not search, but holds otherwise."""
+    differ = {
+        name
+        for _, config in winners
+        for name, value in config.items()
+        if name not in searched and value != default.get(name)
+    }
+    if differ:
+        note(
+            f"--start_from: winners of {model} have another {', '.join(sorted(differ))}, which is not "
+            "searched here: they are tried with this study's (--set or --space changes it)"
+        )

@@ -13,13 +13,13 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from bench.choices.options import WHOLE_POPULATION
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, PlannedRun, RunKind, Task, protocol_of, search_of
 from bench.judging.selection import FINALIST_SEEDS
 from bench.results.columns import of_variant
 from bench.results.reading import may_pass
 from bench.tuning.journal import Journal
-from bench.tuning.schedulers import WHOLE_POPULATION
 from bench.tuning.search_group import Group, means
 from bench.tuning.searchers import INFORMED, Search
 from bench.tuning.spaces import SearchSpace

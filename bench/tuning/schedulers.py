@@ -23,7 +23,6 @@ from bench.tuning.spaces import Space, changeable
 from bench.tuning.trainable import PLANNED
 
 GOAL: dict[str, Any] = {"metric": "objective", "mode": "max", "time_attr": "training_iteration"}
-WHOLE_POPULATION = ("hyperband", "pbt", "pb2")  # these need all of a task's trials at once
 
 
 def mutations(space: Space) -> dict[str, Any]:

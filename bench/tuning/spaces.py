@@ -1,10 +1,8 @@
-"""Search spaces: from the command line or a model's own file, as Optuna's distributions."""
+"""What a study searches in each model: --space, or the model's own file, less what is held."""
 
 import dataclasses
-import math
-import re
 from argparse import ArgumentTypeError
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,69 +22,13 @@ from bench.choices.study import Study
 from bench.choices.tasks import Task
 from bench.data import datasets
 from bench.judging.selection import SIGNALS
-from bench.tuning.earlier import Winners, winners_of
+from bench.tuning.earlier import Winners, say_held, winners_of
+from bench.tuning.space_text import Space, parse
 from models import fields
 
-Space = dict[str, BaseDistribution]
 # Hyperparameters that add networks, or a memory, where they are above 0: no checkpoint of a run
 # without them fits one with them.
 ADDING = {"w_rot", "w_class", "score_near", "dropout"}
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})((?::\w+)*)")
-
-
-def parse(items: Iterable[str]) -> Space:
-    """Distributions from `w_con=25,50,75`, `lr=1e-5..1e-3:log`, `nz=50..200:int`.
-
-    UserError for what is no such text.
-    """
-    space: Space = {}
-    for item in items:
-        name, equals, text = item.partition("=")
-        if not (name.isidentifier() and equals and text):
-            raise UserError(
-                f"--space: '{item}' is not NAME=VALUES (as in w_con=25,50,75 or lr=1e-5..1e-3:log)"
-            )
-        if name in space:
-            raise UserError(f"--space: '{name}' is given twice")
-        if ".." in text:
-            space[name] = parse_range(item, text)
-        else:
-            space[name] = CategoricalDistribution(parse_choices(item, text))
-    return space
-
-
-def parse_range(item: str, text: str) -> BaseDistribution:
-    """The distribution of `LOW..HIGH[:log][:int]`; UserError for other text."""
-    match = RANGE.fullmatch(text)
-    flags = set(match[3].split(":")[1:]) if match else set()
-    if not match or flags - {"log", "int"}:
-        raise UserError(f"--space: '{item}' is not LOW..HIGH, LOW..HIGH:log or LOW..HIGH:int")
-    low, high = float(match[1]), float(match[2])
-    log = "log" in flags
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UserError(f"--space: '{item}': the lower end must be below the upper end")
-    if log and low <= 0:
-        raise UserError(f"--space: '{item}': a log range must start above 0")
-    if "int" not in flags:
-        return FloatDistribution(low, high, log=log)
-    if low != int(low) or high != int(high) or (log and low < 1):
-        raise UserError(f"--space: '{item}': an int range must have whole ends")
-    return IntDistribution(int(low), int(high), log=log)
-
-
-def parse_choices(item: str, text: str) -> list[Any]:
-    values: list[Any] = []
-    for part in text.split(","):
-        if part in ("True", "False"):
-            values.append(part == "True")
-        elif re.fullmatch(NUMBER, part) and math.isfinite(float(part)):
-            values.append(int(part) if re.fullmatch(r"[-+]?\d+", part) else float(part))
-        else:
-            values.append(part)
-    if len(set(values)) < len(values):
-        raise UserError(f"--space: '{item}' names a value twice")
-    return values
 
 
 def space_of(study: Study, model: str) -> Space:
@@ -224,6 +166,7 @@ def spaces_of(study: Study, began_with: dict[str, Winners] | None = None) -> dic
     earlier = winners_of(study, defaults) if began_with is None else began_with
     spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier.get(m, [])) for m in defaults}
     for model, space in spaces.items():
+        say_held(model, space.earlier, space.distributions, space.default)
         file = file_of(study, model)
         for name, switch in (search_spaces.needs(file) if file else {}).items():
             if not (name in space.distributions or space.default.get(switch, True)):
