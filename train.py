@@ -67,6 +67,7 @@ SCORING = {  # the flags that have an effect where a loaded model only scores
     "false_alarms",
     "name",
     "results_dir",
+    "dataroot",
     "precision",
     "device",
     "cpus_per_trial",
