@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "300"]
 TINY += ["--set", "ngf=4", "ndf=4", "--finalists", "0"]
 PATIENCE = 300  # seconds that a test waits for a command
+STARTED: list[subprocess.Popen] = []  # the commands of the test that runs
 
 
 def command(
@@ -30,11 +31,23 @@ def command(
     """
     arguments = [str(python), script, "--results_dir", str(folder), "--name", "study", *flags]
     with folder.with_suffix(".log").open("a") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             arguments, cwd=root, stdout=log, stderr=log, start_new_session=True,
             # Processes that a shell starts in the background ignore Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )  # fmt: skip
+    STARTED.append(process)
+    return process
+
+
+def end_all() -> None:
+    """Kills the commands that still run, and all below them: a failed test leaves none behind."""
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            for pid in [*descendants(process.pid), process.pid]:
+                kill(pid)
+            process.wait()
 
 
 def replaced(words: Sequence[str], flags: Sequence[str]) -> list[str]:
@@ -72,6 +85,19 @@ def running(pid: int) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def listening(pid: int) -> set[tuple[str, str, int]]:
+    """(process, address, port) of the TCP sockets that a process and those below it listen on."""
+    sockets = set()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        main = psutil.Process(pid)
+        for process in [main, *main.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for socket in process.net_connections("tcp"):
+                    if socket.status == psutil.CONN_LISTEN:
+                        sockets.add((process.name(), *socket.laddr))
+    return sockets
 
 
 def size(path: Path) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import end_all
 from hypothesis import settings
 from PIL import Image
 
@@ -167,6 +168,12 @@ def ray_session():
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, **place)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def no_command_outlives_its_test() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture

@@ -287,3 +287,13 @@ def test_a_file_that_may_not_be_read_is_one_line(capsys):
         run_main(main)
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: /secret/study.json: Permission denied\n"
+
+
+@pytest.mark.parametrize("kept", ["all", "none"])
+def test_a_trained_model_is_kept_unless_none_is_to_be(tmp_path: Path, capsys, kept: str) -> None:
+    place = ["--results_dir", str(tmp_path), "--name", "one"]
+    assert train.main([*SMALL, "--model", "pca", "--keep_models", kept, *place]) == 0
+    assert list((tmp_path / "one").glob("models/*")) == [
+        tmp_path / "one" / "models" / "pca-3-000-seed0.safetensors"
+    ] * (kept == "all")
+    assert ("the trained model:" in capsys.readouterr().out) == (kept == "all")

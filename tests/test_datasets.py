@@ -14,7 +14,7 @@ from torchvision.datasets import CIFAR10, MNIST
 
 import models
 from bench.choices.errors import UserError
-from bench.choices.outside import is_file, name_of
+from bench.choices.outside import name_of
 from bench.data.datasets import NAMES, SIZES, Dataset, _torchvision, defaults_of, load
 
 
@@ -39,12 +39,7 @@ def asked(monkeypatch) -> list[str]:
 def named(request, tmp_path, monkeypatch, asked) -> Dataset:
     if request.param in STAND_INS:
         STAND_INS[request.param](tmp_path, monkeypatch)
-    try:
-        return load(request.param, root=tmp_path)
-    except UserError as error:
-        if is_file(request.param):
-            raise
-        pytest.skip(f"the data cannot be had here: {error}")
+    return load(request.param, root=tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from commands import PATIENCE, ROOT, TINY, command, descendants, fill, kill, running, size, wait_for
 
+import train_tune
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
@@ -69,26 +70,17 @@ def test_a_start_of_ray_that_hangs_does_not_keep_an_ended_command() -> None:
     wait_for(lambda: not running(int(ended.stdout)))
 
 
-@pytest.mark.long
-@pytest.mark.slow
-def test_a_termination_signal_stops_a_study_as_control_c_does(tmp_path: Path) -> None:
-    process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
-    rows = tmp_path / "study" / "epochs.jsonl"
-    wait_for(lambda: rows.exists() and rows.stat().st_size, process)
-    process.terminate()
-    assert process.wait(60) == 130
-    assert "--resume" in tmp_path.with_suffix(".log").read_text()
-
-
-@pytest.mark.slow
 def test_two_commands_on_one_study(tmp_path: Path) -> None:
-    process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
-    wait_for((tmp_path / "study" / "study.json").exists, process)
-    wait_for((tmp_path / "study" / ".lock").exists, process)
-    second = command(tmp_path, "--resume")
-    assert second.wait(PATIENCE) == 2
-    assert "another command is working on this study" in tmp_path.with_suffix(".log").read_text()
-    kill(process.pid)
+    study = Study(
+        model=("knn",), dataset="digits", abnormal_class=("3",), finalists=0, name="study",
+        results_dir=str(tmp_path),
+    )  # fmt: skip
+    second = ["--results_dir", str(tmp_path), "--name", "study", "--resume"]
+    with (
+        contextlib.closing(Store.create(study, {}, "study")),
+        pytest.raises(UserError, match="another command is working on this study"),
+    ):
+        train_tune.main(second)
 
 
 def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
@@ -247,11 +239,11 @@ def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
         except FileNotFoundError:  # Ray deleted a folder meanwhile
             continue
         most = max(most, len(kept))
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(UserError, FileNotFoundError, AttributeError):
             rows = results.read(tmp_path / "study").trials
             last = len(kept) if (rows.kind == "tuning").sum() == 8 else last
         time.sleep(0.2)
     assert process.returncode == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
     assert 1 <= most <= 3 * 8
-    assert last <= 3, "a finished search left its checkpoints"
+    assert 0 <= last <= 3, "a finished search left its checkpoints"
     assert not list((tmp_path / "study").glob(".ray-*"))

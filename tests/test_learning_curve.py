@@ -146,7 +146,7 @@ def test_several_values_come_back_from_a_file(tmp_path_factory, sizes, shares):
 
 def test_the_committed_studies_can_be_gone_on_with():
     """Their rows and study.json are of before."""
-    folders = sorted((ROOT / "results" / "measured").glob("*/study.json"))
+    folders = sorted((ROOT / "results" / "measured").rglob("study.json"))
     studies = [results.read(folder.parent) for folder in folders]
     known = [s for s in studies if "finalists" in s.study and not s.trials.empty]  # no audits
     assert known

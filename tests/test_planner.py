@@ -195,14 +195,6 @@ def test_test_images_choose_without_finalists():
     assert not by_kind["finalist"]
 
 
-def test_one_configuration_for_all_classes_is_judged_by_their_mean():
-    def objective(run: PlannedRun) -> float:
-        return {(1, "3"): 1.0, (1, "5"): 0.0}.get((run.number, run.task.cls), 0.6)
-
-    by_kind = kinds(run_all(planner(trials=3, seeds=1, tune_for="mean"), objective))
-    assert by_kind["final"] == {(0, 1)}, "1 is best on one class and worst on the other"
-
-
 @settings(max_examples=40)
 @given(
     values=st.dictionaries(

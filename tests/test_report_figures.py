@@ -1,5 +1,6 @@
 """The report's figures, and what they are drawn from."""
 
+import functools
 import json
 import math
 import re
@@ -13,6 +14,7 @@ from studies import CLASSES, edit, load, make_study, write_rows
 from bench.judging.comparison import compare
 from bench.reporting import fair, figures, overview, searches
 from bench.reporting.drawing import Drawing
+from bench.reporting.report import in_another_process
 
 HOSTILE = ["0.normal", "<b>x", "a_b|c", "a b/c", "a_b/c", "$x^2$ & 5%"]
 
@@ -127,3 +129,9 @@ def test_what_tuning_did(tmp_path):
     drawings = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
     assert [d.name for d in drawings] == ["parallel_w_skipganomaly", "parallel_pca", "importances"]
     assert drawings == [*searches.parallel_coordinates(trials), *searches.importances(trials)]
+
+
+def test_another_process_draws_the_same_figures(tmp_path):
+    _, _, _, finals, scores, _ = load(make_study(tmp_path / "s", seeds=(1,)))
+    draw = functools.partial(figures.of_scores, finals, scores)
+    assert in_another_process(draw)() == draw()

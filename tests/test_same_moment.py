@@ -32,9 +32,9 @@ def names_taken(root: Path, number: int, barrier, taken) -> None:
 def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
     """One gets the name, and its study.json lies there; default names make room for one another."""
     context = multiprocessing.get_context("spawn")
-    barrier, taken = context.Barrier(2), context.Queue()
+    barrier, taken = context.Barrier(2, timeout=60), context.Queue()
     starts = [
-        context.Process(target=names_taken, args=(tmp_path, number, barrier, taken))
+        context.Process(target=names_taken, args=(tmp_path, number, barrier, taken), daemon=True)
         for number in (1, 2)
     ]
     for process in starts:

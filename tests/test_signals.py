@@ -13,7 +13,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import PATIENCE, ROOT, TINY, command, descendants, kill, running, size, wait_for
+from commands import (
+    PATIENCE,
+    ROOT,
+    TINY,
+    command,
+    descendants,
+    kill,
+    listening,
+    running,
+    size,
+    wait_for,
+)
 
 from bench.choices import signals
 
@@ -43,6 +54,10 @@ def test_a_signal_to_all_processes_ends_a_study_in_order(
     process = command(tmp_path / "results", *LONG, "--storage", str(storage))
     wait_for(lambda: size(tmp_path / "results" / "study" / "epochs.jsonl"), process)
     assert list(storage.iterdir())
+    sockets = listening(process.pid)
+    assert len(sockets) > 3, sockets
+    addresses = {address for _, address, _ in sockets}
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, "it can be reached from outside"
     below = descendants(process.pid)
     send(process, number)
     assert process.wait(60) == 130

@@ -100,28 +100,6 @@ def test_two_models_two_classes(study) -> None:
         assert decision["objectives"] == pytest.approx({str(n): v for n, v in judged.items()})
 
 
-@pytest.mark.slow
-def test_space_and_set(study) -> None:
-    flags = [
-        "--space",
-        "w_con=25,75",
-        "lr=1e-5..1e-3:log",
-        "nz=10..20:int",
-        "--searcher",
-        "random",
-        "--trials",
-        "4",
-    ]
-    _, saved = study(*flags, "--set", "ngf=4", "ndf=4", "w_gp=5", "--epochs", "1", "--seeds", "1")
-    tuned = saved.trials[(saved.trials.kind == "tuning") & (saved.trials.number > 0)]
-    assert set(tuned.config_w_con) <= {25, 75}
-    assert tuned.config_lr.between(1e-5, 1e-3).all()
-    assert tuned.config_lr.nunique() == len(tuned)
-    assert tuned.config_nz.between(10, 20).all()
-    assert (saved.trials.config_w_gp == 5).all()
-    assert (tuned.config_w_adv == 1).all(), "what the space does not name keeps its default"
-
-
 @pytest.fixture
 def uneven(tmp_path: Path) -> Path:
     """Images of three classes, one of which is in the test set alone: nothing abnormal to validate it on."""
@@ -199,20 +177,3 @@ def test_classical_models_run_where_all_gpus_are_taken(study) -> None:
     assert set(saved.trials["device"]) == {"cpu"}
     assert set(saved.trials["precision"]) == {"float32"}
     assert saved.trials["hardware"].notna().all()
-
-
-@pytest.mark.slow
-def test_grid_runs_each_point_once(study) -> None:
-    flags = [
-        "--searcher",
-        "grid",
-        "--scheduler",
-        "fifo",
-        "--space",
-        "w_con=25,50,75",
-        "w_lat=1.0,2.0",
-    ]
-    _, saved = study(*flags, "--epochs", "1", "--seeds", "1")
-    points = saved.trials[saved.trials.kind == "tuning"][["config_w_con", "config_w_lat"]]
-    assert len(points) == 6
-    assert not points.duplicated().any()

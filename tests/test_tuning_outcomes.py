@@ -126,31 +126,6 @@ def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture)
     assert "time budget of 1s is used up" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_tune_for_mean_gives_all_classes_one_configuration(study) -> None:
-    flags = [
-        "--abnormal_class",
-        "0",
-        "1",
-        "2",
-        "--tune_for",
-        "mean",
-        "--trials",
-        "3",
-        "--epochs",
-        "1",
-        "--seeds",
-        "1",
-    ]
-    _, saved = study(*flags, "--searcher", "random", "--scheduler", "fifo")
-    tuning = saved.trials[saved.trials.kind == "tuning"]
-    winner = tuning.groupby("number").objective.mean().idxmax()
-    finals = saved.trials[saved.trials.kind == "final"]
-    assert set(finals.number) == {winner}
-    assert set(finals["class"]) == {"0", "1", "2"}
-    assert tuning.groupby("number").config_lr.nunique().eq(1).all()
-
-
 def test_trials_map_the_images_uncopied(ray_session) -> None:
     """The object store holds the images once; every trial on the machine reads the same memory."""
     import ray

@@ -15,6 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import train_tune
 from bench import results
+from bench.choices.errors import UserError
+from bench.tuning.trackers import Tracker
 from bench.watching.live_curves import PICTURE
 
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "300"]
@@ -78,3 +80,42 @@ def test_mlflow_has_hyperparameters_and_figures_only(tmp_path: Path, ray_session
         assert [point.step for point in history] == epochs.epoch.tolist()
         assert [point.value for point in history] == epochs.val_auroc.tolist()
         assert set(run.data.metrics) <= {*study.epochs.columns, "training_iteration"}
+
+
+class Log:
+    """Stands for MLflow's or W&B's: keeps what it is told, and fails from its second result on."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple] = []
+
+    def setup(self) -> None:
+        pass
+
+    def log_trial_result(self, iteration: int, trial: str, figures: dict) -> None:
+        self.told.append((iteration, trial, figures))
+        if len(self.told) > 1:
+            raise ConnectionError("the server  is\ngone")
+
+    def log_trial_end(self, trial: str, failed: bool) -> None:
+        self.told.append((trial, failed))
+
+
+def test_a_tracker_gets_figures_and_may_fail_without_the_study(capsys) -> None:
+    log = Log()
+    tracker = Tracker("--mlflow", log)
+    result = {"record": {"val_auroc": 0.9, "val_loss": None}, "training_iteration": 3}
+    for _ in range(3):
+        tracker.on_trial_result(1, [], "t", result)
+    tracker.on_trial_complete(2, [], "t")
+    assert log.told == [(1, "t", {"val_auroc": 0.9, "training_iteration": 3})] * 2
+    line = "--mlflow gets nothing more (ConnectionError: the server is gone)"
+    assert capsys.readouterr().err == f"note: {line}\n"
+
+
+def test_a_tracker_whose_service_does_not_answer_is_one_line() -> None:
+    class Closed(Log):
+        def setup(self) -> None:
+            raise ConnectionError("refused")
+
+    with pytest.raises(UserError, match=r"^--wandb: ConnectionError: refused$"):
+        Tracker("--wandb", Closed())
