@@ -14,6 +14,7 @@ from small_models import make, pictures, train
 from torch import Tensor
 
 import models
+from bench.choices import outside
 from bench.choices.errors import UserError
 from bench.commands import checks
 from bench.commands.export import METADATA, exported
@@ -36,9 +37,11 @@ QUICK = {".pt2": MORE[2], ".onnx": EACH[0]}  # the others take some seconds each
 
 
 def cases(suffix: str) -> list[Any]:
-    """The arguments of a test of each model, the slow ones marked."""
+    """The arguments of a test of each model, the slow ones marked, but models of one's own."""
     return [
-        case if case == QUICK[suffix] else pytest.param(*case, marks=pytest.mark.slow)
+        case
+        if case == QUICK[suffix] or f"models.{case[0]}" in outside.FILES
+        else pytest.param(*case, marks=pytest.mark.slow)
         for case in EACH
     ]
 
