@@ -141,7 +141,9 @@ def weights_of(config: Config) -> dict[str, Tensor]:
         folder = Path(torch.hub.get_dir(), "checkpoints")
         if not (folder / source.rpartition("/")[2]).exists():
             urlopen(source, timeout=PATIENCE).close()  # torch's own download waits for ever
-        return torch.hub.load_state_dict_from_url(source, map_location="cpu", check_hash=True)
+        return torch.hub.load_state_dict_from_url(
+            source, map_location="cpu", check_hash=True, weights_only=True
+        )
     except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError) as error:
         # no network; a file that is damaged, or of something else
         reason = str(error).partition("\n")[0] or type(error).__name__

@@ -71,3 +71,15 @@ def test_the_report_of_an_audit_says_where_its_table_is():
     audit = Path(__file__).parents[1] / "results" / "measured" / "audit-digits"
     with pytest.raises(UserError, match=r"an audit has no rows; its table is audit.md"):
         report.main([str(audit)])
+
+
+def test_what_other_code_does_is_said_below_the_table(tmp_path, capsys):
+    small = ["--ngf", "4", "--ndf", "4", "--nz", "4", "--joint", "8", "--batch_size", "8"]
+    flags = ["--dataset", "digits", "--normal_class", "3", "--model", "egbad", *small]
+    place = ["--results_dir", str(tmp_path), "--name", "one"]
+    assert train.main([*flags, "--epochs", "1", "--steps", "2", "--audit", *place]) == 0
+    lines = (tmp_path / "one" / "audit.md").read_text().splitlines()
+    mode = "egbad: its released code scores in evaluation mode; the first row does not."
+    assert mode in lines
+    assert f"note: {mode}\n" in capsys.readouterr().err
+    assert any("reports the last epoch, not the best by test images; the" in line for line in lines)

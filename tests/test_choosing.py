@@ -8,7 +8,7 @@ from studies import edit, load, make_study, write_rows
 
 from bench import results
 from bench.commands.tune import summary
-from bench.reporting import choosing, frames, searches
+from bench.reporting import choosing, frames, hyperparameters
 from bench.reporting.cautions import growing
 from bench.reporting.report import report
 
@@ -94,15 +94,16 @@ def test_a_search_over_labels_is_one_search(tmp_path):
     trials = searched(tmp_path / "s", {f"c{k}": 0.05 + 0.01 * k for k in range(6)})
     labelled = trials["number"] == 2
     trials["family"] = trials["family"].mask(labelled, "labelled")
+    trials.loc[trials["class"].eq("c0") & trials["number"].eq(1), "family"] = None  # failed runs
     trials = frames.placed(trials.sample(frac=1, random_state=0))
-    assert set(trials["column"]) == {"gan (GAN)", "gan (labelled)"}
+    assert set(trials["column"]) >= {"gan (GAN)", "gan (labelled)"}
     table = choosing.tuning_gain_table(trials)
     assert set(table.frame["model"]) == {"gan (GAN or labelled)"}
     assert "Wilcoxon p = 0.031: yes." in table.note
     assert set(choosing.luck_table(trials).frame["model"]) == {"gan (GAN or labelled)"}
     trials["config_w_class"] = 3.0 * labelled
     more = [trials.assign(config_lr=0.001 * k) for k in range(1, 6)]
-    ((model, varied, _),) = searches.searched(pd.concat(more, ignore_index=True))
+    ((model, varied, _),) = hyperparameters.searched(pd.concat(more, ignore_index=True))
     assert (model, set(varied)) == ("gan (GAN or labelled)", {"w_class", "lr"})
 
 

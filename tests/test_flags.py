@@ -144,6 +144,13 @@ def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None
     text.write_text("no picture")
     line = fails(capsys, train, [*scored, str(text)], tmp_path)
     assert "text.png is no image that can be read" in line
+    for name in ("mask", "no_mask"):
+        (tmp_path / "faces" / "train" / name).mkdir(parents=True)
+        (tmp_path / "faces" / "train" / name / "0.png").write_text("is not read")
+    faces = ["--dataset", str(tmp_path / "faces"), "--abnormal_class", "mask"]
+    assert "--abnormal_class: mask: folders of this name are left out" in fails(
+        capsys, train, faces, tmp_path
+    )
     cut_off = tmp_path / "cut.ppm"
     cut_off.write_bytes(b"P6\n8")
     line = fails(capsys, train, [*scored, str(cut_off)], tmp_path)

@@ -1,7 +1,11 @@
 """Folders of images: which files are images, of which class; errors; new images without labels."""
 
+import unicodedata
+from pathlib import Path
+
 import numpy as np
 import pytest
+from conftest import write_images
 from images import save
 from PIL import Image, features
 
@@ -255,3 +259,16 @@ def test_read_images_errors(tmp_path):
         read_images(tmp_path, (16, 16), 1, Decoding())
     with pytest.raises(UserError, match="does not exist"):
         read_images(tmp_path / "nowhere", (16, 16), 1, Decoding())
+
+
+def test_splits_are_the_same_however_a_file_system_spells_accents(tmp_path: Path):
+    """macOS writes a letter and its accent as two characters, which sort otherwise than one."""
+    for form in ("NFC", "NFD"):
+        for part in ("train", "test"):
+            for value, name in enumerate(("bl\u00e9", "blf", "blz")):
+                folder = tmp_path / form / part / unicodedata.normalize(form, name)
+                write_images(folder, 4, 10 * value + (part == "test"))
+    one, other = (load(str(tmp_path / form), root=tmp_path) for form in ("NFC", "NFD"))
+    assert one.classes == other.classes == ("blf", "blz", "bl\u00e9")
+    assert one.fingerprint == other.fingerprint
+    assert (one.train_images == other.train_images).all()

@@ -26,7 +26,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Budget, PlannedRun, RunKind, Task, variants
 from bench.commands import resume
 from bench.data.splits import make_splits
-from bench.reporting import reproduce, sweeps
+from bench.reporting import cautions, reproduce, sweeps
 from bench.results import columns
 from bench.tuning.planner import Planner
 from bench.tuning.spaces import spaces_of
@@ -236,6 +236,22 @@ def test_amounts_of_different_tasks_are_no_curve(tmp_path):
     assert not [*sweeps.amount_tables(areas), *sweeps.amount_drawings(areas)]
     edit(one_class, lambda row: row | {"task": "leave-one-class-out"})
     assert [*sweeps.amount_tables(load(left_out, one_class)[-1])]
+
+
+def test_a_curve_joins_no_points_that_differ_in_more_than_the_amount(tmp_path):
+    small, full = (
+        varied(tmp_path / name, "limit_train", (size,) * 3)
+        for name, size in (("s", 100), ("t", 300))
+    )
+    edit(full, lambda row: row | {"protocol": "published"})
+    areas = load(small, full)[-1]
+    assert not [*sweeps.amount_tables(areas), *sweeps.amount_drawings(areas)]
+    for folder, steps in ((small, 100), (full, 9000)):
+        edit(folder, lambda row, s=steps: row | {"protocol": "sound", "generator_steps": s})
+    _, trials, *_, areas = load(small, full)
+    assert [*sweeps.amount_tables(areas)]
+    lines = cautions.joined(trials)
+    assert [line for line in lines if line.endswith("s and t differ in generator_steps")]
 
 
 def test_numbers_below_an_axis_have_room():

@@ -12,7 +12,7 @@ import sklearn.metrics
 from studies import CLASSES, edit, load, make_study, write_rows
 
 from bench.judging.comparison import compare
-from bench.reporting import fair, figures, overview, searches
+from bench.reporting import fair, figures, hyperparameters, overview, searches
 from bench.reporting.drawing import Drawing
 from bench.reporting.report import in_another_process
 
@@ -118,17 +118,20 @@ def test_what_tuning_did(tmp_path):
     trials = load(folder)[1]
     saved = searches.saved_table(trials).frame.set_index("model")
     assert saved.loc["pca"].tolist() == [30, 30, 30, 90, "67 %"]
-    for _, varied, gain in searches.searched(trials):
-        shares = searches.importance(varied, gain)
+    for _, varied, gain in hyperparameters.searched(trials):
+        shares = hyperparameters.importance(varied, gain)
         assert set(shares) == {"lr", "w_con", "act"}
         assert max(shares, key=shares.get) == "lr"
         assert math.isclose(sum(shares.values()), 1)
-        assert searches.importance(varied, gain * 0) == {}, (
+        assert hyperparameters.importance(varied, gain * 0) == {}, (
             "configurations that score alike tell nothing"
         )
-    drawings = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
+    drawings = [*hyperparameters.parallel_coordinates(trials), *hyperparameters.importances(trials)]
     assert [d.name for d in drawings] == ["parallel_w_skipganomaly", "parallel_pca", "importances"]
-    assert drawings == [*searches.parallel_coordinates(trials), *searches.importances(trials)]
+    assert drawings == [
+        *hyperparameters.parallel_coordinates(trials),
+        *hyperparameters.importances(trials),
+    ]
 
 
 def test_another_process_draws_the_same_figures(tmp_path):

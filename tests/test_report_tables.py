@@ -46,8 +46,21 @@ def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
     # classes' sake
     trials.loc[trials["kind"] == "final", "number"] = 1
     assert searches.tuning_table(trials).frame["winner"].tolist() == pytest.approx([0.6] * 4)
+    stopped = trials["status"].mask(trials["kind"].eq("tuning") & trials["number"].eq(0), "stopped")
+    early = searches.tuning_table(trials.assign(status=stopped))
+    assert early.frame["default"].isna().all()
+    assert "4 default(s) were stopped early" in early.note
     trials = trials[trials["number"] != 0]
     assert searches.tuning_table(trials).frame["gain"].isna().all()
+
+
+def test_thresholds_for_different_rates_are_named(tmp_path):
+    studies, *_ = load(
+        make_study(tmp_path / "s"), make_study(tmp_path / "t", study={"false_alarms": 0.2})
+    )
+    (line,) = cautions.thresholds(studies)
+    assert line.endswith("set for 5 %, 20 % false alarms")
+    assert cautions.thresholds({"s": studies["s"]}) == []
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "class", "model"])
@@ -75,11 +88,14 @@ def test_metrics_and_comparison_tables(tmp_path):
         "best F1",
     ]  # what no run has is left out
     assert table.frame["AP"].unique().tolist() == ["0.500 ± 0.000"]
-    ranks, pairs = tables.comparison_tables(compare(fair.shared(aurocs)), fair.class_means(aurocs))
+    why = fair.dependence(aurocs)
+    both = compare(fair.shared(aurocs)), fair.class_means(aurocs)
+    ranks, pairs = tables.comparison_tables(*both, why)
+    assert fair.dependence(aurocs.assign(task="category")) == ""
     assert ranks.frame["model"].tolist() == ["pca", "w_skipganomaly"]
     assert pairs.frame["verdict"].tolist() == ["differ"]
     assert pairs.frame["p"].item() == pytest.approx(0.03125)  # the least that six classes can give
-    assert "they share images" in pairs.note
+    assert "classes share most of their training images, so p is optimistic" in pairs.note
 
 
 def test_warnings(tmp_path):

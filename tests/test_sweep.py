@@ -21,6 +21,7 @@ from bench.choices.errors import UserError
 from bench.choices.study import SWEEP
 from bench.commands.sweep import sweep_of
 from bench.reporting import sweeps
+from bench.reporting.cautions import unsound
 
 
 def folder_of(path: Path, classes: str = "ab") -> Path:
@@ -160,3 +161,19 @@ def test_ctrl_c_ends_a_sweep_and_resume_goes_on_with_it(tmp_path: Path):
     assert command(tmp_path / "out", "--resume", "--quiet").wait(300) == 0
     for name in ("first", "second"):
         assert len(results.read(sweep / name).trials) == 20
+
+
+def test_means_over_data_sets_are_of_sound_figures(tmp_path: Path):
+    folders = [make_study(tmp_path / name, seeds=(1,)) for name in ("one", "two")]
+    protocols = {"pca": "sound", "w_skipganomaly": "published"}
+    for folder in folders:
+        edit(
+            folder,
+            lambda row, data=folder.name: (
+                row | {"dataset": data, "protocol": protocols[row["model"]]}
+            ),
+        )
+    areas = load(*folders)[-1]
+    assert list(sweeps.dataset_table(areas).frame) == ["data set", "classes", "pca"]
+    (line,) = unsound(areas)
+    assert "by the protocol 'published' (w_skipganomaly)" in line

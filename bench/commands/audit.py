@@ -1,17 +1,18 @@
 """What train.py --audit does: its trainings, and their table after each of them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 import models
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands.train import opened, printer
 from bench.results import Results, write_whole
 from bench.training.audit import audit, markdown
-from bench.training.prepare import Prepared
+from bench.training.prepare import Prepared, released_otherwise
 
 
 def audit_run(
@@ -31,6 +32,12 @@ def audit_run(
         raise UserError("--audit: there are no labelled test images")
     hyperparameters = extras["hyperparameters"]
     table = done = pd.DataFrame()
+    others = [  # what the first row does not do as this model's own code
+        f"{line.partition(' (add ')[0]}; the first row does not."
+        for line in released_otherwise(replace(study, protocol="published"))
+    ]
+    for line in others:
+        note(line)
 
     def progress() -> str:
         return f"with {len(table)} steps done"
@@ -55,6 +62,6 @@ def audit_run(
             done=done,
         ):
             write_whole(file, table.to_csv(index=False))
-            write_whole(file.with_suffix(".md"), markdown(table) + "\n")
+            write_whole(file.with_suffix(".md"), "\n\n".join([markdown(table), *others]) + "\n")
     print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
     return 0

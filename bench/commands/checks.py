@@ -19,6 +19,7 @@ from bench.choices.image_size import sides
 from bench.choices.names import on_disk
 from bench.choices.study import Study
 from bench.data import datasets
+from bench.data.datasets._files import names_masks
 from bench.data.datasets.folder import categories_of, classes_in
 from models import fields
 from models.sizes import check_shape
@@ -49,6 +50,10 @@ def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> N
             raise UserError(f"--category: train.py trains on one of {names} (train_tune.py on all)")
     else:
         classes, trained = classes_in(folder)
+        for flag in ("abnormal_class", "normal_class"):
+            if masks := sorted(filter(names_masks, {*getattr(study, flag)} - {*classes})):
+                reason = "folders of this name are left out, as they hold masks of other images"
+                raise UserError(f"--{flag}: {masks[0]}: {reason} (rename it)")
         if lacking := sorted({*study.normal_class} & {*classes} - trained):
             raise UserError(f"--normal_class: train/ has no images of '{lacking[0]}'")
         tells_itself = len(trained) == 1 or len({*classes} - trained) == 1  # what is (ab)normal

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.judging.selection import SIGNALS
 from bench.reporting.fair import is_unsound
-from bench.reporting.frames import Caution, span
+from bench.reporting.frames import Caution, span, without_amounts
 from bench.results.reading import Results
 
 # Results are only comparable where studies agree in these.
@@ -55,6 +55,7 @@ def cautions(
         "data sets differ in their images between studies": different_images(studies),
         "studies have no finished trial": unfinished,
         "studies are on the way to a larger budget": growing(studies),
+        "thresholds differ between studies": thresholds(studies),
     }
     if aurocs.empty:
         finals = trials[trials["kind"] == "final"]
@@ -64,6 +65,15 @@ def cautions(
     else:
         kinds |= of_results(trials, aurocs)
     return [Caution(kind, line) for kind, lines in kinds.items() for line in lines]
+
+
+def thresholds(studies: Mapping[str, Results]) -> list[str]:
+    """A line where studies' thresholds are set for different rates of false alarms."""
+    rates = {study.study.get("false_alarms", 0.05) for study in studies.values()}
+    shares = ", ".join(f"{100 * rate:g} %" for rate in sorted(rates))
+    return [
+        f"true and false alarms and F1 are of different thresholds, set for {shares} false alarms"
+    ] * (len(rates) > 1)
 
 
 def growing(studies: Mapping[str, Results]) -> list[str]:
@@ -103,11 +113,12 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
 
 def unsound(aurocs: pd.DataFrame) -> list[str]:
     """A line for each protocol but the sound one, and how many results it measured."""
-    counts = aurocs.loc[is_unsound(aurocs["protocol"]), "protocol"].value_counts()
+    groups = aurocs[is_unsound(aurocs["protocol"])].groupby("protocol")["column"]
     return [
-        f"{count} results were measured by the protocol '{label}': their figures can be far above "
-        "what images scored one by one give, with epochs chosen on others"
-        for label, count in counts.items()
+        f"{len(columns)} results were measured by the protocol '{label}' "
+        f"({', '.join(columns.unique())}): their figures can be far above what images scored one by "
+        "one give, with epochs chosen on others"
+        for label, columns in groups
     ]
 
 
@@ -207,6 +218,7 @@ def joined(trials: pd.DataFrame) -> list[str]:
     """A line for each model whose row joins studies with other signals, mixes or hyperparameters."""
     lines = []
     finals = trials[(trials["kind"] == "final") & (trials["role"] == "winner")]
+    finals = finals.assign(column=without_amounts(finals))
     for (_, _, column), runs in finals.groupby(["dataset", "task", "column"], sort=False):
         default = runs[runs["number"] == 0].filter(regex="^config_").columns
         values = runs.reindex(columns=["select_on", "protocol_mix", *default]).astype(str)
@@ -217,6 +229,8 @@ def joined(trials: pd.DataFrame) -> list[str]:
             for name, given in by_study.items()
             if given.map(bool).all() and given.nunique() > 1
         ]
+        steps = runs.groupby("study")["generator_steps"].max()  # a few more or less by the class
+        differ += ["generator_steps"] * bool(steps.max() > 1.1 * steps.min())
         if differ:
             lines.append(f"{column}: {' and '.join(by_study.index)} differ in {', '.join(differ)}")
     return lines

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.judging.intervals import mean_interval
 from bench.reporting.fair import gapless
-from bench.reporting.frames import AMOUNTS, amount_label
+from bench.reporting.frames import AMOUNTS, amount_label, placed
 from bench.reporting.headline import OF_MEANS, detail, grid
 from bench.reporting.writers import Table
 from bench.results.reading import SWEEP, Results
@@ -37,7 +37,8 @@ def difference_tables(finals: pd.DataFrame, studies: Mapping[str, Results]) -> I
             place = PLACE + [
                 amount for amount in AMOUNTS if any(part[amount].nunique() > 1 for part in pair)
             ]
-            cells = pd.DataFrame(differences(finals, place, name, other))
+            both = placed(pd.concat(pair))
+            cells = pd.DataFrame(differences(both, place, name, other))
             if len(cells):
                 number += 1
                 yield difference_table(cells, number, name, other)

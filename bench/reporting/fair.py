@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS
 from bench.judging.intervals import mean_interval
 from bench.reporting.frames import WIDEST, placed
 
@@ -28,6 +29,14 @@ def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
     aurocs = without_unsound(aurocs)
     know_more = aurocs["family"].isin(["labelled", "pretrained"])
     return aurocs if know_more.all() else aurocs[~know_more]
+
+
+def dependence(aurocs: pd.DataFrame) -> str:
+    """What makes classes no independent samples, so that a test over them is optimistic."""
+    tasks = set(aurocs["task"])
+    if LEAVE_ONE_CLASS_OUT in tasks:
+        return "classes share most of their training images"
+    return "classes share test images" if ONE_CLASS in tasks else ""
 
 
 def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:

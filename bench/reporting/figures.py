@@ -86,9 +86,8 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
 def first_seeds(finals: pd.DataFrame, scores: Scores) -> Iterator[dict[str, Any]]:
     """The lowest seed's run of each model and class, where its scores can be read."""
     for _, group in finals.groupby(["column", "row"], sort=False):
-        run: dict[str, Any] = group.sort_values("seed").iloc[0].to_dict()
-        if (run["study"], run["trial"]) in scores:
-            yield run
+        runs = group.sort_values("seed").to_dict("records")
+        yield from [run for run in runs if (run["study"], run["trial"]) in scores][:1]
 
 
 def binned(frame: pd.DataFrame, bins: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -188,7 +187,7 @@ def curves(
     yield from panels(name, f"{title}. {means}; grey: chance.", kept, panel, looks, **labels)
 
 
-def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
+def critical_differences(comparison: Comparison, dependence: str = "") -> Iterator[Drawing]:
     """Average ranks on a line; a bar joins models that the test does not tell apart.
 
     Nothing for two models, of which one test says all, or where nothing could be told apart.
@@ -221,8 +220,8 @@ def critical_differences(comparison: Comparison) -> Iterator[Drawing]:
             line.set_xdata(sorted(line.get_xdata()))  # else the order of a set, another each time
         caption = (
             f"Average rank over {comparison.classes} classes (1 is best). A bar joins the models at "
-            f"its points, which are not told apart (Wilcoxon, Holm, p ≥ {ALPHA}); classes share "
-            "images."
+            f"its points, which are not told apart (Wilcoxon, Holm, p ≥ {ALPHA})"
+            f"{f'; {dependence}' if dependence else ''}."
         )
         yield drawn("critical_difference", caption, figure)
 

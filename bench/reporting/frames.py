@@ -91,7 +91,8 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
     for name in ("protocol", "family"):
         several = set(mixed(results, ["column"], name))
         values = results[name].fillna(f"unknown {name}")
-        of_search = values.groupby([results[key] for key in KEY]).transform(alternatives)
+        searches = [results[key] for key in KEY if key != "class"]
+        of_search = results[name].groupby(searches).transform(alternatives)
         results["search"], results["column"] = (
             [
                 f"{column} ({value})" if column in several else column
@@ -107,8 +108,8 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def alternatives(values: pd.Series) -> str:
-    """The different values: `GAN or labelled`."""
-    return " or ".join(sorted(set(values)))
+    """The different values: `GAN or labelled`; runs that failed have none."""
+    return " or ".join(sorted(set(values.dropna()))) or f"unknown {values.name}"
 
 
 def protocol_label(row: Mapping[str, Any]) -> str:
@@ -130,6 +131,16 @@ def places_differ(trials: pd.DataFrame, name: str) -> bool:
     """Whether results of one place in a table differ in this column."""
     different = trials[["row", "column", name]].drop_duplicates()
     return bool(different.duplicated(["row", "column"]).any())
+
+
+def without_amounts(results: pd.DataFrame) -> pd.Series:
+    """The columns without what they say of an amount, which differs along a learning curve."""
+    columns = []
+    for row in results[["column", *AMOUNTS]].to_dict("records"):
+        for name in AMOUNTS:
+            row["column"] = row["column"].replace(amount_label(name, row[name]), "", 1)
+        columns.append(row["column"])
+    return pd.Series(columns, results.index, dtype=object)
 
 
 def amount_label(name: str, amount: str) -> str:

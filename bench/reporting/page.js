@@ -111,6 +111,7 @@ function move() {
   const [recall, false_alarms] = [hits / sum(run.abnormal), alarms / sum(run.normal)];
   $("threshold").setAttribute("transform", `translate(${bin})`);
   const from = bin < run.normal.length ? `From score ${at.toPrecision(3)} on` : "Above all scores";
+  $("slider").setAttribute("aria-valuetext", from);
   $("readout").textContent = `${from}: ${percent(recall)} of the abnormal images are found ` +
     `(${hits}), ${percent(false_alarms)} of the normal ones are false alarms (${alarms}); precision ` +
     `${hits + alarms ? percent(hits / (hits + alarms)) : "–"}.`;

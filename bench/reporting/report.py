@@ -14,13 +14,29 @@ import pandas as pd
 
 from bench.choices.errors import UserError, cannot_write
 from bench.judging.comparison import compare
-from bench.reporting import choosing, figures, frames, parts, searches, sweeps, tables
+from bench.reporting import (
+    choosing,
+    figures,
+    frames,
+    hyperparameters,
+    parts,
+    searches,
+    sweeps,
+    tables,
+)
 from bench.reporting.cautions import cautions, gathered
 from bench.reporting.defects import defects_table
 from bench.reporting.differences import difference_tables
 from bench.reporting.drawing import Drawing
 from bench.reporting.explorer import explorer
-from bench.reporting.fair import class_means, comparable, rivals, shared, without_unsound
+from bench.reporting.fair import (
+    class_means,
+    comparable,
+    dependence,
+    rivals,
+    shared,
+    without_unsound,
+)
 from bench.reporting.headline import auroc_table
 from bench.reporting.overview import overview
 from bench.reporting.page import MARK, Section, page
@@ -77,7 +93,10 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         searches.tuning_table(trials),
         searches.saved_table(trials),
     ]
-    drawn = [*searches.parallel_coordinates(trials), *searches.importances(trials)]
+    drawn = [
+        *hyperparameters.parallel_coordinates(trials),
+        *hyperparameters.importances(trials),
+    ]
     curves = searches.learning_curves(finals, epochs)
     if len(aurocs):
         others = [
@@ -180,10 +199,11 @@ def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
         comparison = compare(shared(fair))
         suffix = f"_{number}" if number > 1 else ""
         means = class_means(fair)
-        kept = [auroc_table(part, comparison), *tables.comparison_tables(comparison, means)]
+        why = dependence(fair)
+        kept = [auroc_table(part, comparison), *tables.comparison_tables(comparison, means, why)]
         kept = [replace(table, name=table.name + suffix) for table in kept]
         drawn = (
-            [*figures.critical_differences(comparison)],
+            [*figures.critical_differences(comparison, why)],
             [*overview(without_unsound(part))],
         )
         below, lead = ([replace(d, name=d.name + suffix) for d in those] for those in drawn)

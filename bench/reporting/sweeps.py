@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from bench.reporting.drawing import Drawing
-from bench.reporting.fair import gapless, shared
+from bench.reporting.fair import gapless, rivals, shared, without_unsound
 from bench.reporting.figures import Looks, looks_of, panels
-from bench.reporting.frames import amount_label, span
+from bench.reporting.frames import amount_label, mixed, span
 from bench.reporting.headline import detail, figure
 from bench.reporting.writers import Table
 
@@ -50,6 +50,12 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
     models = [column.replace(amount_label(amount, value), "", 1) for column, value in names]
     runs = aurocs.assign(model=models, dataset=data_of(aurocs))
     runs = runs.dropna(subset="n_train")  # older rows do not say it
+    for name in ("protocol", "family", "select_on"):  # points of a curve differ in the amount alone
+        several_of = set(mixed(runs, ["dataset", "model"], name))
+        runs["model"] = [
+            f"{model} ({value})" if (dataset, model) in several_of else model
+            for dataset, model, value in runs[["dataset", "model", name]].itertuples(index=False)
+        ]
     several = runs.groupby(["dataset", "model"])[amount].transform("nunique") > 1
     tables = []
     for _, group in runs[several].groupby("dataset", sort=False):
@@ -160,8 +166,10 @@ def dataset_table(aurocs: pd.DataFrame) -> Table | None:
     Several tasks of a data set count one by one. Nothing where no model has results on several.
     `aurocs`: the AUROC by study, model and class (frames.auroc).
     """
+    aurocs = without_unsound(aurocs)
     if aurocs["dataset"].nunique() < 2:
         return None
+    unfair = sorted(set(aurocs["column"]) - set(rivals(aurocs)["column"]))
     tables = {name: shared(group) for name, group in aurocs.groupby(data_of(aurocs), sort=False)}
     means = pd.DataFrame({name: table.mean() for name, table in tables.items()}).T
     if (means.notna().sum() < 2).all():
@@ -177,7 +185,8 @@ def dataset_table(aurocs: pd.DataFrame) -> Table | None:
         "AUROC by data set and model",
         pd.concat([frame, pd.DataFrame([last])], ignore_index=True),
         "Mean over the classes that a data set's models share (without those that lack many), and "
-        "over data sets, each of which counts alike.",
+        "over data sets, each of which counts alike."
+        + (f" No fair rivals, as they know more: {', '.join(unfair)}." if unfair else ""),
         frame,
         groups=[""] * len(means) + ["over all data sets"],
         heat=(0.5, 0.5),

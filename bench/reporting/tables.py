@@ -43,6 +43,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "data": f"{each(rows['dataset'])}, {each(rows['task'])}",
             "protocol": ", ".join([protocol, *switched]),
             "chosen by": each(rows["select_on"].replace(titles)),
+            "threshold": f"{100 * study.get('false_alarms', 0.05):g} % false alarms",
             "search": searched,
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
@@ -71,12 +72,16 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
             "parameters": groups["parameters"].mean(),
             "training, minutes a run": groups["train_seconds"].mean() / 60,
             "scoring, ms an image": groups["score_ms"].mean(),
-            "peak memory, MB": groups["peak_memory_mb"].max(),
+            "peak memory, MiB": groups["peak_memory_mb"].max(),
         }
     ).reset_index()
-    whole = ["parameters", "peak memory, MB"]
+    forms = {
+        "parameters": "{:,.0f}",
+        "peak memory, MiB": "{:,.0f}",
+        "scoring, ms an image": "{:.3g}",
+    }
     shown = frame.assign(
-        **{name: frame[name].map("{:,.0f}".format, na_action="ignore") for name in whole}
+        **{name: frame[name].map(form.format, na_action="ignore") for name, form in forms.items()}
     )
     note = (
         "Means over final runs; of the peak memory, the largest. A run's time is that beside the "
@@ -129,8 +134,12 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     if fitted:
         note += f" With a threshold fitted to the test images: {', '.join(fitted)}."
     if "test_false_alarms" in known:
-        note += " Alarms and F1: at the threshold that held-out normal images set beforehand."
-    return Table("metrics", "Other metrics", text, note, mean)
+        note += (
+            " True and false alarms: the share of abnormal and of normal test images above the "
+            "threshold, which held-out normal images set beforehand; F1 is at it too."
+        )
+    data = mean.join(sd.reset_index(drop=True).rename(columns=titles).add_suffix(" sd"))
+    return Table("metrics", "Other metrics", text, note, data)
 
 
 def spread(mean: float, sd: float) -> str | None:
@@ -138,8 +147,13 @@ def spread(mean: float, sd: float) -> str | None:
     return None if math.isnan(mean) else f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}")
 
 
-def comparison_tables(comparison: Comparison, means: pd.DataFrame) -> list[Table]:
-    """Average ranks, and the tests of all pairs; `means`: of each model (fair.class_means)."""
+def comparison_tables(
+    comparison: Comparison, means: pd.DataFrame, dependence: str = ""
+) -> list[Table]:
+    """Average ranks, and the tests of all pairs; `means`: of each model (fair.class_means).
+
+    `dependence`: why classes are not independent (fair.dependence).
+    """
     if len(comparison.ranks) < 2 or comparison.classes < 2:
         return []
     verdicts = {True: "differ", False: "not told apart" if comparison.tested else "not tested"}
@@ -160,18 +174,23 @@ def comparison_tables(comparison: Comparison, means: pd.DataFrame) -> list[Table
         if math.isnan(comparison.friedman_p)
         else f" Friedman's test: p = {comparison.friedman_p:.2g}."
     )
+    optimistic = f" Tests take classes for independent: {dependence}, so p is optimistic."
+    optimistic = optimistic if dependence else ""
     note = (
         f"Over {comparison.classes} classes. Paired two-sided Wilcoxon signed-rank tests with Holm's "
-        "correction. The test takes classes for independent, but they share images, so these "
-        "p-values are optimistic."
+        "correction."
     )
+    if not comparison.tested:
+        note += f" {untested(comparison)}"
+        if comparison.pairs["p"].notna().any():
+            note += " p is of each pair alone."
     return [
-        Table("ranks", "Average ranks (1 is best)", ranks, over + friedman),
+        Table("ranks", "Average ranks (1 is best)", ranks, over + friedman + optimistic),
         Table(
             "comparison",
             "Which differences hold",
             text,
-            note if comparison.tested else f"{untested(comparison)} p is of each pair alone.",
+            note + optimistic,
             pairs,
         ),
     ]

@@ -25,6 +25,24 @@ _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
     ord("["): "{[}",  # after a line's end, \\ would take a bracket for its option
 }
 
+NUMBER = re.compile(r"–|[-+<≤]?[\d.,]+(?: .*)?")  # a cell that is set to the right
+ROWS_ON_A_PAGE = 40
+WIDE = r"""%% needs \usepackage{booktabs,graphicx}
+\begin{table*}[htbp]
+\centering
+\caption{%s}
+%s
+\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%%
+%s}
+\par\smallskip\footnotesize %s
+\end{table*}
+"""
+LONG = r"""%% needs \usepackage{booktabs,longtable}, one column, and perhaps a page on its side
+{\scriptsize\setlength{\tabcolsep}{2pt}
+%s
+%s\par}
+"""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -62,28 +80,41 @@ class Table:
             rows += [[f"*{name}*"] + [""] * (frame.shape[1] - 1)] * bool(name)
             rows += frame.to_numpy()[start:end].tolist()
         table = tabulate(rows, list(frame), tablefmt="pipe", disable_numparse=True)
-        title, note = markdown_escape(self.title), markdown_escape(self.note)
+        more = f"On the page, in the .tex and .csv file also: {self.legend}." if self.legend else ""
+        title = markdown_escape(self.title)
+        note = markdown_escape(" ".join(filter(None, [self.note, more])))
         return "\n\n".join(filter(None, [f"**{title}**", table, note])) + "\n"
 
     def latex(self) -> str:
-        """A table environment; needs \\usepackage{booktabs}."""
-        frame = self.as_text().map(latex_escape).rename(columns=latex_escape)
-        caption = latex_escape(" ".join(filter(None, [f"{self.title}.", self.note])))
+        """A table as wide as the text at most, or one that goes on over pages if it is long.
+
+        Its first line names the packages that it needs. The title is the caption, the note follows.
+        """
+        frame = self.as_text()
+        columns = [frame.iloc[:, place] for place in range(frame.shape[1])]  # two may have one name
+        kinds = ["r" if all(map(NUMBER.fullmatch, cells)) else "l" for cells in columns]
+        frame = frame.map(latex_escape).rename(columns=latex_escape)
+        caption = latex_escape(f"{self.title}.")
         if self.details is not None:
             pairs = zip(frame.to_numpy(), self.details.to_numpy(), strict=True)
             stacked = [list(map(latex_stack, *pair)) for pair in pairs]
             frame = pd.DataFrame(stacked, columns=frame.columns)
             caption = f"{caption} Small: {latex_escape(self.legend)}."
+        label, note = rf"\label{{tab:{self.name}}}", latex_escape(self.note)
+        long = len(frame) > ROWS_ON_A_PAGE
         lines = frame.to_latex(
-            index=False, escape=False, caption=caption, label=f"tab:{self.name}", position="htbp"
+            index=False, escape=False, longtable=long, column_format="".join(kinds)
         ).splitlines(keepends=True)
-        first = lines.index("\\midrule\n") + 1
+        first = lines.index("\\endlastfoot\n" if long else "\\midrule\n") + 1
         for name, start, _ in reversed(list(self.blocks())):
             if name:
                 rule = "\\midrule\n" if start else ""
                 head = rf"\multicolumn{{{frame.shape[1]}}}{{l}}{{\emph{{{name}}}}} \\"
                 lines.insert(first + start, f"{rule}{head}\n")
-        return "".join(lines)
+        if long:
+            lines.insert(1, rf"\caption{{{caption}}} {label} \\" + "\n")
+            return LONG % ("".join(lines), note)
+        return WIDE % (caption, label, "".join(lines), note)
 
 
 def cell(value: Any) -> str:
@@ -100,7 +131,7 @@ def markdown_escape(text: str) -> str:
 
 
 def latex_escape(text: str) -> str:
-    return text.translate(_LATEX)
+    return re.sub(r"^-(?=[\d.])", "$-$", text.translate(_LATEX))
 
 
 def latex_stack(text: str, details: str) -> str:

@@ -1,4 +1,4 @@
-"""The test images that say most about a run: its surest calls and its worst mistakes.
+"""The test images that say most about a run: those of each kind with the most extreme scores.
 
 Images are uint8. N is how many, C, H and W are channels, height and width in pixels.
 """
@@ -14,10 +14,10 @@ from PIL.PngImagePlugin import PngInfo
 EACH = 6  # images in a group
 GRID = "columns x rows"  # the name of a text in a sheet
 GROUPS = {  # a group's label (1: abnormal), and whether it takes the highest scores or the lowest
-    "abnormal, found: highest scores": (1, True),
-    "abnormal, missed: lowest scores": (1, False),
-    "normal, false alarms: highest scores": (0, True),
-    "normal, passed: lowest scores": (0, False),
+    "abnormal, highest scores": (1, True),
+    "abnormal, lowest scores": (1, False),
+    "normal, highest scores": (0, True),
+    "normal, lowest scores": (0, False),
 }
 
 

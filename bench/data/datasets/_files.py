@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from bench.choices.errors import UserError
-from bench.choices.names import natural, on_disk
+from bench.choices.names import legible, natural, on_disk
 
 # Documents, films, and formats that Pillow names but cannot decode.
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
@@ -71,8 +71,7 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
             name, (stem, suffix) = entry.name, os.path.splitext(entry.name)
             mask, suffix = MASK_FILE.fullmatch(stem), suffix.lower()
             if os.path.isdir(entry.path):
-                is_masks = re.sub(r"[\s-]", "_", name.lower()) in MASKS
-                kind = f"in {name}/ (masks)" if is_masks else masks
+                kind = f"in {name}/ (masks)" if names_masks(name) else masks
                 walk(entry.path, f"{below}{name}/", (*above, real), kind)
             elif suffix not in suffixes():
                 others[suffix or "without a suffix"] += 1
@@ -82,7 +81,13 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
                 images.append(Path(below + name))
 
     walk(str(folder), "", (), "")
-    return sorted(images, key=lambda path: natural(path.as_posix())), others
+    # In one order however a file system spells an accent, as splits go by it.
+    return sorted(images, key=lambda path: (natural(legible(str(path))), str(path))), others
+
+
+def names_masks(folder: str) -> bool:
+    """Whether a folder of this name holds masks of other images."""
+    return re.sub(r"[\s-]", "_", folder.lower()) in MASKS
 
 
 def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:

@@ -83,7 +83,7 @@ def items_of(
 def _folders(folder: Path) -> dict[str, bool]:
     """The folders in it, and whether each has a train/."""
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        names = sorted((n for n in os.listdir(folder) if not n.startswith(".")), key=legible)
     except OSError as error:
         raise UserError(f"--dataset: cannot list {folder}: {error.strerror}") from None
     return {
