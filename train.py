@@ -15,7 +15,6 @@ An audit writes its table there: audit.md and audit.csv.
 """
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -198,7 +197,7 @@ def with_threads(study: Study) -> Study:
     """The study with its number of threads, for which it gets the process ready. Loads torch."""
     from bench.training.devices import be_deterministic, ready_process
 
-    threads = study.cpus_per_trial or os.cpu_count() or 1
+    threads = study.cpus_per_trial or checks.usable_cores()
     ready_process(threads)
     be_deterministic(study.deterministic)
     return replace(study, cpus_per_trial=threads)

@@ -10,6 +10,7 @@ from ray.tune.schedulers import FIFOScheduler
 from studies import write_rows
 
 from bench import results
+from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.results import columns
 from bench.results.store import Store
@@ -79,6 +80,18 @@ def callback_of(store: Store, study: Study) -> StudyCallback:
     recorder = Recorder(study, ready, store, ready.provenance())
     scheduler = PerTask(lambda model: FIFOScheduler())
     return StudyCallback(study, recorder, planner, scheduler, progress, None)
+
+
+def test_a_failed_write_that_tune_swallows_ends_the_study(tmp_path: Path) -> None:
+    """As where HyperBand stops a paused trial."""
+    study = Study(
+        model=("pca",), dataset="digits", abnormal_class=("3",), results_dir=str(tmp_path)
+    )
+    callback = callback_of(Store.create(study, {}, "study"), study)
+    with pytest.raises(UserError, match="no space"), callback.writing():
+        raise UserError("no space")
+    with pytest.raises(UserError, match="no space"):
+        callback.on_step_end(1, [])
 
 
 @pytest.mark.parametrize("where", ["a dead process", "a killed command"])

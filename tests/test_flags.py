@@ -95,6 +95,7 @@ QUICK = [
     (train_tune, [*SMALL, "--space", "nz=1.5,2"]),
     (train_tune, [*SMALL, "--scheduler", "pb2", "--space", "nz=10,20"]),
     (train_tune, [*SMALL, "--scheduler", "pbt", "--tune_for", "mean"]),
+    (train_tune, [*SMALL, "--scheduler", "hyperband", "--tune_for", "mean"]),
     (train_tune, ["--dataset", "digits", "--abnormal_class", "ten"]),
     (train_tune, ["--dataset", "digits"]),
     (train_tune, ["--dataset", "cifar10", "--normal_class", "burd"]),

@@ -1,10 +1,14 @@
 """Studies that go on with more: trials, seeds, steps, classes, models; and earlier winners first."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 from studies import make_study, write_rows
 
 import train_tune
@@ -152,3 +156,13 @@ def test_what_a_winner_has_that_is_not_searched_is_named(capsys):
     assert "winners of gan have another nz, which is not searched" in capsys.readouterr().err
     say_held("gan", winners, {"lr", "nz"}, {"lr": 0.3, "nz": 8, "ngf": 8})
     assert not capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinities")
+def test_cores_that_a_command_may_not_use_do_not_count():
+    one = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])"
+    code = f"{one}; from bench.commands.checks import usable_cores; print(usable_cores())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    assert done.stdout == b"1\n"

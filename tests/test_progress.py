@@ -15,6 +15,7 @@ import train
 import train_tune
 from bench.choices.tasks import RunKind
 from bench.commands.tune import print_winners
+from bench.tuning import cost_estimate
 from bench.watching import machine_load
 from bench.watching.progress import Progress
 from bench.watching.time_left import Eta, clock
@@ -284,3 +285,11 @@ def test_the_summary_compares_winner_and_default_on_the_seeds_that_both_have(cap
     ]
     print_winners(pd.DataFrame(rows))
     assert "test AUROC of the default: 0.950, same seeds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("runs", "mps", "times"), [(1, True, 1), (10, False, 10), (10, True, 20 / 3)]
+)
+def test_runs_that_share_a_gpu_take_turns_in_the_estimate(monkeypatch, runs, mps, times) -> None:
+    monkeypatch.setattr(cost_estimate, "mps_runs", lambda: mps)
+    assert cost_estimate.sharing(runs) == pytest.approx(times)

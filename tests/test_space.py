@@ -108,6 +108,13 @@ def test_searches_are_functions_of_seed_number_and_history(name: str, searcher: 
     for number in range(count - 1):
         again.tell(number, configs[number], None if number == 2 else 0.5 + 0.01 * number)
     assert again.ask(count - 1) == configs[-1]
+    resumed = search()
+    resumed.propose = None  # type: ignore[assignment,method-assign]  # which can take minutes
+    for number in range(count - 1):
+        assert resumed.ask(number, known=configs[number]) == configs[number]
+        resumed.tell(number, configs[number], None if number == 2 else 0.5 + 0.01 * number)
+    del resumed.propose
+    assert resumed.ask(count - 1) == configs[-1]
 
 
 def test_default_outside_the_space_is_tried_all_the_same() -> None:

@@ -183,11 +183,18 @@ def mistake_in_model(module: ModuleType) -> str | None:
 
 def check_machine(study: Study) -> None:
     """UserError where runs want more processor cores than this machine, which they run on, has."""
-    cores = os.cpu_count() or 1
-    if study.address is None and (study.cpus_per_trial or 1) > cores:
+    if study.address is None and (study.cpus_per_trial or 1) > (cores := usable_cores()):
         raise UserError(
-            f"--cpus_per_trial: this machine has {cores} processor cores, not {study.cpus_per_trial}"
+            f"--cpus_per_trial: this machine has {cores} processor cores for this command, not "
+            f"{study.cpus_per_trial}"
         )
+
+
+def usable_cores() -> int:
+    """How many processor cores this process may use: a scheduler or container may allow a few."""
+    from joblib import cpu_count  # loads in a quarter of a second
+
+    return int(cpu_count())
 
 
 def check_writable(folder: Path, flag: str) -> None:

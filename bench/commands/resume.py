@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from bench.choices.flags import study_from
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.outside import KINDS, hashes, name_of
 from bench.choices.study import DEFAULT_TRIALS, Study
+from bench.commands.checks import usable_cores
 from bench.results.reading import Results, read
 from bench.results.store import Store
 
@@ -113,7 +113,7 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         before,
     )
     same_files(earlier, hashes(study.files()))
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     if "cpus_per_trial" in given or study.address or (study.cpus_per_trial or 1) <= cores:
         return study
     note(

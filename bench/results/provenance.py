@@ -2,13 +2,14 @@
 
 import datetime
 import importlib.metadata
-import os
 import platform
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from joblib import cpu_count
 
 from bench.watching.machine_load import gpu_names
 
@@ -59,9 +60,7 @@ def machine() -> dict[str, Any]:
         | {name: version(name) for name in PACKAGES},
         "hardware": {
             "cpu": cpu_name(),
-            "cores": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count(),
+            "cores": cpu_count(),  # those that this process may use
             "gpu": ", ".join(dict.fromkeys(gpu_names())) or None,
         },
     }

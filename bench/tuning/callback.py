@@ -76,6 +76,8 @@ class StudyCallback(Callback):
         running = [trial.trial_id for trial in trials if trial.status == trial.RUNNING]
         runs = self.planner.runs
         self.progress.set_running([runs[id_].trial for id_ in running if id_ in runs])
+        if self.broken:  # where a paused trial was stopped, Tune has swallowed it
+            raise self.broken
         if self.session and time.time() > self.patience_ends:
             reason = why_no_process(Path(self.session))
             with self.writing():

@@ -1,7 +1,6 @@
 """What a study would cost: its runs, and the time of an epoch, measured on a few images."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 import torch
+from joblib import cpu_count
 
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, RunKind, Task
 from bench.data.splits import Split
 from bench.results.columns import of_variant
-from bench.training.devices import create, device_of, ready_process
+from bench.training.devices import create, device_of, mps_runs, ready_process
 from bench.training.prepare import Prepared
 from bench.training.run import score_parts
 from bench.tuning.planner import Planner
@@ -104,7 +104,7 @@ def plan(
     where there are several.
     """
     left = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1).left()
-    machine = {"cpu": os.cpu_count() or 1, "gpu": torch.cuda.device_count()}
+    machine = {"cpu": cpu_count(), "gpu": torch.cuda.device_count()}
     lines = []
     for variant in dict.fromkeys(task.variant for task in ready.tasks):
         tasks = [task for task in ready.tasks if task.variant == variant]
@@ -121,11 +121,15 @@ def plan(
                 epoch = time_epoch(study, ready, config, model, split, budget)
             except FloatingPointError as error:
                 raise UserError(f"{model} fails with its default configuration: {error}") from None
+            device = device_of(model, ready.device)
+            slots = study.at_a_time(device, machine)
+            turns = sharing(slots / machine["gpu"]) if device == "cuda" else 1.0
+            epoch = Epoch(epoch.start, epoch.tuning * turns, epoch.final * turns)
             line: dict[str, Any] = {"model": model} | of_variant(task) | {"classes": len(tasks)}
             line |= {"tuning runs": tuning, "finalists": finalists, "final runs": final}
             line["epochs at most"] = budget.epochs * (tuning + finalists + final)
             line |= {"s/epoch": epoch.tuning, "final s/epoch": epoch.final}
-            line["at a time"] = slots = study.at_a_time(device_of(model, ready.device), machine)
+            line["at a time"] = slots
             rounds = [(tuning + finalists, epoch.tuning), (final, epoch.final)]
             seconds = sum(
                 math.ceil(runs / slots) * (epoch.start + budget.epochs * each)
@@ -133,6 +137,14 @@ def plan(
             )
             lines.append(line | {"hours at most": seconds / 3600})
     return pd.DataFrame(lines)
+
+
+def sharing(runs: float) -> float:
+    """How many times as long an epoch takes at most where so many runs share a GPU: they take turns.
+
+    Under NVIDIA's Multi-Process Service they run side by side, at least half as fast again.
+    """
+    return max(1.0, runs / 1.5 if mps_runs() else runs)
 
 
 def show(

@@ -28,7 +28,7 @@ class HyperBand(HyperBandScheduler):
 
     def __init__(self, epochs: int, grace: int, factor: int, **goal: Any):
         super().__init__(max_t=epochs, reduction_factor=factor, **goal)
-        self._s_max_1 = min(self._s_max_1, 1 + int(math.log(epochs / grace, factor)))
+        self._s_max_1 = min(self._s_max_1, 1 + int(math.log(epochs / grace, factor) + 1e-9))
         self._get_r0 = lambda s: -(-epochs // factor**s)
 
     def _create_bracket(self, s: int) -> Bracket:

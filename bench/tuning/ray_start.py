@@ -54,10 +54,18 @@ class Ray:
         # Ray's processes inherit this mask. A signal to the whole process group then reaches this
         # command alone, which needs Ray's processes to end in order.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOP)
+        from joblib import cpu_count
+
         log_options = {"log_to_driver": self.verbose, "logging_level": logging.INFO}
         try:
             place = {"runtime_env": interpreter(), "_temp_dir": str(self.folder)}
-            started = ray.init(address="local", include_dashboard=False, **place, **log_options)
+            started = ray.init(
+                address="local",
+                num_cpus=cpu_count(),  # Ray itself overlooks what a scheduler or container allows
+                include_dashboard=False,
+                **place,
+                **log_options,
+            )
             self.session = started.address_info["session_dir"]
             self.processes = self.children()
         except Exception as error:  # Ray raises Exception itself

@@ -152,7 +152,9 @@ class PerTask(TrialScheduler):
         scheduler, view = self.scheduler(trial, tune_controller)
         by_epoch = self.objectives[self.key(trial)]
         by_epoch[result["training_iteration"]][trial.trial_id] = result["objective"]
-        return scheduler.on_trial_result(view, trial, result)
+        # The median rule keeps all results: without records, weights and pictures.
+        few = {name: value for name, value in result.items() if "/" not in name}
+        return scheduler.on_trial_result(view, trial, few)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict) -> None:
         scheduler, view = self.scheduler(trial, tune_controller)

@@ -81,10 +81,12 @@ class Search:
     def ask(self, number: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
         """The configuration of that number, as values of the space's hyperparameters.
 
-        `known`: what an earlier, interrupted command proposed. The sampler is asked all the same:
-        CMA-ES keeps its state in its own proposals.
+        `known`: what an earlier, interrupted command proposed. CMA-ES is asked all the same: it
+        keeps its state in its own proposals. Others would take minutes to propose thousands again.
         """
-        config = self.propose(number) | (known or {})
+        config = known or {}
+        if not known or self.searcher == "cmaes":
+            config = self.propose(number) | config
         if self.journal:
             self.journal.asked(self.name, number, self.space, config)
         return config

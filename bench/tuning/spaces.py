@@ -17,6 +17,7 @@ import models
 import search_spaces
 from bench.choices.errors import UserError, note, unknown
 from bench.choices.flags import truth
+from bench.choices.options import WHOLE_POPULATION
 from bench.choices.outside import is_file, name_of
 from bench.choices.study import Study
 from bench.choices.tasks import Task
@@ -213,10 +214,11 @@ def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistrib
 
 def check_scheduler(study: Study, model: str) -> None:
     """UserError where the scheduler has nothing in the model's space that it could change."""
-    if study.scheduler in ("pbt", "pb2") and study.tune_for == "mean":
-        raise UserError(
-            f"--tune_for mean: {study.scheduler} gives each class a configuration of its own"
-        )
+    if study.tune_for == "mean" and study.scheduler in WHOLE_POPULATION:
+        reason = "gives each class a configuration of its own"
+        if study.scheduler == "hyperband":
+            reason = "halves the trials of one class, which here come one after another (try asha)"
+        raise UserError(f"--tune_for mean: {study.scheduler} {reason}")
     able = changeable(space_of(study, model))
     if study.scheduler == "pb2":
         able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}

@@ -107,6 +107,14 @@ def run(
                     raise callback.broken from None
                 if not planner.interrupted:
                     raise
+            except RuntimeError as error:  # Tune's, where a run ends in a way that it does not know
+                cause = error.__cause__
+                if not isinstance(cause, ray.exceptions.RayError):
+                    raise
+                reason = " ".join(str(cause).split()[:40])
+                raise UserError(
+                    f"Ray ended a run ({type(cause).__name__}: {reason}); go on with --resume"
+                ) from None
     return planner
 
 
