@@ -16,6 +16,7 @@ trained under further seeds and tested. Rows and scores go to results/<study>/; 
 tables of them.
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def parser() -> Parser:
         type=truth,
         nargs="?",
         const=True,
-        default=True,
+        default=argparse.SUPPRESS,
         metavar="True|False",
         help="False: no search, the default configuration only",
     )
@@ -75,13 +76,14 @@ def parser() -> Parser:
 
 
 def flags_of(words: Sequence[str]) -> dict[str, Any]:
-    """The flags in these words; `--tune False` as no trials."""
+    """The flags in these words; `--tune False` as no trials, `--tune True` as their default."""
     check_once(words)
     given = vars(parser().parse_args(words))
-    if not given.pop("tune"):
-        if given.get("trials"):
+    if "tune" in given:
+        tune = given.pop("tune")
+        if not tune and given.get("trials"):
             raise UserError("--tune False: no configuration is tried; leave out --trials")
-        given["trials"] = 0
+        given.setdefault("trials", None if tune else 0)
     return given
 
 
@@ -90,10 +92,9 @@ def with_config(words: Sequence[str]) -> dict[str, Any]:
 
     A hyperparameter that `--set` names here wins over the file's, and leaves its others as they are.
     """
-    own = flags_of(words)
-    before = flags_of(words_before(words))
-    default = parser().get_default
-    merged = own | {k: v for k, v in before.items() if k not in own or own[k] is default(k)}
+    own, before, absent = flags_of(words), flags_of(words_before(words)), flags_of([])
+    given = {name: value for name, value in own.items() if absent.get(name, ...) != value}
+    merged = absent | before | given
     if own.get("set") and "set" in before:
         new = {item.partition("=")[0] for item in own["set"]}
         kept = [item for item in before["set"] if item.partition("=")[0] not in new]

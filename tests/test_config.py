@@ -75,6 +75,8 @@ def test_flags_win_over_the_files_trials(tmp_path, capsys):
         printed(capsys, "--tune", "False", "--trials=5")
     path.write_text("tune = false\n")
     assert "trials = 5" in printed(capsys, "--config", str(path), "--trials", "5")
+    assert "trials = 0" in printed(capsys, "--config", str(path))
+    assert "trials" not in printed(capsys, "--config", str(path), "--tune", "True")
 
 
 def test_a_held_value_leaves_the_files_others_as_they_are(tmp_path, capsys):
@@ -127,7 +129,8 @@ def test_printing_a_study_to_go_on_with_does_nothing_else(tmp_path, capsys):
 def test_another_studys_json_gives_its_choices_but_not_its_place(tmp_path, capsys):
     path = tmp_path / "study.json"
     fields = {"model": ["knn"], "name": "old", "results_dir": "there", "seeds": 4, "steps": None}
-    path.write_text(json.dumps({"study": fields}))
+    origin = {"command": "python train_tune.py --model my_train.py train.py"}
+    path.write_text(json.dumps({"study": fields, "provenance": origin}))
     text = printed(capsys, "--config", str(path))
     assert text == 'model = ["knn"]\nseeds = 4\n'
 

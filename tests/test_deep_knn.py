@@ -43,7 +43,7 @@ def test_features_are_what_the_classifier_would_take() -> None:
 
 
 def test_images_are_normalised_as_each_network_was_trained() -> None:
-    """By ImageNet's mean and spread, or to [-1, 1]; two networks do that themselves in torchvision."""
+    """By ImageNet's mean and spread, or to [-1, 1], which two do themselves in torchvision."""
     from torchvision import models as classifiers
 
     as_is = {deep_knn.PACKAGED}

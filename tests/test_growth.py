@@ -14,6 +14,7 @@ from studies import make_study, write_rows
 import train_tune
 from bench import results
 from bench.choices.errors import UserError
+from bench.commands.checks import usable_cores
 from bench.commands.resume import is_more, study_of
 from bench.results.reading import NEEDED
 from bench.tuning.earlier import say_held
@@ -139,8 +140,8 @@ def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows,
 def test_a_study_of_a_larger_machine_goes_on_with_the_cores_there_are(tmp_path, capsys):
     folder = make_study(tmp_path / "s", study={"cpus_per_trial": 9999, "finalists": None})
     earlier = results.read(folder)
-    assert study_of(earlier, {}).cpus_per_trial is None
-    assert "without --cpus_per_trial 9999" in capsys.readouterr().err
+    assert study_of(earlier, {}).cpus_per_trial == usable_cores()
+    assert "not with the 9999 that they began with" in capsys.readouterr().err
     assert study_of(earlier, {"cpus_per_trial": 1}).cpus_per_trial == 1
 
 
@@ -153,7 +154,7 @@ def test_a_study_of_a_newer_version_is_not_gone_on_with(tmp_path):
 def test_what_a_winner_has_that_is_not_searched_is_named(capsys):
     winners = [("3", {"lr": 0.1, "nz": 4, "ngf": 8}), ("5", {"lr": 0.2, "nz": 8, "ngf": 8})]
     say_held("gan", winners, {"lr"}, {"lr": 0.3, "nz": 8, "ngf": 8})
-    assert "winners of gan have another nz, which is not searched" in capsys.readouterr().err
+    assert "winners of gan differ from this study in nz, which it" in capsys.readouterr().err
     say_held("gan", winners, {"lr", "nz"}, {"lr": 0.3, "nz": 8, "ngf": 8})
     assert not capsys.readouterr().err
 

@@ -254,6 +254,15 @@ def test_a_curve_joins_no_points_that_differ_in_more_than_the_amount(tmp_path):
     assert [line for line in lines if line.endswith("s and t differ in generator_steps")]
 
 
+def test_classes_may_be_chosen_by_different_signals(tmp_path):
+    folder = varied(tmp_path / "s", "limit_train", SIZES)
+    signals = {"bird": "val_auroc", "cat": "val_loss"}
+    edit(folder, lambda row: row | {"select_on": signals[row["class"]]})
+    points, _ = sweeps.points_of(load(folder)[-1], "limit_train")
+    assert set(points["model"]) == {"w_skipganomaly", "pca"}
+    assert set(points["classes"]) == {2}
+
+
 def test_numbers_below_an_axis_have_room():
     assert sweeps.with_room(np.array([0, 0.1, 2.0, 3.0])) == [0, 2, 3]
 

@@ -32,6 +32,17 @@ def test_studies_are_joined_and_columns_name_what_differs(tmp_path):
     ]
 
 
+def test_studies_without_families_are_named_so_where_others_have_some(tmp_path):
+    old, new = (
+        make_study(tmp_path / "old", models=("a",)),
+        make_study(tmp_path / "new", models=("a",)),
+    )
+    edit(old, lambda row: {k: v for k, v in row.items() if k != "family"})
+    edit(new, lambda row: row | {"family": "GAN" if row["number"] else "labelled"})
+    trials = load(old, new)[1]
+    assert set(trials["search"]) == {"a (unknown family)", "a (GAN or labelled)"}
+
+
 def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
     trials = load(make_study(tmp_path / "s"))[1]
     row = searches.tuning_table(trials).frame.iloc[0]

@@ -179,36 +179,6 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     assert done.stderr == f"error: {tmp_path}: not a study's folder (it has no study.json)\n"
 
 
-@pytest.mark.slow
-def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path):
-    study, out = make_study(tmp_path / "s"), tmp_path / "out"
-    out.mkdir()
-    (out / "index.html").write_text("<html>mine</html>")
-    with pytest.raises(UserError, match=r"index.html is no report's page \(give another folder\)"):
-        report.main([str(study), "--out", str(out)])
-    assert (out / "index.html").read_text() == "<html>mine</html>"
-    (out / "index.html").unlink()
-    (out / "metrics.csv").write_text("mine")
-    with pytest.raises(UserError, match=r"--out: .*metrics.csv is of no report"):
-        report.main([str(study), "--out", str(out)])
-    assert [path.read_text() for path in out.iterdir()] == ["mine"]
-    (out / "metrics.csv").unlink()
-    for _ in range(2):
-        assert report.main([str(study), str(study.parent / "s"), "--out", str(out)]) == 0
-    earlier = study / "report" / "index.html"
-    earlier.parent.mkdir()
-    earlier.write_text("<html>of an earlier version</html>")
-    assert report.main([str(study)]) == 0, "a study's own folder of reports"
-    assert "earlier version" not in earlier.read_text()
-    (earlier.parent / "notes.md").write_text("mine")
-    assert report.main([str(study), str(make_study(tmp_path / "other"))]) == 0
-    assert (earlier.parent / "difference.csv").exists()
-    assert report.main([str(study)]) == 0
-    assert not (earlier.parent / "difference.csv").exists(), "a table of the earlier report"
-    assert (earlier.parent / "notes.md").read_text() == "mine"
-    assert "studies" not in (out / "index.html").read_text().partition("</title>")[0]
-
-
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [

@@ -11,7 +11,7 @@ from bench.choices.errors import UserError
 from bench.choices.study import HYPERPARAMETERS, Study
 
 PLACE = ("name", "results_dir")  # of another study's own folder
-# Flags of a command, which a file of a study's choices has not.
+# Switches of a command; its other flags are choices, which a file can have.
 NO_CHOICES = {"config", "print_config", "list", "resume", "dry_run", "quiet", "verbose", "display"}
 
 
@@ -53,12 +53,20 @@ def of_json(content: dict[str, Any]) -> dict[str, Any]:
     """
     study, held = content["study"], content.get("run", {}).get("hyperparameters")
     if not held:
-        if "train.py" in str(content.get("provenance", {}).get("command")):
-            raise ValueError("a run of an earlier version, which does not say its hyperparameters")
+        if script_of(content) != "train_tune.py":
+            reason = "a run of train.py that does not say its hyperparameters"
+            raise UserError(f"--config: the file is {reason}: give flags instead")
         return study
     own = {name: study.get(name) or held[name] for name in HYPERPARAMETERS if name in held}
     others = {name: value for name, value in held.items() if name not in own}
     return study | own | {"set": others, "cpus_per_trial": None}
+
+
+def script_of(content: dict[str, Any]) -> str:
+    """The script that began what a study.json is of; `train.py --audit` for an audit."""
+    command = str(content.get("provenance", {}).get("command")).split()  # an older file's only hint
+    old = "train.py" if "train.py" in command[:2] else "train_tune.py"
+    return str(content.get("made_by", old))
 
 
 def words_for(name: str, value: Any) -> list[str]:

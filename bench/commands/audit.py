@@ -32,9 +32,9 @@ def audit_run(
         raise UserError("--audit: there are no labelled test images")
     hyperparameters = extras["hyperparameters"]
     table = done = pd.DataFrame()
-    others = [  # what the first row does not do as this model's own code
-        f"{line.partition(' (add ')[0]}; the first row does not."
-        for line in released_otherwise(replace(study, protocol="published"))
+    others = [  # where the model's released code differs from the first row
+        f"{fact}; the first row does not."
+        for fact, _ in released_otherwise(replace(study, protocol="published"))
     ]
     for line in others:
         note(line)

@@ -109,7 +109,7 @@ def check_search(study: Study, goes_on: bool = False) -> None:
     for flag, path in study.files():
         if flag != "dataset" and outside.file(flag, path).defines("SPACE"):
             check_space(flag, path)
-    for model in study.model_names():
+    for model in () if goes_on else study.model_names():
         check_scheduler(study, model)
 
 

@@ -117,9 +117,10 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
     if "cpus_per_trial" in given or study.address or (study.cpus_per_trial or 1) <= cores:
         return study
     note(
-        f"this machine has {cores} processor cores: without --cpus_per_trial {study.cpus_per_trial}"
+        f"this machine has {cores} processor cores: runs go on with these, not with the "
+        f"{study.cpus_per_trial} that they began with"
     )
-    return dataclasses.replace(study, cpus_per_trial=None)
+    return dataclasses.replace(study, cpus_per_trial=cores)
 
 
 def with_file_names(choices: dict[str, Any]) -> dict[str, Any]:

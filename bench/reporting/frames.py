@@ -78,7 +78,7 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
 def placed(results: pd.DataFrame) -> pd.DataFrame:
     """The results with `row` and `column`, their places in one table of them all (see `join`).
 
-    `search`: the same place of the search that a run is of, whose runs can differ in family
+    `search` is as `column`, but the same for all runs of a search, whose families can differ
     (`w_class`).
     """
     results = results.assign(row=results["class"], column=results["model"])
@@ -88,18 +88,11 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
     for name in AMOUNTS:
         if mixed(results, ["dataset", "task", "column"], name):
             results["column"] += [amount_label(name, amount) for amount in results[name]]
-    for name in ("protocol", "family"):
-        several = set(mixed(results, ["column"], name))
-        values = results[name].fillna(f"unknown {name}")
-        searches = [results[key] for key in KEY if key != "class"]
-        of_search = results[name].groupby(searches).transform(alternatives)
-        results["search"], results["column"] = (
-            [
-                f"{column} ({value})" if column in several else column
-                for column, value in zip(results["column"], those, strict=True)
-            ]
-            for those in (of_search, values)
-        )
+    results["column"] = with_value(results, "protocol", results["protocol"])
+    searches = [results[key] for key in KEY if key != "class"]
+    of_search = results["family"].groupby(searches).transform(alternatives)
+    results["search"] = with_value(results, "family", of_search)
+    results["column"] = with_value(results, "family", results["family"].fillna("unknown family"))
     for name in ("select_on", "study"):
         if places_differ(results, name):
             for place in ("search", "column"):
@@ -108,8 +101,17 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def alternatives(values: pd.Series) -> str:
-    """The different values: `GAN or labelled`; runs that failed have none."""
-    return " or ".join(sorted(set(values.dropna()))) or f"unknown {values.name}"
+    """The different families: `GAN or labelled`; runs that failed have none."""
+    return " or ".join(sorted(set(values.dropna()))) or "unknown family"
+
+
+def with_value(results: pd.DataFrame, name: str, values: pd.Series) -> list[str]:
+    """The columns, with a value behind those whose results differ in `name`."""
+    several = set(mixed(results, ["column"], name))
+    return [
+        f"{column} ({value})" if column in several else column
+        for column, value in zip(results["column"], values, strict=True)
+    ]
 
 
 def protocol_label(row: Mapping[str, Any]) -> str:

@@ -149,18 +149,8 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(out, error, "--out") from None
-    new = {out / f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
-    own = [study.path / "report" for study in studies.values()]  # folders of reports alone
-    if out not in own and not (out / "index.html").exists():
-        for path in filter(os.path.lexists, new):
-            raise UserError(f"--out: {path} is of no report (give another folder)")
-    for path, content in new.items():
-        write_whole(path, content)
-    written = out / WRITTEN
-    earlier = written.read_text().splitlines() if written.is_file() else []
-    for path in {path for path in out.iterdir() if path.name in earlier} - {*new}:
-        path.unlink()  # of an earlier report, on more studies perhaps
-    write_whole(written, "".join(f"{path.name}\n" for path in new))
+    new = {f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
+    replace_report(out, new, own=out in [study.path / "report" for study in studies.values()])
 
     if kept:
         print(kept[0].markdown())
@@ -175,6 +165,27 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
                 for i, kind in enumerate(kinds)
             )
         )
+
+
+def replace_report(out: Path, new: Mapping[str, str | bytes], own: bool) -> None:
+    """Writes a report's files to a folder, and removes those of an earlier report, no others.
+
+    `own`: a study's folder of reports alone. Elsewhere UserError, with nothing written, where a file
+    is in the way that no report wrote.
+    """
+    written = out / WRITTEN
+    earlier = written.read_text().splitlines() if written.is_file() else []
+    of_older_version = not written.is_file() and (out / "index.html").exists()
+    if not (own or of_older_version):
+        for name in (name for name in new if name not in earlier and os.path.lexists(out / name)):
+            raise UserError(f"--out: {out / name} is of no report (give another folder)")
+    # Noted before they are written, so that a report that is stopped can be made again.
+    write_whole(written, "\n".join(dict.fromkeys([*earlier, *new])))
+    for name, content in new.items():
+        write_whole(out / name, content)
+    for path in [path for path in out.iterdir() if path.name in earlier and path.name not in new]:
+        path.unlink()  # of a report on more studies perhaps
+    write_whole(written, "\n".join(new))
 
 
 def in_another_process(call: Callable[[], Result]) -> Callable[[], Result]:

@@ -40,8 +40,9 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         default: Any = pd.Series(index=tried.columns, dtype=object)
         stopped = 0 in tried.index and tried.loc[0, "status"] == "stopped"
         early += stopped
-        left = 0 in tried.index and tried.loc[0].filter(regex="^tried_").isna().all()  # by PBT
-        if left and not stopped:
+        # Where PBT did not change its configuration
+        unchanged = 0 in tried.index and tried.loc[0].filter(regex="^tried_").isna().all()
+        if unchanged and not stopped:
             default = tried.loc[0]
         title, sign = title_and_sign(winner["signal"])
         gain = winner["objective"] - default["objective"]

@@ -51,7 +51,7 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
     runs = aurocs.assign(model=models, dataset=data_of(aurocs))
     runs = runs.dropna(subset="n_train")  # older rows do not say it
     for name in ("protocol", "family", "select_on"):  # points of a curve differ in the amount alone
-        several_of = set(mixed(runs, ["dataset", "model"], name))
+        several_of = {key[:2] for key in mixed(runs, ["dataset", "model", "row"], name)}
         runs["model"] = [
             f"{model} ({value})" if (dataset, model) in several_of else model
             for dataset, model, value in runs[["dataset", "model", name]].itertuples(index=False)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.choices.config import script_of
 from bench.choices.errors import UserError, note
 from bench.choices.names import legible, on_disk
 from bench.choices.study import SWEEP
@@ -39,8 +40,7 @@ def read(path: str | Path) -> "Results":
         study, provenance, run = content["study"], content["provenance"], content.get("run", {})
         if not all(isinstance(part, dict) for part in (study, provenance, run)):
             raise TypeError("study, provenance and run must be objects")
-        old = "train.py" if "train.py" in str(provenance.get("command")) else "train_tune.py"
-        return Results(path, study, provenance, str(content.get("made_by", old)), run)
+        return Results(path, study, provenance, script_of(content), run)
     except FileNotFoundError:
         raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

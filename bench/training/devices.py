@@ -90,8 +90,8 @@ def ready_process(threads: int) -> None:
     """
     torch.set_num_threads(threads)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
-    # Older glibc refuses more than 32 MiB here. The other setting alone would be a loss: it also stops
-    # glibc from raising this one by itself.
+    # Older glibc refuses more than 32 MiB here. The other setting alone would be a loss: it also
+    # stops glibc from raising this one by itself.
     if mallopt and (mallopt(MMAP_THRESHOLD, MOST) or mallopt(MMAP_THRESHOLD, 2**25)):
         mallopt(TRIM_THRESHOLD, MOST)
 

@@ -134,7 +134,8 @@ def prepare(study: Study) -> Prepared:
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )
-    more += [*without_masks(splits), *released_otherwise(study), *without_effect(study, device)]
+    released = [f"{fact} (add {flags})" for fact, flags in released_otherwise(study)]
+    more += [*without_masks(splits), *released, *without_effect(study, device)]
     if all(split.test is None for split in splits.values()):
         more.append("nothing is tested: there are no test images of a known class")
     for line in more:
@@ -150,20 +151,20 @@ def prepare(study: Study) -> Prepared:
     return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
 
 
-def released_otherwise(study: Study) -> list[str]:
-    """Where models' released code differs from the published protocol, a line each."""
-    lines: list[str] = []
+def released_otherwise(study: Study) -> list[tuple[str, str]]:
+    """Where models' released code differs from the published protocol, and the flags that do as it."""
+    facts: list[tuple[str, str]] = []
     for model in study.model_names() if study.protocol == "published" else ():
         kind, code = models.get(model), f"{model}: its released code"
         if kind.RELEASED_MODE == "evaluation" and study.scoring_mode is None:
-            lines.append(f"{code} scores in evaluation mode (add --scoring_mode evaluation)")
+            facts.append((f"{code} scores in evaluation mode", "--scoring_mode evaluation"))
         if kind.RELEASED_EPOCH == "last" and study.selection is None:
-            last = "add --selection val --select_on last_epoch"
-            lines.append(f"{code} reports the last epoch, not the best by test images ({last})")
+            last = "--selection val --select_on last_epoch"
+            facts.append((f"{code} reports the last epoch, not the best by test images", last))
         if not study.epochs and (study.steps or kind.STEPS) < kind.PUBLISHED_STEPS:
             steps = kind.PUBLISHED_STEPS
-            lines.append(f"{code} trains for {steps:,} generator steps (add --steps {steps})")
-    return lines
+            facts.append((f"{code} trains for {steps:,} generator steps", f"--steps {steps}"))
+    return facts
 
 
 def without_effect(study: Study, device: str) -> list[str]:

@@ -60,6 +60,6 @@ def say_held(
     }
     if differ:
         note(
-            f"--start_from: winners of {model} have another {', '.join(sorted(differ))}, which is not "
-            "searched here: they are tried with this study's (--set or --space changes it)"
+            f"--start_from: winners of {model} differ from this study in {', '.join(sorted(differ))}, "
+            "which it does not search: they are tried with its own values (--set or --space)"
         )

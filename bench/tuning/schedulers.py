@@ -152,7 +152,7 @@ class PerTask(TrialScheduler):
         scheduler, view = self.scheduler(trial, tune_controller)
         by_epoch = self.objectives[self.key(trial)]
         by_epoch[result["training_iteration"]][trial.trial_id] = result["objective"]
-        # The median rule keeps all results: without records, weights and pictures.
+        # The median rule keeps every result that it is given: records and pictures would pile up.
         few = {name: value for name, value in result.items() if "/" not in name}
         return scheduler.on_trial_result(view, trial, few)
 

@@ -217,7 +217,7 @@ def check_scheduler(study: Study, model: str) -> None:
     if study.tune_for == "mean" and study.scheduler in WHOLE_POPULATION:
         reason = "gives each class a configuration of its own"
         if study.scheduler == "hyperband":
-            reason = "halves the trials of one class, which here come one after another (try asha)"
+            reason = "compares a class's trials at the same time, but they run in turn (try asha)"
         raise UserError(f"--tune_for mean: {study.scheduler} {reason}")
     able = changeable(space_of(study, model))
     if study.scheduler == "pb2":

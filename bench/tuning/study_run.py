@@ -107,7 +107,8 @@ def run(
                     raise callback.broken from None
                 if not planner.interrupted:
                     raise
-            except RuntimeError as error:  # Tune's, where a run ends in a way that it does not know
+            # Tune raises this where Ray ends a run otherwise than by a dead process, as for memory.
+            except RuntimeError as error:
                 cause = error.__cause__
                 if not isinstance(cause, ray.exceptions.RayError):
                     raise

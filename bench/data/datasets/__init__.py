@@ -154,7 +154,7 @@ class Dataset:
     def _of_each_category(
         self, labels: np.ndarray, count: int | None, seed: int, flag: str
     ) -> np.ndarray:
-        """int64: sorted indices of `count` labels of each category, by class in equal shares; or of all."""
+        """int64: sorted indices of `count` labels of each category, or all; classes in equal shares."""
         if count is None:
             return np.arange(len(labels))
         parts = [np.flatnonzero(self.in_category(name, labels)) for name in self.categories or [""]]

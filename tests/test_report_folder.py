@@ -1,0 +1,47 @@
+"""What report.py writes to a folder, overwrites there, and leaves alone."""
+
+from pathlib import Path
+
+import pytest
+from studies import make_study
+
+import report
+from bench.choices.errors import UserError
+from bench.reporting.report import replace_report
+
+
+@pytest.mark.slow
+def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path: Path) -> None:
+    study, out = make_study(tmp_path / "s"), tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("<html>mine</html>")
+    with pytest.raises(UserError, match=r"index.html is no report's page \(give another folder\)"):
+        report.main([str(study), "--out", str(out)])
+    assert (out / "index.html").read_text() == "<html>mine</html>"
+    (out / "index.html").unlink()
+    (out / "metrics.csv").write_text("mine")
+    with pytest.raises(UserError, match=r"--out: .*metrics.csv is of no report"):
+        report.main([str(study), "--out", str(out)])
+    assert [path.read_text() for path in out.iterdir()] == ["mine"]
+    (out / "metrics.csv").unlink()
+    replace_report(out, {"auroc.md": "old", "gone.md": "old"}, own=False)
+    (out / "index.html").unlink(missing_ok=True)  # as if it had been stopped before the page
+    for _ in range(2):
+        assert report.main([str(study), str(study.parent / "s"), "--out", str(out)]) == 0
+    earlier = study / "report" / "index.html"
+    earlier.parent.mkdir()
+    earlier.write_text("<html>of an earlier version</html>")
+    assert report.main([str(study)]) == 0, "a study's own folder of reports"
+    assert "earlier version" not in earlier.read_text()
+    (earlier.parent / "notes.md").write_text("mine")
+    assert report.main([str(study), str(make_study(tmp_path / "other"))]) == 0
+    assert (earlier.parent / "difference.csv").exists()
+    assert report.main([str(study)]) == 0
+    assert not (earlier.parent / "difference.csv").exists(), "a table of the earlier report"
+    assert (earlier.parent / "notes.md").read_text() == "mine"
+    assert not (out / "gone.md").exists()
+    (out / "difference.csv").write_text("mine")
+    with pytest.raises(UserError, match=r"--out: .*difference.csv is of no report"):
+        report.main([str(study), str(tmp_path / "other"), "--out", str(out)])
+    assert (out / "difference.csv").read_text() == "mine"
+    assert "studies" not in (out / "index.html").read_text().partition("</title>")[0]
