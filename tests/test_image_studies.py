@@ -99,7 +99,7 @@ def test_study_json_and_the_model_hold_it(camera, capsys):
     printed = [line.removeprefix("note: ") for line in capsys.readouterr().err.splitlines()]
     data = json.loads((camera / "out" / "one" / "study.json").read_text())["provenance"]["dataset"]
     assert data["notes"] == printed
-    assert len(printed) == 3  # the folder new/, the sizes, the bits
+    assert len(printed) == 4  # the folder new/, the sizes, the bits, the choice without effect
     assert data["decoding"] == {"resize": "pad", "bits": 12, "background": 255}
     assert data["image_shape"] == [1, 64, 64]
     (model,) = (camera / "out" / "one" / "models").iterdir()

@@ -64,8 +64,9 @@ def of_json(content: dict[str, Any]) -> dict[str, Any]:
 
 def script_of(content: dict[str, Any]) -> str:
     """The script that began what a study.json is of; `train.py --audit` for an audit."""
-    command = str(content.get("provenance", {}).get("command")).split()  # an older file's only hint
-    old = "train.py" if "train.py" in command[:2] else "train_tune.py"
+    # An older file has the command alone, `python /somewhere/train.py …`.
+    words = str(content.get("provenance", {}).get("command")).split()[:2]
+    old = "train.py" if "train.py" in {Path(word).name for word in words} else "train_tune.py"
     return str(content.get("made_by", old))
 
 
