@@ -12,7 +12,7 @@ from bench.reporting.frames import join, span
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
 BOTTLENECKS = (("latents", "autoencoder", "nz"), ("components", "pca", "components"))
 TUNED = {
-    "one left out": ("", "-ganomaly", "-skipganomaly", "-classical"),
+    "one left out": ("", "-ganomaly", "-skipganomaly", "-w-skipganomaly", "-classical"),
     "one digit normal": ("-one-class-classical",),
 }
 
