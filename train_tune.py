@@ -92,7 +92,10 @@ def with_config(words: Sequence[str]) -> dict[str, Any]:
 
     A hyperparameter that `--set` names here wins over the file's, and leaves its others as they are.
     """
-    own, before, absent = flags_of(words), flags_of(words_before(words)), flags_of([])
+    own, earlier_words = flags_of(words), words_before(words)
+    if not earlier_words:
+        return own
+    before, absent = flags_of(earlier_words), flags_of([])
     given = {name: value for name, value in own.items() if absent.get(name, ...) != value}
     merged = absent | before | given
     if own.get("set") and "set" in before:

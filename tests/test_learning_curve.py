@@ -226,11 +226,15 @@ def test_a_curve_without_a_shared_class_says_which_points_it_lacks(tmp_path):
     assert "pca, 1000 images; pca, 100 images, for want of classes" in table.note
 
 
+def of_one_size_each(folder: Path) -> list[Path]:
+    """Two studies, s and t: of 100 and of 300 images."""
+    return [
+        varied(folder / name, "limit_train", (size,) * 3) for name, size in (("s", 100), ("t", 300))
+    ]
+
+
 def test_amounts_of_different_tasks_are_no_curve(tmp_path):
-    left_out, one_class = (
-        varied(tmp_path / name, "limit_train", (size,) * 3)
-        for name, size in (("s", 100), ("t", 300))
-    )
+    left_out, one_class = of_one_size_each(tmp_path)
     edit(one_class, lambda row: row | {"task": "one-class"})
     areas = load(left_out, one_class)[-1]
     assert not [*sweeps.amount_tables(areas), *sweeps.amount_drawings(areas)]
@@ -239,10 +243,7 @@ def test_amounts_of_different_tasks_are_no_curve(tmp_path):
 
 
 def test_a_curve_joins_no_points_that_differ_in_more_than_the_amount(tmp_path):
-    small, full = (
-        varied(tmp_path / name, "limit_train", (size,) * 3)
-        for name, size in (("s", 100), ("t", 300))
-    )
+    small, full = of_one_size_each(tmp_path)
     edit(full, lambda row: row | {"protocol": "published"})
     areas = load(small, full)[-1]
     assert not [*sweeps.amount_tables(areas), *sweeps.amount_drawings(areas)]

@@ -183,10 +183,11 @@ def mistake_in_model(module: ModuleType) -> str | None:
 
 def check_machine(study: Study) -> None:
     """UserError where runs want more processor cores than this machine, which they run on, has."""
-    if study.address is None and (study.cpus_per_trial or 1) > (cores := usable_cores()):
+    wanted = study.cpus_per_trial if study.address is None else None
+    if wanted and wanted > (cores := usable_cores()):
         raise UserError(
             f"--cpus_per_trial: this machine has {cores} processor cores for this command, not "
-            f"{study.cpus_per_trial}"
+            f"{wanted}"
         )
 
 

@@ -113,8 +113,9 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         before,
     )
     same_files(earlier, hashes(study.files()))
-    cores = usable_cores()
-    if "cpus_per_trial" in given or study.address or (study.cpus_per_trial or 1) <= cores:
+    if "cpus_per_trial" in given or study.address or not study.cpus_per_trial:
+        return study
+    if study.cpus_per_trial <= (cores := usable_cores()):
         return study
     note(
         f"this machine has {cores} processor cores: runs go on with these, not with the "

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,11 +135,11 @@ def places_differ(trials: pd.DataFrame, name: str) -> bool:
     return bool(different.duplicated(["row", "column"]).any())
 
 
-def without_amounts(results: pd.DataFrame) -> pd.Series:
-    """The columns without what they say of an amount, which differs along a learning curve."""
+def without_amounts(results: pd.DataFrame, amounts: Iterable[str] = AMOUNTS) -> pd.Series:
+    """The columns without what they say of these amounts, which differ along a learning curve."""
     columns = []
     for row in results[["column", *AMOUNTS]].to_dict("records"):
-        for name in AMOUNTS:
+        for name in amounts:
             row["column"] = row["column"].replace(amount_label(name, row[name]), "", 1)
         columns.append(row["column"])
     return pd.Series(columns, results.index, dtype=object)

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from bench.reporting.drawing import Drawing
 from bench.reporting.fair import gapless, rivals, shared, without_unsound
 from bench.reporting.figures import Looks, looks_of, panels
-from bench.reporting.frames import amount_label, mixed, span
+from bench.reporting.frames import mixed, span, without_amounts
 from bench.reporting.headline import detail, figure
 from bench.reporting.writers import Table
 
@@ -46,8 +46,7 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
     mean, since classes share test images. x is the amount as the figure's axis has it, model the
     column without the amount. The second are the columns left out where not all share a class.
     """
-    names = zip(aurocs["column"], aurocs[amount], strict=True)
-    models = [column.replace(amount_label(amount, value), "", 1) for column, value in names]
+    models = without_amounts(aurocs, [amount])
     runs = aurocs.assign(model=models, dataset=data_of(aurocs))
     runs = runs.dropna(subset="n_train")  # older rows do not say it
     for name in ("protocol", "family", "select_on"):  # points of a curve differ in the amount alone

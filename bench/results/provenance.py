@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from joblib import cpu_count
-
 from bench.watching.machine_load import gpu_names
 
 CODE = ("bench", "models", "search_spaces")  # a file that git does not know runs all the same
@@ -47,6 +45,8 @@ def cpu_name() -> str:
 
 def machine() -> dict[str, Any]:
     """What ran where and when: commit, command, time, versions, and this machine's hardware."""
+    from joblib import cpu_count  # not at the start of a command that only reads results
+
     status = git("status", "--porcelain", "--untracked-files=no")
     new_code = git("status", "--porcelain", "--untracked-files=normal", "--", *CODE)
     module = getattr(sys.modules["__main__"], "__spec__", None)  # of `python -m`
