@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from bench.choices.errors import Parser, UserError, run_main
+from bench.choices.errors import UserError
 from bench.choices.flags import path_of
+from bench.choices.script import Parser, run_main
 
 EXAMPLES = """examples:
   python report.py results/digits                    tables, figures and report/index.html

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import models
 from bench.choices import image_size
-from bench.choices.errors import Parser, UserError, run_main
+from bench.choices.errors import UserError
 from bench.choices.flags import (
     add_model_flags,
     add_study_flags,
@@ -36,6 +36,7 @@ from bench.choices.flags import (
 )
 from bench.choices.monitoring import View, add_view_flags, take_view
 from bench.choices.outside import is_file
+from bench.choices.script import Parser, run_main
 from bench.choices.study import HYPERPARAMETERS, RUN, Study
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.commands import checks
@@ -58,8 +59,7 @@ RESUME = (
 )
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
-# not with --audit
-ANEW = ("load", "score_folder", "keep_models", "contamination", "false_alarms", "display")
+NOT_WITH_AUDIT = ("load", "score_folder", "keep_models", "contamination", "false_alarms", "display")
 SCORING = {  # the flags that have an effect where a loaded model only scores
     "load",
     "score_folder",
@@ -115,7 +115,7 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
     """UserError for flags that do not go together, or that would do nothing."""
     flags = {k for k, v in given.items() if v is not None and v is not False} | {*hyperparameters}
     if given["audit"]:
-        useless = sorted(flags & {*ANEW, *AUDITED})
+        useless = sorted(flags & {*NOT_WITH_AUDIT, *AUDITED})
         if useless:
             reason = "it trains anew, from the published protocol to the sound one"
             raise UserError(f"--audit: {reason}; leave out --{useless[0]}")
@@ -262,20 +262,21 @@ def start(
         model, content = loaded = model_files.load(file, "cpu", study.precision, own_file(study))
         if run.setdefault("sha256_load", content["sha256"]) != content["sha256"]:
             raise UserError(f"--resume: {file} has changed since this run began with its weights")
-        if not models.get(name := content["model"]).BATCHES:
+        name = content["model"]
+        if not models.get(name).BATCHES:
             raise UserError(f"--load: {name} is fitted at once, and cannot train further")
-        channels, *own_size = model.image_shape
+        channels, height, width = model.image_shape
         study = replace(
             study,
             model=(content.get("code", {"path": name})["path"],),
             channels=study.channels or channels,
-            image_size=study.image_size or image_size.parse("x".join(map(str, own_size))),
+            image_size=study.image_size or image_size.parse(f"{height}x{width}"),
         )
         run["hyperparameters"] = content["config"] | run["hyperparameters"]
     elif not earlier:
         suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"
-        start = models.starting_values(name, suited, published)
-        run["hyperparameters"] = start | run["hyperparameters"]
+        defaults = models.starting_values(name, suited, published)
+        run["hyperparameters"] = defaults | run["hyperparameters"]
     try:
         config = models.get(name).Config.make(run["hyperparameters"])
         models.get(name).fetch(config)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import models
 from bench.choices import config
-from bench.choices.errors import Parser, UserError, run_main
+from bench.choices.errors import UserError
 from bench.choices.flags import (
     add_study_flags,
     check_once,
@@ -37,6 +37,7 @@ from bench.choices.flags import (
 from bench.choices.monitoring import add_view_flags, take_view
 from bench.choices.names import UNDECODED, legible, on_disk
 from bench.choices.options import SCHEDULERS, SEARCHERS
+from bench.choices.script import Parser, run_main
 from bench.choices.study import CHOOSE_TASKS, SWEEP, Study
 from bench.commands import checks, sweep
 from bench.tuning import ray_start

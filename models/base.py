@@ -29,7 +29,10 @@ SCORING_BATCH, SCORING_PIXELS = {"cpu": 256, "cuda": 2048}, 256**3
 
 @dataclass(frozen=True)
 class Config:
-    """A model's hyperparameters. The comment behind each is its help text and names its source."""
+    """A model's hyperparameters: a line `name: type = default  # help and source` for each.
+
+    bool, float, int or str; two spaces before the #. `models.fields.check` says what is refused.
+    """
 
     batch_size: int = 64  # images in a training step
     average: float = 0.0  # decay of a moving average of the weights, which then scores; 0: none
@@ -70,14 +73,13 @@ class AnomalyModel(ABC):
     FAMILY: str = "GAN"  # or baseline, labelled (learns classes), pretrained (has outside data)
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     RELEASED_MODE: ClassVar[str] = "training"  # of the networks as released code scores
-    RELEASED_EPOCH: ClassVar[str] = (
-        "best"  # by the test images; or last: what released code reports
-    )
-    PUBLISHED_STEPS: ClassVar[int] = 0  # of the released code, where far more than STEPS
+    RELEASED_EPOCH: ClassVar[str] = "best"  # by the test images; or "last": what it reports
+    RELEASED_STEPS: ClassVar[int] = 0  # of the released code, where far more than STEPS
     ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
     GRAPHS: ClassVar[bool] = True  # a GPU replays its steps (models.graphs); see `kind_of_step`
+    NOT_BY_PBT: ClassVar[tuple[str, ...]] = ()  # hyperparameters that add networks where above 0
     NO_EXPORT: ClassVar[str] = ""  # why no file of another program can hold it, if none can
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps of a fair budget; the comment has the source
@@ -233,9 +235,7 @@ class AnomalyModel(ABC):
     def score_parts(
         self, images: Images, training_mode_batch: int | None = None
     ) -> dict[str, Tensor]:
-        """The parts of the score, each float32 (N,) on the CPU.
-
-        Raises FloatingPointError when one is not finite.
+        """The parts of the score, float32 (N,) on the CPU; FloatingPointError if one is not finite.
 
         `training_mode_batch` scores as released code of the field does: networks in training mode,
         so many images at a time in the order given, which lets batch normalisation see its

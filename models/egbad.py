@@ -45,6 +45,8 @@ class Config(base.Config):
         super().__post_init__()
         if self.dropout >= 1:
             raise ValueError(f"dropout must be below 1, not {self.dropout}")
+        if self.alpha > 1:
+            raise ValueError(f"alpha is a share and must be at most 1, not {self.alpha}")
         if self.joint < 2:
             raise ValueError(
                 f"joint must be 2 or more, not {self.joint}: half of it is of the latent"
@@ -85,9 +87,10 @@ class Model(base.AnomalyModel):
     ANY_SIZE = True
     RELEASED_MODE = "evaluation"
     RELEASED_EPOCH = "last"
-    PUBLISHED_STEPS = 50_400  # released code: MNIST's nine classes, 100 epochs, batches of 100
+    RELEASED_STEPS = 50_400  # released code: MNIST's nine classes, 100 epochs, batches of 100
     STEPS = 10_000  # of twenty times the size
     DIGITS_STEPS = 3_000
+    NOT_BY_PBT = ("dropout",)
     PUBLISHED = {
         "lr": 1e-5,
         "lr_discriminator": 1e-5,

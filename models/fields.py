@@ -18,7 +18,6 @@ MODEL = re.compile(r"^class Model\b", re.MULTILINE)
 # The class's text, up to the next line that is not indented, and the file that its base class is in
 CONFIG = re.compile(r"^class Config\b(?:\((\w+)\.Config\))?.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^    (\w+): (bool|float|int|str) = (\S+)  # (.+)$", re.MULTILINE)
-SHARES = {"alpha", "dropout"}  # hyperparameters from 0 to 1, as all that begin with score_
 TYPES = {"bool": bool, "float": float, "int": int, "str": str}
 
 
@@ -96,12 +95,16 @@ def constant(file: str, name: str, of: str = "Model") -> Any:
 
 
 def check(name: str, kind: type, value: Any) -> None:
-    """ValueError for a value that no hyperparameter of this name and type has."""
+    """ValueError for a value that no hyperparameter of this name and type has.
+
+    Whole numbers are 1 or more, others 0 or more; beta* and average below 1, score_* at most 1. A
+    Config's own __post_init__ may refuse more.
+    """
     if kind is int and value < 1:
         raise ValueError(f"{name} must be 1 or more, not {value}")
     if kind is float and not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a finite number, 0 or more, not {value}")
     if (name.startswith("beta") or name == "average") and value >= 1:
         raise ValueError(f"{name} must be below 1, not {value}")
-    if kind is float and (name.startswith("score_") or name in SHARES) and value > 1:
+    if kind is float and name.startswith("score_") and value > 1:
         raise ValueError(f"{name} is a share and must be at most 1, not {value}")

@@ -64,6 +64,8 @@ class SkipGAN(base.AnomalyModel):
     Letters: a batch is (B, C, H, W); K = nz features.
     """
 
+    NOT_BY_PBT = ("w_rot", "w_class", "score_near")
+
     rotations: Head  # the head on the opponent's features that tells rotations
     classes: ClassHead  # the head that tells the normal classes
     memory: Neighbours | None = None  # of training images' features, where score_near is above 0

@@ -18,7 +18,8 @@ from small_models import make
 import models
 import train
 from bench import results
-from bench.choices.errors import UserError, run_main
+from bench.choices.errors import UserError
+from bench.choices.script import run_main
 from bench.commands import score
 from bench.commands.train import go_on
 from bench.data.datasets import Decoding

@@ -12,7 +12,7 @@ from commands import replaced
 import train
 import train_tune
 from bench import results
-from bench.choices.errors import run_main
+from bench.choices.script import run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["--dataset", "digits", "--abnormal_class", "3"]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import train_tune
 from bench.choices import config
-from bench.choices.errors import UserError, run_main
+from bench.choices.errors import UserError
 from bench.choices.flags import study_from
+from bench.choices.script import run_main
 from bench.choices.study import Study
 
 FILE = """

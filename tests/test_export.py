@@ -18,7 +18,7 @@ from bench.choices import outside
 from bench.choices.errors import UserError
 from bench.commands import checks
 from bench.commands.export import METADATA, exported
-from bench.results.gallery import anomaly_maps
+from bench.results.anomaly_maps import anomaly_maps
 from bench.training import model_files
 from models.base import AnomalyModel
 from models.mix import standardised

@@ -5,15 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.results.gallery import (
-    EACH,
-    GROUPS,
-    chosen,
-    encoded,
-    heat_maps,
-    images_of,
-    sheet,
-)
+from bench.results.anomaly_maps import heat_maps
+from bench.results.gallery import EACH, GROUPS, chosen, encoded, images_of, sheet
 
 
 @given(

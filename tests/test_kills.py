@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from commands import PATIENCE, TINY, command, descendants, kill, lines, running, wait_for
+from studies import COSTS
 
 from bench import results
-from bench.results.columns import COSTS
 
 KILLS = int(os.environ.get("KILLS", "3"))
 

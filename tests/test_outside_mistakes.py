@@ -8,7 +8,7 @@ from own_files import DATASET, MODEL, SPACE
 
 import train
 import train_tune
-from bench.choices.errors import run_main
+from bench.choices.script import run_main
 
 NO_MODEL = MODEL.partition("class Model")[0]
 EMPTY_MODEL = NO_MODEL + "from models import base\nclass Model(base.AnomalyModel):\n"

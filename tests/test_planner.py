@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, Budget, PlannedRun, Task
-from bench.judging.selection import FINALIST_SEEDS
+from bench.judging.selection import MOST_SEEDS
 from bench.tuning.planner import Planner
-from bench.tuning.spaces import SearchSpace, comparable, spaces_of
+from bench.tuning.spaces import SearchSpace, mark_unsearched, spaces_of
 
 TASKS = [Task(ONE_CLASS, cls) for cls in ("3", "5")]
 Objective = Callable[[PlannedRun], float | None]
@@ -73,7 +73,7 @@ def test_a_winner_by_luck_does_not_win():
     plan = planner(trials=6, finalists=2, finalist_seeds=3, seeds=2)
     by_kind = kinds(run_all(plan, lucky))
     assert by_kind["tuning"] == {(number, 0) for number in range(6)}
-    first = FINALIST_SEEDS + 1
+    first = MOST_SEEDS + 1
     seeds = range(first, first + 3)
     assert by_kind["finalist"] == {(number, seed) for number in (1, 2, 0) for seed in seeds}
     assert by_kind["final"] == {(number, seed) for number in (2, 0) for seed in (1, 2)}
@@ -108,7 +108,7 @@ def test_what_failed_is_tried_again_as_it_was():
 def test_a_winner_stands_where_another_task_is_not_searched():
     choices: dict[str, Any] = {"model": ("knn",), "trials": 3, "finalists": 0, "seeds": 1}
     spaces = spaces_of(Study(**choices))
-    spaces = comparable(spaces, {TASKS[0]: "val_auroc", TASKS[1]: "val_loss"})
+    spaces = mark_unsearched(spaces, {TASKS[0]: "val_auroc", TASKS[1]: "val_loss"})
     runs = run_all(planner(spaces=spaces, **choices), lambda run: run.number)
     assert {(run.task.cls, run.number) for run in runs if run.kind == "final"} == {
         ("3", 2),

@@ -14,7 +14,7 @@ import pytest
 from commands import command, wait_for
 from PIL import Image
 from small_models import NETWORKS, assert_same_to_the_bit, quick, small
-from studies import write_rows
+from studies import COSTS, write_rows
 
 import train
 import train_tune
@@ -23,7 +23,6 @@ from bench.choices.errors import UserError
 from bench.choices.study import RUN, Study
 from bench.commands import train as commands_train
 from bench.data import datasets
-from bench.results.columns import COSTS
 from bench.results.provenance import machine
 from bench.results.store import Store
 from bench.training import model_files

@@ -26,7 +26,7 @@ from commands import (
     wait_for,
 )
 
-from bench.choices import signals
+from bench.choices import interrupts
 
 LONG = [*TINY, "--epochs", "500", "--trials", "2", "--searcher", "random", "--scheduler", "pbt"]
 
@@ -180,7 +180,7 @@ def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, monkeypatch: pytest.Mo
 def python(code: str, *arguments: str, **options) -> subprocess.Popen:
     """A process of a few lines, which has begun its work when this returns."""
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import time\nfrom bench.choices import errors, signals\n{code}", *arguments],
+        [sys.executable, "-c", f"import time\nfrom bench.choices import interrupts, script\n{code}", *arguments],
         cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True, **{"stdout": subprocess.PIPE} | options,
     )  # fmt: skip
     if process.stdout:
@@ -188,10 +188,10 @@ def python(code: str, *arguments: str, **options) -> subprocess.Popen:
     return process
 
 
-WORK = "errors.run_main(lambda: print('up', flush=True) or time.sleep(60))"
+WORK = "script.run_main(lambda: print('up', flush=True) or time.sleep(60))"
 
 
-@pytest.mark.parametrize("number", sorted(signals.STOP))
+@pytest.mark.parametrize("number", sorted(interrupts.STOP))
 def test_every_script_ends_with_one_line(number: int) -> None:
     process = python(WORK)
     process.send_signal(number)
@@ -200,8 +200,8 @@ def test_every_script_ends_with_one_line(number: int) -> None:
 
 
 def test_a_signal_waits_for_what_must_be_whole() -> None:
-    code = "with signals.deferred():\n  print('up', flush=True); time.sleep(2); print('whole')"
-    process = python(f"def main():\n {code}\n print('after')\nerrors.run_main(main)")
+    code = "with interrupts.deferred():\n  print('up', flush=True); time.sleep(2); print('whole')"
+    process = python(f"def main():\n {code}\n print('after')\nscript.run_main(main)")
     process.terminate()
     assert process.communicate(timeout=10) == ("whole\n", "interrupted\n")
     assert process.returncode == 130
@@ -218,7 +218,7 @@ def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
 
 def test_a_second_signal_ends_a_command_that_still_ends() -> None:
     process = python(
-        "with signals.handled(lambda: signals.say('one')): print('up', flush=True); time.sleep(60)"
+        "with interrupts.handled(lambda: interrupts.say('one')): print('up', flush=True); time.sleep(60)"
     )
     process.terminate()
     assert process.stdout
@@ -229,7 +229,7 @@ def test_a_second_signal_ends_a_command_that_still_ends() -> None:
 
 def test_what_is_said_to_a_closed_terminal_is_no_error() -> None:
     terminal, end = pty.openpty()
-    came = "import sys; came = []\nwith signals.handled(lambda: came.append(1)):\n print('up', flush=True)\n"
+    came = "import sys; came = []\nwith interrupts.handled(lambda: came.append(1)):\n print('up', flush=True)\n"
     process = python(
         f"{came} while not came: time.sleep(0.01)\n print('late', flush=True); sys.exit(7)",
         stdin=end, stdout=end, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
@@ -249,7 +249,7 @@ def test_a_command_goes_on_when_the_reader_of_its_output_leaves(tmp_path: Path) 
     code = (
         "def main():\n print('up', flush=True); input(); print('two', flush=True)\n"
         " print('three', flush=True); open(sys.argv[1], 'w').close(); return 3\n"
-        "import sys; errors.run_main(main)"
+        "import sys; script.run_main(main)"
     )
     process = python(code, str(tmp_path / "done"), stdin=subprocess.PIPE)
     assert process.stdout

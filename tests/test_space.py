@@ -194,5 +194,5 @@ def test_what_pbt_may_change_fits_the_checkpoints_of_runs_without_it(name: str):
         if h.type is float
     }
     without = make(name, **dict.fromkeys(floats, 0.0)).checkpoint()
-    for value in changeable(floats):
+    for value in changeable(name, floats):
         make(name, **dict.fromkeys(floats, 0.0) | {value: 0.5}).restore(without)

@@ -18,7 +18,7 @@ from bench.data.splits import Split, make_split
 from bench.judging import metrics
 from bench.results import columns
 from bench.training.audit import audit, steps
-from bench.training.run import Run, train
+from bench.training.run import Run
 
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
 TINY: dict[str, Any] = {"ngf": 4, "ndf": 4, "nz": 8}
@@ -41,7 +41,7 @@ def make_run(
 @pytest.mark.parametrize("select_on", SELECT_ON)
 def test_the_chosen_epoch_is_the_best_by_the_signal(split: Split, select_on: str) -> None:
     run = make_run(split, select_on=select_on)
-    records = list(train(run, 4))
+    records = [run.step() for _ in range(4)]
     objectives = [record["objective"] for record in records]
     best = max(epoch for epoch in range(1, 5) if objectives[epoch - 1] == max(objectives))
     expected = 4 if select_on == "last_epoch" else best
@@ -72,21 +72,21 @@ def test_a_tuning_run_never_scores_the_test_images(
 
 def test_published_chooses_on_the_test_images(digits: datasets.Dataset) -> None:
     run = make_run(make_split(digits, TASK, PUBLISHED, seed=0), PUBLISHED, tested=False)
-    records = list(train(run, 3))
+    records = [run.step() for _ in range(3)]
     assert all(record["objective"] == record["test_auroc"] for record in records)
     assert run.best["test_auroc"] == max(record["test_auroc"] for record in records)
 
 
 def test_checkpoint_continues_to_the_bit(split: Split, tmp_path) -> None:
     whole = make_run(split)
-    expected = list(train(whole, 4))
+    expected = [whole.step() for _ in range(4)]
     first = make_run(split)
-    list(train(first, 2))
+    [first.step() for _ in range(2)]
     torch.save(first.checkpoint(), tmp_path / "run.pt")
     torch.manual_seed(99)
     second = make_run(split)
     second.restore(torch.load(tmp_path / "run.pt", weights_only=True))
-    rest = list(train(second, 4))
+    rest = [second.step() for _ in range(2)]
 
     def figures(records: list[dict]) -> list[dict]:
         return [
@@ -168,10 +168,10 @@ def test_each_step_of_an_audit_has_its_figure(digits: datasets.Dataset, model: s
     held_out = make_split(few, TASK, dataclasses.replace(PUBLISHED, selection="val"), 0)
     published = hyperparameters | models.get(model).PUBLISHED
     run = Run(model, held_out, PUBLISHED, hyperparameters=published, seed=0, select_on="val_auroc")
-    assert rows.auroc.iloc[0] == max(record["test_auroc"] for record in train(run, 2))
+    assert rows.auroc.iloc[0] == max(run.step()["test_auroc"] for _ in range(2))
     # The last step is an ordinary sound run.
     run = Run(model, make_split(few, TASK, SOUND, 0), SOUND, hyperparameters=hyperparameters, seed=0,
               select_on="val_auroc", final=True)  # fmt: skip
-    list(train(run, 2))
+    [run.step() for _ in range(2)]
     scores = run.test_scores()
     assert rows.auroc.iloc[-1] == pytest.approx(metrics.auroc(scores["labels"], scores["scores"]))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from studies import COSTS
 from tuning_studies import check_study, study_runner  # noqa: F401
 
 import train
@@ -18,7 +19,6 @@ from bench.choices.tasks import SOUND, Task
 from bench.data.datasets import Dataset
 from bench.data.splits import make_split
 from bench.reporting import reproduce
-from bench.results.columns import COSTS
 
 
 @pytest.mark.slow

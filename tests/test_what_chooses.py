@@ -78,7 +78,7 @@ def test_what_needs_no_anomalies_does_not_look_at_them(split: Split, select_on: 
     images[abnormal] = noise[abnormal].byte()
     other = dataclasses.replace(split, val=dataclasses.replace(split.val, images=images))
     runs = [run_of(parts, select_on=select_on) for parts in (split, other)]
-    records = [[kept(record) for record in train(run, 3)] for run in runs]
+    records = [[kept(run.step()) for _ in range(3)] for run in runs]
     assert records[0] == records[1]
     assert runs[0].best["epoch"] == runs[1].best["epoch"]
     assert runs[0].best["val_auroc"] != runs[1].best["val_auroc"]
@@ -134,7 +134,7 @@ def test_scores_in_training_mode_have_no_verdicts_to_keep(digits: datasets.Datas
 def test_the_model_that_is_kept_is_the_chosen_epochs(split: Split, monkeypatch):
     run = run_of(split, seed=2)
     monkeypatch.setattr(run_module, "improves", lambda *_: run.epoch < 2)
-    list(train(run, 4))
+    [run.step() for _ in range(4)]
     assert run.best["epoch"] == 2
     last = run.model.score(split.test.images)
     run.model.restore(run.best_state)

@@ -1,21 +1,13 @@
 """Errors that a user can act on: one line on stderr and exit status 2."""
 
-import argparse
 import difflib
-import errno
-import io
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
-
-from bench.choices import signals
-from bench.choices.names import LEGIBLE
 
 
 class UserError(Exception):
-    """A mistake in the user's input; `run_main` prints it as one line and exits with status 2."""
+    """A mistake in the user's input; `run_main` in script.py makes it one line and status 2."""
 
 
 def most_similar(given: str, names: Sequence[str]) -> str | None:
@@ -54,106 +46,3 @@ def taken(path: Path) -> UserError:
     begun = any((path / name).exists() for name in ("study.json", "sweep.json"))
     resume = "go on with it: --resume; or " if begun else ""
     return UserError(f"--name: {path} exists already ({resume}give another name)")
-
-
-class Parser(argparse.ArgumentParser):
-    """An argparse parser that raises UserError and prints the help's examples line by line."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-            **kwargs,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, but a flag that does not exist is told with the most similar one."""
-        given, rest = self.parse_known_args(args, namespace)
-        if not rest:
-            return given
-        word = rest[0].partition("=")[0]
-        if not word.startswith("--"):
-            raise UserError(f"{word}: nothing takes this (a flag may have too many values)")
-        flags = [flag for action in self._actions for flag in action.option_strings]
-        similar = most_similar(f"--{word[2:].replace('-', '_')}", flags)
-        hint = f"; did you mean {similar}?" if similar else " (--help lists all)"
-        raise UserError(f"{word}: there is no such flag{hint}")
-
-
-def interrupt() -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def run_main(main: Callable[[], int]) -> NoReturn:
-    """Runs a script's `main` and exits with the status that it returns.
-
-    A UserError, a folder without permission or a name too long for files becomes one line on stderr
-    and status 2; a signal to end becomes status 130.
-    """
-    if type(sys.stdout) is io.TextIOWrapper:  # tests put other kinds in its place
-        encoding = sys.stdout.encoding
-        sys.stdout = Output(sys.stdout.detach(), encoding, line_buffering=True)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=LEGIBLE)  # a character unknown to the terminal ends no run
-    try:
-        with signals.handled(interrupt):
-            status = main()
-            sys.stdout.flush()
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        status = 2
-    except PermissionError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        status = 2
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        print(
-            f"error: {str(error.filename)[:60]}…: this name is too long for files", file=sys.stderr
-        )
-        status = 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        status = 130
-    sys.exit(status)
-
-
-class Output(io.TextIOWrapper):
-    """stdout that a command outlives: its reader may leave, as `head` does, or its disk be full.
-
-    After a signal, which ends a `| tee` as well, stderr gets the rest of the output.
-    """
-
-    unsent = ""  # Python drops what it could not write
-
-    def write(self, text: str, /) -> int:
-        self.unsent += text
-        try:
-            super().write(text)
-        except OSError as error:
-            self.redirect(error)
-        if "\n" in text:  # which sends the line
-            self.unsent = ""
-        return len(text)
-
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except OSError as error:
-            self.redirect(error)
-        self.unsent = ""
-
-    def redirect(self, error: OSError) -> None:
-        gone = "nothing reads this command's output any more"
-        if not isinstance(error, BrokenPipeError):
-            gone = f"this command's output cannot be written ({error.strerror})"
-        if not signals.received:
-            note(f"{gone}; it goes on")
-        rest = 2 if signals.received else os.open(os.devnull, os.O_WRONLY)
-        os.dup2(rest, self.fileno())
-        super().write(self.unsent)
-        super().flush()

@@ -14,8 +14,9 @@ from typing import Any
 
 import models
 from bench.choices import outside
-from bench.choices.errors import Parser, UserError, unknown
+from bench.choices.errors import UserError, unknown
 from bench.choices.monitoring import View
+from bench.choices.script import Parser
 from bench.choices.study import HYPERPARAMETERS, Study
 
 OF_A_RUN = {"audit", "resume", "load", "export", "score_folder", "help"}  # train.py's own flags

@@ -4,7 +4,8 @@ import importlib.util
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bench.choices.errors import Parser, UserError
+from bench.choices.errors import UserError
+from bench.choices.script import Parser
 
 DISPLAY = "start TensorBoard and print its address: curves, reconstructions, score histograms"
 QUIET = "print only results, warnings and errors, no progress"

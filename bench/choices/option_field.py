@@ -61,7 +61,8 @@ def check(field: Field, value: Any) -> None:
         return
     choices, least, most = meta["choices"], meta["least"], meta["most"]
     types = types_of(field.type)  # type: ignore[arg-type]
-    if not isinstance(value, (*types, *[int] * (float in types), type(None))):
+    allowed = {*types, type(None)} | ({int} if float in types else set())
+    if not isinstance(value, tuple(allowed)):
         names = sorted(kind.__name__ for kind in types)
         raise UserError(f"--{name}: '{value}' is no {' or '.join(names)}")
     if choices and value is not None and value not in choices:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench.choices import image_size
 from bench.choices.option_field import option
-from bench.judging.selection import FINALIST_SEEDS, SELECT_ON
+from bench.judging.selection import MOST_SEEDS, SELECT_ON
 
 SEARCHERS = ("tpe", "random", "grid", "gp", "cmaes")
 SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
@@ -223,7 +223,7 @@ class Options:
     )
     finalist_seeds: int = option(2, "tuning", "fresh seeds that finalists are judged by")
     seeds: int = option(
-        5, "tuning", "fresh seeds that winner and default train and test under", most=FINALIST_SEEDS
+        5, "tuning", "fresh seeds that winner and default train and test under", most=MOST_SEEDS
     )
     start_from: tuple[str, ...] = option(
         (),

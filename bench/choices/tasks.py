@@ -45,8 +45,11 @@ def variants(study: Study) -> Iterator[dict[str, Any]]:
     """
     sizes, shares = each(study.limit_train), each(study.contamination)
     for size, share in itertools.product(sizes, shares):
-        names = [f"{size} images"] * (len(sizes) > 1)
-        names += [f"contamination {share:.15g}"] * (len(shares) > 1)
+        names = []
+        if len(sizes) > 1:
+            names.append(f"{size} images")
+        if len(shares) > 1:
+            names.append(f"contamination {share:.15g}")
         yield {"limit_train": size, "contamination": share, "variant": ", ".join(names)}
 
 

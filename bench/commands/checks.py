@@ -175,7 +175,7 @@ def mistake_in_model(module: ModuleType) -> str | None:
             fields.check(name, kind, default)
         except ValueError as error:
             return f"Config: {error}"
-    for name in ("STEPS", "DIGITS_STEPS"):
+    for name in ("STEPS", "DIGITS_STEPS") if model.BATCHES else ():
         if type(steps := getattr(model, name)) is not int or steps < 1:
             return f"Model.{name} must be a whole number from 1, not {steps}"
     return None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench.choices.errors import UserError, note
 from bench.judging import verdicts
-from bench.results.gallery import difference
+from bench.results.anomaly_maps import difference
 from bench.results.provenance import git
 from bench.results.store import write_whole
 from models.base import AnomalyModel

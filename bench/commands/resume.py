@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.choices import signals
+from bench.choices import interrupts
 from bench.choices.errors import UserError, note
 from bench.choices.flags import study_from
 from bench.choices.names import LEGIBLE, on_disk
@@ -49,7 +49,7 @@ def resumable(
     """
     store = None
     try:
-        with signals.deferred():
+        with interrupts.deferred():
             store = open_folder()
         yield store
     except KeyboardInterrupt:

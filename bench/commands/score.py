@@ -15,7 +15,8 @@ from bench.choices.study import LONGEST
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
 from bench.judging.verdicts import Verdicts
-from bench.results.gallery import data_uri, encoded, heat_maps, shrunk
+from bench.results.anomaly_maps import heat_maps
+from bench.results.gallery import data_uri, encoded, shrunk
 from bench.results.store import write_whole
 from bench.watching.progress import scoring
 from models.base import AnomalyModel

@@ -17,7 +17,7 @@ from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.devices import mps_runs
 from bench.training.prepare import Prepared, default_name, prepare
 from bench.tuning import cost_estimate
-from bench.tuning.spaces import comparable, spaces_of
+from bench.tuning.spaces import mark_unsearched, spaces_of
 from bench.watching.progress import short
 
 SEARCH = ["model", "class", "variant"]
@@ -33,9 +33,10 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     for model, space in spaces.items():
         ready.check(model, space.largest())
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
-    ready.budgets(study, {model: space.largest() for model, space in spaces.items()})  # are checked
+    # Only for its UserError: the largest configurations must be trainable in their budgets, too.
+    ready.budgets(study, {model: space.largest() for model, space in spaces.items()})
     if ready.protocol.selection == "val":
-        spaces = comparable(spaces, ready.select_on)
+        spaces = mark_unsearched(spaces, ready.select_on)
     provenance = ready.provenance()
     if earlier:
         provenance = resume.same_images(earlier, provenance)

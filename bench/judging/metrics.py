@@ -126,12 +126,6 @@ METRICS = {
     "eer": Metric("EER", equal_error_rate, higher_is_better=False, fits_threshold=True),
     "f1": Metric("best F1", best_f1, fits_threshold=True),
 }
-# At the threshold that held-out normal images set beforehand (bench/judging/verdicts.py).
-ALARMS = {
-    "true_alarms": Metric("true alarms"),
-    "false_alarms": Metric("false alarms", higher_is_better=False),
-    "alarm_f1": Metric("F1"),
-}
 
 
 def evaluate(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Final runs have the seeds right above the study's, at most so many; finalists' seeds begin above.
-FINALIST_SEEDS = 1000
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)

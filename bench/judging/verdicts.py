@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.judging.metrics import Floats, checked, roc
+from bench.judging.metrics import Floats, Metric, checked, roc
+
+ALARMS = {  # what `Verdicts.figures` measures
+    "true_alarms": Metric("true alarms"),
+    "false_alarms": Metric("false alarms", higher_is_better=False),
+    "alarm_f1": Metric("F1"),
+}
 
 
 @dataclass(frozen=True)

@@ -70,10 +70,12 @@ def cautions(
 def thresholds(studies: Mapping[str, Results]) -> list[str]:
     """A line where studies' thresholds are set for different rates of false alarms."""
     rates = {study.study.get("false_alarms", 0.05) for study in studies.values()}
+    if len(rates) < 2:
+        return []
     shares = ", ".join(f"{100 * rate:g} %" for rate in sorted(rates))
     return [
         f"true and false alarms and F1 are of different thresholds, set for {shares} false alarms"
-    ] * (len(rates) > 1)
+    ]
 
 
 def growing(studies: Mapping[str, Results]) -> list[str]:

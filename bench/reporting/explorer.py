@@ -8,7 +8,8 @@ import pandas as pd
 
 from bench.reporting.figures import binned, first_seeds
 from bench.reporting.frames import Caution, Scores
-from bench.results.gallery import chosen, data_uri, heat_maps, images_of, sheet_array, shrunk
+from bench.results.anomaly_maps import heat_maps
+from bench.results.gallery import chosen, data_uri, images_of, sheet_array, shrunk
 from bench.results.reading import Results
 
 BINS = 100  # thresholds of the slider

@@ -72,24 +72,15 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
 
 def changes(winner: pd.Series, default: pd.Series) -> str:
     """The winner's hyperparameters where they differ from the default's: `lr=0.001, nz=64`."""
-    names = [
-        name
-        for name in map(str, winner.index)
-        if name.startswith("config_") and pd.notna(winner[name])
-    ]
-    changed = {
-        name.removeprefix("config_"): winner[name]
-        for name in names
-        if winner[name] != default[name]
-    }
     if pd.isna(default["objective"]):
         return "–"
-    return (
-        ", ".join(
-            f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in changed.items()
-        )
-        or "nothing"
-    )
+    values = winner.filter(regex="^config_").dropna()
+    changed = {
+        name.removeprefix("config_"): f"{value:.4g}" if isinstance(value, float) else value
+        for name, value in values.items()
+        if value != default[name]
+    }
+    return ", ".join(f"{name}={value}" for name, value in changed.items()) or "nothing"
 
 
 def saved_table(trials: pd.DataFrame) -> Table | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,25 @@ from bench.reporting.frames import mixed, span, without_amounts
 from bench.reporting.headline import detail, figure
 from bench.reporting.writers import Table
 
-# Of each amount that a study varies: a short name, a title, and its axis with the column on it.
-CURVES = {
-    "limit_train": (
-        *("images", "How many training images does a model need?"),
-        *("images trained on", "n_train"),
+
+class Curve(NamedTuple):
+    """How figures over an amount are shown."""
+
+    name: str  # of files
+    title: str
+    axis: str
+    column: str  # what the axis has
+
+
+CURVES = {  # by the amount, which a study may vary
+    "limit_train": Curve(
+        "images", "How many training images does a model need?", "images trained on", "n_train"
     ),
-    "contamination": (
-        *("contamination", "How much contamination does a model bear?"),
-        *("share of the training images that is abnormal", "contamination"),
+    "contamination": Curve(
+        "contamination",
+        "How much contamination does a model bear?",
+        "share of the training images that is abnormal",
+        "contamination",
     ),
 }
 ROOM = 0.09  # of an axis, between two of its numbers
@@ -71,13 +81,13 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
         **{name: (name, lambda part: part.mean(skipna=False)) for name in ("auroc", "low", "high")},
     )
     points = figures.reset_index()
-    points["x"] = points[CURVES[amount][-1]].astype(float)
+    points["x"] = points[CURVES[amount].column].astype(float)
     return points.sort_values("x", kind="stable"), left_out.tolist()
 
 
 def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
     """For each amount that a study varies: its values by models."""
-    for amount, (name, title, *_) in CURVES.items():
+    for amount, curve in CURVES.items():
         points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
@@ -85,7 +95,7 @@ def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
         points["text"] = [
             f"{figure(mean)} {detail(math.nan, low, high, '')}".strip() for mean, low, high in ends
         ]
-        rows = ["dataset"] * (points["dataset"].nunique() > 1) + [amount]
+        rows = ["dataset", amount] if points["dataset"].nunique() > 1 else [amount]
         models = list(points["model"].unique())
         frame = points.groupby(rows, sort=False)["n_train"].mean().round().astype(int).to_frame()
         frame = frame.join(points.pivot(index=rows, columns="model", values="text")[models])
@@ -94,7 +104,8 @@ def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
         note = note_on(points, left_out)
         if amount == "limit_train":
             note += " Images kept: of all classes, and some of them only validate."
-        yield Table(f"auroc_by_{name}", title, frame, note, points.drop(columns=["x", "text"]))
+        rows = points.drop(columns=["x", "text"])
+        yield Table(f"auroc_by_{curve.name}", curve.title, frame, note, rows)
 
 
 def note_on(points: pd.DataFrame, left_out: list[str]) -> str:
@@ -110,17 +121,16 @@ def note_on(points: pd.DataFrame, left_out: list[str]) -> str:
 
 def amount_drawings(aurocs: pd.DataFrame) -> Iterator[Drawing]:
     """For each amount that a study varies: a panel per data set, a line per model."""
-    for amount, (name, title, axis, _) in CURVES.items():
+    for amount, curve in CURVES.items():
         points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
         looks = looks_of(points.assign(column=points["model"]))
         panel = panel_of(points, looks, "log" if amount == "limit_train" else "linear")
-        caption = f"{title} {note_on(points, left_out)}"
+        caption = f"{curve.title} {note_on(points, left_out)}"
         places = points.assign(row=points["dataset"])
-        yield from panels(
-            f"curve_{name}", caption, places, panel, looks, xlabel=axis, ylabel="test AUROC"
-        )
+        name, axis = f"curve_{curve.name}", curve.axis
+        yield from panels(name, caption, places, panel, looks, xlabel=axis, ylabel="test AUROC")
 
 
 def panel_of(points: pd.DataFrame, looks: Looks, scale: str) -> Callable[[Axes, str], None]:

@@ -7,9 +7,10 @@ import pandas as pd
 
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.judging.comparison import ALPHA, Comparison
-from bench.judging.metrics import ALARMS, METRICS
+from bench.judging.metrics import METRICS
 from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
+from bench.judging.verdicts import ALARMS
 from bench.reporting.headline import untested
 from bench.reporting.writers import Table
 from bench.results.reading import Results
@@ -28,7 +29,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         ran = rows["hardware"].dropna().unique()
         hardware = ", ".join(map(str, ran)) or machine.get("gpu") or machine.get("cpu")
         deterministic = ", deterministic" if study.get("deterministic") else ""
-        protocol = each(rows["protocol"])
+        protocol = different(rows["protocol"])
         switched = [f"{name} {study[name]}" for name in PROTOCOL_FIELDS if study.get(name)]
         switched = [choice for choice in switched if choice not in protocol]
         tried = rows.loc[rows["kind"] == "tuning", ["model", "class", "number"]]
@@ -38,11 +39,11 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             if len(tried)
             else "none: one configuration"
         )
-        sizes = each(finals["config_batch_size"]) if "config_batch_size" in rows else ""
+        sizes = different(finals["config_batch_size"]) if "config_batch_size" in rows else ""
         columns[name] = {
-            "data": f"{each(rows['dataset'])}, {each(rows['task'])}",
+            "data": f"{different(rows['dataset'])}, {different(rows['task'])}",
             "protocol": ", ".join([protocol, *switched]),
-            "chosen by": each(rows["select_on"].replace(titles)),
+            "chosen by": different(rows["select_on"].replace(titles)),
             "threshold": f"{100 * study.get('false_alarms', 0.05):g} % false alarms",
             "search": searched,
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
@@ -92,20 +93,18 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
 
 def length(finals: pd.DataFrame) -> str:
     """How long final runs trained: `1000 generator steps in 20 epochs`."""
-    epochs = f"{each(finals['epochs'])} epoch(s)"
-    steps = each(finals["generator_steps"][finals["generator_steps"] > 0])
+    epochs = f"{different(finals['epochs'])} epoch(s)"
+    steps = different(finals["generator_steps"][finals["generator_steps"] > 0])
     return f"{steps} generator steps in {epochs}" if steps else epochs
 
 
-def each(values: pd.Series) -> str:
+def different(values: pd.Series) -> str:
     """The different values, `50, 64`.
 
     A frame makes floats of whole numbers where another row has none.
     """
-    different = sorted(values.dropna().unique().tolist())
-    return ", ".join(
-        f"{value:g}" if isinstance(value, float) else str(value) for value in different
-    )
+    several = sorted(values.dropna().unique().tolist())
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in several)
 
 
 def metrics_table(finals: pd.DataFrame) -> Table | None:

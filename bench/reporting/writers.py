@@ -77,7 +77,8 @@ class Table:
         frame = self.as_text().map(markdown_escape).rename(columns=markdown_escape)
         rows = []
         for name, start, end in self.blocks():
-            rows += [[f"*{name}*"] + [""] * (frame.shape[1] - 1)] * bool(name)
+            if name:
+                rows.append([f"*{name}*"] + [""] * (frame.shape[1] - 1))
             rows += frame.to_numpy()[start:end].tolist()
         table = tabulate(rows, list(frame), tablefmt="pipe", disable_numparse=True)
         more = f"On the page, in the .tex and .csv file also: {self.legend}." if self.legend else ""

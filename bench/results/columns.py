@@ -1,7 +1,8 @@
 """All columns of a study's rows, in one place, with what each holds.
 
 trials.jsonl has a row per training run, epochs.jsonl one per epoch of a run. To add a column: name
-it in COLUMNS, and give its value in the function below that knows it.
+it in COLUMNS, and give its value in the function below that knows it. `Run.step` and `Run.cost`
+(bench/training/run.py) give those of the chosen epoch; OF_THE_CHOSEN_EPOCH names the ones to keep.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import pandas as pd
 
 from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun, Protocol, Task
-from bench.judging import metrics, pixels
+from bench.judging import metrics, pixels, verdicts
 from bench.judging.intervals import auroc_interval
 
 COLUMNS = {
@@ -90,13 +91,12 @@ COLUMNS = {
     "loss_*": "the mean of each training loss",
 }
 SECONDS = ("train_seconds", "score_seconds")
-COSTS = (*SECONDS, "score_ms", "peak_memory_mb")  # of two equal runs, these differ
 # An epoch's record has these of all epochs until then.
 SO_FAR = ("generator_steps", "images_seen", "passes")
 NO_EPOCHS: dict[str, Any] = dict.fromkeys(SECONDS)
 OF_THE_CHOSEN_EPOCH = (
     *("epoch", "objective", "test_default_mix_auroc", "threshold", "threshold_balanced"),
-    *(f"test_{name}" for name in metrics.ALARMS),
+    *(f"test_{name}" for name in verdicts.ALARMS),
     *("family", "device", "hardware", "precision", "parameters", "score_ms", "peak_memory_mb"),
     "sha256_load",
 )

@@ -29,8 +29,9 @@ import pandas as pd
 import torch
 
 import models
-from bench.choices.errors import Parser, UserError, run_main
+from bench.choices.errors import UserError
 from bench.choices.flags import path_of
+from bench.choices.script import Parser, run_main
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
 from bench.results.provenance import machine

@@ -161,8 +161,8 @@ def released_otherwise(study: Study) -> list[tuple[str, str]]:
         if kind.RELEASED_EPOCH == "last" and study.selection is None:
             last = "--selection val --select_on last_epoch"
             facts.append((f"{code} reports the last epoch, not the best by test images", last))
-        if not study.epochs and (study.steps or kind.STEPS) < kind.PUBLISHED_STEPS:
-            steps = kind.PUBLISHED_STEPS
+        if not study.epochs and (study.steps or kind.STEPS) < kind.RELEASED_STEPS:
+            steps = kind.RELEASED_STEPS
             facts.append((f"{code} trains for {steps:,} generator steps", f"--steps {steps}"))
     return facts
 

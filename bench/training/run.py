@@ -18,8 +18,9 @@ from bench.data.splits import Labelled, Split
 from bench.judging import metrics
 from bench.judging.selection import SIGNALS, improves, objective, visible
 from bench.judging.verdicts import Verdicts, verdicts
+from bench.results.anomaly_maps import anomaly_maps
 from bench.results.columns import of_defects
-from bench.results.gallery import anomaly_maps, chosen, picture, sheet
+from bench.results.gallery import chosen, picture, sheet
 from bench.results.provenance import cpu_name
 from bench.training.devices import create, device_of, forget_peak_memory, peak_memory
 from bench.training.model_files import packed, trained_state
@@ -236,8 +237,7 @@ class Run:
             self.model.restore(self.best_state)
             images = test.images[torch.arange(len(test.labels))].cpu()
             rebuilt = self.model.reconstructions(images)
-            if rebuilt is not None:
-                maps = anomaly_maps(images.numpy(), rebuilt.numpy())
+            maps = None if rebuilt is None else anomaly_maps(images.numpy(), rebuilt.numpy())
         values = scores["scores"].to_numpy()
         return of_defects(test.labels, values, test.defects, maps, test.masks)
 
@@ -285,9 +285,9 @@ def score_parts(model: AnomalyModel, images: Images, protocol: Protocol) -> dict
     return model.score_parts(images, training_mode_batch=batch)
 
 
-def train(run: Run, epochs: int | None = None) -> Iterator[dict[str, Any]]:
-    """Trains until so many epochs are done, or all of its budget; one record each."""
-    while run.epoch < (epochs or run.budget.epochs):
+def train(run: Run) -> Iterator[dict[str, Any]]:
+    """Trains until its budget is spent; a record for each epoch."""
+    while run.epoch < run.budget.epochs:
         yield run.step()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from bench.choices import signals
+from bench.choices import interrupts
 from bench.choices.errors import UserError
 from bench.tuning import ray_start
 from bench.tuning.planner import Planner
@@ -103,14 +103,14 @@ def interruptible(planner: Planner) -> Iterator[None]:
 
     def stop() -> None:
         planner.interrupted, planner.stopped = True, "interrupted"
-        signals.say("\nstopping (again to stop at once) …")
+        interrupts.say("\nstopping (again to stop at once) …")
         if signal.getsignal(signal.SIGUSR1) is before:  # Ray Tune has not set its handler
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGUSR1)  # makes Ray Tune end its loop between two results
 
     before = signal.getsignal(signal.SIGUSR1)
     try:
-        with signals.handled(stop):
+        with interrupts.handled(stop):
             yield
     finally:
         if threading.current_thread() is threading.main_thread():

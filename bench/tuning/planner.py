@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from bench.choices.options import WHOLE_POPULATION
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, PlannedRun, RunKind, Task, protocol_of, search_of
-from bench.judging.selection import FINALIST_SEEDS
+from bench.judging.selection import MOST_SEEDS
 from bench.results.columns import of_variant
 from bench.results.reading import may_pass
 from bench.tuning.journal import Journal
@@ -162,9 +162,7 @@ class Planner(Searcher):
         if group.finalists is None:
             group.finalists = group.best(self.finalists) if self.judges(group) else []
             for number in group.finalists:
-                self.plan_again(
-                    group, "finalist", number, FINALIST_SEEDS, self.study.finalist_seeds
-                )
+                self.plan_again(group, "finalist", number, MOST_SEEDS, self.study.finalist_seeds)
         if not group.queue and len(group.judged) == len(group.finalists) * self.judges(group):
             self.plan_finals(group)
         return bool(group.queue)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import psutil
 
-from bench.choices import signals
+from bench.choices import interrupts
 from bench.choices.errors import UserError
 
 # Linux limits a socket's path to 107 bytes; Ray appends this to its folder's.
@@ -53,7 +53,7 @@ class Ray:
     def live(self, ray: Any) -> None:
         # Ray's processes inherit this mask. A signal to the whole process group then reaches this
         # command alone, which needs Ray's processes to end in order.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOP)
+        signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.STOP)
         from joblib import cpu_count
 
         log_options = {"log_to_driver": self.verbose, "logging_level": logging.INFO}
@@ -102,7 +102,7 @@ class Ray:
         self.over.set()
 
     def leave(self) -> None:
-        with signals.handled(lambda: signals.say("stopping (again to stop at once) …")):
+        with interrupts.handled(lambda: interrupts.say("stopping (again to stop at once) …")):
             self.stop()
 
 

@@ -19,13 +19,13 @@ from ray.tune.schedulers import (
 from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun
 from bench.tuning.hyperband import HyperBand
-from bench.tuning.spaces import Space, changeable
+from bench.tuning.spaces import Changeable
 from bench.tuning.trainable import PLANNED
 
 GOAL: dict[str, Any] = {"metric": "objective", "mode": "max", "time_attr": "training_iteration"}
 
 
-def mutations(space: Space) -> dict[str, Any]:
+def mutations(space: Changeable) -> dict[str, Any]:
     """What PBT may change in mid-training, as Ray's samplers and lists."""
 
     def sampler(d: CategoricalDistribution | FloatDistribution) -> Any:
@@ -33,30 +33,33 @@ def mutations(space: Space) -> dict[str, Any]:
             return list(d.choices)
         return (tune.loguniform if d.log else tune.uniform)(d.low, d.high)
 
-    return {name: sampler(d) for name, d in changeable(space).items()}
+    return {name: sampler(d) for name, d in space.items()}
 
 
-def clip(config: dict[str, Any], space: Space) -> dict[str, Any]:
+def clip(config: dict[str, Any], space: Changeable) -> dict[str, Any]:
     """A configuration within the ranges in which PBT may change it; its steps of 20 % may leave them."""
     return config | {
         name: min(max(config[name], low), high) for name, (low, high) in bounds(space).items()
     }
 
 
-def bounds(space: Space) -> dict[str, Any]:
+def bounds(space: Changeable) -> dict[str, Any]:
     """What PB2 may change in mid-training, and PBT in small steps: the real-valued ranges."""
-    ranges = changeable(space).items()
+    ranges = space.items()
     return {name: [d.low, d.high] for name, d in ranges if isinstance(d, FloatDistribution)}
 
 
-def pb2(space: Space, interval: int) -> TrialScheduler:
+def pb2(space: Changeable, interval: int) -> TrialScheduler:
     from ray.tune.schedulers.pb2 import PB2  # it loads scikit-learn, for seconds
 
     return PB2(perturbation_interval=interval, hyperparam_bounds=bounds(space), **GOAL)
 
 
-def make_scheduler(study: Study, space: Space, epochs: int) -> TrialScheduler:
-    """The study's scheduler for one task's trials, which train for so many epochs."""
+def make_scheduler(study: Study, space: Changeable, epochs: int) -> TrialScheduler:
+    """The study's scheduler for one task's trials, which train for so many epochs.
+
+    `space`: what PBT and PB2 may change in them.
+    """
     fifth = max(1, epochs // 5)  # PBT and PB2 change course about five times a run
     grace, factor = min(study.grace_period or fifth, epochs), study.reduction_factor
     makers: dict[str, Callable[[], TrialScheduler]] = {

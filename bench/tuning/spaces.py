@@ -27,9 +27,7 @@ from bench.tuning.earlier import Winners, say_held, winners_of
 from bench.tuning.space_text import Space, parse
 from models import fields
 
-# Hyperparameters that add networks, or a memory, where they are above 0: no checkpoint of a run
-# without them fits one with them.
-ADDING = {"w_rot", "w_class", "score_near", "dropout"}
+Changeable = dict[str, FloatDistribution | CategoricalDistribution]  # see `changeable`
 
 
 def space_of(study: Study, model: str) -> Space:
@@ -179,37 +177,38 @@ def spaces_of(study: Study, began_with: dict[str, Winners] | None = None) -> dic
     return spaces
 
 
-def comparable(
+def mark_unsearched(
     spaces: Mapping[str, SearchSpace], select_on: Mapping[Task, str]
 ) -> dict[str, SearchSpace]:
     """The spaces, with the tasks whose signals cannot compare a model's configurations."""
     from models.fitted import FittedModel  # loads torch
 
     by_loss = [task for task, name in select_on.items() if SIGNALS[name].column == "val_loss"]
-    left = dict(spaces)
+    marked = dict(spaces)
     for model, space in spaces.items():
         if by_loss and space.distributions and issubclass(models.get(model), FittedModel):
-            left[model] = replace(space, unsearched=frozenset(by_loss))
+            marked[model] = replace(space, unsearched=frozenset(by_loss))
             classes = ", ".join(dict.fromkeys(task.cls for task in by_loss))
             where = f" on {classes}" if len(by_loss) < len(select_on) else ""
             note(
                 f"{model}: nothing is searched{where}: {select_on[by_loss[0]]} cannot compare its "
                 "configurations (--select_on pseudo_auroc can)"
             )
-    return left
+    return marked
 
 
-def changeable(space: Space) -> dict[str, FloatDistribution | CategoricalDistribution]:
-    """What PBT may change during training: real numbers, where these add no network.
+def changeable(model: str, space: Space) -> Changeable:
+    """What PBT may change during training: real numbers, where no network depends on them.
 
-    Whole numbers and switches shape networks.
+    Whole numbers and switches shape networks, and a checkpoint without a network fits no run with it.
     """
+    left_alone = fields.constant(model, "NOT_BY_PBT") or ()
 
     def real(d: BaseDistribution) -> bool:
         choices = d.choices if isinstance(d, CategoricalDistribution) else [None]
         return isinstance(d, FloatDistribution) or all(isinstance(v, float) for v in choices)
 
-    return {k: d for k, d in space.items() if k not in ADDING and real(d)}  # type: ignore[misc]
+    return {k: d for k, d in space.items() if k not in left_alone and real(d)}  # type: ignore[misc]
 
 
 def check_scheduler(study: Study, model: str) -> None:
@@ -219,7 +218,7 @@ def check_scheduler(study: Study, model: str) -> None:
         if study.scheduler == "hyperband":
             reason = "compares a class's trials at the same time, but they run in turn (try asha)"
         raise UserError(f"--tune_for mean: {study.scheduler} {reason}")
-    able = changeable(space_of(study, model))
+    able = changeable(model, space_of(study, model))
     if study.scheduler == "pb2":
         able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}
     if study.scheduler in ("pbt", "pb2") and not able:

@@ -27,7 +27,7 @@ from bench.tuning.journal import Journal
 from bench.tuning.planner import Planner
 from bench.tuning.schedulers import PerTask, make_scheduler
 from bench.tuning.scratch import scratch
-from bench.tuning.spaces import SearchSpace
+from bench.tuning.spaces import SearchSpace, changeable
 from bench.tuning.trackers import trackers_of
 from bench.tuning.trainable import PLANNED, EpochTrainable
 from bench.watching.live_curves import Board
@@ -61,9 +61,8 @@ def run(
     planner = Planner(
         study, ready.tasks, spaces, budgets, earlier.rows, slots, journal, store.add_winner
     )
-    scheduler = PerTask(
-        lambda run: make_scheduler(study, spaces[run.model].distributions, run.budget.epochs)
-    )
+    able = {model: changeable(model, space.distributions) for model, space in spaces.items()}
+    scheduler = PerTask(lambda run: make_scheduler(study, able[run.model], run.budget.epochs))
     with (
         interruptible(planner),
         logged(log, view.verbose, own),

@@ -116,7 +116,8 @@ def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
 def no_images(flag: str, folder: Path, others: Counter[str]) -> UserError:
     """The error that says so, and what there is instead."""
     instead = "; ".join(left_out(folder, others)).removeprefix(f"{folder}: ")
-    return UserError(f"{flag}: there are no images in {folder}" + f" ({instead})" * bool(instead))
+    instead = f" ({instead})" if instead else ""
+    return UserError(f"{flag}: there are no images in {folder}{instead}")
 
 
 def left_out(folder: Path, others: Counter[str]) -> list[str]:

@@ -164,7 +164,8 @@ def _read(
     )
     seen_through = [path for path, header in training if header.alpha]
     alphas: list[Alpha] = list(_each(partial(_decoding.read_alpha, bits=bits), seen_through))
-    alphas += [Alpha(255, 255, 0, 0)] * (len(alphas) < len(train))
+    if len(alphas) < len(train):
+        alphas.append(Alpha(255, 255, 0, 0))  # of the images that nothing shines through
     decoding = Decoding(resize, bits, _decoding.background_for(alphas))
 
     images, seen = _decode_all(paths, size, channels, decoding)

@@ -44,8 +44,8 @@ def costs() -> pd.DataFrame:
             {
                 "study": f"`{name}`",
                 "runs": len(runs),
-                "time of all runs": f"{hours:.1f} h",
-                "on": ", ".join(sorted(hardware.dropna().unique())),
+                "time of all runs": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min",
+                "on": ", ".join(sorted(hardware.dropna().unique())) or "not recorded",
             }
         )
     return pd.DataFrame(rows)
