@@ -119,11 +119,13 @@ class AnomalyModel(ABC):
 
     @property
     def generator_steps(self) -> int:
-        """How often the network that generates or reconstructs images was updated so far.
-
-        That is once in a turn, the last of its steps.
-        """
+        """Updates so far of what generates or reconstructs images: one a turn, in its last step."""
         return self.steps // self.turn
+
+    @property
+    def can_score(self) -> bool:
+        """False while a network that scores has yet to train: such an epoch is never chosen."""
+        return True
 
     @property
     def turn(self) -> int:
@@ -172,17 +174,16 @@ class AnomalyModel(ABC):
         return None
 
     def reconstructions(self, images: Tensor) -> Tensor | None:
-        """uint8 (N, C, H, W) on the CPU: its version of each image, in evaluation mode.
-
-        None if it makes none.
-        """
-        rebuilt = []
+        """Its version of each image, uint8 (N, C, H, W) on the CPU, evaluated; None if it has none."""
+        rebuilt, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=False), torch.no_grad(), self.arithmetic():
             for x in images.split(self.scoring_batch()):
                 again = self.reconstruct(self.normalise(x))
                 if again is None:
                     return None
                 rebuilt.append(pixels(again).to(torch.uint8).cpu())
+                self.scored += len(x)
+                self.say_scored()
         return torch.cat(rebuilt)
 
     def train_epoch(
@@ -237,9 +238,8 @@ class AnomalyModel(ABC):
     ) -> dict[str, Tensor]:
         """The parts of the score, float32 (N,) on the CPU; FloatingPointError if one is not finite.
 
-        `training_mode_batch` scores as released code of the field does: networks in training mode,
-        so many images at a time in the order given, which lets batch normalisation see its
-        neighbours. It is for comparison only.
+        `training_mode_batch`: networks in training mode, as released code of the field scores, and
+        so many images at a time in the order given, whose statistics batch normalisation sees.
         """
         check_images(images, self.image_shape)
         chunks, self.scored, self.to_score = [], 0, len(images)

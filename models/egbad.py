@@ -88,7 +88,7 @@ class Model(base.AnomalyModel):
     RELEASED_MODE = "evaluation"
     RELEASED_EPOCH = "last"
     RELEASED_STEPS = 50_400  # released code: MNIST's nine classes, 100 epochs, batches of 100
-    STEPS = 10_000  # of twenty times the size
+    STEPS = 10_000  # with step sizes twenty times the released ones
     DIGITS_STEPS = 3_000
     NOT_BY_PBT = ("dropout",)
     PUBLISHED = {

@@ -79,6 +79,12 @@ class Model(WGAN):
     def gan_is_frozen(self) -> bool:
         return self.steps >= self.config.gan_steps * self.config.n_critic
 
+    @property
+    def can_score(self) -> bool:
+        return (
+            self.config.encoder_beside or self.steps > self.config.gan_steps * self.config.n_critic
+        )
+
     def kind_of_step(self) -> Hashable:
         return self.gan_is_frozen(), super().kind_of_step()
 

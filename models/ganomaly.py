@@ -7,7 +7,7 @@ score is an L1 distance, the code's a squared one; the code takes the generator'
 draws the discriminator's weights anew when its loss is near zero. Each of these is a field of
 `Config`: the defaults are the paper's, PUBLISHED holds the code's. Step sizes and the squared
 distances of the losses (norms in eq. 1 and 3) are the code's in both. Both match features in the
-adversarial term; the code until October 2018 (commit 103a8c5) had a cross-entropy there, which
+adversarial term; the code until August 2019 (commit cd5f78e) had a cross-entropy there, which
 feature_matching=False brings back. The code shuffles the test images of MNIST and of folders, not
 of CIFAR-10 (`--test_order shuffled`), and standardises MNIST's pixels; here all are in [-1, 1]. Its
 run scripts also split all images anew, 80 % of the normal ones for training.
@@ -37,7 +37,7 @@ class Config(base.Config):
     ngf: int = 64  # generator's channels at the outermost level (released code)
     ndf: int = 64  # discriminator's channels at the outermost level (as ngf; released code)
     nz: int = 100  # size of the latent (section 5)
-    feature_matching: bool = True  # adversarial term (eq. 1); False: cross-entropy (code of 2018)
+    feature_matching: bool = True  # adversarial term (eq. 1); False: cross-entropy (early code)
     generator_first: bool = False  # its step precedes the discriminator's (released code: yes)
     restart_discriminator: bool = False  # new weights at a loss under 1e-5 (released code: yes)
     score_squared: bool = False  # squared latent distance, not L1 (eq. 5; released code: yes)
@@ -139,4 +139,4 @@ class Model(base.AnomalyModel):
         return parts["latent"]
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        return self.generate(x)[0]
+        return self.decoder(self.encoder(x)).float()

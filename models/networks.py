@@ -3,7 +3,8 @@
 UNet, Encoder and Decoder have 4 x 4 convolutions, as in DCGAN (arXiv:1511.06434), and take images
 whose sides they can halve without a rest (models.sizes). Pyramid and Generator have 5 x 5
 convolutions and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any sides.
-They keep torch's initial weights: DCGAN's are too small for layers without normalisation. Letters:
+They keep torch's initial weights, but in EGBAD, whose released code draws DCGAN's: these are too
+small for layers without normalisation. Letters:
 images are (B, C, H, W), and `size` is their H and W.
 """
 
@@ -103,7 +104,7 @@ class ConvTranspose(nn.ConvTranspose2d):
 class Head(nn.Linear):
     """A linear layer to a few scores in float32: in bfloat16 many images would share one.
 
-    Gradients are in the precision of the other layers.
+    The gradient of the features is in their own precision.
     """
 
     def forward(self, features: Tensor) -> Tensor:  # (B, K)
@@ -159,8 +160,8 @@ class UNet(nn.Module):
             levels.append(x)
         for level in reversed(range(len(self.up))):
             if self.skip and level < len(self.up) - 1:
-                # As in the released code, whose LeakyReLU(0.2, True) changes its input in place
-                x = torch.cat([nn.functional.leaky_relu(levels[level], 0.2), x], dim=1)
+                # Released code's LeakyReLU(0.2, True) changes what it skips; the ReLU undoes that.
+                x = torch.cat([levels[level], x], dim=1)
             x = self.up[level](x)
         return x.contiguous()
 

@@ -42,8 +42,8 @@ class Config(base.Config):
     skip: bool = True  # skip connections from the generator's encoder to its decoder
     score_lat: float = 0.1  # the latent's weight in the score (1 - lambda, arXiv:1901.08954, eq. 5)
     w_rot: float = 0.0  # weight of the opponent's loss in telling rotations (arXiv:1811.11212)
-    # Its mean cross-entropy; arXiv:1906.12340's code sums the softmax of the true turns.
     score_rot: float = 0.5  # weight in the score of the rotations' loss, where w_rot is above 0
+    # That loss is the mean cross-entropy; arXiv:1906.12340's code sums the softmax of the true turns.
     score_near: float = 0.0  # weight in the score of how far f(x) is from training images'; 0: none
     w_class: float = 0.0  # weight of the opponent's loss in telling normal classes apart; 0: none
     score_class: float = 1.0  # weight in the score of being like no class, where w_class is above 0
@@ -196,13 +196,12 @@ class SkipGAN(base.AnomalyModel):
         if self.config.w_class:
             parts["class"] = self.classes.energy(features)
         if self.config.w_rot:
-            losses = [
-                self.rotation_losses(
-                    self.judge(torch.rot90(x, k, dims=(2, 3)))[1],
-                    torch.full(x.shape[:1], k, device=x.device),
+            losses = []
+            for k in range(TURNS):
+                turned = self.judge(torch.rot90(x, k, dims=(2, 3)))[1] if k else features
+                losses.append(
+                    self.rotation_losses(turned, torch.full(x.shape[:1], k, device=x.device))
                 )
-                for k in range(TURNS)
-            ]
             parts["rotation"] = torch.stack(losses).mean(dim=0)
         return parts
 

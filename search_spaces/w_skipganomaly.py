@@ -1,6 +1,6 @@
 """Skip-WGANomaly."""
 
-from search_spaces._shared import BETA1, LR, NEEDS, NZ, SKIP, W_GP, WEIGHTS
+from search_spaces._shared import BETA1, LR, NZ, SKIP, W_GP, WEIGHTS
 
 SPACE = {
     "skip": SKIP,
@@ -11,5 +11,4 @@ SPACE = {
     "beta1": BETA1,
     "nz": NZ,
 }
-
-__all__ = ["NEEDS", "SPACE"]
+NEEDS = {"w_adv": "adversarial_gradient", "w_lat": "latent_gradient"}

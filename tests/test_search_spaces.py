@@ -50,6 +50,13 @@ def test_every_draw_from_a_space_is_a_valid_configuration(name):
         assert models.get(name).Config.make(corner)
 
 
+@pytest.mark.parametrize("name", search_spaces.NAMES)
+def test_the_default_and_the_released_values_lie_in_the_space(name):
+    space, published = search_spaces.get(name), models.get(name).PUBLISHED
+    for key, value in (models.get(name).Config().__dict__ | published).items():
+        assert key not in space or inside(space[key], value), key
+
+
 def test_no_space_has_a_weight_that_costs_no_training():
     """Validation images choose these in every run (Mix)."""
     assert not {"score_lat", "alpha"} & {key for _, key in SPACES}

@@ -143,6 +143,16 @@ def test_the_model_that_is_kept_is_the_chosen_epochs(split: Split, monkeypatch):
     assert not torch.equal(scores, last)
 
 
+def test_no_epoch_is_chosen_whose_encoder_has_not_begun_to_train(split: Split, monkeypatch):
+    late = small("f_anogan", gan_steps=2, n_critic=1, encoder_beside=False)
+    values = {"select_on": "val_auroc", "seed": 1, "budget": Budget(5, turns=1)}
+    run = Run("f_anogan", split, SOUND, hyperparameters=late, **values)
+    monkeypatch.setattr(run_module, "objective", lambda *_: -float(run.epoch))
+    trained = ["loss_encoder" in run.step() for _ in range(5)]
+    assert trained == [False, False, True, True, True]
+    assert run.best["epoch"] == 3, "the best of those by this signal, which falls"
+
+
 def test_step_sizes_fall_in_the_last_epochs(split: Split, monkeypatch):
     run, shares = run_of(split, budget=Budget(3, decay=2)), []
     monkeypatch.setattr(run.model, "scale_steps", shares.append)

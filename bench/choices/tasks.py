@@ -123,7 +123,7 @@ class Budget:
         """The share of an optimiser's step size in this epoch, 0 for the first.
 
         As in the released code of CycleGAN (junyanz/pytorch-CycleGAN-and-pix2pix, `lambda_rule`),
-        from which GANomaly's code and its successors have their `niter_decay`, without using it.
+        from which the code of both Skip-GANomaly models has its `niter_decay`, without using it.
         """
         return min(1.0, (self.epochs - epoch) / (self.decay + 1)) if self.decay else 1.0
 

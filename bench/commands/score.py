@@ -61,7 +61,8 @@ def score_folder(
     write_whole(out / "scores.csv", frame.to_csv(index=False))
 
     ordered = images[torch.from_numpy(order.copy())]
-    rebuilt = model.reconstructions(ordered)
+    with scoring(model, quiet):  # a search for latents takes as long again
+        rebuilt = model.reconstructions(ordered)
     maps = None if rebuilt is None else heat_maps(ordered.numpy(), rebuilt.numpy())
     if maps is not None:
         for name, heat in zip(frame["image"], maps, strict=True):

@@ -6,10 +6,13 @@ test images, as the published one does; no flag names it.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 # Final runs have the seeds right above the study's, at most so many; finalists' seeds begin above.
 MOST_SEEDS = 1000
+
+
+T = TypeVar("T", float, tuple[bool, float])
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ def objective(record: Mapping[str, Any], select_on: str) -> float:
     return signal.sign * float(record[signal.column])
 
 
-def improves(new: float, best: float | None, select_on: str) -> bool:
-    """Whether an epoch with this objective takes the best one's place.
+def improves(new: T, best: T | None, select_on: str) -> bool:
+    """Whether an epoch with this objective, or rank (see Run), takes the best one's place.
 
     The last of equals wins: on few validation images many epochs are equal, and the first of them
     would be hardly trained.

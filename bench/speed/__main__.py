@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from joblib import cpu_count
 
 import models
 from bench.choices.errors import UserError
@@ -107,7 +107,7 @@ def one_trial_per_core(
     rounds: int,
 ) -> dict[str, Any]:
     """The plain loop on all cores, against one process of ours per core, as in a study."""
-    cores = os.cpu_count() or 1
+    cores = cpu_count()
     plain_work, images = make_work(None)
     plain_work()
     plain = images / np.median([seconds(plain_work) for _ in range(rounds)])

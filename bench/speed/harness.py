@@ -1,7 +1,6 @@
 """What the harness itself costs: runs studies as a user does, and times them from outside."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 import psutil
+from joblib import cpu_count
 
 from bench import results
 
 TASK = ["--model", "w_skipganomaly", "--dataset", "digits", "--abnormal_class", "3"]
-GRID = ["w_con=25,50,75", "w_lat=0.5,1,2", "w_adv=0.5,1,2"]  # Skip-WGANomaly's
+# Skip-WGANomaly's values; its released grid has one value for both w_lat and w_adv, so 9 points.
+GRID = ["w_con=25,50,75", "w_lat=0.5,1,2", "w_adv=0.5,1,2"]
 RANGES = ["w_con=25..75", "w_lat=0.5..2:log", "w_adv=0.5..2:log"]  # those of GRID's values
 NEAR = 0.005  # an AUROC this close to the grid's best counts as equal: seeds differ by more
 
@@ -66,7 +67,7 @@ def time_study(trials: int, limit: int, epochs: int) -> dict[str, Any]:
         # The final run is left out: it has a core to itself and leaves the others idle.
         ended = next(now for now, done, _ in samples if done >= trials)
         tuning = epoch_rows[epoch_rows["kind"] == "tuning"]
-        busy = tuning[times].to_numpy().sum() / (os.cpu_count() or 1)
+        busy = tuning[times].to_numpy().sum() / cpu_count()
         memory = {}
         for share in (0.1, 0.5, 1):
             memory[share] = next(size for _, done, size in samples if done >= share * trials)

@@ -110,15 +110,16 @@ def audit(
                 auroc = metrics.auroc(test.labels, scored[how])
                 by_test = member.protocol.selection == "test"
                 own = auroc if by_test else objective(run.figures(mix), select_on)
-                before = best.get(member.change, {}).get("objective")
-                if improves(own, before, "test_auroc" if by_test else select_on):
+                rank = (run.model.can_score, own)
+                before = best.get(member.change, {}).get("rank")
+                if improves(rank, before, "test_auroc" if by_test else select_on):
                     _, low, high = auroc_interval([(test.labels, scored[how])])
                     best[member.change] = {
                         "epoch": record["epoch"],
                         "auroc": auroc,
                         "low": low,
                         "high": high,
-                        "objective": own,
+                        "rank": rank,
                     }
         del run  # a GPU then holds one model at a time
         for member in members:
@@ -127,7 +128,7 @@ def audit(
             training = "new" if member is members[0] else "same weights"
             fields = dataclasses.asdict(member.protocol)
             row = {"change": member.change, "training": training} | {
-                k: v for k, v in chosen.items() if k != "objective"
+                k: v for k, v in chosen.items() if k != "rank"
             }
             rows.append(row | {"cost": cost} | fields)
         yield pd.DataFrame(rows)

@@ -30,7 +30,7 @@ SEARCHING = (
     *("space", "start_from", "finalists", "finalist_seeds"),
     *("searcher", "scheduler", "grace_period", "reduction_factor"),
 )
-EVALUATIONS = 20  # of a run, where a pass over the images is no longer than this share of it
+EVALUATIONS = 20  # of a run; where a pass over the images takes longer than that, one a pass
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,7 @@ class Run:
             if mix := self.model.mix:
                 weights = zip(mix.parts, mix.weights, strict=True)
                 record |= {f"mix_{part}": weight for part, weight in weights}
-        judged = self.verdicts()
-        if judged:
+        if judged := self.verdicts():
             record |= {"threshold": judged.threshold, "threshold_balanced": judged.balanced}
         parts: dict[str, Tensor] = {}
         if self.tests and self.split.test is not None:
@@ -131,8 +130,9 @@ class Run:
             record["test_auroc"] if by_test else objective(visible(record), self.select_on)
         )
         record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
-        if improves(record["objective"], self.best.get("objective"), self.select_on):
-            self.best, self.best_parts = record | self.ran | self.cost(), parts
+        rank = (self.model.can_score, record["objective"])  # no untrained network's scores, if any
+        if improves(rank, self.best.get("rank"), self.select_on):
+            self.best, self.best_parts = record | self.ran | self.cost() | {"rank": rank}, parts
             self.best_state, self.best_verdicts = self.kept(judged) if self.final else ({}, {})
         self.epoch += 1  # now that it is done: a stop before this point says so
         return record
