@@ -8,7 +8,7 @@ from studies import edit, load, make_study, write_rows
 
 from bench import results
 from bench.commands.tune import summary
-from bench.reporting import choosing, frames, hyperparameters
+from bench.reporting import choosing, frames, hyperparameters, searches
 from bench.reporting.cautions import growing
 from bench.reporting.report import report
 
@@ -124,7 +124,7 @@ def test_the_luck_of_one_seed(tmp_path):
     assert (row["in the search"], row["again"], row["finalists' winner"]) == (0.9, 0.5, 0.7)
     assert row["gain"] == pytest.approx(0.2)
     assert row["another won"] == "yes"
-    assert "the best of one seed lost 0.400 in the mean" in table.note
+    assert "the best of one seed changed by -0.400 in the mean under fresh ones" in table.note
     assert "another won in 2 of 2 searches" in table.note
 
 
@@ -154,6 +154,25 @@ def test_superseded_runs_are_not_reported(tmp_path):
     trials = frames.join({"s": results.read(folder)})[0]
     assert set(trials.loc[trials["kind"] == "final", "number"]) == {0}
     assert results.read(folder).trials["role"].value_counts()["superseded"] == 3
+
+
+def test_finalists_count_once_their_search_is_decided_and_only_those_that_decided_it(tmp_path):
+    folder = tmp_path / "s"
+    searched(folder, {"a": 0.1})
+    decision = {"trial": "t", "model": "gan", "class": "a", "number": 2, "steps": None}
+    decision["objectives"] = {"0": 0.6, "2": 0.7}
+    write_rows(folder / "winners.jsonl", [decision])
+    runs = results.read(folder).trials
+    assert set(runs.loc[runs["role"] == "superseded", "trial"]) == {"a-1-1001", "a-1-1002"}
+    rows = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    write_rows(folder / "trials.jsonl", [row for row in rows if row["kind"] != "final"])
+    (folder / "winners.jsonl").unlink()
+    trials = frames.join({"s": results.read(folder)})[0]
+    assert set(trials["kind"]) == {"tuning"}
+    assert choosing.luck_table(trials) is None
+    note = searches.tuning_table(trials).note
+    assert "1 search(es) have no final run yet" in note
+    assert "fresh seeds chose" not in note.lower()
 
 
 def test_runs_of_a_larger_budget_wait_for_its_winner(tmp_path, capsys):

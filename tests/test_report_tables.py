@@ -69,6 +69,10 @@ def test_thresholds_for_different_rates_are_named(tmp_path):
     studies, *_ = load(
         make_study(tmp_path / "s"), make_study(tmp_path / "t", study={"false_alarms": 0.2})
     )
+    assert cautions.thresholds(studies) == [], "no run has one"
+    for name in studies:
+        edit(tmp_path / name, lambda row: row | {"threshold": 0.5})
+    studies, *_ = load(tmp_path / "s", tmp_path / "t")
     (line,) = cautions.thresholds(studies)
     assert line.endswith("set for 5 %, 20 % false alarms")
     assert cautions.thresholds({"s": studies["s"]}) == []

@@ -68,7 +68,8 @@ def compare(table: pd.DataFrame) -> Comparison:
         pairs["p"] = [wilcoxon(table[a] - table[b]) for a, b in both]
         pairs["p_holm"] = multipletests(pairs["p"], method="holm")[1]
         if len(means) > 2:
-            friedman = float(stats.friedmanchisquare(*table.to_numpy().T).pvalue)
+            with np.errstate(invalid="ignore"):  # all models equal on all classes: NaN
+                friedman = float(stats.friedmanchisquare(*table.to_numpy().T).pvalue)
     pairs["differ"] = (pairs["p_holm"] < ALPHA) & pairs["agree"]
     ranks = pd.DataFrame(
         {"mean": means, "average_rank": table.rank(axis=1, ascending=False).mean()}

@@ -69,7 +69,11 @@ def cautions(
 
 def thresholds(studies: Mapping[str, Results]) -> list[str]:
     """A line where studies' thresholds are set for different rates of false alarms."""
-    rates = {study.study.get("false_alarms", 0.05) for study in studies.values()}
+    rates = {
+        study.study.get("false_alarms", 0.05)
+        for study in studies.values()
+        if "threshold" in study.trials and study.trials["threshold"].notna().any()
+    }
     if len(rates) < 2:
         return []
     shares = ", ".join(f"{100 * rate:g} %" for rate in sorted(rates))
@@ -157,7 +161,7 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
     }
     return [
         f"in {at_edge.sum()} of {len(trained)} final runs the chosen epoch is the {edge} one "
-        f"({span(trained['generator_steps'])} generator steps): {advice[edge]}"
+        f"({span(trained.loc[at_edge, 'generator_steps'])} generator steps): {advice[edge]}"
         for edge, at_edge in edges.items()
         if at_edge.any()
     ]
@@ -223,7 +227,8 @@ def joined(trials: pd.DataFrame) -> list[str]:
     finals = finals.assign(column=without_amounts(finals))
     for (_, _, column), runs in finals.groupby(["dataset", "task", "column"], sort=False):
         default = runs[runs["number"] == 0].filter(regex="^config_").columns
-        values = runs.reindex(columns=["select_on", "protocol_mix", *default]).astype(str)
+        values = runs.reindex(columns=["select_on", "protocol_mix", *default]).astype(object)
+        values = values.where(values.notna(), "").astype(str)  # older rows lack some
         values.loc[runs["number"] != 0, default] = ""  # what a search chose may differ
         by_study = values.groupby(runs["study"]).agg(lambda given: frozenset(given) - {""})
         differ = [

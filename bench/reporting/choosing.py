@@ -119,7 +119,8 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
     )
     for signal, group in frame.groupby("signal", sort=False):
         note += (
-            f" By {signal}, the best of one seed lost {group['lost'].mean():.3f} in the mean; another "
+            f" By {signal}, the best of one seed changed by {-group['lost'].mean():+.3f} in the mean under "
+            "fresh ones; another "
             f"won in {int(group['another won'].sum())} of {len(group)} searches, and the gain is "
             f"{group['gain'].mean():+.3f} in the mean."
         )

@@ -104,7 +104,7 @@ def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -
         cells.drop(columns=["row", "column", "text", "detail"]),
         details=details,
         legend="both means [95 % confidence interval of the difference over paired seeds]"
-        + (OF_MEANS if frame.shape[1] > 2 else ""),
+        + (OF_MEANS if len(common) > 1 else ""),
         heat=(0.0, 0.2),
     )
 

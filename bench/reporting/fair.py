@@ -25,10 +25,16 @@ def is_unsound(protocols: pd.Series) -> pd.Series:
 
 
 def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
-    """The same without models that know more than normal images, where there are others."""
+    """The AUROC frame without unsound figures, and without models that know more than others.
+
+    Where all know more than normal images, those that know the same as most.
+    """
     aurocs = without_unsound(aurocs)
     know_more = aurocs["family"].isin(["labelled", "pretrained"])
-    return aurocs if know_more.all() else aurocs[~know_more]
+    most = aurocs["family"].mode()
+    return (
+        aurocs[aurocs["family"] == most[0]] if know_more.all() and len(most) else aurocs[~know_more]
+    )
 
 
 def dependence(aurocs: pd.DataFrame) -> str:

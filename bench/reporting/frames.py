@@ -22,7 +22,7 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 # Means are over the seeds within these.
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]
 KEY += ["limit_train", "contamination"]
-# What a column is called after, where results of one row and model differ in it.
+# What a column's name says of an amount, where results that would share a cell differ in it.
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
@@ -60,7 +60,9 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     epochs = epochs.reindex(
         columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"]))
     )
-    trials = trials[~trials["role"].isin(["superseded", "pending"])].reset_index(drop=True)
+    trials = trials[~trials["role"].isin(["superseded", "pending", "undecided"])].reset_index(
+        drop=True
+    )
     trials["contamination"] = trials["contamination"].fillna(0.0)  # rows of an earlier version
     for name in AMOUNTS:
         trials[name] = [f"{amount:.15g}" if pd.notna(amount) else "" for amount in trials[name]]

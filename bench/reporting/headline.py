@@ -144,7 +144,7 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
     if comparison.ranks["best"].any():
         those = "" if set(counts.index) == set(comparison.ranks["model"]) else " of those compared"
         yield f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
-    elif len(counts) > 1:
+    elif len(comparison.ranks) > 1:
         reason = "the test does not support it." if comparison.tested else untested(comparison)
         yield f"No model is marked as best: {reason}"
     if not all_are_rivals:

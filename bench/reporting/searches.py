@@ -63,6 +63,8 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
             f"{where} winner is the best of many on this very signal, which flatters it; the test "
             "figures are free of that, unless the test AUROC chose."
         )
+    if unfinished := sum(key not in winners for key in keys):
+        note += f" {unfinished} search(es) have no final run yet: their winner is the best so far."
     if early:
         note += f" {early} default(s) were stopped early: there is no figure to compare with."
     columns = ["class", "model", "configurations", "signal", "default", "winner", "gain", "changed"]

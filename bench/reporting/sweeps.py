@@ -58,7 +58,6 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
     """
     models = without_amounts(aurocs, [amount])
     runs = aurocs.assign(model=models, dataset=data_of(aurocs))
-    runs = runs.dropna(subset="n_train")  # older rows do not say it
     for name in ("protocol", "family", "select_on"):  # points of a curve differ in the amount alone
         several_of = {key[:2] for key in mixed(runs, ["dataset", "model", "row"], name)}
         runs["model"] = [
@@ -66,8 +65,10 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
             for dataset, model, value in runs[["dataset", "model", name]].itertuples(index=False)
         ]
     several = runs.groupby(["dataset", "model"])[amount].transform("nunique") > 1
+    drawn = runs[several].dropna(subset=CURVES[amount].column)  # older rows have no n_train
+    drawn = drawn[drawn.groupby(["dataset", "model"])[amount].transform("nunique") > 1]
     tables = []
-    for _, group in runs[several].groupby("dataset", sort=False):
+    for _, group in drawn.groupby("dataset", sort=False):
         table = group.pivot(index="row", columns="column", values="auroc")
         common = table.dropna() if table.notna().all(axis=1).any() else gapless(table)
         tables.append(group[group["row"].isin(common.index) & group["column"].isin(common)])
@@ -91,13 +92,16 @@ def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
         points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
+        of = {name: place for place, name in enumerate(points["dataset"].unique())}
+        points = points.sort_values("dataset", key=lambda names: names.map(of), kind="stable")
         ends = points[["auroc", "low", "high"]].itertuples(index=False, name=None)
         points["text"] = [
             f"{figure(mean)} {detail(math.nan, low, high, '')}".strip() for mean, low, high in ends
         ]
         rows = ["dataset", amount] if points["dataset"].nunique() > 1 else [amount]
         models = list(points["model"].unique())
-        frame = points.groupby(rows, sort=False)["n_train"].mean().round().astype(int).to_frame()
+        trained = points.groupby(rows, sort=False)["n_train"].mean()
+        frame = trained.map("{:.0f}".format, na_action="ignore").to_frame()
         frame = frame.join(points.pivot(index=rows, columns="model", values="text")[models])
         titles = {"dataset": "data set", "limit_train": "images kept", "n_train": "trained on"}
         frame = frame.reset_index().replace({amount: {"": "all"}}).rename(columns=titles)

@@ -44,7 +44,9 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "data": f"{different(rows['dataset'])}, {different(rows['task'])}",
             "protocol": ", ".join([protocol, *switched]),
             "chosen by": different(rows["select_on"].replace(titles)),
-            "threshold": f"{100 * study.get('false_alarms', 0.05):g} % false alarms",
+            "threshold": f"{100 * study.get('false_alarms', 0.05):g} % false alarms"
+            if "threshold" in rows and rows["threshold"].notna().any()
+            else "none",
             "search": searched,
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
@@ -66,7 +68,7 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
     if "score_ms" not in finals or finals["score_ms"].isna().all():  # rows of an earlier version
         return None
     groups = finals.rename(columns={"model": "name", "column": "model"}).groupby(
-        ["model", "hardware"], sort=False
+        ["model", "hardware"], sort=False, dropna=False
     )
     frame = pd.DataFrame(
         {

@@ -22,7 +22,7 @@ COLUMNS = {
     "trial": "the run's name, unique in its study",
     "kind": "tuning (part of a search), finalist (one of its best, trained again under a fresh seed) "
     "or final (the winner or the default, trained under a further seed and tested)",
-    "role": "winner, default, superseded or pending; not in the file: winners.jsonl tells",
+    "role": "winner, default, superseded, pending or undecided; not in the file: winners.jsonl tells",
     "model": "the model's name",
     "family": "the model's family: GAN, baseline, labelled (knows the classes of normal images) or "
     "pretrained (uses outside data)",

@@ -111,17 +111,20 @@ class Results:
     def role(self, row: Mapping[str, Any]) -> str | None:
         """What a run is in the study as it is now; None for runs of a search that still count.
 
-        A study that has grown holds superseded runs: of an earlier winner, or of fewer steps. Those
-        of more steps are pending until their search has decided anew.
+        A study that has grown holds superseded runs: of an earlier winner, of fewer steps, or of a
+        finalist that is none any more. Those of more steps are pending until their search has
+        decided anew, and finalists are undecided until it has decided at all.
         """
-        final = row.get("kind") == "final"
+        final, finalist = row.get("kind") == "final", row.get("kind") == "finalist"
         decision = self.winners.get(search_of(row))
         if decision is None:
-            return "winner" if final else None
+            return "winner" if final else "undecided" if finalist else None
         steps, decided = row.get("steps"), decision["steps"]
         if not pd.isna(steps) and (decided is None or steps > decided):
             return "pending"
         if decided != (None if pd.isna(steps) else steps):
+            return "superseded"
+        if finalist and str(row["number"]) not in decision.get("objectives", [str(row["number"])]):
             return "superseded"
         if not final:
             return None

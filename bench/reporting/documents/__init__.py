@@ -44,7 +44,7 @@ def costs() -> pd.DataFrame:
             {
                 "study": f"`{name}`",
                 "runs": len(runs),
-                "time of all runs": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min",
+                "time of all runs": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min",
                 "on": ", ".join(sorted(hardware.dropna().unique())) or "not recorded",
             }
         )

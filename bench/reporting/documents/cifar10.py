@@ -11,6 +11,7 @@ from bench.reporting.documents.rows import (
     figures,
     saved,
     tuned,
+    winners,
 )
 from bench.reporting.frames import join
 
@@ -111,7 +112,7 @@ def cifar10_choices() -> pd.DataFrame:
         read = saved(f"cifar10-{study}")
         last = read.epochs.groupby("trial").last()
         last = last.get("test_default_mix_auroc", last["test_auroc"]).fillna(last["test_auroc"])
-        for model, runs in read.trials.groupby("model"):
+        for model, runs in winners(f"cifar10-{study}").groupby("model"):
             row = {"model": titled(f"`{model}`", more), "seeds": runs["seed"].nunique()}
             row["epoch and mix by anomalies"] = runs["test_auroc"].mean()
             rows.append(row | {"last epoch, default mix": last[runs["trial"]].mean()})

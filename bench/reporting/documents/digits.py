@@ -6,7 +6,15 @@ import pandas as pd
 
 from bench.judging.metrics import auroc
 from bench.reporting.choosing import chosen
-from bench.reporting.documents.rows import after_shares, against, figures, gains, saved, tuned
+from bench.reporting.documents.rows import (
+    after_shares,
+    against,
+    figures,
+    gains,
+    saved,
+    tuned,
+    winners,
+)
 from bench.reporting.frames import join, span
 
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
@@ -23,8 +31,8 @@ def on_digits(study: str) -> pd.DataFrame:
     A digit's figure is the mean over its seeds. Models that lack digits come last: their means are
     of other classes.
     """
-    runs, rows = saved(study).trials, []
-    for model, group in runs.groupby("model"):
+    rows = []
+    for model, group in winners(study).groupby("model"):
         steps, by_digit = group["generator_steps"].max(), group.groupby("class")["test_auroc"]
         aurocs = by_digit.mean()
         rows.append(
@@ -82,7 +90,7 @@ def nearest_on_digits() -> pd.DataFrame:
     """
     plain, rows = figures("digits-left-out-defaults"), []
     near = saved("digits-left-out-near")
-    for model, runs in near.trials.groupby("model"):
+    for model, runs in winners("digits-left-out-near").groupby("model"):
         scores = map(near.scores, runs["trial"])
         mixed = runs.set_index("class")["test_default_mix_auroc"]
         rows.append(
@@ -103,9 +111,10 @@ def mixes_on_digits() -> pd.DataFrame:
 
     Each p is of a mix against the one to its left.
     """
-    study, rows = saved("digits-one-class-defaults"), []
+    rows, name = [], "digits-one-class-defaults"
+    study, finals = saved(name), winners(name)
     for model, second in (("skipganomaly", "latent"), ("egbad", "discriminator")):
-        runs = study.trials[study.trials["model"] == model]
+        runs = finals[finals["model"] == model]
         scores = map(study.scores, runs["trial"])
         raw = [
             auroc(s["labels"], 0.9 * s["part_reconstruction"] + 0.1 * s[f"part_{second}"])

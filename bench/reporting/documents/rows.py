@@ -8,7 +8,7 @@ import pandas as pd
 from bench import results
 from bench.judging.comparison import compare
 from bench.reporting.choosing import tuning_gain_table
-from bench.reporting.frames import join
+from bench.reporting.frames import join, span
 
 ROOT = Path(__file__).resolve().parents[3]
 MEASURED = ROOT / "results" / "measured"
@@ -21,15 +21,20 @@ def saved(study: str) -> results.Results:
     return results.read(MEASURED / study)
 
 
+def winners(study: str) -> pd.DataFrame:
+    """The final runs of each search's winner; of a study without a search, all runs."""
+    runs = saved(study).trials
+    return runs[runs["role"] == "winner"]
+
+
 def figures(study: str) -> pd.DataFrame:
     """Test AUROC of classes (rows) by model."""
-    runs = saved(study).trials
-    return runs.pivot_table(index="class", columns="model", values="test_auroc")
+    return winners(study).pivot_table(index="class", columns="model", values="test_auroc")
 
 
 def after_shares(study: str) -> dict[str, dict[str, float]]:
     """For each network, its mean test AUROC after shares of its training."""
-    trials, epochs = saved(study).trials, saved(study).epochs
+    trials, epochs = winners(study), saved(study).epochs
     means: dict[str, dict[str, float]] = {}
     for model, runs in trials[trials["generator_steps"] > 0].groupby("model"):
         steps = epochs["trial"].map(runs.set_index("trial")["generator_steps"])
@@ -57,7 +62,7 @@ def tuned(study: str) -> list[dict[str, object]]:
     tried = trials[trials["kind"] == "tuning"].groupby("model")["number"].nunique()
     for model, group in gains(study).groupby("model", sort=False):
         row = {"model": f"`{model}`", "configurations": tried[model]}
-        row |= {"seeds": group["seeds"].max()} | dict(group[["default", "winner"]].mean())
+        row |= {"seeds": span(group["seeds"])} | dict(group[["default", "winner"]].mean())
         row["another won"] = f"{(group['configuration'] != 'default').sum()} of {len(group)}"
         rows.append(row | against(group["winner"], group["default"]))
     return rows
