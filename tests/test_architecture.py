@@ -51,6 +51,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: an import says where from"
             modules |= {f"{node.module}.{alias.name}" for alias in node.names}
     return modules
 

@@ -266,7 +266,7 @@ def test_each_models_own_batch_size_is_held_against_the_images(
     capsys, tmp_path: Path, wganomaly_folder: Path
 ) -> None:
     """30 training images: knn has no batches, AnoGAN's are 50."""
-    folder = ["--dataset", str(wganomaly_folder)]
+    folder = ["--dataset", str(wganomaly_folder), "--abnormal_class", "1.abnormal"]
     out = ["--results_dir", str(tmp_path), "--name", "k", "--dataroot", str(tmp_path)]
     assert train.main([*folder, *out, "--model", "knn"]) == 0
     assert results.read(tmp_path / "k").trials.iloc[0].status == "done"

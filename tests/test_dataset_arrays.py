@@ -84,11 +84,14 @@ def test_limit_seeds_and_errors(tmp_path):
 def test_fingerprint_sees_everything(tmp_path):
     base = tagged([0, 1, 2])
     assert base.fingerprint == tagged([0, 1, 2]).fingerprint
-    other_classes = replace(base, classes=tuple("abce"))
-    prints = {
-        base.fingerprint,
-        tagged([0, 2, 1]).fingerprint,
-        tagged([0, 1]).fingerprint,
-        other_classes.fingerprint,
-    }
-    assert len(prints) == 4
+    masks = np.zeros((3, 1, 1), bool)
+    others = [
+        tagged([0, 2, 1]),
+        tagged([0, 1]),
+        replace(base, classes=tuple("abce")),
+        replace(base, train_images=base.train_images + 1),
+        replace(base, train_labels=base.train_labels + 1),
+        replace(base, masks=masks),
+        replace(base, masks=~masks),
+    ]
+    assert len({base.fingerprint, *(other.fingerprint for other in others)}) == 8

@@ -183,6 +183,21 @@ def test_masks_are_no_images(tmp_path, masks):
     assert not notes
 
 
+@pytest.mark.parametrize("name", ["a.eps", "a.png"])
+def test_postscript_is_no_picture_whatever_its_name(tmp_path, name):
+    """Pillow would start Ghostscript for it, and run its code."""
+    save(tmp_path / "images" / "train" / "1.png")
+    save(tmp_path / "images" / "test" / "2.png")
+    box = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n"
+    (tmp_path / "images" / "train" / name).write_bytes(box)
+    if name == "a.eps":
+        dataset = load(str(tmp_path / "images"), root=tmp_path)
+        assert any("1 .eps" in line for line in dataset.notes)
+    else:
+        with pytest.raises(UserError, match=r"a\.png is no image"):
+            load(str(tmp_path / "images"), root=tmp_path)
+
+
 def test_every_suffix_that_pillow_reads(tmp_path):
     kinds = {
         "jfif": "JPEG",

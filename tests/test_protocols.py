@@ -22,7 +22,8 @@ from bench.choices.tasks import (
     protocol_of,
 )
 from bench.data import datasets
-from bench.data.datasets import Dataset, digests
+from bench.data.datasets import Dataset
+from bench.data.datasets._copies import digests
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import make_split, tasks_of
 from bench.data.unused import left_out

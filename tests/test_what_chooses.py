@@ -47,6 +47,20 @@ def test_labels_are_those_of_the_images(digits: datasets.Dataset, kind: str, pro
         assert (part.labels == (is_three == (kind == LEAVE_ONE_CLASS_OUT))).all()
 
 
+@pytest.mark.parametrize("mode", ["evaluation", "training"])
+def test_test_images_are_mixed_unless_they_are_to_be_sorted(digits: datasets.Dataset, mode: str):
+    sound, own_order = (
+        make_split(
+            digits, TASK, dataclasses.replace(SOUND, scoring_mode=mode, test_order=order), seed=0
+        ).test
+        for order in ("shuffled", "sorted")
+    )
+    assert sound is not None
+    assert own_order is not None
+    assert (np.diff(sound.labels) < 0).any()
+    assert (np.diff(own_order.labels) >= 0).all()
+
+
 @pytest.mark.parametrize("protocol", [SOUND, IN_TRAINING_MODE], ids=["sound", "mode"])
 def test_pseudo_anomalies_are_labelled_so(digits: datasets.Dataset, protocol: Protocol):
     parts = make_split(digits, TASK, protocol, seed=0)

@@ -1,7 +1,7 @@
 """Tasks (which classes are normal), protocols (how scores are made) and planned runs."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
@@ -10,6 +10,7 @@ from bench.choices.option_field import each
 from bench.choices.study import Study
 
 LEAVE_ONE_CLASS_OUT, ONE_CLASS, CATEGORY = "leave-one-class-out", "one-class", "category"
+NORMAL = "good"  # the normal class of a category of MVTec AD, and of folders like it
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,15 @@ class Task:
         """Whether the test leaves out the images of `cls`, a class without training images."""
         left_out = self.kind == LEAVE_ONE_CLASS_OUT and self.untrained == "left_out"
         return left_out and cls != self.cls
+
+
+def suggested(classes: Collection[str], trained: Collection[str]) -> tuple[str, str] | None:
+    """The kind of task, and its class, where `classes` and those with training images tell it."""
+    if NORMAL in trained:  # known anomalies in train/ only choose
+        return ONE_CLASS, NORMAL
+    if len(unseen := set(classes) - set(trained)) == 1:  # Skip-WGANomaly's folders
+        return LEAVE_ONE_CLASS_OUT, unseen.pop()
+    return (ONE_CLASS, next(iter(trained))) if len(trained) == 1 else None
 
 
 def variants(study: Study) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from bench.choices.errors import UserError, cannot_write, taken
 from bench.choices.image_size import sides
 from bench.choices.names import on_disk
 from bench.choices.study import Study
+from bench.choices.tasks import suggested
 from bench.data import datasets
 from bench.data.datasets._files import names_masks
 from bench.data.datasets.folder import categories_of, classes_in
@@ -56,8 +57,7 @@ def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> N
                 raise UserError(f"--{flag}: {masks[0]}: {reason} (rename it)")
         if lacking := sorted({*study.normal_class} & {*classes} - trained):
             raise UserError(f"--normal_class: train/ has no images of '{lacking[0]}'")
-        tells_itself = len(trained) == 1 or len({*classes} - trained) == 1  # what is (ab)normal
-        if study.abnormal_class or study.normal_class or not tells_itself:
+        if study.abnormal_class or study.normal_class or not suggested(classes, trained):
             check_classes(study, classes, one_task)
 
 

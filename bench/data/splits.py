@@ -1,7 +1,7 @@
 """Splits: which images train, choose and test for a task."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,15 @@ from torch import Tensor
 
 from bench.choices.errors import UserError
 from bench.choices.study import Study
-from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, Protocol, Task, variants
+from bench.choices.tasks import (
+    CATEGORY,
+    LEAVE_ONE_CLASS_OUT,
+    ONE_CLASS,
+    Protocol,
+    Task,
+    suggested,
+    variants,
+)
 from bench.data.datasets import Dataset
 from bench.data.images import IndexedImages
 from bench.data.unused import left_out, too_many, untrained, usable
@@ -73,7 +81,13 @@ def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
 
     Raises UserError for a class that the data set does not have.
     """
-    kind, classes = normal_or_abnormal(study, dataset)
+    if dataset.categories:
+        kind, classes = CATEGORY, dataset.categories
+    elif guess := guessed(study, dataset):
+        kind, classes = guess[0], (guess[1],)
+    else:
+        kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
+        classes = study.chosen_classes(dataset.classes)
     return [
         Task(kind, cls, study.untrained_classes, **variant)
         for variant in variants(study)
@@ -81,20 +95,23 @@ def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
     ]
 
 
-def normal_or_abnormal(study: Study, dataset: Dataset) -> tuple[str, Sequence[str]]:
-    """The kind of the study's tasks, and their classes or categories."""
-    if dataset.categories:
-        return CATEGORY, dataset.categories
-    if not (study.abnormal_class or study.normal_class):
-        # Skip-WGANomaly's folders: the one class that has no training images is abnormal.
-        trained = set(dataset.train_labels.tolist())
-        unseen = set(range(len(dataset.classes))) - trained
-        if len(unseen) == 1:
-            return LEAVE_ONE_CLASS_OUT, [dataset.classes[unseen.pop()]]
-        if len(trained) == 1:  # such as a category of MVTec AD by itself
-            return ONE_CLASS, [dataset.classes[trained.pop()]]
-    kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
-    return kind, study.chosen_classes(dataset.classes)
+def guessed(study: Study, dataset: Dataset) -> tuple[str, str] | None:
+    """The kind and the class of the study's task, where the data set tells them and no flag does."""
+    if dataset.categories or study.abnormal_class or study.normal_class:
+        return None
+    trained = [dataset.classes[k] for k in set(dataset.train_labels.tolist())]
+    return suggested(dataset.classes, trained)
+
+
+def guess_said(study: Study, dataset: Dataset) -> list[str]:
+    """A line on which classes are normal, where no flag says it."""
+    if not (guess := guessed(study, dataset)):
+        return []
+    kind, cls = guess
+    what, others = ("normal", "abnormal") if kind == ONE_CLASS else ("abnormal", "normal")
+    return [
+        f"{cls} is {what} and any other class {others} (or name one: --normal_class, --abnormal_class)"
+    ]
 
 
 def make_splits(

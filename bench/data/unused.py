@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.choices.errors import UserError
 from bench.choices.tasks import Protocol, Task
-from bench.data.datasets import Dataset
+from bench.data.datasets import Dataset, _copies
 
 
 def usable(dataset: Dataset, protocol: Protocol) -> np.ndarray:
@@ -44,7 +44,16 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
         if repeated.any():
             why = "are left out: they equal another training image"
             lines.append(f"{counted(repeated)} {why}")
-    if copies := dataset.test_copies:
+    contrary = copies = 0
+    for trains, tests in dataset.parts():
+        tested_on = dataset.test_content[tests]
+        content = np.concatenate([dataset.train_content[trains], tested_on])
+        labels = np.concatenate([dataset.train_labels[trains], dataset.test_labels[tests]])
+        contrary += _copies.contrary(content, labels)
+        copies += len(tested_on) - len(np.unique(tested_on))
+    if contrary:
+        lines.append(f"{contrary} image(s) equal one of another class: are their labels right?")
+    if copies:
         lines.append(f"{copies} test image(s) equal others, and each counts by itself")
     others = untrained(dataset, protocol)
     others = [k for k in others if any(task.leaves_out(dataset.classes[k]) for task in tasks)]
@@ -67,14 +76,19 @@ def too_many(
     UserError where no category has so many training images, or where the sizes are those of a
     learning curve.
     """
-    tested = len(dataset.test_labels)
-    lines = []
-    if limit_test and limit_test > tested:
-        lines = [f"--limit_test: {limit_test} is more than the {tested} test images: all are kept"]
-    there = {
-        name: int(dataset.in_category(name, dataset.train_labels).sum())
-        for name in dataset.categories or [""]
-    }
+
+    def counts(labels: np.ndarray) -> dict[str, int]:
+        """How many images each category has, or "" where there are none."""
+        names = dataset.categories or [""]
+        return {name: int(dataset.in_category(name, labels).sum()) for name in names}
+
+    lines = [
+        f"--limit_test: {limit_test} is more than the {tested} test images"
+        f"{f' of {name}' if name else ''}: all are kept"
+        for name, tested in counts(dataset.test_labels).items()
+        if limit_test and limit_test > tested
+    ]
+    there = counts(dataset.train_labels)
     fewest, largest = min(there, key=lambda name: there[name]), max(size or 0 for size in sizes)
     if largest <= there[fewest]:
         return lines

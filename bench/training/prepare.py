@@ -19,7 +19,7 @@ from bench.choices.study import LONGEST, Study
 from bench.choices.tasks import Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.data.splits import Split, make_splits, tasks_of, without_masks
+from bench.data.splits import Split, guess_said, make_splits, tasks_of, without_masks
 from bench.judging.selection import SIGNALS
 from bench.results.provenance import machine
 from bench.training.devices import choose_device
@@ -135,7 +135,12 @@ def prepare(study: Study) -> Prepared:
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )
     released = [f"{fact} (add {flags})" for fact, flags in released_otherwise(study)]
-    more += [*without_masks(splits), *released, *without_effect(study, device)]
+    more += [
+        *guess_said(study, dataset),
+        *without_masks(splits),
+        *released,
+        *without_effect(study, device),
+    ]
     if all(split.test is None for split in splits.values()):
         more.append("nothing is tested: there are no test images of a known class")
     for line in more:

@@ -23,6 +23,7 @@ from bench.choices import outside
 from bench.choices.errors import UserError, unknown
 from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
+from bench.data.datasets import _copies
 from bench.data.datasets._decoding import Decoding
 from bench.data.datasets._pixels import nearest_pixels, recoloured, resized
 from models.sizes import LEAST, MOST
@@ -111,21 +112,30 @@ class Dataset:
 
     @cached_property
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
-        """Two bool (N,): training images that the test set holds too, and other repeats."""
-        content = digests(self.train_images)
-        tested = np.isin(content, self.test_content)
-        repeated = np.ones(len(content), bool)
-        repeated[np.unique(content, return_index=True)[1]] = False
-        return tested, repeated & ~tested
+        """Two bool (N,): training images that the test set holds too, and other repeats.
+
+        Of each category by itself, as its task is.
+        """
+        tested, repeated = np.zeros((2, len(self.train_images)), bool)
+        for trains, tests in self.parts():
+            tested[trains], repeated[trains] = _copies.repeats(
+                self.train_content[trains], self.test_content[tests]
+            )
+        return tested, repeated
 
     @cached_property
-    def test_copies(self) -> int:
-        """How many test images are repeats of another one."""
-        return len(self.test_content) - len(np.unique(self.test_content))
+    def train_content(self) -> np.ndarray:
+        return _copies.digests(self.train_images)
 
     @cached_property
     def test_content(self) -> np.ndarray:
-        return digests(self.test_images)
+        return _copies.digests(self.test_images)
+
+    def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Two bool arrays for each category, or for all: which training and test images are its."""
+        names = self.categories or [""]
+        both = (self.train_labels, self.test_labels)
+        return [tuple(self.in_category(name, labels) for labels in both) for name in names]  # type: ignore[misc]
 
     def limit(self, train: int | None, test: int | None, seed: int = 0) -> "Dataset":
         """A class-balanced subset of `train` and `test` images, of each category; None keeps all.
@@ -265,14 +275,6 @@ def load(
     masks = dataset.masks if dataset.masks is None else nearest_pixels(dataset.masks, size)
     images: dict[str, Any] = {"train_images": train, "test_images": test, "masks": masks}
     return replace(dataset, **images, decoding=Decoding(resize))
-
-
-def digests(images: np.ndarray) -> np.ndarray:
-    """A content hash of each image: (N, C, H, W) -> (N,)."""
-    return np.array(
-        [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images],
-        dtype="U32",
-    )
 
 
 def smallest_size(side: int) -> int:

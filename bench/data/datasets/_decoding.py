@@ -27,6 +27,7 @@ from models.sizes import Size
 
 GREY = {"1", "L", "LA", "La"} | DEEP_GREY
 BITS = (8, 10, 12, 14, 16)  # that cameras give
+DARK = 64  # of 256 grey levels: two bits of the scale are not used
 RESIZED = {
     "squash": ("squashed to {}", " (--resize crop or pad, or --image_size HEIGHTxWIDTH)"),
     "crop": ("cropped to their centres and resized to {}", " (--resize squash or pad)"),
@@ -104,6 +105,18 @@ def read_alpha(path: Path, bits: int) -> Alpha:
 def fewest_bits(largest: int) -> int:
     """The least of BITS that hold this value; where none does, as many as it has."""
     return next((bits for bits in BITS if largest < 2**bits), largest.bit_length())
+
+
+def faint(images: np.ndarray) -> list[str]:
+    """A line where nearly all pixels of deep images are dark, as one faulty bright one leaves them."""
+    counts = sum(np.bincount(image.ravel(), minlength=256) for image in images)
+    nearly_all = int(np.searchsorted(np.cumsum(counts), 0.999 * np.sum(counts)))
+    if nearly_all >= DARK:
+        return []
+    return [
+        f"99.9 % of the training images' pixels have the lowest {nearly_all + 1} of 256 grey levels: "
+        "the brightest pixel sets the scale, and if it is a fault of the camera, details are lost"
+    ]
 
 
 def background_for(alphas: Sequence[Alpha]) -> int | None:

@@ -66,13 +66,16 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
         if below and ("study.json" in names or {"heat_maps", "scores.csv"} <= names):
             others["folder(s) of results"] += 1
             return
-        stems = {os.path.splitext(name)[0] for name in names}
+        images_of = (os.path.splitext(name) for name in names)
+        stems = {stem for stem, suffix in images_of if suffix.lower() in suffixes()}
         for entry in entries:
             name, (stem, suffix) = entry.name, os.path.splitext(entry.name)
             mask, suffix = MASK_FILE.fullmatch(stem), suffix.lower()
             if os.path.isdir(entry.path):
                 kind = f"in {name}/ (masks)" if names_masks(name) else masks
                 walk(entry.path, f"{below}{name}/", (*above, real), kind)
+            elif not (below or suffix or os.path.exists(entry.path)):  # a class, most probably
+                raise UserError(f"{flag}: {entry.path} is a link to nothing (mend or remove it)")
             elif suffix not in suffixes():
                 others[suffix or "without a suffix"] += 1
             elif masks or (mask and mask[1] in stems):

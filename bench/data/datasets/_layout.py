@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from bench.choices.errors import UserError, unknown
 from bench.choices.names import legible, on_disk
+from bench.choices.tasks import NORMAL
 from bench.data.datasets._files import JUNK, find_images, no_images
 
-NORMAL = "good"  # the normal class of a category
 PARTS = {"train", "test", "ground_truth"}
 UNSORTED = {"train": "normal", "test": ""}  # the class of images that lie in no folder of their own
 

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 from threading import Thread
@@ -12,11 +12,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import wrap_file
 from torchvision.datasets.utils import check_integrity
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.data.datasets import Dataset
 
 PATIENCE = 4  # seconds without an answer after which the network counts as closed
@@ -37,6 +38,38 @@ def read(
     `archives` gives the MD5 of each file that `folder` must have, `mirrors` the addresses they come
     from. Raises UserError, within seconds, if the data cannot be had or are damaged.
     """
+    with _alone(root):
+        return _read_or_fetch(name, classes, kind, root, folder, archives, mirrors)
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Lets one command at a time read there: torchvision unpacks file by file, in place."""
+    lock = FileLock(root / ".lock")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            note(f"waiting for another command that reads {root}")
+            lock.acquire()
+    except OSError:  # others may write there, this command may not: nothing to wait for
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read_or_fetch(
+    name: str,
+    classes: tuple[str, ...],
+    kind: Any,
+    root: Path,
+    folder: Path,
+    archives: dict[str, str],
+    mirrors: Iterable[str],
+) -> Dataset:
     try:
         return _read(name, classes, kind, root, download=False)
     except Exception as error:  # torchvision raises many kinds for missing and damaged files

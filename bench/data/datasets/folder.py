@@ -170,6 +170,7 @@ def _read(
 
     images, seen = _decode_all(paths, size, channels, decoding)
     notes = _decoding.notes(seen, size, decoding, advise=True)
+    notes += _decoding.faint(images[: len(train)]) if deep else []
     if not deep and any(header.deep for header in headers):
         notes.append(f"no training image has more than 8 bits: the test images' {bits} are a guess")
     sizes = [image.size for image in seen[len(train) :]]
@@ -193,16 +194,20 @@ def _read_masks(
 
     `sizes`: the images' widths and heights.
     """
-    owners = {path: i for i, item in enumerate(items) for path in item.masks}
+    owners: dict[Path, list[int]] = {}
+    for i, item in enumerate(items):
+        for path in item.masks:
+            owners.setdefault(path, []).append(i)
     if not owners:
         return None
     masks = np.zeros((len(items), *size), bool)
 
-    def read(path: Path) -> np.ndarray:
-        return _decoding.decode_mask(path, sizes[owners[path]], size, resize)
+    def read(path: Path) -> list[np.ndarray]:
+        return [_decoding.decode_mask(path, sizes[i], size, resize) for i in owners[path]]
 
-    for i, mask in zip(owners.values(), _each(read, list(owners)), strict=True):
-        masks[i] |= mask
+    for own, read_masks in zip(owners.values(), _each(read, list(owners)), strict=True):
+        for i, mask in zip(own, read_masks, strict=True):
+            masks[i] |= mask
     return masks
 
 
