@@ -117,6 +117,23 @@ def test_searches_are_functions_of_seed_number_and_history(name: str, searcher: 
     assert resumed.ask(count - 1) == configs[-1]
 
 
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_no_configuration_is_tried_twice(searcher: str) -> None:
+    for words, wanted in (["w_con=25,50,75"], 3), (["nz=3..8:int", "skip=True,False"], 12):
+        space = parse(words)
+        default = {"w_con": 50.0, "nz": 100, "skip": True}
+        search = Search("s", searcher, space, {name: default[name] for name in space}, seed=0)
+        own = not search.holds(search.default)
+        assert (searcher == "grid") or search.trials(100) == wanted + own
+        configs = []
+        for number in range(search.trials(100)):
+            configs.append(search.ask(number))
+            search.tell(number, configs[-1], 0.5)
+        assert len({tuple(config.values()) for config in configs}) == len(configs)
+    assert search.trials(5) == 5
+    assert Search("s", "tpe", parse(["lr=1e-4..1e-3"]), {"lr": 2e-4}, seed=0).trials(None) == 10
+
+
 def test_default_outside_the_space_is_tried_all_the_same() -> None:
     space = parse(["w_con=25,75"])
     search = Search("s", "tpe", space, {"w_con": 50.0}, seed=0)

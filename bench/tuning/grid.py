@@ -1,6 +1,7 @@
 """The points of a search space that --searcher grid tries."""
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,18 @@ def grid_points(distribution: BaseDistribution) -> list[Any]:
     if whole:
         return sorted({round(point) for point in points})
     return [float(point) for point in points]
+
+
+def count(space: Space) -> float:
+    """How many points a space has; infinitely many where it has a range of real numbers."""
+
+    def points(d: BaseDistribution) -> float:
+        if isinstance(d, CategoricalDistribution):
+            return len(d.choices)
+        assert isinstance(d, FloatDistribution | IntDistribution)
+        return 1 + round((d.high - d.low) // d.step) if d.step else 1 if d.single() else math.inf
+
+    return math.prod(map(points, space.values()))
 
 
 def grid(space: Space, seed: int) -> list[dict[str, Any]]:

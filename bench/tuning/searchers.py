@@ -5,7 +5,7 @@ A proposal is a function of the seed, its number, and the results that the searc
 
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.trial import TrialState
 
 from bench.choices.study import DEFAULT_TRIALS
-from bench.tuning.grid import grid
+from bench.tuning.grid import count, grid
 from bench.tuning.journal import Journal
 from bench.tuning.spaces import Space, inside
 
 INFORMED = ("tpe", "gp", "cmaes")  # these learn from results, so they are asked as late as possible
+OWN_ATTEMPTS, ATTEMPTS = 3, 1000  # of the sampler, and in all, to propose what was not tried yet
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
@@ -49,6 +50,7 @@ class Search:
         self.entropy = [seed, zlib.crc32(name.encode())]  # each search of a study draws its own
         self.study = optuna.create_study(direction="maximize")
         self.asked: dict[int, optuna.Trial] = {}
+        self.tried: list[dict[str, Any]] = []
         points = grid(space, seed) if searcher == "grid" else []
         self.grid = [point for point in points if point not in (self.default, *self.first)]
 
@@ -59,13 +61,18 @@ class Search:
     def trials(self, wanted: int | None) -> int:
         """How many of the `wanted` configurations to try: none without a space.
 
-        At most a grid's.
+        At most as many as there are.
         """
         if not self.space:
             return 0
         if self.searcher == "grid":
             return self.size() if wanted is None else min(wanted, self.size())
-        return DEFAULT_TRIALS if wanted is None else wanted
+        beside = [config for config in (self.default, *self.first) if not self.holds(config)]
+        return int(min(wanted or DEFAULT_TRIALS, len(beside) + count(self.space)))
+
+    def holds(self, config: Mapping[str, Any]) -> bool:
+        """Whether a configuration could come from the space; the default need not."""
+        return all(inside(distribution, config[name]) for name, distribution in self.space.items())
 
     def sampler(self, number: int) -> BaseSampler:
         seed = int(np.random.SeedSequence([*self.entropy, number]).generate_state(1)[0])
@@ -87,6 +94,7 @@ class Search:
         config = known or {}
         if not known or self.searcher == "cmaes":
             config = self.propose(number) | config
+        self.remember(config)
         if self.journal:
             self.journal.asked(self.name, number, self.space, config)
         return config
@@ -98,9 +106,27 @@ class Search:
             return self.first[number - 1]
         if self.searcher == "grid":
             return self.grid[number - 1 - len(self.first)]
-        self.study.sampler = self.sampler(number)
-        trial = self.asked[number] = self.study.ask(self.space)
+        trial = self.asked[number] = self.new(self.sampler(number))
         return {name: trial.params[name] for name in self.space}
+
+    def remember(self, config: dict[str, Any]) -> None:
+        if config not in self.tried:
+            self.tried.append(config)
+
+    def new(self, sampler: BaseSampler) -> optuna.Trial:
+        """A proposal that was not tried before: its run, under the same seed, would be the same.
+
+        Where the sampler comes back to known ones, as in small spaces, chance proposes.
+        """
+        self.study.sampler = sampler
+        for attempt in range(ATTEMPTS):
+            if attempt == OWN_ATTEMPTS:
+                self.study.sampler = RandomSampler(seed=len(self.tried))
+            trial = self.study.ask(self.space)
+            if {name: trial.params[name] for name in self.space} not in self.tried:
+                break
+            self.study.tell(trial, state=TrialState.FAIL)
+        return trial
 
     def tell(self, number: int, config: dict[str, Any], value: float | None) -> None:
         """A configuration's objective; None if it failed."""
@@ -108,6 +134,7 @@ class Search:
             self.journal.told(self.name, number, self.space, config, value)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         params = {name: config[name] for name in self.space}
+        self.remember(params)
         asked, attributes = self.asked.pop(number, None), {}
         if asked is not None and asked.params == params:
             self.study.tell(asked, value, state=state)
@@ -115,7 +142,7 @@ class Search:
         if asked is not None:  # an earlier command proposed another configuration (see `ask`)
             attributes = self.study.get_trials(deepcopy=False)[asked.number].system_attrs
             self.study.tell(asked, state=TrialState.FAIL)
-        if all(inside(distribution, params[name]) for name, distribution in self.space.items()):
+        if self.holds(params):
             self.study.add_trial(
                 optuna.create_trial(
                     state=state,
