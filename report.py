@@ -71,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.reproduce is not None:
         print(reproduce.find(read, args.reproduce))
         return 0
-    if args.out:
-        report.check_out(args.out)
+    out = args.out or on_disk(args.studies[0]) / "report"
+    report.check_out(out)
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
-        report.report(read, args.out or on_disk(args.studies[0]) / "report")
+        report.report(read, out)
     return 0
 
 

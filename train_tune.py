@@ -38,7 +38,7 @@ from bench.choices.monitoring import add_view_flags, take_view
 from bench.choices.names import UNDECODED, legible, on_disk
 from bench.choices.options import SCHEDULERS, SEARCHERS
 from bench.choices.script import Parser, run_main
-from bench.choices.study import CHOOSE_TASKS, SWEEP, Study
+from bench.choices.study import CHOOSE_TASKS, HYPERPARAMETERS, SWEEP, Study
 from bench.commands import checks, sweep
 from bench.tuning import ray_start
 
@@ -98,12 +98,11 @@ def with_config(words: Sequence[str]) -> dict[str, Any]:
         return own
     before, absent = flags_of(earlier_words), flags_of([])
     given = {name: value for name, value in own.items() if absent.get(name, ...) != value}
-    merged = absent | before | given
-    if own.get("set") and "set" in before:
-        new = {item.partition("=")[0] for item in own["set"]}
-        kept = [item for item in before["set"] if item.partition("=")[0] not in new]
-        merged["set"] = [*kept, *own["set"]]
-    return merged
+    in_set = {item.partition("=")[0] for item in own.get("set", ())}
+    new = in_set | {name for name in HYPERPARAMETERS if given.get(name) is not None}
+    kept = [item for item in before.get("set", ()) if item.partition("=")[0] not in new]
+    before = {name: value for name, value in before.items() if name not in in_set}
+    return absent | before | given | {"set": [*kept, *own.get("set", ())]}
 
 
 def words_before(words: Sequence[str]) -> list[str]:

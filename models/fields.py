@@ -18,6 +18,7 @@ MODEL = re.compile(r"^class Model\b", re.MULTILINE)
 # The class's text, up to the next line that is not indented, and the file that its base class is in
 CONFIG = re.compile(r"^class Config\b(?:\((\w+)\.Config\))?.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^    (\w+): (bool|float|int|str) = (\S+)  # (.+)$", re.MULTILINE)
+LARGEST = 10**9  # whole number that torch can count with
 TYPES = {"bool": bool, "float": float, "int": int, "str": str}
 
 
@@ -100,8 +101,8 @@ def check(name: str, kind: type, value: Any) -> None:
     Whole numbers are 1 or more, others 0 or more; beta* and average below 1, score_* at most 1. A
     Config's own __post_init__ may refuse more.
     """
-    if kind is int and value < 1:
-        raise ValueError(f"{name} must be 1 or more, not {value}")
+    if kind is int and not 1 <= value <= LARGEST:
+        raise ValueError(f"{name} must be 1 or more, and {LARGEST} at most, not {value}")
     if kind is float and not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a finite number, 0 or more, not {value}")
     if (name.startswith("beta") or name == "average") and value >= 1:

@@ -103,7 +103,9 @@ def test_flags_that_change_nothing_are_named(capsys) -> None:
     assert not prepare(replace(study, model=("ganomaly",))).notes
     untuned = replace(study, model=("ganomaly",), trials=0, space=("w_con=1,2",), finalists=5)
     (line,) = prepare(untuned).notes
-    assert line == "without effect, as no configuration is tried: --space, --finalists"
+    assert (
+        line == "without effect, as no configuration but the default is tried: --space, --finalists"
+    )
     choices: dict[str, Any] = {"grace_period": 3, "reduction_factor": 2, "finalist_seeds": 7}
     choices |= {"storage": "s3://paused", "untrained_classes": "normal"}
     idle = replace(study, model=("ganomaly",), scheduler="fifo", finalists=0, **choices)

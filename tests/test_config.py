@@ -68,6 +68,15 @@ def test_a_run_of_train_is_a_file_with_its_hyperparameters(tmp_path, capsys):
     assert parsed([*config.words_of(path), "--batch_size", "32"]).batch_size == 32
 
 
+@pytest.mark.parametrize("line", ["batch_size = 32", "[set]\nbatch_size = 32"])
+@pytest.mark.parametrize("flags", [["--batch_size", "16"], ["--set", "batch_size=16"]])
+def test_a_batch_size_wins_over_the_files_in_either_spelling(tmp_path, line, flags):
+    path = tmp_path / "study.toml"
+    path.write_text(f'model = ["ganomaly"]\ndataset = "digits"\nnormal_class = ["8"]\n{line}\n')
+    given = train_tune.with_config(["--config", str(path), *flags])
+    assert study_from(given).hyperparameters() == {"batch_size": "16"}
+
+
 def test_flags_win_over_the_files_trials(tmp_path, capsys):
     path = tmp_path / "study.toml"
     path.write_text("trials = 5\n")

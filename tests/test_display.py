@@ -17,6 +17,7 @@ from bench.data import datasets
 from bench.data.splits import Split, make_split
 from bench.results.gallery import picture
 from bench.training.run import PICTURED, Run
+from bench.watching import live_curves
 from bench.watching.live_curves import PICTURE
 
 DIGITS = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "200"]
@@ -93,3 +94,12 @@ def test_there_is_no_picture_without_validation_images(tmp_path: Path) -> None:
     events.Reload()
     assert "test/auroc" in events.Tags()["scalars"]
     assert events.Tags()["images"] == []
+
+
+def test_curves_end_where_the_disk_is_full_and_the_run_goes_on(small_disk: Path, capsys) -> None:
+    board = live_curves.Board(small_disk)
+    (small_disk / "others").write_bytes(bytes(2**20 - 2**16))
+    for epoch in range(99):
+        board.add("t", {"epoch": epoch, "val_auroc": 0.5}, {"normal": np.arange(9999.0) * epoch})
+    board.close("t")
+    assert capsys.readouterr().err.count("no more curves") == 1

@@ -81,6 +81,13 @@ def test_what_does_nothing_is_refused(capsys, tmp_path: Path, wganomaly_folder: 
 
 QUICK = [
     (train_tune, [*SMALL, "--epocks", "3"]),
+    (train_tune, [*SMALL, "--mix", "chosen", "--selection", "test"]),
+    (train_tune, [*SMALL, "--contamination", "0.1", "--protocol", "published"]),
+    (train_tune, [*SMALL, "--select_on", "val_auroc", "--protocol", "published"]),
+    (train_tune, [*SMALL, "--precision", "tf32", "--device", "cpu"]),
+    (train_tune, [*SMALL, "--steps", "9" * 30]),
+    (train_tune, [*SMALL, "--set", f"nz={'9' * 30}"]),
+    (train_tune, ["--dataset", "digits", "no/.hidden", "--normal_class", "all"]),
     (train_tune, [*SMALL, "--model", "ganomoly"]),
     (train_tune, [*SMALL, "--set", "ngff=4"]),
     (train_tune, [*SMALL, "--set", "ngf=0"]),

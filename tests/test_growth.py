@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
-from studies import make_study, write_rows
+from studies import edit, make_study, write_rows
 
 import train_tune
 from bench import results
@@ -135,6 +135,21 @@ def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows,
         [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows],
     )
     assert is_more("trials", None, trials, results.read(tmp_path)) == more
+
+
+def test_what_a_study_was_to_grow_to_is_taken_back_while_no_run_has_it(tmp_path):
+    folder = make_study(tmp_path / "s", study={"finalists": None, "steps": 500_000, "seeds": 3})
+    content = json.loads((folder / "study.json").read_text())
+    content["grown_from"] = [{"steps": 100, "seeds": 3}]
+    (folder / "study.json").write_text(json.dumps(content))
+    edit(folder, lambda row: row | {"steps": 100})
+    assert study_of(results.read(folder), {"steps": 5000}).steps == 5000
+    assert study_of(results.read(folder), {"steps": 100}).steps == 100
+    with pytest.raises(UserError, match=r"not 99 .it can only grow: give more"):
+        study_of(results.read(folder), {"steps": 99})
+    edit(folder, lambda row: row | {"steps": 500_000})
+    with pytest.raises(UserError, match="with --steps 500000, not 5000"):
+        study_of(results.read(folder), {"steps": 5000})
 
 
 def test_a_study_of_a_larger_machine_goes_on_with_the_cores_there_are(tmp_path, capsys):

@@ -25,6 +25,7 @@ MODELS = {
     "no comment": (MODEL.replace("  # standard", "\n    # standard"), "for each hyperparameter"),
     "no value": (MODEL.replace("= 0.3", "= LESS"), "Config cannot be read .malformed"),
     "study's": (MODEL.replace("    noise:", "    seed:"), "--seed is a flag of its own; give its"),
+    "alias": (MODEL.replace("    noise:", "    nc:"), "--nc is a flag of its own; give its"),
     "run's": (MODEL.replace("    noise:", "    load:"), "--load is a flag of its own; give its"),
     "text": (MODEL.replace("= 0.3", "= 'x'"), "Config.noise: its default 'x' is no float"),
     "range": (MODEL.replace("= 0.3", "= -0.3"), "Config: noise must be a finite number, 0 or more"),

@@ -1,8 +1,11 @@
 """Commands that take the same folder at the same moment."""
 
 import multiprocessing
+import os
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from bench import results
 from bench.choices.errors import UserError
@@ -48,3 +51,18 @@ def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
         assert results.read(tmp_path / f"n{k}").study["seed"] == number
     seeds = Counter(results.read(path).study["seed"] for path in (tmp_path / "default").iterdir())
     assert seeds == {1: NAMES, 2: NAMES}
+
+
+def test_a_folder_that_a_killed_command_left_is_taken_after_a_moment(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / ".lock").touch()
+    study = Study(name="s", results_dir=str(tmp_path))
+    with pytest.raises(UserError, match="exists already"):
+        Store.create(study, {}, "s")
+    os.utime(folder, (1, 1))
+    Store.create(study, {}, "s").close()
+    assert results.read(folder).study["name"] == "s"
+    os.utime(folder, (1, 1))
+    with pytest.raises(UserError, match=r"exists already .go on with it: --resume"):
+        Store.create(study, {}, "s")

@@ -134,6 +134,12 @@ def test_no_configuration_is_tried_twice(searcher: str) -> None:
     assert Search("s", "tpe", parse(["lr=1e-4..1e-3"]), {"lr": 2e-4}, seed=0).trials(None) == 10
 
 
+def test_pbt_may_change_a_real_number_whose_choices_are_whole():
+    space = space_of(Study(space=("w_con=25,50,75", "nz=10,20")), "ganomaly")
+    assert space["w_con"].choices == (25.0, 50.0, 75.0)
+    assert set(changeable("ganomaly", space)) == {"w_con"}
+
+
 def test_default_outside_the_space_is_tried_all_the_same() -> None:
     space = parse(["w_con=25,75"])
     search = Search("s", "tpe", space, {"w_con": 50.0}, seed=0)

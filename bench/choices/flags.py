@@ -113,7 +113,8 @@ def take_models(choices: Sequence[str]) -> list[str]:
             raise UserError(f"--model: two files are called {name}.py; give one another name")
     files = [outside.read("model", choice) for choice in choices if outside.is_file(choice)]
     outside.add(files)
-    taken = {field.name for kind in (Study, View) for field in dataclasses.fields(kind)}
+    own = [*dataclasses.fields(Study), *dataclasses.fields(View)]
+    taken = {name for field in own for name in (field.name, *field.metadata.get("aliases", ()))}
     taken = (taken | OF_A_RUN) - set(HYPERPARAMETERS)
     for name, choice in zip(names, choices, strict=True):
         if name not in models.NAMES:

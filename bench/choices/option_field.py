@@ -1,6 +1,5 @@
 """The fields of Study, each with what the command line needs to make a flag of it."""
 
-import math
 from collections.abc import Callable, Hashable
 from dataclasses import Field, field
 from functools import cache
@@ -22,7 +21,7 @@ def option(
     parse: Callable[[str], Any] | None = None,
     metavar: str = "",
     least: int = 1,
-    most: float = math.inf,
+    most: float = 10**9,
 ) -> Any:
     """A field of Study, with what `flags.add_study_flags` needs to make a flag of it.
 

@@ -221,7 +221,7 @@ class Options:
         "(default: 3; 0 where test images choose)",
         least=0,
     )
-    finalist_seeds: int = option(2, "tuning", "fresh seeds that finalists are judged by")
+    finalist_seeds: int = option(2, "tuning", "fresh seeds that judge finalists", most=MOST_SEEDS)
     seeds: int = option(
         5, "tuning", "fresh seeds that winner and default train and test under", most=MOST_SEEDS
     )

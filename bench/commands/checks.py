@@ -4,8 +4,6 @@ Only a model in a file from outside is loaded, and torch with it, after all that
 """
 
 import dataclasses
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,11 +12,12 @@ from typing import Any
 
 import models
 from bench.choices import outside
-from bench.choices.errors import UserError, cannot_write, taken
+from bench.choices.errors import UserError, taken
+from bench.choices.folders import abandoned, check_writable
 from bench.choices.image_size import sides
 from bench.choices.names import on_disk
 from bench.choices.study import Study
-from bench.choices.tasks import suggested
+from bench.choices.tasks import protocol_of, suggested
 from bench.data import datasets
 from bench.data.datasets._files import names_masks
 from bench.data.datasets.folder import categories_of, classes_in
@@ -33,6 +32,7 @@ def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> N
 
     `by_model`: False where a file, yet to be read, says which model it is.
     """
+    check_choices(study)
     datasets.check_form(study.image_size, study.channels)
     if by_model:
         check_size(study)
@@ -59,6 +59,16 @@ def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> N
             raise UserError(f"--normal_class: train/ has no images of '{lacking[0]}'")
         if study.abnormal_class or study.normal_class or not suggested(classes, trained):
             check_classes(study, classes, one_task)
+
+
+def check_choices(study: Study) -> None:
+    """UserError for choices that do not go together, whatever the data."""
+    by_test = protocol_of(study).selection == "test"
+    if by_test and study.select_on not in (None, "last_epoch"):
+        reason = "the test images choose (give --selection val, or leave it out)"
+        raise UserError(f"--select_on {study.select_on}: {reason}")
+    if study.precision == "tf32" and study.device == "cpu":
+        raise UserError("--precision tf32: only a GPU has it, and --device is cpu (give float32)")
 
 
 def check_size(study: Study) -> None:
@@ -109,7 +119,7 @@ def check_search(study: Study, goes_on: bool = False) -> None:
     for flag, path in study.files():
         if flag != "dataset" and outside.file(flag, path).defines("SPACE"):
             check_space(flag, path)
-    for model in () if goes_on else study.model_names():
+    for model in study.model_names():
         check_scheduler(study, model)
 
 
@@ -198,22 +208,11 @@ def usable_cores() -> int:
     return int(cpu_count())
 
 
-def check_writable(folder: Path, flag: str) -> None:
-    """UserError where no file can be put into the folder, which need not exist yet."""
-    there = next(filter(os.path.lexists, (folder.absolute(), *folder.absolute().parents)))
-    if not there.is_dir():
-        raise UserError(f"{flag}: {there} is no folder")
-    try:
-        tempfile.TemporaryDirectory(dir=there).cleanup()
-    except OSError as error:
-        raise cannot_write(there, error, flag) from None
-
-
 def check_new(study: Study) -> None:
     """UserError where the study's folder exists already, or none can be made."""
     parent = on_disk(Path(study.results_dir))
     check_writable(parent, "--results_dir")
     if study.name is not None:
         path = parent / study.name
-        if path.exists() or path.is_symlink():
+        if (path.exists() or path.is_symlink()) and not abandoned(path):
             raise taken(path)

@@ -154,11 +154,22 @@ def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
         return "all" in new or (set(old) <= set(new) and bool(old))
     if key not in MORE or new is None:
         return False
-    if old is None:  # the default: of what the study did so far
-        rows = earlier.trials.get({"trials": "number", "steps": "steps"}[key])
-        did = -1 if rows is None or rows.empty else rows.max()
-        return bool(new > max(did, DEFAULT_TRIALS - 1 if key == "trials" else 0))
-    return bool(new >= old)
+    # What it grew to is taken back while no run has it.
+    before = [grown[key] for grown in earlier.grown_from if key in grown]
+    if old is None:  # the default, of which the study may have done all
+        return bool(new > max(did(key, earlier), DEFAULT_TRIALS if key == "trials" else 0))
+    return bool(new >= max(did(key, earlier), min(value or 0 for value in (old, *before))))
+
+
+def did(key: str, earlier: Results) -> int:
+    """How many trials or seeds the runs of a study have so far, or generator steps at most."""
+    if (rows := earlier.trials).empty:
+        return 0
+    if key == "trials":
+        return int(rows["number"].max()) + 1
+    if key == "seeds":
+        return int(rows.loc[rows["kind"] == "final", "seed"].nunique())
+    return 0 if rows["steps"].isna().all() else int(rows["steps"].max())
 
 
 def run_of(
@@ -184,7 +195,8 @@ def check_same(choices: dict[str, Any], before: dict[str, Any]) -> None:
         if (old := before.get(key)) != value:
             differs = f"with --{key} {text(old)}, not {text(value)}"
             how = differs if old not in (None, []) else f"without --{key}: leave it out"
-            raise UserError(f"--resume: it was started {how}")
+            more = " (it can only grow: give more)" if key in MORE else ""
+            raise UserError(f"--resume: it was started {how}{more}")
 
 
 def same_images(earlier: Results, provenance: dict[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,11 @@ def sweep_of(given: dict[str, Any]) -> Sweep | None:
     by_name: dict[str, str] = {}
     for dataset in datasets:
         name = folder_name(Path(name_of(dataset)).resolve().name)
+        try:
+            replace(whole, name=name)
+        except UserError as error:
+            reason = str(error).removeprefix("--name: ")
+            raise UserError(f"--dataset: {dataset}: {reason} (rename it)") from None
         if name in by_name:
             both = f"{by_name[name]} and {dataset}"
             raise UserError(f"--dataset: {both} would both be called {name}; rename a folder")

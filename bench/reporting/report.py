@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.choices.errors import UserError, cannot_write
+from bench.choices.folders import check_writable
 from bench.judging.comparison import compare
 from bench.reporting import (
     choosing,
@@ -50,7 +51,8 @@ Result = TypeVar("Result")
 
 
 def check_out(out: Path) -> None:
-    """UserError where a folder to write to has a page of its own that is no report."""
+    """UserError for a folder that cannot be written to, or whose page is no report."""
+    check_writable(out, "--out")
     own = out / "index.html"
     if own.is_file() and MARK not in own.read_text(errors="replace")[:1000]:
         raise UserError(f"--out: {own} is no report's page (give another folder)")

@@ -40,7 +40,9 @@ def read(path: str | Path) -> "Results":
         study, provenance, run = content["study"], content["provenance"], content.get("run", {})
         if not all(isinstance(part, dict) for part in (study, provenance, run)):
             raise TypeError("study, provenance and run must be objects")
-        return Results(path, study, provenance, script_of(content), run)
+        return Results(
+            path, study, provenance, script_of(content), run, content.get("grown_from", [])
+        )
     except FileNotFoundError:
         raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -68,6 +70,7 @@ class Results:
         provenance: commit, command, versions, hardware and data set of the command that began it.
         made_by: that command's script: train.py (`train.py --audit` for an audit) or train_tune.py.
         run: what a run of train.py has beside the study's choices, such as its hyperparameters.
+        grown_from: what some choices were, each time before it went on as a larger study.
     """
 
     path: Path
@@ -75,6 +78,7 @@ class Results:
     provenance: dict[str, Any]
     made_by: str = "train_tune.py"
     run: dict[str, Any] = field(default_factory=dict)
+    grown_from: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from bench.choices.errors import UserError, cannot_write, note, taken
+from bench.choices.folders import abandoned
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.study import Study
 from bench.results.reading import WINNERS, read_rows
@@ -59,6 +60,8 @@ def new_folder(parent: Path, name: str, given: bool) -> Path:
     """
     for number in itertools.count(1):
         path = on_disk(parent) / (name if number == 1 else f"{name}-{number}")
+        if abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
         try:
             path.mkdir(parents=True)
             return path

@@ -175,8 +175,8 @@ def released_otherwise(study: Study) -> list[tuple[str, str]]:
 def without_effect(study: Study, device: str) -> list[str]:
     """Lines on choices with which this study does nothing, by why they have no effect."""
     idle: dict[str, tuple[str, ...]] = {}
-    if study.trials == 0:
-        idle[", as no configuration is tried"] = SEARCHING
+    if study.trials in (0, 1):
+        idle[", as no configuration but the default is tried"] = SEARCHING
     else:
         if study.scheduler not in ("asha", "hyperband", "median"):
             idle[", as no run is stopped early"] = ("grace_period",)
@@ -184,7 +184,9 @@ def without_effect(study: Study, device: str) -> list[str]:
             idle[", without rungs"] = ("reduction_factor",)
         if study.scheduler not in WHOLE_POPULATION:
             idle[", as no run is paused"] = ("storage",)
-        if study.finalists == 0:
+        if study.finalists == 0 or (
+            study.finalists is None and protocol_of(study).selection == "test"
+        ):
             idle[", as there are no finalists"] = ("finalist_seeds",)
     if study.normal_class:
         idle[" with one normal class"] = ("untrained_classes",)

@@ -112,7 +112,8 @@ class Planner(Searcher):
         """How many runs of each kind are to do; `done` lacks tuning runs that ended out of turn."""
         tuned: Counter[RunKind] = Counter()
         for group in self.groups:
-            for number in range(group.trials):
+            told = {row["number"] for row in self.finished.values() if row["kind"] == "tuning"}
+            for number in told & set(range(group.trials)):
                 runs = self.plan(group, "tuning", number, self.study.seed, {})
                 tuned[group.kind("tuning")] += sum(run.trial in self.finished for run in runs)
         return self.planned() - (self.done | tuned)

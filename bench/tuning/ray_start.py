@@ -22,7 +22,7 @@ from bench.choices.errors import UserError
 
 # Linux limits a socket's path to 107 bytes; Ray appends this to its folder's.
 SOCKET = f"/session_2026-01-31_23-59-59_000000_{os.getpid()}/sockets/plasma_store"
-LONGEST = 107 - len(SOCKET)
+LONGEST = (107 if sys.platform == "linux" else 103) - len(SOCKET)
 FREE_BYTES = 2**20  # what Ray's first log files need at most
 PATIENCE = 30  # seconds; Ray takes two to start, on a cold machine ten
 
@@ -108,7 +108,9 @@ class Ray:
 
 def folder() -> Path:
     """Where Ray's logs and sockets go; UserError where they cannot."""
-    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    # Ray goes by TMPDIR on Linux alone: macOS sets one that is too long for sockets.
+    variables = ("RAY_TMPDIR", "TMPDIR") if sys.platform == "linux" else ("RAY_TMPDIR",)
+    variable = next((name for name in variables if os.environ.get(name)), None)
     place = Path(os.environ[variable] if variable else "/tmp").absolute() / "ray"
     flag = f"{variable}: " if variable else ""
     hint = "Ray needs a folder for its logs and sockets: set RAY_TMPDIR to another"

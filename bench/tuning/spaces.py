@@ -54,6 +54,8 @@ def space_of(study: Study, model: str) -> Space:
             raise unknown(f"--space (model {model})", name, known)
         try:
             check_type(name, known[name].type, distribution)
+            if known[name].type is float and isinstance(distribution, CategoricalDistribution):
+                space[name] = CategoricalDistribution([float(v) for v in edges(distribution)])
             for value in edges(distribution):
                 fields.check(name, known[name].type, value)
         except ValueError as error:

@@ -1,12 +1,14 @@
 """TensorBoard: live curves, reconstructions and score histograms."""
 
+import contextlib
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.names import UNDECODED
 
 PICTURE = "images/input_reconstruction_difference"  # validation images, normal ones first
@@ -29,6 +31,7 @@ class Board:
             raise UserError(f"--display: TensorBoard cannot write to {study}: {reason}")
         self.writer_type = SummaryWriter
         self.writers: dict[str, Any] = {}  # trial -> its open SummaryWriter
+        self.full = False  # whether a file could not be written
         server = program.TensorBoard()
         logdir = ["--logdir", str(self.folder)]
         local = ["--host", "127.0.0.1", "--port", "0"]  # 0: any free port
@@ -42,6 +45,20 @@ class Board:
 
         `curves`: what `Run.curves` returns: 1-d scores, and `picture` as uint8 (C, H, W).
         """
+        with self.noted():
+            self.write(trial, record, curves)
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Goes on without curves where they cannot be written, and says so once."""
+        try:
+            if not self.full:
+                yield
+        except OSError as error:
+            self.full = True
+            note(f"--display: {self.folder} cannot be written ({error.strerror}): no more curves")
+
+    def write(self, trial: str, record: dict[str, Any], curves: dict[str, np.ndarray]) -> None:
         if trial not in self.writers:
             self.writers[trial] = self.writer_type(str(self.folder / trial))
         writer, epoch = self.writers[trial], record["epoch"]
@@ -59,4 +76,5 @@ class Board:
     def close(self, trial: str) -> None:
         """Closes a finished trial's file and thread: a long study has too many to keep open."""
         if trial in self.writers:
-            self.writers.pop(trial).close()
+            with self.noted():
+                self.writers.pop(trial).close()

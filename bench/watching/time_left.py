@@ -56,7 +56,7 @@ class Eta:
         that has not begun, from the model's other variants.
         """
         factor = self.final_scoring if kind.kind == "final" else 1.0
-        for variants in ({kind.variant}, {measured.variant for measured in self.measured}):
+        for variants in ({kind.variant}, {measured.variant for measured in list(self.measured)}):
             for name, times in ((kind.kind, 1.0), ("tuning", factor)):
                 alike = [RunKind(kind.model, name, variant) for variant in variants]
                 if epochs := sum(self.measured[each] for each in alike):
