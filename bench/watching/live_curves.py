@@ -45,18 +45,20 @@ class Board:
 
         `curves`: what `Run.curves` returns: 1-d scores, and `picture` as uint8 (C, H, W).
         """
-        with self.noted():
-            self.write(trial, record, curves)
+        if not self.full:
+            with self.noted():
+                self.write(trial, record, curves)
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
         """Goes on without curves where they cannot be written, and says so once."""
         try:
-            if not self.full:
-                yield
+            yield
         except OSError as error:
+            if not self.full:
+                reason = f"{self.folder} cannot be written ({error.strerror})"
+                note(f"--display: {reason}: no more curves")
             self.full = True
-            note(f"--display: {self.folder} cannot be written ({error.strerror}): no more curves")
 
     def write(self, trial: str, record: dict[str, Any], curves: dict[str, np.ndarray]) -> None:
         if trial not in self.writers:
