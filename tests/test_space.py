@@ -130,7 +130,7 @@ def test_no_configuration_is_tried_twice(searcher: str) -> None:
             configs.append(search.ask(number))
             search.tell(number, configs[-1], 0.5)
         assert len({tuple(config.values()) for config in configs}) == len(configs)
-    assert search.trials(5) == 5
+    assert (search.trials(0), search.trials(1), search.trials(5)) == (0, 1, 5)
     assert Search("s", "tpe", parse(["lr=1e-4..1e-3"]), {"lr": 2e-4}, seed=0).trials(None) == 10
 
 

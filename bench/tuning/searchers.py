@@ -68,7 +68,8 @@ class Search:
         if self.searcher == "grid":
             return self.size() if wanted is None else min(wanted, self.size())
         beside = [config for config in (self.default, *self.first) if not self.holds(config)]
-        return int(min(wanted or DEFAULT_TRIALS, len(beside) + count(self.space)))
+        wanted = DEFAULT_TRIALS if wanted is None else wanted
+        return int(min(wanted, len(beside) + count(self.space)))
 
     def holds(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration could come from the space; the default need not."""
