@@ -10,10 +10,10 @@ examples:
   python train_tune.py --config my_study.toml --seeds 5
   python train_tune.py --name my_study --resume
 
-Configurations are compared within a task only, by a signal of the validation images. The best few
-and the default are trained again under fresh seeds; the best mean wins. Winner and default are then
-trained under further seeds and tested. Rows and scores go to results/<study>/; report.py makes
-tables of them.
+Configurations are compared within a task (under --tune_for mean by their mean over tasks), by a signal
+of the validation images (under --protocol published by the test AUROC). The best few and the default
+are trained again under fresh seeds; the best mean wins. Winner and default are then trained under
+further seeds and tested. Rows and scores go to results/<study>/; report.py makes tables of them.
 """
 
 import argparse

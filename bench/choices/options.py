@@ -1,4 +1,4 @@
-"""Options: every choice that a study's results depend on. Each field is a flag."""
+"""Options: the choices of a study, all kept in its study.json. Each field is a flag."""
 
 from dataclasses import dataclass
 

@@ -24,7 +24,7 @@ from bench.data.images import IndexedImages
 from bench.data.unused import left_out, too_many, untrained, usable
 
 # Normal training images held out for validation: a tenth; at least 25, or chance would choose; never
-# more than a quarter.
+# more than about a quarter.
 HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.1, 25, 0.25
 # At least so many abnormal validation images, if there are so many.
 FEWEST_ABNORMAL = 100
