@@ -8,6 +8,7 @@ from images import save
 from mvtec import draw
 from PIL import Image
 
+from bench.choices import outside
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, SOUND, Task
@@ -120,3 +121,35 @@ def test_threads_keep_the_order_of_images(tmp_path):
         Image.fromarray(noise + np.uint8(10 * i)).save(file)
     dataset = load(str(tmp_path / "images"), root=tmp_path, image_size=16)
     assert (dataset.images.mean(axis=(1, 2, 3)) // 10).tolist() == list(range(20))
+
+
+def test_a_mask_is_turned_as_its_image_is(tmp_path):
+    folder, exif = tmp_path / "nut", Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    for name in ("train/good/1.png", "test/good/2.png"):
+        save(folder / name, 20 * int(name[-5]), (16, 24))
+    picture, mask = Image.new("L", (24, 16), 90), Image.new("L", (24, 16))
+    mask.paste(255, (0, 0, 6, 16))  # the left, which becomes the top
+    (folder / "test" / "bad").mkdir()
+    (folder / "ground_truth" / "bad").mkdir(parents=True)
+    picture.save(folder / "test" / "bad" / "3.jpg", exif=exif)
+    mask.save(folder / "ground_truth" / "bad" / "3_mask.png", exif=exif)
+    masks = load(str(folder), root=tmp_path, image_size="24x16").masks
+    (marked,) = masks[masks.any(axis=(1, 2))]
+    assert marked[:6].all()
+    assert not marked[6:].any()
+
+
+def test_masks_of_ones_own_data_set_follow_its_images(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\nfrom bench.data.datasets import Dataset\nCLASSES = ('good', 'bad')\n"
+        "def load(root):\n"
+        "    images = np.arange(4 * 64, dtype=np.uint8).reshape(4, 1, 8, 8)\n"
+        "    masks = np.zeros((2, 8, 8), bool)\n    masks[1, :4] = True\n"
+        "    labels = np.array([0, 0, 0, 1])\n"
+        "    return Dataset('own', CLASSES, images[:2], labels[:2], images[2:], labels[2:], masks=masks)\n"
+    )
+    outside.add([outside.read("dataset", str(tmp_path / "own.py"))])
+    masks = load(str(tmp_path / "own.py"), root=tmp_path, image_size=16).masks
+    assert masks[1, :8].all()
+    assert not masks[1, 8:].any()

@@ -16,6 +16,7 @@ import train_tune
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
+from bench.commands.checks import usable_cores
 from bench.results.store import Store
 
 
@@ -191,7 +192,8 @@ def test_failed_runs_are_tried_again_once_their_cause_is_gone(
 @pytest.mark.slow
 def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
     """As under the kernel's out-of-memory killer: it is tried three times, its row says so, the next run starts."""
-    flags = ["--epochs", "500", "--trials", "2", "--scheduler", "fifo", "--cpus_per_trial", "2"]
+    flags = ["--epochs", "500", "--trials", "2", "--scheduler", "fifo"]
+    flags += ["--cpus_per_trial", str(usable_cores())]  # one run at a time
     process = command(tmp_path, *TINY, *flags)
     rows, epochs = tmp_path / "study" / "trials.jsonl", tmp_path / "study" / "epochs.jsonl"
     for _ in range(3):

@@ -13,6 +13,7 @@ from commands import PATIENCE, TINY, command, descendants, kill, lines, running,
 from studies import COSTS
 
 from bench import results
+from bench.commands.checks import usable_cores
 
 KILLS = int(os.environ.get("KILLS", "3"))
 
@@ -44,8 +45,15 @@ def comparable(frame: pd.DataFrame) -> pd.DataFrame:
 
 SEARCHES = {
     "random": ["--searcher", "random", "--trials", str(10 + 5 * KILLS)],
-    # On two cores one trial at a time: TPE then proposes the same configurations each time.
-    "tpe": ["--searcher", "tpe", "--trials", str(15 + KILLS), "--cpus_per_trial", "2"],
+    # One trial at a time: TPE then proposes the same configurations each time.
+    "tpe": [
+        "--searcher",
+        "tpe",
+        "--trials",
+        str(15 + KILLS),
+        "--cpus_per_trial",
+        str(usable_cores()),
+    ],
 }
 
 

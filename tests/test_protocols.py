@@ -60,7 +60,10 @@ def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
 
 @pytest.mark.parametrize("kind", [LEAVE_ONE_CLASS_OUT, ONE_CLASS])
 def test_no_image_is_in_two_parts(dataset: Dataset, kind: str) -> None:
-    split = make_split(dataset, Task(kind, dataset.classes[-1]), SOUND, seed=0)
+    cls = dataset.classes[np.bincount(dataset.train_labels).argmax()]
+    if kind == LEAVE_ONE_CLASS_OUT and len(set(dataset.train_labels.tolist())) == 1:
+        pytest.skip(f"only {cls} is trained on")
+    split = make_split(dataset, Task(kind, cls), SOUND, seed=0)
     assert split.val is not None
     assert split.test is not None
     parts = [

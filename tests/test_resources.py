@@ -21,6 +21,7 @@ from bench.data import datasets
 from bench.data.images import ImageArray, IndexedImages
 from bench.data.splits import Labelled, Split, make_split
 from bench.results import provenance
+from bench.training import devices
 from bench.training.devices import be_deterministic
 from bench.training.run import Run
 from bench.tuning import trainable
@@ -89,14 +90,9 @@ def process(splits):
 
     def start(first: dict[str, Any], **changes: Any) -> EpochTrainable:
         signals = dict.fromkeys(splits, "val_auroc")
-        shared = {
-            "files": [],
-            "splits": splits,
-            "protocol": SOUND,
-            "select_on": signals,
-            "device": "cpu",
-        }
+        shared = {"files": [], "splits": splits, "protocol": SOUND, "select_on": signals}
         shared |= {
+            "device": "cpu",
             "threads": 1,
             "precision": "float32",
             "false_alarms": 0.05,
@@ -179,13 +175,8 @@ def test_indexed_images_are_used_as_their_copy_would_be(index: list[int], size: 
     copy = torch.from_numpy(every[index])
     assert (len(images), images.shape, images.dtype) == (len(copy), copy.shape, copy.dtype)
     assert images.device == copy.device
-    for key in (
-        slice(None),
-        slice(2, 9),
-        torch.randperm(len(index)),
-        copy.flatten(1).amax(1) > 250,
-        0,
-    ):
+    keys = slice(None), slice(2, 9), torch.randperm(len(index)), copy.flatten(1).amax(1) > 250, 0
+    for key in keys:
         assert torch.equal(images[key], copy[key])
     for ours, theirs in zip(images.split(size), copy.split(size), strict=True):
         assert torch.equal(ours, theirs)
@@ -296,3 +287,12 @@ def test_the_command_starts_no_cuda_to_say_where_it_ran(
     row = results.read(tmp_path / "one").trials.iloc[0]
     assert (row.device, row.hardware, row.precision) == ("cpu", provenance.cpu_name(), "float32")
     assert row.deterministic == np.True_
+
+
+def test_a_run_has_the_threads_that_it_was_given(process, monkeypatch: pytest.MonkeyPatch):
+    threads: list[int] = []
+    for module in (trainable, devices):
+        monkeypatch.setattr(module, "ready_process", threads.append)
+    process(config("pca"), threads=3)
+    train.with_threads(Study(cpus_per_trial=2))
+    assert threads == [3, 2]

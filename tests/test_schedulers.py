@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from optuna.distributions import FloatDistribution
 
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, Budget, PlannedRun, Task
@@ -111,3 +112,11 @@ def test_a_run_that_begins_again_is_not_compared_with_its_first_attempt():
     last = trials.begin(2)
     assert trials.report(last, 1, 0.55) == PerTask.CONTINUE
     assert trials.scheduler.stop_reason(last) == "after epoch 1: objective 0.55, place 2 of 3"
+
+
+@pytest.mark.parametrize("name", ["pbt", "pb2"])
+def test_trials_change_course_about_five_times_a_run(name: str):
+    space: Any = {"lr": FloatDistribution(1e-4, 1e-3, log=True)}
+    for epochs, every in ((20, 4), (3, 1)):
+        scheduler: Any = make_scheduler(Study(scheduler=name), space, epochs)
+        assert scheduler._perturbation_interval == every

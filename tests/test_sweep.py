@@ -115,7 +115,6 @@ def test_the_report_compares_models_over_the_data_sets_of_a_sweep(tmp_path: Path
         report.main([str(sweep)])
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_a_fault_in_one_data_set_does_not_end_the_others(tmp_path: Path, ray_session, capsys):
     first, broken = folder_of(tmp_path / "first"), folder_of(tmp_path / "broken")
