@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bench.choices.errors import UserError
 from bench.data.datasets import Dataset, load
+from bench.data.datasets._pixels import joined
 
 
 def test_sizes(tmp_path):
@@ -95,3 +96,13 @@ def test_fingerprint_sees_everything(tmp_path):
         replace(base, masks=~masks),
     ]
     assert len({base.fingerprint, *(other.fingerprint for other in others)}) == 8
+
+
+@given(first=st.integers(0, 5), second=st.integers(0, 5))
+def test_parts_of_one_array_are_joined_without_a_copy(first, second):
+    whole = np.arange((first + second) * 12, dtype=np.uint8).reshape(-1, 3, 2, 2)
+    parts = whole[:first], whole[first:]
+    np.testing.assert_array_equal(joined(*parts), whole)
+    assert np.shares_memory(joined(*parts), whole) or not first * second
+    for one, other in (parts[::-1], (parts[0].copy(), parts[1]), (parts[0][:, :, ::-1], parts[1])):
+        np.testing.assert_array_equal(joined(one, other), np.concatenate([one, other]))

@@ -8,6 +8,7 @@ from images import save
 from PIL import Image
 
 from bench.data.datasets import Decoding, _decoding, load
+from bench.data.datasets._cache import MOST
 
 
 @pytest.fixture
@@ -91,3 +92,19 @@ def test_notes_and_decoding_are_kept_too(tmp_path, decoded):
     assert first.notes == second.notes
     assert first.decoding == second.decoding == Decoding("pad", 10)
     assert len(first.notes) == 3  # the sizes, the bits, what is clipped
+
+
+def test_only_the_last_used_arrays_of_a_name_are_kept(tmp_path):
+    for number in range(2):
+        save(tmp_path / "images" / ("train", "test")[number] / "a" / "1.png", 90 + number)
+        save(tmp_path / "others" / ("train", "test")[number] / "a" / "1.png", 90 + number)
+    load(str(tmp_path / "others"), root=tmp_path)
+    sizes = range(16, 16 + 8 * (MOST + 2), 8)
+    for size in sizes:
+        load(str(tmp_path / "images"), root=tmp_path, image_size=size)
+        load(str(tmp_path / "images"), root=tmp_path, image_size=16)
+    names = [file.name.rpartition("-")[0] for file in (tmp_path / ".cache").iterdir()]
+    assert sorted(names) == ["images"] * MOST + ["others"]
+    before = set((tmp_path / ".cache").iterdir())
+    load(str(tmp_path / "images"), root=tmp_path, image_size=16)
+    assert set((tmp_path / ".cache").iterdir()) == before, "what was used last is still there"

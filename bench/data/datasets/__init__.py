@@ -25,7 +25,7 @@ from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
 from bench.data.datasets import _copies
 from bench.data.datasets._decoding import Decoding
-from bench.data.datasets._pixels import nearest_pixels, recoloured, resized
+from bench.data.datasets._pixels import joined, nearest_pixels, recoloured, resized
 from models.sizes import LEAST, MOST
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Dataset:
     images: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        images, n = np.concatenate([self.train_images, self.test_images]), len(self.train_images)
+        images, n = joined(self.train_images, self.test_images), len(self.train_images)
         for name, array in (
             ("images", images),
             ("train_images", images[:n]),

@@ -52,3 +52,16 @@ def coloured(image: Image.Image) -> bool:
     """Whether any pixel is not grey."""
     pixels = np.asarray(image.convert("RGB"))
     return bool((pixels != pixels[..., :1]).any())
+
+
+def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N, …) and (M, …) as (N + M, …): no copy where they lie one behind the other in one array."""
+    contiguous = first.flags.c_contiguous and second.flags.c_contiguous
+    behind = (
+        second.__array_interface__["data"][0] == first.__array_interface__["data"][0] + first.nbytes
+    )
+    same = first.base is not None and first.base is second.base and first.dtype == second.dtype
+    if not (contiguous and behind and same and first.shape[1:] == second.shape[1:]):
+        return np.concatenate([first, second])
+    shape = (len(first) + len(second), *first.shape[1:])
+    return np.lib.stride_tricks.as_strided(first, shape, first.strides)

@@ -6,18 +6,15 @@ Masks and categories: see _layout.py.
 """
 
 import hashlib
-import json
 import os
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import PIL
@@ -28,23 +25,15 @@ from rich.progress import track
 from bench.choices.errors import UserError
 from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import legible
-from bench.data.datasets import Dataset, _decoding, smallest_size
+from bench.data.datasets import Dataset, _cache, _decoding, smallest_size
+from bench.data.datasets._cache import Content
 from bench.data.datasets._decoding import Alpha, Decoded, Decoding, Header
 from bench.data.datasets._files import images_in, left_out
 from bench.data.datasets._layout import Item, categories_of, items_of
 from models.sizes import Size
 
 SAMPLED = 1000  # files whose sizes tell whether threads read faster
-RECIPE = 3  # counts the ways in which files became arrays: kept arrays of another one are not taken
-
-
-class Content(NamedTuple):
-    """A folder's pictures as arrays."""
-
-    images: np.ndarray  # uint8 (N, C, H, W)
-    masks: np.ndarray | None  # bool (M, H, W) of the test images, where any has one
-    decoding: Decoding
-    notes: list[str]
+RECIPE = 4  # counts the ways in which files became arrays: kept arrays of another one are not taken
 
 
 def load(
@@ -70,13 +59,13 @@ def load(
     labels = np.array([classes.index(item.cls) if item.cls else -1 for item in both], np.int64)
     files = [item.path for item in both] + [mask for item in both for mask in item.masks]
     key = _key(folder, files, (image_size, channels, resize))
-    file = cache / f"{folder.resolve().name}-{key}.npz"
+    file = _cache.path_of(cache, folder.resolve().name, key)
     size = sides(image_size) if image_size else None
-    content = _kept(file)
+    content = _cache.read(file)
     if content is None:
         with _pillows_warnings() as warned:
             content = _read(train, test, size, channels, resize)
-        content = _keep(file, content._replace(notes=[*content.notes, *warned]))
+        content = _cache.write(file, content._replace(notes=[*content.notes, *warned]))
     images = content.images
     return Dataset(
         legible(folder.resolve().name),
@@ -235,35 +224,6 @@ def _key(folder: Path, files: list[Path], choices: tuple) -> str:
     for file, digest in zip(files, digests, strict=True):
         key.update(os.fsencode(str(file).removeprefix(above)) + b"\0" + digest)
     return key.hexdigest()[:32]
-
-
-def _kept(file: Path) -> Content | None:
-    """What `_keep` wrote there."""
-    try:
-        # A zip archive: its checksum shows damage.
-        with np.load(file, allow_pickle=False) as arrays:
-            how = json.loads(str(arrays["description"]))
-            decoding = Decoding(**how["decoding"])
-            return Content(arrays["images"], arrays.get("masks"), decoding, how["notes"])
-    except Exception:  # not there, or damaged in one of many ways
-        return None
-
-
-def _keep(file: Path, content: Content) -> Content:
-    """Writes the file; where that cannot be, it only adds a note."""
-    how = json.dumps({"decoding": asdict(content.decoding), "notes": content.notes})
-    arrays = {"images": content.images, "description": np.array(how)}
-    arrays |= {} if content.masks is None else {"masks": content.masks}
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            np.savez(Path(scratch) / "new.npz", **arrays)  # type: ignore[arg-type]
-            os.replace(Path(scratch) / "new.npz", file)
-    except OSError as error:
-        reason = f"{file.parent} cannot be written: {error.strerror}"
-        line = f"--dataroot: the decoded images are not kept for the next run ({reason})"
-        return content._replace(notes=[*content.notes, line])
-    return content
 
 
 def _each(

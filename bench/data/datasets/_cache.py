@@ -1,0 +1,69 @@
+"""Decoded images, kept for the next run in <dataroot>/.cache."""
+
+import contextlib
+import glob
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.data.datasets._decoding import Decoding
+
+MOST = 8  # arrays of folders of one name: in other sizes, or of other images
+
+
+class Content(NamedTuple):
+    """A folder's pictures as arrays."""
+
+    images: np.ndarray  # uint8 (N, C, H, W)
+    masks: np.ndarray | None  # bool (M, H, W) of the test images, where any has one
+    decoding: Decoding
+    notes: list[str]
+
+
+def path_of(folder: Path, name: str, key: str) -> Path:
+    """Where the content of a data set's folder of this name lies, decoded in the way of `key`."""
+    return folder / f"{name}-{key}.npz"
+
+
+def read(file: Path) -> Content | None:
+    """What `write` wrote there; None where it is not there, or damaged."""
+    try:
+        # A zip archive: its checksum shows damage.
+        with np.load(file, allow_pickle=False) as arrays:
+            how = json.loads(str(arrays["description"]))
+            decoding = Decoding(**how["decoding"])
+            content = Content(arrays["images"], arrays.get("masks"), decoding, how["notes"])
+    except Exception:  # it can be damaged in many ways
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(file)  # it is in use: `write` deletes those that are not
+    return content
+
+
+def write(file: Path, content: Content) -> Content:
+    """Writes the file, and deletes all but the last used ones of its folder's name.
+
+    Where it cannot be written, the content gets a note.
+    """
+    how = json.dumps({"decoding": asdict(content.decoding), "notes": content.notes})
+    arrays = {"images": content.images, "description": np.array(how)}
+    arrays |= {} if content.masks is None else {"masks": content.masks}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
+            np.savez(Path(scratch) / "new.npz", **arrays)  # type: ignore[arg-type]
+            os.replace(Path(scratch) / "new.npz", file)
+        of_this_name = glob.escape(file.name.rpartition("-")[0])
+        kept = sorted(file.parent.glob(f"{of_this_name}-*.npz"), key=os.path.getmtime)
+        for old in kept[:-MOST]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        reason = f"{file.parent} cannot be written: {error.strerror}"
+        line = f"--dataroot: the decoded images are not kept for the next run ({reason})"
+        return content._replace(notes=[*content.notes, line])
+    return content
