@@ -57,6 +57,10 @@ def resumable(
             raise
         print(f"\ninterrupted {progress()}; go on with:\n  {hint(script, store.path)}")
         raise SystemExit(130) from None
+    except UserError as error:
+        if store is None or "--resume" in str(error):
+            raise
+        raise UserError(f"{error}; once that is mended: {hint(script, store.path)}") from None
     finally:
         if store:
             store.close()
