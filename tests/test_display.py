@@ -96,6 +96,7 @@ def test_there_is_no_picture_without_validation_images(tmp_path: Path) -> None:
     assert events.Tags()["images"] == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's
 def test_curves_end_where_the_disk_is_full_and_the_run_goes_on(small_disk: Path, capsys) -> None:
     board = live_curves.Board(small_disk)
     (small_disk / "others").write_bytes(bytes(2**20 - 2**16))
