@@ -73,7 +73,7 @@ class AnomalyModel(ABC):
     FAMILY: str = "GAN"  # or baseline, labelled (learns classes), pretrained (has outside data)
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     RELEASED_MODE: ClassVar[str] = "training"  # of the networks as released code scores
-    RELEASED_EPOCH: ClassVar[str] = "best"  # by the test images; or "last": what it reports
+    RELEASED_EPOCH: ClassVar[str] = "best"  # by the test images; or "last", if it reports that
     RELEASED_STEPS: ClassVar[int] = 0  # of the released code, where far more than STEPS
     ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
@@ -124,7 +124,7 @@ class AnomalyModel(ABC):
 
     @property
     def can_score(self) -> bool:
-        """False while a network that scores has yet to train: such an epoch is never chosen."""
+        """False while a network that scores has yet to train: any later epoch is chosen before."""
         return True
 
     @property

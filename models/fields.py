@@ -18,7 +18,7 @@ MODEL = re.compile(r"^class Model\b", re.MULTILINE)
 # The class's text, up to the next line that is not indented, and the file that its base class is in
 CONFIG = re.compile(r"^class Config\b(?:\((\w+)\.Config\))?.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^    (\w+): (bool|float|int|str) = (\S+)  # (.+)$", re.MULTILINE)
-LARGEST = 10**9  # whole number that torch can count with
+LARGEST = 10**9  # far below what overflows in torch
 TYPES = {"bool": bool, "float": float, "int": int, "str": str}
 
 

@@ -3,8 +3,8 @@
 UNet, Encoder and Decoder have 4 x 4 convolutions, as in DCGAN (arXiv:1511.06434), and take images
 whose sides they can halve without a rest (models.sizes). Pyramid and Generator have 5 x 5
 convolutions and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any sides.
-They keep torch's initial weights, but in EGBAD, whose released code draws DCGAN's: these are too
-small for layers without normalisation. Letters:
+They keep torch's initial weights, as DCGAN's are too small for layers without normalisation (EGBAD
+alone draws DCGAN's, as its released code does). Letters:
 images are (B, C, H, W), and `size` is their H and W.
 """
 
@@ -160,7 +160,7 @@ class UNet(nn.Module):
             levels.append(x)
         for level in reversed(range(len(self.up))):
             if self.skip and level < len(self.up) - 1:
-                # Released code's LeakyReLU(0.2, True) changes what it skips; the ReLU undoes that.
+                # Released code skips LeakyReLU(0.2) of it; the ReLU of `up` gives the same of both.
                 x = torch.cat([levels[level], x], dim=1)
             x = self.up[level](x)
         return x.contiguous()

@@ -17,7 +17,7 @@ NZ = IntDistribution(8, 256, log=True)
 W_GP = FloatDistribution(1, 50, log=True)
 SKIP = CategoricalDistribution([True, False])
 # Of the generator's loss, in GANomaly and its successors. They cover the grid published for
-# Skip-WGANomaly: w_con 25, 50, 75; 0.5, 1, 2, the same for w_lat and w_adv.
+# Skip-WGANomaly: w_con 25, 50, 75; w_lat = w_adv = 0.5, 1, 2.
 WEIGHTS: dict[str, BaseDistribution] = {
     "w_con": FloatDistribution(1, 100, log=True),
     "w_lat": FloatDistribution(0.1, 10, log=True),

@@ -43,6 +43,10 @@ def test_a_category_with_known_anomalies_trains_on_good_images_alone(tmp_path, c
     (line,) = guess_said(Study(), dataset)
     assert line.startswith("good is normal and any other class abnormal")
     assert guess_said(Study(normal_class=("good",)), dataset) == []
+    shutil.rmtree(folder / "train" / "blot")
+    shutil.rmtree(folder / "test" / "blot")
+    (task,) = tasks_of(Study(), load(str(folder), root=tmp_path))
+    assert task == Task(LEAVE_ONE_CLASS_OUT, "scratch"), "of one kind of defect, as ever"
 
 
 def test_the_task_that_folders_suggest_is_said(tmp_path):

@@ -60,6 +60,11 @@ def test_a_folder_that_a_killed_command_left_is_taken_after_a_moment(tmp_path: P
     study = Study(name="s", results_dir=str(tmp_path))
     with pytest.raises(UserError, match="exists already"):
         Store.create(study, {}, "s")
+    (folder / ".env").touch()
+    os.utime(folder, (1, 1))
+    with pytest.raises(UserError, match="exists already"):  # a user's own
+        Store.create(study, {}, "s")
+    (folder / ".env").unlink()
     os.utime(folder, (1, 1))
     Store.create(study, {}, "s").close()
     assert results.read(folder).study["name"] == "s"

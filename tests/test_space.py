@@ -12,7 +12,7 @@ import models
 from bench.choices.errors import UserError
 from bench.choices.options import SEARCHERS
 from bench.choices.study import HYPERPARAMETERS, Study
-from bench.tuning.grid import grid, grid_points
+from bench.tuning.grid import count, grid, grid_points
 from bench.tuning.searchers import Search
 from bench.tuning.spaces import (
     changeable,
@@ -77,6 +77,14 @@ def test_a_stepped_range_holds_its_steps_and_no_others(
     assert not inside(distribution, low - step)
 
 
+def test_steps_of_real_numbers_are_all_counted():
+    assert (
+        count({"a": FloatDistribution(0, 1, step=0.1), "b": FloatDistribution(0, 0.3, step=0.1)})
+        == 44
+    )
+    assert count({"a": IntDistribution(8, 40, log=True)}) == 33
+
+
 def test_grid_has_every_point_once() -> None:
     points = grid(parse(["a=1,2,3", "b=1.0,2.0", "c=1..9:int"]), seed=0)
     assert len({tuple(point.items()) for point in points}) == len(points) == 18
@@ -130,6 +138,15 @@ def test_no_configuration_is_tried_twice(searcher: str) -> None:
             configs.append(search.ask(number))
             search.tell(number, configs[-1], 0.5)
         assert len({tuple(config.values()) for config in configs}) == len(configs)
+    nearly = parse(["nz=8..40:log:int"])
+    whole = Search("s", searcher, nearly, {"nz": 100}, seed=1)
+    if searcher not in ("grid", "gp"):  # of a grid's three points, and for a minute
+        known = [{"nz": 100}, *({"nz": nz, "lr": 1e-3} for nz in range(8, 40))]
+        for number, config in enumerate(known):
+            whole.ask(number, known=config)
+        assert whole.ask(len(known)) == {"nz": 40}, "the only one that was not tried"
+        whole.tell(len(known), {"nz": 40}, 0.5)
+    assert whole.trials(99, begun=50) == (4 if searcher == "grid" else 50)
     assert (search.trials(0), search.trials(1), search.trials(5)) == (0, 1, 5)
     assert Search("s", "tpe", parse(["lr=1e-4..1e-3"]), {"lr": 2e-4}, seed=0).trials(None) == 10
 

@@ -23,7 +23,9 @@ def check_writable(folder: Path, flag: str) -> None:
 
 def abandoned(path: Path) -> bool:
     """Whether a command was killed after it had made this folder, and before its study.json."""
-    if path.is_symlink() or not path.is_dir():
+    if path.is_symlink() or not (path / ".lock").is_file():
         return False
-    old = time.time() - path.stat().st_mtime > HALF_MADE
-    return old and all(file.name.startswith(".") for file in path.iterdir())
+    names = {file.name for file in path.iterdir()}
+    if not all(name == ".lock" or name.startswith(".study.json.") for name in names):
+        return False
+    return time.time() - path.stat().st_mtime > HALF_MADE

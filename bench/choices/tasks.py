@@ -41,7 +41,7 @@ class Task:
 
 def suggested(classes: Collection[str], trained: Collection[str]) -> tuple[str, str] | None:
     """The kind of task, and its class, where `classes` and those with training images tell it."""
-    if NORMAL in trained:  # known anomalies in train/ only choose
+    if NORMAL in trained and len(trained) > 1:  # known anomalies in train/ only choose
         return ONE_CLASS, NORMAL
     if len(unseen := set(classes) - set(trained)) == 1:  # Skip-WGANomaly's folders
         return LEAVE_ONE_CLASS_OUT, unseen.pop()

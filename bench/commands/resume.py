@@ -58,8 +58,8 @@ def resumable(
         print(f"\ninterrupted {progress()}; go on with:\n  {hint(script, store.path)}")
         raise SystemExit(130) from None
     except UserError as error:
-        if store is None or "--resume" in str(error):
-            raise
+        if store is None or "--resume" in str(error) or str(error).startswith("--model"):
+            raise  # a study goes on with the model's file as it was
         raise UserError(f"{error}; once that is mended: {hint(script, store.path)}") from None
     finally:
         if store:
@@ -115,6 +115,7 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
     check_same(
         {k: v for k, v in asked.items() if not (grows and is_more(k, before[k], v, earlier))},
         before,
+        grows,
     )
     same_files(earlier, hashes(study.files()))
     if "cpus_per_trial" in given or study.address or not study.cpus_per_trial:
@@ -162,7 +163,9 @@ def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
     before = [grown[key] for grown in earlier.grown_from if key in grown]
     if old is None:  # the default, of which the study may have done all
         return bool(new > max(did(key, earlier), DEFAULT_TRIALS if key == "trials" else 0))
-    return bool(new >= max(did(key, earlier), min(value or 0 for value in (old, *before))))
+    default = DEFAULT_TRIALS if key == "trials" else 0
+    least = min(default if value is None else value for value in (old, *before))
+    return bool(new >= max(did(key, earlier), least))
 
 
 def did(key: str, earlier: Results) -> int:
@@ -189,8 +192,8 @@ def run_of(
     return earlier.run | {"score_folder": files["score_folder"] or earlier.run.get("score_folder")}
 
 
-def check_same(choices: dict[str, Any], before: dict[str, Any]) -> None:
-    """UserError where a choice differs from what it was before."""
+def check_same(choices: dict[str, Any], before: dict[str, Any], grows: bool = False) -> None:
+    """UserError where a choice differs from what it was before; `grows`: MORE may be more."""
 
     def text(value: Any) -> str:
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -199,7 +202,7 @@ def check_same(choices: dict[str, Any], before: dict[str, Any]) -> None:
         if (old := before.get(key)) != value:
             differs = f"with --{key} {text(old)}, not {text(value)}"
             how = differs if old not in (None, []) else f"without --{key}: leave it out"
-            more = " (it can only grow: give more)" if key in MORE else ""
+            more = " (it can only grow: give more)" if grows and key in MORE and old else ""
             raise UserError(f"--resume: it was started {how}{more}")
 
 

@@ -89,7 +89,9 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
         print_winners(trials)
         for line in of_training(trials):
             print(f"\nwarning: {line}")
-        trials = trials[trials["role"] != "superseded"]  # these no longer count
+        # Superseded runs no longer count; a finalist that failed may be one of the next decision.
+        failed = (trials["kind"] == "finalist") & (trials["status"] == "error")
+        trials = trials[(trials["role"] != "superseded") | failed]
         failed = trials[trials["status"] == "error"]
         for trial, error in zip(failed["trial"], failed["error"], strict=True):
             print(f"failed: {trial}: {error}", file=sys.stderr)

@@ -105,7 +105,7 @@ def guessed(study: Study, dataset: Dataset) -> tuple[str, str] | None:
 
 def guess_said(study: Study, dataset: Dataset) -> list[str]:
     """A line on which classes are normal, where no flag says it."""
-    if not (guess := guessed(study, dataset)):
+    if len(dataset.classes) < 2 or not (guess := guessed(study, dataset)):
         return []
     kind, cls = guess
     what, others = ("normal", "abnormal") if kind == ONE_CLASS else ("abnormal", "normal")

@@ -31,10 +31,9 @@ def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
     """
     aurocs = without_unsound(aurocs)
     know_more = aurocs["family"].isin(["labelled", "pretrained"])
-    most = aurocs["family"].mode()
-    return (
-        aurocs[aurocs["family"] == most[0]] if know_more.all() and len(most) else aurocs[~know_more]
-    )
+    if not know_more.all():
+        return aurocs[~know_more]
+    return aurocs[aurocs["family"] == aurocs["family"].mode().get(0)]
 
 
 def dependence(aurocs: pd.DataFrame) -> str:

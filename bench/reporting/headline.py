@@ -148,7 +148,10 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         reason = "the test does not support it." if comparison.tested else untested(comparison)
         yield f"No model is marked as best: {reason}"
     if not all_are_rivals:
-        yield "What knows more than normal images, or was measured unsoundly, is not compared."
+        what = "knows more than normal images"
+        if aurocs["family"].isin(["labelled", "pretrained"]).all():
+            what = "knows other things than most"
+        yield f"What {what}, or was measured unsoundly, is not compared."
     yield from baselines_ahead(rivals(aurocs))
     for source in (known["source"] + "; " + known["caveat"]).unique():
         yield f"Published figures: {source}."

@@ -43,7 +43,7 @@ def count(space: Space) -> float:
         if isinstance(d, CategoricalDistribution):
             return len(d.choices)
         assert isinstance(d, FloatDistribution | IntDistribution)
-        return 1 + round((d.high - d.low) // d.step) if d.step else 1 if d.single() else math.inf
+        return 1 + round((d.high - d.low) / d.step) if d.step else 1 if d.single() else math.inf
 
     return math.prod(map(points, space.values()))
 

@@ -51,8 +51,7 @@ class Planner(Searcher):
         super().__init__(metric="objective", mode="max")
         self.study, self.spaces, self.slots, self.journal = study, spaces, slots, journal
         self.budgets, self.decided = budgets, decided
-        by_test = protocol_of(study).selection == "test"
-        default = 0 if by_test else FINALISTS
+        default = 0 if protocol_of(study).selection == "test" else FINALISTS
         self.finalists = default if study.finalists is None else study.finalists
         self.deadline: float | None = None  # set as the first run starts
         self.known: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
@@ -91,7 +90,10 @@ class Planner(Searcher):
             self.journal,
             first=space.first([task.cls for task in tasks]),
         )
-        return Group(model, tasks, search, space.default, search.trials(study.trials))
+        own = {(model, task.cls, task.variant) for task in tasks}
+        begun = [row["number"] for row in self.known.values() if search_of(row) in own]
+        trials = search.trials(study.trials, begun=1 + max(begun, default=-1))
+        return Group(model, tasks, search, space.default, trials)
 
     def planned(self) -> Counter[RunKind]:
         """How many runs of each kind there are in all."""
@@ -111,9 +113,9 @@ class Planner(Searcher):
     def left(self) -> Counter[RunKind]:
         """How many runs of each kind are to do; `done` lacks tuning runs that ended out of turn."""
         tuned: Counter[RunKind] = Counter()
+        ended = {row["number"] for row in self.finished.values() if row["kind"] == "tuning"}
         for group in self.groups:
-            told = {row["number"] for row in self.finished.values() if row["kind"] == "tuning"}
-            for number in told & set(range(group.trials)):
+            for number in ended & set(range(group.trials)):
                 runs = self.plan(group, "tuning", number, self.study.seed, {})
                 tuned[group.kind("tuning")] += sum(run.trial in self.finished for run in runs)
         return self.planned() - (self.done | tuned)

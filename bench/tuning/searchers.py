@@ -19,7 +19,8 @@ from bench.tuning.journal import Journal
 from bench.tuning.spaces import Space, inside
 
 INFORMED = ("tpe", "gp", "cmaes")  # these learn from results, so they are asked as late as possible
-OWN_ATTEMPTS, ATTEMPTS = 3, 1000  # of the sampler, and in all, to propose what was not tried yet
+# Attempts of the sampler, and in all, at a configuration that was not tried yet; chance has the rest.
+OWN_ATTEMPTS, ATTEMPTS = 3, 1000
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
@@ -50,7 +51,7 @@ class Search:
         self.entropy = [seed, zlib.crc32(name.encode())]  # each search of a study draws its own
         self.study = optuna.create_study(direction="maximize")
         self.asked: dict[int, optuna.Trial] = {}
-        self.tried: list[dict[str, Any]] = []
+        self.tried: set[tuple[Any, ...]] = set()  # the values of each configuration
         points = grid(space, seed) if searcher == "grid" else []
         self.grid = [point for point in points if point not in (self.default, *self.first)]
 
@@ -58,10 +59,10 @@ class Search:
         """How many configurations a grid has, the default and the first ones included."""
         return 1 + len(self.first) + len(self.grid)
 
-    def trials(self, wanted: int | None) -> int:
+    def trials(self, wanted: int | None, begun: int = 0) -> int:
         """How many of the `wanted` configurations to try: none without a space.
 
-        At most as many as there are.
+        At most as many as there are, or as an older version has `begun`, which tried some twice.
         """
         if not self.space:
             return 0
@@ -69,14 +70,17 @@ class Search:
             return self.size() if wanted is None else min(wanted, self.size())
         beside = [config for config in (self.default, *self.first) if not self.holds(config)]
         wanted = DEFAULT_TRIALS if wanted is None else wanted
-        return int(min(wanted, len(beside) + count(self.space)))
+        return int(min(wanted, max(begun, len(beside) + count(self.space))))
 
     def holds(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration could come from the space; the default need not."""
         return all(inside(distribution, config[name]) for name, distribution in self.space.items())
 
+    def seed_of(self, number: int) -> int:
+        return int(np.random.SeedSequence([*self.entropy, number]).generate_state(1)[0])
+
     def sampler(self, number: int) -> BaseSampler:
-        seed = int(np.random.SeedSequence([*self.entropy, number]).generate_state(1)[0])
+        seed = self.seed_of(number)
         if self.searcher == "tpe":
             return TPESampler(seed=seed, n_startup_trials=5, multivariate=True, constant_liar=True)
         if self.searcher == "gp":
@@ -95,7 +99,7 @@ class Search:
         config = known or {}
         if not known or self.searcher == "cmaes":
             config = self.propose(number) | config
-        self.remember(config)
+        self.tried.add(self.values(config))
         if self.journal:
             self.journal.asked(self.name, number, self.space, config)
         return config
@@ -107,26 +111,26 @@ class Search:
             return self.first[number - 1]
         if self.searcher == "grid":
             return self.grid[number - 1 - len(self.first)]
-        trial = self.asked[number] = self.new(self.sampler(number))
+        trial = self.asked[number] = self.new(number)
         return {name: trial.params[name] for name in self.space}
 
-    def remember(self, config: dict[str, Any]) -> None:
-        if config not in self.tried:
-            self.tried.append(config)
+    def values(self, config: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(config[name] for name in self.space)
 
-    def new(self, sampler: BaseSampler) -> optuna.Trial:
+    def new(self, number: int) -> optuna.Trial:
         """A proposal that was not tried before: its run, under the same seed, would be the same.
 
         Where the sampler comes back to known ones, as in small spaces, chance proposes.
         """
-        self.study.sampler = sampler
-        for attempt in range(ATTEMPTS):
-            if attempt == OWN_ATTEMPTS:
-                self.study.sampler = RandomSampler(seed=len(self.tried))
-            trial = self.study.ask(self.space)
-            if {name: trial.params[name] for name in self.space} not in self.tried:
+        self.study.sampler = self.sampler(number)
+        trial = self.study.ask(self.space)
+        for attempt in range(1, ATTEMPTS):
+            if self.values(trial.params) not in self.tried:
                 break
             self.study.tell(trial, state=TrialState.FAIL)
+            if attempt == OWN_ATTEMPTS:
+                self.study.sampler = RandomSampler(seed=self.seed_of(number))
+            trial = self.study.ask(self.space)
         return trial
 
     def tell(self, number: int, config: dict[str, Any], value: float | None) -> None:
@@ -135,7 +139,7 @@ class Search:
             self.journal.told(self.name, number, self.space, config, value)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         params = {name: config[name] for name in self.space}
-        self.remember(params)
+        self.tried.add(self.values(params))
         asked, attributes = self.asked.pop(number, None), {}
         if asked is not None and asked.params == params:
             self.study.tell(asked, value, state=state)

@@ -204,7 +204,11 @@ def changeable(model: str, space: Space) -> Changeable:
 
     Whole numbers and switches shape networks, and a checkpoint without a network fits no run with it.
     """
-    left_alone = fields.constant(model, "NOT_BY_PBT") or ()
+    try:
+        left_alone = fields.constant(model, "NOT_BY_PBT") or ()
+    except ValueError:
+        reason = "NOT_BY_PBT must be written out, as in ('w_rot',)"
+        raise UserError(f"--model: {model}: {reason}") from None
 
     def real(d: BaseDistribution) -> bool:
         choices = d.choices if isinstance(d, CategoricalDistribution) else [None]

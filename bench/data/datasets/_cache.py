@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.data.datasets._decoding import Decoding
 
-MOST = 8  # arrays of folders of one name: in other sizes, or of other images
+MOST = 32  # arrays of folders of one name: of other images, or categories, or in other sizes
 
 
 class Content(NamedTuple):
@@ -58,12 +58,14 @@ def write(file: Path, content: Content) -> Content:
         with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
             np.savez(Path(scratch) / "new.npz", **arrays)  # type: ignore[arg-type]
             os.replace(Path(scratch) / "new.npz", file)
-        of_this_name = glob.escape(file.name.rpartition("-")[0])
-        kept = sorted(file.parent.glob(f"{of_this_name}-*.npz"), key=os.path.getmtime)
-        for old in kept[:-MOST]:
-            old.unlink(missing_ok=True)
     except OSError as error:
         reason = f"{file.parent} cannot be written: {error.strerror}"
         line = f"--dataroot: the decoded images are not kept for the next run ({reason})"
         return content._replace(notes=[*content.notes, line])
+    with contextlib.suppress(OSError):  # another command may delete them, too
+        name, _, key = file.stem.rpartition("-")
+        keys = "[0-9a-f]" * len(key)
+        kept = file.parent.glob(f"{glob.escape(name)}-{keys}.npz")
+        for old in sorted(kept, key=os.path.getmtime)[:-MOST]:
+            old.unlink()
     return content

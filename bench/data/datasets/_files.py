@@ -74,7 +74,12 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
             if os.path.isdir(entry.path):
                 kind = f"in {name}/ (masks)" if names_masks(name) else masks
                 walk(entry.path, f"{below}{name}/", (*above, real), kind)
-            elif not (below or suffix or os.path.exists(entry.path)):  # a class, most probably
+            elif (
+                flag == "--dataset"  # whose folders are classes
+                and not below
+                and suffix not in suffixes()
+                and not os.path.exists(entry.path)
+            ):
                 raise UserError(f"{flag}: {entry.path} is a link to nothing (mend or remove it)")
             elif suffix not in suffixes():
                 others[suffix or "without a suffix"] += 1

@@ -64,17 +64,14 @@ def skip_on_digits() -> pd.DataFrame:
 
     Ahead, and p: against the row above.
     """
-    searched = gains("digits-finalists-skipganomaly")
-    defaults, without = figures("digits-left-out-defaults"), figures("digits-left-out-noskip")
-    w_without = figures("digits-left-out-w-noskip")
-    plain, switched = "default", "default, but `skip=False`"
-    compared = {
-        ("skipganomaly", plain): searched["default"],
-        ("skipganomaly", switched): without["skipganomaly"],
-        ("skipganomaly", "winner of the search"): searched["winner"],
-        ("w_skipganomaly", plain): defaults["w_skipganomaly"],
-        ("w_skipganomaly", switched): w_without["w_skipganomaly"],
-    }
+    plain, compared = "default", {}
+    for model, short in (("skipganomaly", ""), ("w_skipganomaly", "-w")):
+        searched = gains(f"digits-finalists-{model.replace('_', '-')}")
+        compared[model, plain] = searched["default"]
+        compared[model, "default, but `skip=False`"] = figures(f"digits-left-out{short}-noskip")[
+            model
+        ]
+        compared[model, "winner of the search"] = searched["winner"]
     rows, above = [], pd.Series(dtype=float)
     for (model, configuration), aurocs in compared.items():
         row = {"model": f"`{model}`", "configuration": configuration, "mean": aurocs.mean()}
