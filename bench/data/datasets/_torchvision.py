@@ -39,7 +39,38 @@ def read(
     from. Raises UserError, within seconds, if the data cannot be had or are damaged.
     """
     with _alone(root):
-        return _read_or_fetch(name, classes, kind, root, folder, archives, mirrors)
+        try:
+            return _read(name, classes, kind, root, download=False)
+        except Exception as error:  # torchvision raises many kinds for missing and damaged files
+            # MNIST's files lie unpacked beside their archives, and torchvision never checks nor
+            # replaces them.
+            if all((folder / Path(archive).stem).is_file() for archive in archives):
+                raise UserError(
+                    f"--dataset: the files in {folder} are damaged: delete them and run again"
+                ) from error
+
+        lacking: list[str] = []
+        try:
+            lacking = [
+                archive
+                for archive, md5 in archives.items()
+                if not check_integrity(folder / archive, md5)
+            ]
+            there = _answering(mirrors, lacking[0]) if lacking else []
+            for archive in lacking:
+                _download(
+                    [mirror + archive for mirror in there], folder / archive, archives[archive]
+                )
+            return _read(name, classes, kind, root, download=True)  # which now only unpacks
+        except Exception as error:  # whatever the network, tarfile and a full disk raise
+            reason = " ".join(str(error).split())
+            damaged = [archive for archive in lacking if (folder / archive).exists()]
+            raise UserError(
+                f"--dataset: {name} cannot be downloaded ({reason}): put {', '.join(archives)} into "
+                f"{folder}"
+                + (f" (damaged there: {', '.join(damaged)})" if damaged else "")
+                + ", or use --dataset digits"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -59,47 +90,6 @@ def _alone(root: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _read_or_fetch(
-    name: str,
-    classes: tuple[str, ...],
-    kind: Any,
-    root: Path,
-    folder: Path,
-    archives: dict[str, str],
-    mirrors: Iterable[str],
-) -> Dataset:
-    try:
-        return _read(name, classes, kind, root, download=False)
-    except Exception as error:  # torchvision raises many kinds for missing and damaged files
-        # MNIST's files lie unpacked beside their archives, and torchvision never checks nor
-        # replaces them.
-        if all((folder / Path(archive).stem).is_file() for archive in archives):
-            raise UserError(
-                f"--dataset: the files in {folder} are damaged: delete them and run again"
-            ) from error
-
-    lacking: list[str] = []
-    try:
-        lacking = [
-            archive
-            for archive, md5 in archives.items()
-            if not check_integrity(folder / archive, md5)
-        ]
-        there = _answering(mirrors, lacking[0]) if lacking else []
-        for archive in lacking:
-            _download([mirror + archive for mirror in there], folder / archive, archives[archive])
-        return _read(name, classes, kind, root, download=True)  # which now only unpacks
-    except Exception as error:  # whatever the network, tarfile and a full disk raise
-        reason = " ".join(str(error).split())
-        damaged = [archive for archive in lacking if (folder / archive).exists()]
-        raise UserError(
-            f"--dataset: {name} cannot be downloaded ({reason}): put {', '.join(archives)} into "
-            f"{folder}"
-            + (f" (damaged there: {', '.join(damaged)})" if damaged else "")
-            + ", or use --dataset digits"
-        ) from error
 
 
 def _read(name: str, classes: tuple[str, ...], kind: Any, root: Path, download: bool) -> Dataset:
