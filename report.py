@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(reproduce.find(read, args.reproduce))
         return 0
     out = args.out or on_disk(args.studies[0]) / "report"
-    report.check_out(out)
+    report.check_out(out, own=args.out is None)
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
         report.report(read, out)
     return 0

@@ -50,12 +50,15 @@ MANY_RUNS = 100  # final ones: from there on a second core pays
 Result = TypeVar("Result")
 
 
-def check_out(out: Path) -> None:
-    """UserError for a folder that cannot be written to, or whose page is no report."""
+def check_out(out: Path, own: bool) -> None:
+    """UserError for a folder that cannot be written to, or whose page is no report.
+
+    `own`: it is a study's folder of reports, where all pages are.
+    """
     check_writable(out, "--out")
-    own = out / "index.html"
-    if own.is_file() and MARK not in own.read_text(errors="replace")[:1000]:
-        raise UserError(f"--out: {own} is no report's page (give another folder)")
+    page = out / "index.html"
+    if not own and page.is_file() and MARK not in page.read_text(errors="replace")[:1000]:
+        raise UserError(f"--out: {page} is no report's page (give another folder)")
 
 
 def report(studies: Mapping[str, Results], out: Path) -> None:
