@@ -98,7 +98,7 @@ def test_what_knows_more_than_normal_images_is_no_rival_but_stands_in_the_table(
     assert set(fair.rivals(aurocs)["model"]) == {"w_skipganomaly"}
     table = headline.auroc_table(aurocs, compare(fair.shared(fair.rivals(aurocs))))
     assert table.groups == ["GANs", headline.FAMILIES[family]]
-    assert "What knows more than normal images" in table.note
+    assert "Models that know more than normal images" in table.note
     assert fair.rivals(aurocs[seen]).equals(aurocs[seen])
 
 

@@ -110,7 +110,7 @@ def test_metrics_and_comparison_tables(tmp_path):
     assert ranks.frame["model"].tolist() == ["pca", "w_skipganomaly"]
     assert pairs.frame["verdict"].tolist() == ["differ"]
     assert pairs.frame["p"].item() == pytest.approx(0.03125)  # the least that six classes can give
-    assert "classes share most of their training images, so p is optimistic" in pairs.note
+    assert "but classes share most of their training images: p is too small" in pairs.note
 
 
 def test_warnings(tmp_path):

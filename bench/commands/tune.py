@@ -18,7 +18,7 @@ from bench.training.devices import mps_runs
 from bench.training.prepare import Prepared, default_name, prepare
 from bench.tuning import cost_estimate
 from bench.tuning.spaces import mark_unsearched, spaces_of
-from bench.watching.progress import short
+from bench.watching.progress import figure, short
 
 SEARCH = ["model", "class", "variant"]
 
@@ -131,9 +131,9 @@ def print_winners(trials: pd.DataFrame) -> None:
         )
         for column, signal in by_column().items():
             if column in group and group[column].notna().any():
-                spread = f" +- {group[column].std():.3f}" if len(group) > 1 else ""
-                figure = f"{group[column].mean():.3f}{spread}"
-                print(f"  {signal.title}: {figure} over {len(group)} seed(s)")
+                sd = f" +- {figure(column, group[column].std())}" if len(group) > 1 else ""
+                mean = figure(column, group[column].mean())
+                print(f"  {signal.title}: {mean}{sd} over {len(group)} seed(s)")
         beside = defaults[defaults[SEARCH].eq(list(place)).all(axis=1)]
         beside = beside[beside["seed"].isin(group["seed"])]
         if "test_auroc" in beside and len(beside):

@@ -10,6 +10,8 @@ import pandas as pd
 from bench.judging.comparison import compare, fewest_classes
 from bench.judging.intervals import mean_interval
 from bench.judging.selection import SIGNALS, best_run, improves, objective, title_and_sign
+from bench.reporting.differences import signed
+from bench.reporting.fair import dependence, too_small
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
 
@@ -51,6 +53,8 @@ def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
     )
     if len(verdicts) > 1:
         note += " Each p is of one model, without correction for several."
+    if "Wilcoxon" in note:
+        note += too_small(dependence(finals))
     return Table("tuning_gain", "Did tuning help?", frame, note)
 
 
@@ -58,7 +62,9 @@ def verdict(model: str, rows: pd.DataFrame) -> str:
     """The answer over classes, in a sentence."""
     gain = rows["gain"].mean()
     changed = int((rows["configuration"] != "default").sum())
-    text = f"{model}: {gain:+.3f} in the mean of {len(rows)} class(es), {changed} of which changed"
+    text = (
+        f"{model}: {signed(gain)} in the mean of {len(rows)} class(es), {changed} of which changed"
+    )
     if not changed:
         return f"{text}: no, the default won everywhere."
     if len(rows) < fewest_classes():
@@ -105,7 +111,7 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
                 "again": sign * again,
                 "finalists' winner": sign * winner,
                 "another won": by_seed.mean().idxmax() != first,
-                "lost": search[first] - again,
+                "changed": sign * (again - search[first]),
                 "gain": winner - again,
             }
         )
@@ -119,14 +125,14 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
     )
     for signal, group in frame.groupby("signal", sort=False):
         note += (
-            f" By {signal}, the best of one seed changed by {-group['lost'].mean():+.3f} in the mean under "
-            "fresh ones; another "
+            f" By {signal}, the best of one seed changed by {signed(group['changed'].mean())} in the mean "
+            "under fresh ones; another "
             f"won in {int(group['another won'].sum())} of {len(group)} searches, and the gain is "
-            f"{group['gain'].mean():+.3f} in the mean."
+            f"{signed(group['gain'].mean())} in the mean (above 0 is better)."
         )
     if unjudged:
         note += f" Without {unjudged} search(es) whose best failed under a fresh seed."
-    frame = frame.drop(columns="lost")
+    frame = frame.drop(columns="changed")
     frame["another won"] = frame["another won"].map({True: "yes", False: "no"})
     return Table("luck", "Was the search won by luck?", frame, note)
 

@@ -44,6 +44,12 @@ def dependence(aurocs: pd.DataFrame) -> str:
     return "classes share test images" if ONE_CLASS in tasks else ""
 
 
+def too_small(dependence: str) -> str:
+    """The sentence that tables of tests have where there is such a dependence."""
+    samples = "Tests take classes for independent samples"
+    return f" {samples}, but {dependence}: p is too small." if dependence else ""
+
+
 def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The AUROC frame by what stands in a table of its own: all of it, or each data set and task.
 

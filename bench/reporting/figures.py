@@ -76,7 +76,8 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
 
         caption = (
             f"{column}: scores of the lowest seed, with its AUROC. The outermost bins hold what "
-            "lies beyond; each panel has a scale of its own."
+            "lies beyond; each panel has a scale of its own. Heights are shares of the normal, and of "
+            "the abnormal, images."
         )
         kept = group[group["row"].isin(runs)]
         labels = {"xlabel": "anomaly score", "ylabel": "share of images"}
@@ -173,6 +174,8 @@ def curves(
     looks = looks_of(finals)
     few = len(looks) <= MOST_SEEDS_SHOWN
     means = "Thin: one seed; thick: the mean over seeds" if few else "Means over seeds"
+    if max(map(len, by_panel.values()), default=1) == 1:
+        means = "One seed"
 
     def panel(axes: Axes, row: str) -> None:
         for share in shares[row]:  # of several where studies were tested on different images

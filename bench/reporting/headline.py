@@ -113,7 +113,7 @@ def detail(sd: float, low: float, high: float, lacking: object) -> str:
     """
     lines = [] if math.isnan(sd) else [f"± {sd:.3f}"]
     if high - low <= WIDEST:
-        lines.append(f"[{low:.3f}, {high:.3f}]")
+        lines.append(f"[{round(low, 3) + 0:.3f}, {round(high, 3) + 0:.3f}]")  # + 0: no -0.000
     elif isinstance(lacking, str) and lacking:
         lines.append(f"too few {lacking}")
     return "\n".join(lines)
@@ -145,13 +145,15 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         those = "" if set(counts.index) == set(comparison.ranks["model"]) else " of those compared"
         yield f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
     elif len(comparison.ranks) > 1:
-        reason = "the test does not support it." if comparison.tested else untested(comparison)
+        reason = (
+            "none is above every other by the test." if comparison.tested else untested(comparison)
+        )
         yield f"No model is marked as best: {reason}"
     if not all_are_rivals:
-        what = "knows more than normal images"
+        more = "know more than normal images (labels, other data)"
         if aurocs["family"].isin(["labelled", "pretrained"]).all():
-            what = "knows other things than most"
-        yield f"What {what}, or was measured unsoundly, is not compared."
+            more = "know other things than most"
+        yield f"Models that {more}, or were not measured soundly, are not compared."
     yield from baselines_ahead(rivals(aurocs))
     for source in (known["source"] + "; " + known["caveat"]).unique():
         yield f"Published figures: {source}."

@@ -68,7 +68,7 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
     """For each model: each tried configuration as a line, coloured by its objective."""
     for column, varied, gain in searched(trials):
         order = gain.nlargest(MOST_LINES).index[::-1]  # the best are drawn last, on top
-        columns = varied.assign(objective=gain)
+        columns = varied.assign(gain=gain)
         with mpl.rc_context(STYLE):
             figure = Figure(figsize=(max(WIDTH, 0.85 * columns.shape[1]), 2.2))
             axes = figure.add_axes((0.07, 0.2, 0.86, 0.6))
@@ -79,7 +79,8 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
                 axes.axvline(place, color="0.3", linewidth=0.6)
                 for y, text, align in ((-0.03, low, "top"), (1.03, high, "bottom")):
                     axes.text(place, y, text, ha="center", va=align, fontsize=7)
-                axes.text(place, -0.16, name, ha="center", va="top", fontsize=8)
+                log = "\n(log)" if logarithmic(values) else ""
+                axes.text(place, -0.16, f"{name}{log}", ha="center", va="top", fontsize=8)
             colours = ScalarMappable(Normalize(gain[order].min(), gain[order].max()), "viridis")
             for index, line in zip(order, np.transpose(heights), strict=True):
                 axes.plot(
@@ -92,8 +93,8 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
             axes.set_axis_off()
             axes.set_title(f"{column}: {len(varied.drop_duplicates())} configurations", pad=16)
             caption = (
-                f"{column}: the configurations tried. Right: the objective above the mean of its "
-                "class (of runs stopped early, what they had reached)."
+                f"{column}: the configurations tried. Gain, and colour: the objective above the mean of "
+                "its class (of runs stopped early, what they had reached)."
             )
             if len(gain) > MOST_LINES:
                 caption += f" The best {MOST_LINES} only."

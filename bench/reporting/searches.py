@@ -144,6 +144,11 @@ def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Draw
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
         title = title_and_sign(signal)[0]
-        caption = f"Learning curves of the final runs: {title}, mean over seeds and their range."
+        several = runs.groupby(["row", "column"])["seed"].nunique().max() > 1
+        means = "mean over seeds and their range" if several else "one seed"
+        caption = (
+            f"Learning curves of the final runs: {title}, {means}. An epoch is a share of a model's "
+            "own budget, so epochs of different models are not alike."
+        )
         name = f"learning_{signal}" if name else "learning"
         yield from panels(name, caption, runs, panel, here, xlabel="epoch", ylabel=title)

@@ -11,6 +11,7 @@ from bench.judging.metrics import METRICS
 from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
 from bench.judging.verdicts import ALARMS
+from bench.reporting.fair import too_small
 from bench.reporting.headline import untested
 from bench.reporting.writers import Table
 from bench.results.reading import Results
@@ -87,8 +88,9 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
         **{name: frame[name].map(form.format, na_action="ignore") for name, form in forms.items()}
     )
     note = (
-        "Means over final runs; of the peak memory, the largest. A run's time is that beside the "
-        "other runs of its study, which share the machine."
+        "Means over final runs; of the peak memory, the largest: on a GPU that of the tensors there, on "
+        "a CPU that of the whole process, most of which Python and its libraries take. A run's time is "
+        "that beside the other runs of its study, which share the machine."
     )
     return Table("costs", "What does a model cost?", shown, note, frame)
 
@@ -129,7 +131,7 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     text, mean = (frame.reset_index().rename(columns=titles) for frame in (text, mean))
     lower = [metric.title for metric in known.values() if not metric.higher_is_better]
     fitted = [metric.title for metric in known.values() if metric.fits_threshold]
-    note = "Mean ± standard deviation over seeds."
+    note = "Mean ± standard deviation over seeds." if sd.notna().any(axis=None) else "One seed."
     if lower:
         note += f" Lower is better: {', '.join(lower)}."
     if fitted:
@@ -175,8 +177,7 @@ def comparison_tables(
         if math.isnan(comparison.friedman_p)
         else f" Friedman's test: p = {comparison.friedman_p:.2g}."
     )
-    optimistic = f" Tests take classes for independent: {dependence}, so p is optimistic."
-    optimistic = optimistic if dependence else ""
+    optimistic = too_small(dependence)
     note = (
         f"Over {comparison.classes} classes. Paired two-sided Wilcoxon signed-rank tests with Holm's "
         "correction."
@@ -186,7 +187,9 @@ def comparison_tables(
         if comparison.pairs["p"].notna().any():
             note += " p is of each pair alone."
     return [
-        Table("ranks", "Average ranks (1 is best)", ranks, over + friedman + optimistic),
+        Table(
+            "ranks", "Average ranks (1 is best)", ranks, over + (friedman and friedman + optimistic)
+        ),
         Table(
             "comparison",
             "Which differences hold",

@@ -22,7 +22,8 @@ _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
     ord(">"): r"\textgreater{}",
     ord("|"): r"\textbar{}",
     ord("±"): r"$\pm$",
-    ord("["): "{[}",  # after a line's end, \\ would take a bracket for its option
+    ord("["): "{[}",  # after a line's end, \\ would take a bracket for its option, or a star
+    ord("*"): "{*}",
 }
 
 NUMBER = re.compile(r"–|[-+<≤]?[\d.,]+(?: .*)?")  # a cell that is set to the right
@@ -95,7 +96,7 @@ class Table:
         columns = [frame.iloc[:, place] for place in range(frame.shape[1])]  # two may have one name
         kinds = ["r" if all(map(NUMBER.fullmatch, cells)) else "l" for cells in columns]
         frame = frame.map(latex_escape).rename(columns=latex_escape)
-        caption = latex_escape(f"{self.title}.")
+        caption = latex_escape(self.title if self.title.endswith("?") else f"{self.title}.")
         if self.details is not None:
             pairs = zip(frame.to_numpy(), self.details.to_numpy(), strict=True)
             stacked = [list(map(latex_stack, *pair)) for pair in pairs]

@@ -30,7 +30,12 @@ REFRESHES = 2  # of the live view per second
 def describe(record: Mapping[str, Any]) -> str:
     """`val_auroc 0.612` and the like, for the figures that a record has."""
     known = [name for name in by_column() if record.get(name) is not None]
-    return "  ".join(f"{name} {record[name]:.3f}" for name in known)
+    return "  ".join(f"{name} {figure(name, record[name])}" for name in known)
+
+
+def figure(name: str, value: float) -> str:
+    """A figure as text; losses can be far below 0.001."""
+    return f"{value:.3f}" if "auroc" in name or abs(value) >= 0.1 else f"{value:.3g}"
 
 
 def short(values: Mapping[str, Any]) -> str:
@@ -141,7 +146,9 @@ class Progress:
         self.slots = self.at_a_time()
         self.latest[trial] = row
         self.eta.add(RunKind.of(row), row["train_seconds"], row["score_seconds"])
-        if not self.console.is_terminal and time.monotonic() - self.last_line >= QUIET_SECONDS:
+        # Off a terminal, where lines stay: some hundreds in all.
+        pause = max(QUIET_SECONDS, (time.monotonic() - self.started) / 200)
+        if not self.console.is_terminal and time.monotonic() - self.last_line >= pause:
             self.say(f"          {trial}  epoch {self.epoch_of(row)}  {describe(row)}")
 
     def epoch_of(self, row: dict[str, Any]) -> str:
@@ -159,7 +166,8 @@ class Progress:
         self.compare(row)
         failed = row["status"] == "error"
         outcome = row["error"] if failed else f"epoch {row['epoch']}  {describe(row)}"
-        self.say(f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {outcome}")
+        left = "" if self.console.is_terminal else f"  ({self.time_left()[0]})"
+        self.say(f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {outcome}{left}")
 
     def compare(self, row: dict[str, Any]) -> None:
         """Compares a finished run with the best so far of its search."""
@@ -250,9 +258,9 @@ class Progress:
             row = self.latest.get(trial)
             value = row.get(self.figure) if row else None
             table.add_row(
-                trial,
+                Text(trial),  # a class may be called [red]
                 self.epoch_of(row) if row else "0",
-                "" if value is None else f"{value:.3f}",
+                "" if value is None else figure(self.figure, value),
                 f"{row['train_seconds'] + row['score_seconds']:.1f}" if row else "",
             )
         if not self.running:
@@ -268,7 +276,7 @@ class Progress:
             row = self.best.get(search)
             name = " ".join(filter(None, search))
             if row is None:
-                table.add_row(f"{name}: none came through", str(self.tried[search]), "")
+                table.add_row(Text(f"{name}: none came through"), str(self.tried[search]), "")
                 continue
             value = row.get(self.figure)
             changed = {
@@ -278,8 +286,8 @@ class Progress:
             }
             config = "default" if row["number"] == 0 else short(changed)
             table.add_row(
-                f"{name}: {row['number']} ({config})",
+                Text(f"{name}: {row['number']} ({config})"),
                 str(self.tried[search]),
-                f"{row['objective'] if value is None else value:.3f}",
+                figure(self.figure, row["objective"] if value is None else value),
             )
         return table
