@@ -65,8 +65,8 @@ class Config:
 class AnomalyModel(ABC):
     """An anomaly detector trained on normal images only. Images: uint8 (N, C, H, W) in [0, 255].
 
-    A subclass called `Model`, in a file of its own, has `Config`, STEPS and DIGITS_STEPS, creates the
-    networks and optimisers in `build`, and implements `train_step`, `parts`, and `weights` or `combine`.
+    A subclass called `Model` has `Config`, STEPS and DIGITS_STEPS, creates networks and optimisers in
+    `build`, and implements `train_step`, `parts`, and `weights` or `combine`. See also models.fitted.
     """
 
     Config: ClassVar[type[Config]]
@@ -142,7 +142,7 @@ class AnomalyModel(ABC):
 
     @abstractmethod
     def build(self) -> None:
-        """Creates the networks (on `self.device`) and their optimisers."""
+        """Creates the networks (on `self.device`) and their optimisers, of `models.optimizers`."""
 
     @abstractmethod
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:

@@ -157,3 +157,10 @@ def test_masks_of_ones_own_data_set_follow_its_images(tmp_path):
     masks = load(str(tmp_path / "own.py"), root=tmp_path, image_size=16).masks
     assert masks[1, :8].all()
     assert not masks[1, 8:].any()
+
+
+def test_each_class_in_turn_means_those_that_are_trained_on(tmp_path):
+    for name in ("train/good/1.png", "test/good/2.png", "test/bad/3.png", "test/worse/4.png"):
+        save(tmp_path / "images" / name, 10 * int(name[-5]))
+    dataset = load(str(tmp_path / "images"), root=tmp_path)
+    assert [task.cls for task in tasks_of(Study(normal_class=("all",)), dataset)] == ["good"]

@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from images import save
 
+import models
+from bench.commands.score import score_folder
+from bench.data.datasets import Decoding
 from bench.judging.verdicts import Verdicts, verdicts
 
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
@@ -55,3 +60,22 @@ def test_balanced_errors():
     labels, scores = [0] * 5 + [1] * 5, [0, 1, 2, 3, 6, 4, 5, 7, 8, 9]
     assert verdicts(labels, scores, 0.05).balanced == 4  # one of five mistaken on either side
     assert verdicts([0, 0], [1, 2], 0.05).balanced is None
+
+
+def test_where_too_few_images_were_held_out_no_new_image_has_a_verdict(tmp_path):
+    model = models.create("pca", (1, 16, 16), components=2)
+    rng = np.random.default_rng(0)
+    model.train_epoch(
+        torch.from_numpy(rng.integers(0, 255, (20, 1, 16, 16), np.uint8)), torch.Generator()
+    )
+    for i in range(3):
+        save(tmp_path / "new" / f"{i}.png", 60 * i)
+    few = Verdicts([0.1] * 10, 0.05)
+    frame = score_folder(
+        model, Decoding(), tmp_path / "new", tmp_path / "out", print, few, quiet=True
+    )
+    assert set(frame["verdict"]) == {""}
+    page = (tmp_path / "out" / "scores.html").read_text()
+    assert "No image is called abnormal or normal" in page
+    assert "are too few to call any image abnormal (19 are enough)" in page
+    assert '<figure class="abnormal">' not in page

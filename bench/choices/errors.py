@@ -45,4 +45,4 @@ def taken(path: Path) -> UserError:
     """The UserError for a new study whose folder exists already."""
     begun = any((path / name).exists() for name in ("study.json", "sweep.json"))
     resume = "go on with it: --resume; or " if begun else ""
-    return UserError(f"--name: {path} exists already ({resume}give another name)")
+    return UserError(f"--name: {path} exists already ({resume}give another name, or delete it)")

@@ -61,7 +61,7 @@ def run_main(main: Callable[[], int]) -> NoReturn:
             status = main()
             sys.stdout.flush()
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         status = 2
     except PermissionError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)

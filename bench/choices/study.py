@@ -48,7 +48,7 @@ class Study(Options):
         flag = self.class_flag()
         given = tuple(dict.fromkeys(map(legible, self.normal_class or self.abnormal_class)))
         if not given:
-            valid = f"classes: {', '.join(classes)}; or all"
+            valid = f"classes: {', '.join(classes)}" + ("" if "all" in classes else "; or all")
             raise UserError(f"--abnormal_class or --normal_class is needed ({valid})")
         for cls in given:
             if cls not in (*classes, "all"):

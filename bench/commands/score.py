@@ -14,7 +14,7 @@ from bench.choices.errors import note
 from bench.choices.study import LONGEST
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
-from bench.judging.verdicts import Verdicts
+from bench.judging.verdicts import Verdicts, why_none
 from bench.results.anomaly_maps import heat_maps
 from bench.results.gallery import data_uri, encoded, shrunk
 from bench.results.store import write_whole
@@ -39,7 +39,8 @@ def score_folder(
 
     Writes scores.csv, most anomalous first, and scores.html with the first `SHOWN` of them, made
     smaller where they are large.
-    Columns: image, score, part_*; with `judged` also p_value and verdict (abnormal or normal). Of a
+    Columns: image, score, part_*; with `judged` also p_value and verdict (abnormal or normal; empty
+    where too few images were held out for any). Of a
     model that reconstructs images, heat_maps/ has a picture of each that shows where it fails to.
     """
     channels, size = model.image_shape[0], model.image_shape[1:]
@@ -54,8 +55,8 @@ def score_folder(
     frame = pd.DataFrame({"image": names, "score": model.score_of(parts).numpy()} | columns)
     if judged:
         frame.insert(2, "p_value", judged.p_values(frame["score"]))
-        called = judged.abnormal(frame["score"])
-        frame.insert(3, "verdict", np.where(called, "abnormal", "normal"))
+        called = np.where(judged.abnormal(frame["score"]), "abnormal", "normal")
+        frame.insert(3, "verdict", "" if judged.threshold is None else called)
     order = frame["score"].to_numpy().argsort(kind="stable")[::-1]
     frame = frame.iloc[order].reset_index(drop=True)
     write_whole(out / "scores.csv", frame.to_csv(index=False))
@@ -76,7 +77,7 @@ def score_folder(
             "name": row.image,
             "score": row.score,
             "p_value": row.p_value if judged else None,
-            "abnormal": judged is not None and row.verdict == "abnormal",
+            "verdict": row.verdict if judged else "",
             "image": picture(ordered[i].numpy()),
             "rebuilt": None if rebuilt is None else picture(rebuilt[i].numpy()),
             "heat": None if maps is None else picture(maps[i]),
@@ -86,6 +87,7 @@ def score_folder(
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     shown = {"folder": folder.resolve().name, "rows": rows, "images": len(frame), "judged": judged}
+    shown["undecided"] = why_none(judged) if judged and judged.threshold is None else ""
     write_whole(out / "scores.html", page.render(shown))
     return frame
 

@@ -124,6 +124,7 @@ def begins_with(
             f"{run.model.image_shape}"
         )
     run.model.restore(trained_state(loaded))
+    note("--load: the optimisers start anew, so that the first steps may make the model worse")
     if content.get("split") != facts["split"]:
         note(
             "--load: the model was trained on another split, or on other images: some that are held "

@@ -35,7 +35,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     # Only for its UserError: the largest configurations must be trainable in their budgets, too.
     ready.budgets(study, {model: space.largest() for model, space in spaces.items()})
-    if ready.protocol.selection == "val":
+    if ready.protocol.selection == "val" and study.trials != 0:
         spaces = mark_unsearched(spaces, ready.select_on)
     provenance = ready.provenance()
     if earlier:

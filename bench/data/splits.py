@@ -88,6 +88,9 @@ def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
     else:
         kind = ONE_CLASS if study.normal_class else LEAVE_ONE_CLASS_OUT
         classes = study.chosen_classes(dataset.classes)
+        if kind == ONE_CLASS and "all" in study.normal_class:
+            trained = set(dataset.train_labels.tolist())
+            classes = tuple(name for k, name in enumerate(dataset.classes) if k in trained)
     return [
         Task(kind, cls, study.untrained_classes, **variant)
         for variant in variants(study)

@@ -31,7 +31,7 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
     holders = [name for name, known in ids.items() if trial in known]
     if not holders:
         similar = most_similar(trial, [*itertools.chain(*ids.values())])
-        hint = f"; did you mean '{similar}'?" if similar else ""
+        hint = f"; did you mean '{similar}'?" if similar else " (the column `trial` names them)"
         raise UserError(f"--reproduce: no trial '{trial}' in {', '.join(studies)}{hint}")
     if len(holders) > 1:
         raise UserError(

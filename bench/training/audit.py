@@ -76,13 +76,12 @@ def audit(
     for number, members in enumerate(trainings, 1):
         if members[0].change in {row["change"] for row in rows}:
             continue
-        splits = {
-            m.protocol: make_split(dataset, task, replace(m.protocol, selection="val"), split_seed)
-            for m in members
-        }
+        # Images are held out under every protocol, but tested on is what each itself has in its pool.
+        first = replace(members[0].protocol, selection="val")
+        splits = {m.protocol: make_split(dataset, task, m.protocol, split_seed) for m in members}
         run = Run(
             model,
-            splits[members[0].protocol],
+            make_split(dataset, task, first, split_seed),
             SOUND,
             hyperparameters=members[0].hyperparameters,
             seed=seed,
