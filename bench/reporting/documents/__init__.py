@@ -25,7 +25,8 @@ SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near"
 SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
 SITE += [f"cifar10-{name}" for name in cifar10.RIVALS]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
-SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-skipganomaly", "-classical")]
+SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-skipganomaly")]
+SITE += [f"digits-finalists-{name}" for name in ("w-skipganomaly", "classical")]
 SITE += ["digits-finalists-one-class-classical", "cifar10-finalists-classical"]
 
 
