@@ -38,7 +38,7 @@ def test_equal_seeds_are_paired(tmp_path):
     assert row[["difference", "low", "high"]].tolist() == pytest.approx(
         mean_interval([0.001, 0.002, 0.003])
     )
-    assert table.details.iloc[0, 1].splitlines()[1:] == ["[-0.000, 0.004]", "3 paired seed(s)"]
+    assert table.details.iloc[0, 1].splitlines()[1:] == ["[0.000, 0.004]", "3 paired seed(s)"]
 
 
 def test_different_seeds_are_compared_by_their_means_without_an_interval(tmp_path):
