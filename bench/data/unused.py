@@ -76,19 +76,16 @@ def too_many(
     UserError where no category has so many training images, or where the sizes are those of a
     learning curve.
     """
-
-    def counts(labels: np.ndarray) -> dict[str, int]:
-        """How many images each category has, or "" where there are none."""
-        names = dataset.categories or [""]
-        return {name: int(dataset.in_category(name, labels).sum()) for name in names}
-
+    names, parts = dataset.categories or [""], dataset.parts()
+    there, tested = (
+        {name: int(part[k].sum()) for name, part in zip(names, parts, strict=True)} for k in (0, 1)
+    )
     lines = [
-        f"--limit_test: {limit_test} is more than the {tested} test images"
+        f"--limit_test: {limit_test} is more than the {count} test images"
         f"{f' of {name}' if name else ''}: all are kept"
-        for name, tested in counts(dataset.test_labels).items()
-        if limit_test and limit_test > tested
+        for name, count in tested.items()
+        if limit_test and limit_test > count
     ]
-    there = counts(dataset.train_labels)
     fewest, largest = min(there, key=lambda name: there[name]), max(size or 0 for size in sizes)
     if largest <= there[fewest]:
         return lines

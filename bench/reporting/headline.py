@@ -10,7 +10,7 @@ from bench.choices.names import natural
 from bench.judging.comparison import Comparison, fewest_classes
 from bench.reporting.fair import class_means, rivals, shared, without_unsound
 from bench.reporting.frames import WIDEST, published, span
-from bench.reporting.writers import Table
+from bench.reporting.writers import Table, cell
 
 PUBLISHED = "published figures"
 BY_PUBLISHED = "measured here by the published protocol or parts of it, so no fair rivals"
@@ -113,7 +113,7 @@ def detail(sd: float, low: float, high: float, lacking: object) -> str:
     """
     lines = [] if math.isnan(sd) else [f"± {sd:.3f}"]
     if high - low <= WIDEST:
-        lines.append(f"[{round(low, 3) + 0:.3f}, {round(high, 3) + 0:.3f}]")  # + 0: no -0.000
+        lines.append(f"[{cell(low)}, {cell(high)}]")
     elif isinstance(lacking, str) and lacking:
         lines.append(f"too few {lacking}")
     return "\n".join(lines)
