@@ -15,7 +15,7 @@ from commands import PATIENCE, ROOT, TINY, command, descendants, fill, kill, run
 import train_tune
 from bench import results
 from bench.choices.errors import UserError
-from bench.choices.study import Study
+from bench.choices.study import RUN, Study
 from bench.commands.checks import usable_cores
 from bench.results.store import Store
 
@@ -82,6 +82,22 @@ def test_two_commands_on_one_study(tmp_path: Path) -> None:
         pytest.raises(UserError, match="another command is working on this study"),
     ):
         train_tune.main(second)
+
+
+def test_what_a_killed_command_left_half_written_is_removed(tmp_path: Path) -> None:
+    """And nothing else, such as a file that a report is being written to, or a user's own."""
+    with contextlib.closing(Store.create(Study(results_dir=str(tmp_path)), {}, "study")) as store:
+        row = {"trial": "one", "kind": "final", "status": "done", "model": "pca", "class": "3"}
+        store.add_trial(row, pd.DataFrame({"score": [1.0]}), gallery=b"x", packed=b"x")
+    files = [file for file in store.path.rglob("*") if file.suffix not in (".jsonl", ".lock", "")]
+    assert len(files) == 4, "study.json and what the run has"
+    left = [file.with_name(f".{file.name}.21253") for file in (*files, store.path / RUN)]
+    others = [store.path / name for name in (".report.html.21253", ".study.json.mine", "models/.x")]
+    for file in (*left, *others):
+        file.write_text("half")
+    Store(store.path).close()
+    assert not any(file.exists() for file in left)
+    assert all(file.exists() for file in (*files, *others))
 
 
 def test_a_full_disk_loses_no_row(small_disk: Path) -> None:

@@ -20,10 +20,14 @@ from filelock import FileLock, Timeout
 from bench.choices.errors import UserError, cannot_write, note, taken
 from bench.choices.folders import abandoned
 from bench.choices.names import LEGIBLE, on_disk
-from bench.choices.study import Study
-from bench.results.reading import WINNERS, read_rows
+from bench.choices.study import RUN, Study
+from bench.results.reading import PACKED, WINNERS, read_rows
 
 RAY_LOG = "ray.log"  # what Ray says while a study runs
+WHOLE = (  # the files of a study's folder that `write_whole` writes while one command works on it
+    *("study.json", RUN, PACKED, "models/*.safetensors"),
+    *("scores/*/histogram.csv", "scores/*/gallery.png"),
+)
 COMPACT = (",", ":")  # rows without spaces take a fifteenth less
 JOURNAL = "optuna.log"  # the searches as Optuna's dashboard reads them; each command writes it anew
 
@@ -33,7 +37,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     Makes the folders above it. UserError where it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = half_written(path, os.getpid())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -46,6 +50,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def half_written(path: Path, process: int | str) -> Path:
+    """The name a file has while a process writes it."""
+    return path.with_name(f".{path.name}.{process}")
 
 
 def model_file(study: Path, trial: str) -> Path:
@@ -85,6 +94,9 @@ class Store:
             raise UserError(f"{path}: another command is working on this study") from None
         except OSError as error:
             raise cannot_write(path, error) from None
+        for name in WHOLE:  # what a killed command left
+            for file in path.glob(str(half_written(Path(name), "[0-9]*"))):
+                file.unlink(missing_ok=True)
         for name in ("trials.jsonl", "epochs.jsonl", WINNERS):
             drop_half_line(path / name)
 
