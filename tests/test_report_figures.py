@@ -138,3 +138,18 @@ def test_another_process_draws_the_same_figures(tmp_path):
     _, _, _, finals, scores, _ = load(make_study(tmp_path / "s", seeds=(1,)))
     draw = functools.partial(figures.of_scores, finals, scores)
     assert in_another_process(draw)() == draw()
+
+
+def test_data_sets_have_figures_of_their_own_with_their_models_alone(tmp_path):
+    """In a joint report; the panels' titles are the classes, and wide where those are long."""
+    one = make_study(tmp_path / "s", models=("pca",), classes=("bird", "a very long class's name"))
+    two = make_study(tmp_path / "t", models=("knn",), classes=CLASSES)
+    edit(two, lambda row: row | {"dataset": "other"})
+    *_, finals, scores, _ = load(one, two)
+    first, second = figures.roc_curves(finals, scores)
+    texts = [re.findall(r">([^<>]+)</text>", d.svg.decode()) for d in (first, second)]
+    assert {"pca", "bird", "a very long class's name"} <= set(texts[0])
+    assert {"knn", *CLASSES} <= set(texts[1])
+    assert not {"knn"} & set(texts[0])
+    assert [d.name for d in (first, second)] == ["roc", "roc_2"]
+    assert second.caption.endswith("Of other.")

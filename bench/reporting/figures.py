@@ -22,6 +22,7 @@ DASHES = ["-", "--", "-.", ":"]  # lines differ in these too, for print in grey
 NORMAL, ABNORMAL = COLOURS[:2]
 Looks = dict[str, dict[str, Any]]  # a model's colour and dashes
 LONGEST = 22  # letters of a name beside which a legend has room for another
+LONGEST_TITLE = 18  # letters of a class's name beside which another panel has room
 PANELS = 10  # in one figure; more classes make more figures
 MOST_SEEDS_SHOWN = 4  # models in a panel, beyond which its seeds' curves would hide one another
 
@@ -70,7 +71,7 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
                     linestyle=look["linestyle"],
                     linewidth=1,
                 )
-            axes.set_title(f"{row} ({run['test_auroc']:.3f})")
+            axes.set_title(f"{axes.get_title()} ({run['test_auroc']:.3f})")
             axes.set_yticks([])
             axes.xaxis.set_major_locator(MaxNLocator(4))
 
@@ -103,7 +104,7 @@ def binned(frame: pd.DataFrame, bins: Any) -> tuple[np.ndarray, np.ndarray, np.n
     return edges, np.histogram(kept[~abnormal], edges)[0], np.histogram(kept[abnormal], edges)[0]
 
 
-GRID = np.linspace(0, 1, 101)
+GRID = np.linspace(0, 1, 129)  # from 128 points on, Matplotlib leaves out those on a straight line
 
 
 def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
@@ -240,19 +241,28 @@ def panels(
     ylabel: str,
     share: bool = True,
 ) -> Iterator[Drawing]:
-    """Figures of one panel per class, with one legend above.
+    """Figures of one panel per class, with one legend above; each data set and task has its own.
 
     `share`: all panels have the same axes.
     """
-    rows = list(dict.fromkeys(finals["row"]))
-    for start in range(0, len(rows), PANELS):
-        these = rows[start : start + PANELS]
-        across = min(2, len(these))
-        down = math.ceil(len(these) / across)
+    rows = finals[["row", "class"]].drop_duplicates()
+    rows["data"] = [
+        row.removesuffix(cls).removesuffix(": ") for row, cls in rows.itertuples(index=False)
+    ]
+    pages = [
+        (data, group[start : start + PANELS])
+        for data, group in rows.groupby("data", sort=False)
+        for start in range(0, len(group), PANELS)
+    ]
+    for number, (data, page) in enumerate(pages, start=1):
+        shown = set(finals.loc[finals["row"].isin(page["row"]), "column"])
+        here = {label: look for label, look in looks.items() if label in shown} or looks
+        across = min(2, len(page)) if page["class"].map(len).max() <= LONGEST_TITLE else 1
+        down = math.ceil(len(page) / across)
         with mpl.rc_context(STYLE):
-            beside = min(2, len(looks)) if max(map(len, looks)) <= LONGEST else 1
-            legend = 0.2 * math.ceil(len(looks) / beside)
-            height = down * (2.3 if across == 1 else 1.35) + legend + 0.45
+            beside = min(2, len(here)) if max(map(len, here)) <= LONGEST else 1
+            legend = 0.06 + 0.15 * math.ceil(len(here) / beside) + 0.16 * bool(data)
+            height = down * (2.3 if len(page) == 1 else 1.35) + legend + 0.45
             # margins in inches, fixed: a layout engine would take most of a report's time
             top, bottom = 1 - (legend + 0.3) / height, 0.45 / height
             margins = {"left": 0.16 if share else 0.08, "right": 0.98, "top": top, "bottom": bottom}
@@ -260,15 +270,19 @@ def panels(
             figure = Figure(figsize=(WIDTH, height))
             layout: Any = {"sharex": share, "sharey": share, "gridspec_kw": margins | spaces}
             grid = figure.subplots(down, across, squeeze=False, **layout)
-            for axes, row in zip(grid.flat, these, strict=False):
-                axes.set_title(row)
+            for axes, (row, cls) in zip(grid.flat, page[["row", "class"]].to_numpy(), strict=False):
+                axes.set_title(cls)
                 panel(axes, row)
-            for axes in grid.flat[len(these) :]:
+            for axes in grid.flat[len(page) :]:
                 axes.set_visible(False)
                 grid[-2, 1].tick_params(labelbottom=True)  # its column ends there
             figure.supxlabel(xlabel, size=9, y=0.05 / height, va="bottom")
             figure.supylabel(ylabel, size=9, x=0.01)
-            handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
-            place: Any = {"loc": "upper center", "borderaxespad": 0.2}
-            figure.legend(handles=handles, ncols=beside, **place)
-            yield drawn(name if start == 0 else f"{name}_{start // PANELS + 1}", caption, figure)
+            handles = [Line2D([], [], label=label, **look) for label, look in here.items()]
+            place: Any = {"loc": "upper center", "borderaxespad": 0.2, "title_fontsize": 8}
+            figure.legend(handles=handles, ncols=beside, title=data, **place)
+            yield drawn(
+                name if number == 1 else f"{name}_{number}",
+                f"{caption} Of {data}." if data else caption,
+                figure,
+            )

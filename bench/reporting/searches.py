@@ -119,8 +119,8 @@ def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Draw
     Runs that different signals chose are in figures of their own.
     """
     epochs = epochs.merge(finals[["study", "trial"]])
-    if not epochs["epoch"].max() >= 2:
-        return
+    last = epochs.groupby(["study", "trial"])["epoch"].transform("max")
+    epochs = epochs[last >= 2]  # a model that is fitted at once has no curve
     looks = looks_of(finals)
     chosen_by = {
         signal: epochs[(epochs["signal"] == signal) & epochs[signal].notna()]
@@ -132,7 +132,6 @@ def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Draw
         if records.empty:
             continue
         runs = finals.merge(records[["study", "trial"]].drop_duplicates())
-        here = {column: looks[column] for column in runs["column"].unique()}
 
         def panel(axes: Axes, row: str, signal: str = signal, records: Any = records) -> None:
             for column, group in records[records["row"] == row].groupby("column", sort=False):
@@ -151,4 +150,4 @@ def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Draw
             "own budget, so epochs of different models are not alike."
         )
         name = f"learning_{signal}" if name else "learning"
-        yield from panels(name, caption, runs, panel, here, xlabel="epoch", ylabel=title)
+        yield from panels(name, caption, runs, panel, looks, xlabel="epoch", ylabel=title)

@@ -129,10 +129,11 @@ def amount_drawings(aurocs: pd.DataFrame) -> Iterator[Drawing]:
         points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
-        looks = looks_of(points.assign(column=points["model"]))
+        places = points.rename(columns={"model": "column", "dataset": "row"})
+        places["class"] = places["row"]
+        looks = looks_of(places)
         panel = panel_of(points, looks, "log" if amount == "limit_train" else "linear")
         caption = f"{curve.title} {note_on(points, left_out)}"
-        places = points.assign(row=points["dataset"])
         name, axis = f"curve_{curve.name}", curve.axis
         yield from panels(name, caption, places, panel, looks, xlabel=axis, ylabel="test AUROC")
 
