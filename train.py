@@ -122,7 +122,7 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
     if given["resume"] and given["load"]:
         raise UserError("--resume: it goes on with the run's own weights; leave out --load")
     # A model's own Python file may have moved since.
-    moved = {"model"} if is_file(" ".join(given.get("model", ()))) else set()
+    moved = {"model"} if any(map(is_file, given.get("model", ()))) else set()
     if given["export"]:
         if not given["load"]:
             raise UserError("--export: give the trained model with --load")
@@ -164,7 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checks.check_values(name, hyperparameters)
     if given["load"] and "dataset" not in given:
         return score_or_export(given, view)
-    files = {key: given[key] and str(given[key]) for key in ("load", "score_folder")}
+    files = {  # --load cannot be given again, so its path must hold from anywhere
+        "load": given["load"] and str(given["load"].absolute()),
+        "score_folder": given["score_folder"] and str(given["score_folder"]),
+    }
     if earlier:
         study = resume.study_of(earlier, given)
         run = resume.run_of(earlier, hyperparameters, files)
@@ -180,17 +183,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         study, run = study_from(given), {"hyperparameters": hyperparameters} | files
         checks.check_new(study)
-    check_folder(run["score_folder"])
+    if run["score_folder"]:
+        images_in(Path(run["score_folder"]), "--score_folder")
     checks.check_machine(study)
     checks.check_data(study, one_task=True, by_model=not run["load"])
     checks.check_models(study)
     return start(study, name, run, given["audit"], view, earlier)
-
-
-def check_folder(folder: str | Path | None) -> None:
-    """UserError where there is nothing to score."""
-    if folder:
-        images_in(Path(folder), "--score_folder")
 
 
 def with_threads(study: Study) -> Study:
@@ -209,7 +207,8 @@ def score_or_export(given: dict[str, Any], view: View) -> int:
     if not out:
         checks.check_new(study)
     checks.check_machine(study)
-    check_folder(given["score_folder"])
+    if given["score_folder"]:
+        images_in(given["score_folder"], "--score_folder")
     checks.check_models(study)
     study = with_threads(study)
     from bench.commands import train

@@ -137,6 +137,13 @@ def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows,
     assert is_more("trials", None, trials, results.read(tmp_path)) == more
 
 
+def test_a_task_that_the_data_set_gave_does_not_become_another(tmp_path: Path) -> None:
+    """Rows of normal class `good` would count as those of `good` left out."""
+    earlier = results.read(make_study(tmp_path / "study"))
+    assert not is_more("abnormal_class", [], ["all"], earlier)
+    assert is_more("abnormal_class", ["3"], ["all"], earlier)
+
+
 def test_what_a_study_was_to_grow_to_is_taken_back_while_no_run_has_it(tmp_path):
     folder = make_study(tmp_path / "s", study={"finalists": None, "steps": 500_000, "seeds": 3})
     content = json.loads((folder / "study.json").read_text())

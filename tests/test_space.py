@@ -146,7 +146,7 @@ def test_no_configuration_is_tried_twice(searcher: str) -> None:
             whole.ask(number, known=config)
         assert whole.ask(len(known)) == {"nz": 40}, "the only one that was not tried"
         whole.tell(len(known), {"nz": 40}, 0.5)
-    assert whole.trials(99, begun=50) == (4 if searcher == "grid" else 50)
+    assert whole.trials(99) == (4 if searcher == "grid" else 34)
     assert (search.trials(0), search.trials(1), search.trials(5)) == (0, 1, 5)
     assert Search("s", "tpe", parse(["lr=1e-4..1e-3"]), {"lr": 2e-4}, seed=0).trials(None) == 10
 

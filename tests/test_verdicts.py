@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from images import save
 
 import models
+from bench.choices.monitoring import View
 from bench.commands.score import score_folder
 from bench.data.datasets import Decoding
 from bench.judging.verdicts import Verdicts, verdicts
@@ -71,9 +72,8 @@ def test_where_too_few_images_were_held_out_no_new_image_has_a_verdict(tmp_path)
     for i in range(3):
         save(tmp_path / "new" / f"{i}.png", 60 * i)
     few = Verdicts([0.1] * 10, 0.05)
-    frame = score_folder(
-        model, Decoding(), tmp_path / "new", tmp_path / "out", print, few, quiet=True
-    )
+    out, quiet = tmp_path / "out", View(quiet=True)
+    frame = score_folder(model, Decoding(), tmp_path / "new", out, quiet, few)
     assert set(frame["verdict"]) == {""}
     page = (tmp_path / "out" / "scores.html").read_text()
     assert "No image is called abnormal or normal" in page

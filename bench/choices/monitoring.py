@@ -24,6 +24,11 @@ class View:
     mlflow: str | None = None  # a URI; "": the default one
     wandb: str | None = None  # a project's name
 
+    def say(self, line: str) -> None:
+        """Prints how far the command is, unless it is to be quiet."""
+        if not self.quiet:
+            print(line)
+
 
 def add_view_flags(parser: Parser, study: bool) -> None:
     """Adds a flag for each field of View; some of them only for a `study` on Ray."""
@@ -45,9 +50,8 @@ def take_view(given: dict[str, Any]) -> View:
     """
     names = [field.name for field in fields(View) if field.name in given]
     view = View(**{name: given.pop(name) for name in names})
-    for flag, package in (("display", "tensorboard"), ("mlflow", "mlflow"), ("wandb", "wandb")):
-        if getattr(view, flag) not in (None, False) and importlib.util.find_spec(package) is None:
-            raise UserError(
-                f"--{flag}: the package {package} is not installed (uv pip install {package}; with conda, pip)",
-            )
+    for name in ("mlflow", "wandb"):
+        if getattr(view, name) is not None and importlib.util.find_spec(name) is None:
+            hint = f"uv pip install {name}; with conda, pip"
+            raise UserError(f"--{name}: the package {name} is not installed ({hint})")
     return view

@@ -1,4 +1,4 @@
-"""The fields of Study, each with what the command line needs to make a flag of it."""
+"""How a field of Study is declared (`option`), and its value checked (`check`)."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import Field, field
@@ -30,20 +30,8 @@ def option(
     of a word, if not the field's type. `metavar`: what --help has for the value, if not a word for
     its type. `least`, `most`: of a number.
     """
-    metadata = {
-        "group": group,
-        "help": help,
-        "aliases": aliases,
-        "choices": choices,
-        "many": many,
-        "several": several,
-        "path": path,
-        "parse": parse,
-        "metavar": metavar,
-        "least": least,
-        "most": most,
-    }
-    return field(default=default, metadata=metadata)
+    metadata = {**locals()}  # every parameter
+    return field(default=metadata.pop("default"), metadata=metadata)
 
 
 def each(value: Any) -> tuple:

@@ -9,7 +9,7 @@ import models
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
-from bench.commands.train import opened, printer
+from bench.commands.train import opened
 from bench.results import Results, write_whole
 from bench.training.audit import audit, markdown
 from bench.training.prepare import Prepared, released_otherwise
@@ -27,7 +27,7 @@ def audit_run(
 
     Writes audit.csv and audit.md to the study's folder after each training.
     """
-    task, say = ready.tasks[0], printer(view)
+    task = ready.tasks[0]
     if ready.splits[task].test is None:
         raise UserError("--audit: there are no labelled test images")
     hyperparameters = extras["hyperparameters"]
@@ -46,7 +46,7 @@ def audit_run(
         file = store.path / "audit.csv"
         if file.exists():
             table = done = pd.read_csv(file)
-        say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
+        view.say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
         for table in audit(
             model,
             ready.dataset,
@@ -58,10 +58,10 @@ def audit_run(
             select_on=ready.select_on[task],
             device=ready.device,
             precision=study.precision,
-            say=say,
+            say=view.say,
             done=done,
         ):
-            write_whole(file, table.to_csv(index=False))
             write_whole(file.with_suffix(".md"), "\n\n".join([markdown(table), *others]) + "\n")
+            write_whole(file, table.to_csv(index=False))  # last: it says what is done
     print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
     return 0

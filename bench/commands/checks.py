@@ -1,6 +1,6 @@
 """Checks of a study's choices that need no data, torch or Ray, so that a mistake costs a second.
 
-Only a model in a file from outside is loaded, and torch with it, after all that is quicker.
+Two load torch, after all that is quicker: a model in a file from outside, and --protocol published.
 """
 
 import dataclasses
@@ -141,12 +141,13 @@ def check_space(flag: str, path: str) -> None:
     """UserError for a file from outside whose SPACE is none. Runs its code."""
     from optuna.distributions import BaseDistribution
 
-    space = outside.module(flag, path).SPACE
+    module = outside.module(flag, path)
+    space = module.SPACE
     values = space.values() if isinstance(space, dict) else [None]
     if not (values and all(isinstance(value, BaseDistribution) for value in values)):
         reason = "SPACE must be a dictionary of Optuna's distributions, by hyperparameter"
         raise UserError(f"--{flag}: {path}: {reason}")
-    if not isinstance(getattr(outside.module(flag, path), "NEEDS", {}), dict):
+    if not isinstance(getattr(module, "NEEDS", {}), dict):
         raise UserError(f"--{flag}: {path}: NEEDS must be a dictionary, by hyperparameter")
 
 

@@ -156,19 +156,19 @@ def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
     if key in MORE_OF:
         if not (isinstance(old, list) and isinstance(new, list)):
             return False  # of a single value, which the names of its runs do not have
-        return "all" in new or (set(old) <= set(new) and bool(old))
+        return bool(old) and ("all" in new or set(old) <= set(new))
     if key not in MORE or new is None:
         return False
+    default = DEFAULT_TRIALS if key == "trials" else 0
+    if old is None:  # the default, of which the study may have done all
+        return new > max(reached(key, earlier), default)
     # What it grew to is taken back while no run has it.
     before = [grown[key] for grown in earlier.grown_from if key in grown]
-    if old is None:  # the default, of which the study may have done all
-        return bool(new > max(did(key, earlier), DEFAULT_TRIALS if key == "trials" else 0))
-    default = DEFAULT_TRIALS if key == "trials" else 0
     least = min(default if value is None else value for value in (old, *before))
-    return bool(new >= max(did(key, earlier), least))
+    return new >= max(reached(key, earlier), least)
 
 
-def did(key: str, earlier: Results) -> int:
+def reached(key: str, earlier: Results) -> int:
     """How many trials or seeds the runs of a study have so far, or generator steps at most."""
     if (rows := earlier.trials).empty:
         return 0
@@ -206,11 +206,13 @@ def check_same(choices: dict[str, Any], before: dict[str, Any], grows: bool = Fa
             raise UserError(f"--resume: it was started {how}{more}")
 
 
-def same_images(earlier: Results, provenance: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of this command's rows, with the data set as the study began with it.
+def same_images(earlier: Results | None, provenance: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of this command's rows, with the data set as the study, if any, began with it.
 
     UserError where the images are not the same.
     """
+    if earlier is None:
+        return provenance
     now = provenance["dataset"]
     before = earlier.provenance.get("dataset") or now
     if before.get("fingerprint", now["fingerprint"]) != now["fingerprint"]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
@@ -11,6 +10,7 @@ import pandas as pd
 import torch
 
 from bench.choices.errors import note
+from bench.choices.monitoring import View
 from bench.choices.study import LONGEST
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
@@ -31,25 +31,24 @@ def score_folder(
     decoding: Decoding,
     folder: Path,
     out: Path,
-    say: Callable[[str], None],
+    view: View,
     judged: Verdicts | None,
-    quiet: bool = False,
 ) -> pd.DataFrame:
     """Scores every image of a folder, or one image, decoded as the training images were.
 
     Writes scores.csv, most anomalous first, and scores.html with the first `SHOWN` of them, made
     smaller where they are large.
     Columns: image, score, part_*; with `judged` also p_value and verdict (abnormal or normal; empty
-    where too few images were held out for any). Of a
-    model that reconstructs images, heat_maps/ has a picture of each that shows where it fails to.
+    where too few images were held out for any). Of a model that reconstructs images, heat_maps/
+    has a picture of each that shows where it fails to.
     """
     channels, size = model.image_shape[0], model.image_shape[1:]
     names, array, notes = read_images(folder, size, channels, decoding)
     for line in notes:
         note(line)
     images = torch.from_numpy(array)
-    say(f"scoring {len(names)} images of {folder}")
-    with scoring(model, quiet):
+    view.say(f"scoring {len(names)} images of {folder}")
+    with scoring(model, view.quiet):
         parts = model.score_parts(images)
     columns = {f"part_{name}": part.numpy() for name, part in parts.items()}
     frame = pd.DataFrame({"image": names, "score": model.score_of(parts).numpy()} | columns)
@@ -62,7 +61,7 @@ def score_folder(
     write_whole(out / "scores.csv", frame.to_csv(index=False))
 
     ordered = images[torch.from_numpy(order.copy())]
-    with scoring(model, quiet):  # a search for latents takes as long again
+    with scoring(model, view.quiet):  # a search for latents takes as long again
         rebuilt = model.reconstructions(ordered)
     maps = None if rebuilt is None else heat_maps(ordered.numpy(), rebuilt.numpy())
     if maps is not None:

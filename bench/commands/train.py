@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from bench.choices.errors import UserError, note
@@ -31,11 +30,6 @@ from bench.watching.progress import describe, scoring
 from models.base import AnomalyModel
 
 
-def printer(view: View) -> Callable[[str], None]:
-    """Prints how far a command is, unless it is to be quiet."""
-    return (lambda line: None) if view.quiet else print
-
-
 def train_run(
     study: Study,
     ready: Prepared,
@@ -53,7 +47,7 @@ def train_run(
     study.json. The run begins with the weights of the model that was `loaded`, if any, beside its
     file's content, or goes on with the run in the folder of `earlier`.
     """
-    task, say = ready.tasks[0], printer(view)
+    task = ready.tasks[0]
     config = extras["hyperparameters"]
     budget = ready.budget(study, model, task, config)
     planned = PlannedRun("final", model, task, 0, study.seed, config, budget)
@@ -79,14 +73,16 @@ def train_run(
         return f"with {run.epoch} of {budget.epochs} epochs done"
 
     with opened(study, ready, "train.py", extras, earlier, progress) as (store, provenance):
-        say(f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}")
-        say(
+        view.say(
+            f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}"
+        )
+        view.say(
             f"{len(run.split.train)} training images, {study.protocol} protocol, "
             f"{run.select_on}, {run.ran['device']}"
         )
-        row, scores = train_and_test(run, planned, study, ready, store, provenance, view)
+        row = train_and_test(run, planned, study, ready, store, provenance, view)
     print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
-    if scores is not None:
+    if "test_auroc" in row:
         low, high = row["test_auroc_low"], row["test_auroc_high"]
         interval = f"95 % interval of the test set: {low:.4f} to {high:.4f}"
         print(f"test AUROC {row['test_auroc']:.4f} ({interval})")
@@ -140,18 +136,17 @@ def train_and_test(
     store: Store,
     provenance: dict[str, Any],
     view: View,
-) -> tuple[dict[str, Any], pd.DataFrame | None]:
-    """Trains, tests and records a run, from its last checkpoint if there is one.
+) -> dict[str, Any]:
+    """Trains, tests and records a run, from its last checkpoint if there is one; gives its row.
 
-    Gives its row and its test scores, None where there are no labelled test images. Raises
-    FloatingPointError, once that is recorded, where the training diverges.
+    Raises FloatingPointError, once that is recorded, where the training diverges.
     """
-    say, checkpoint = printer(view), store.path / RUN
+    checkpoint = store.path / RUN
     board = None
     try:
         if checkpoint.exists():
             go_on(run, checkpoint)
-            say(f"going on after epoch {run.epoch}")
+            view.say(f"going on after epoch {run.epoch}")
         board = Board(store.path) if view.display else None
         recorder = Recorder(study, ready, store, provenance, board, after=run.epoch)
         with scoring(run.model, view.quiet):
@@ -159,19 +154,12 @@ def train_and_test(
                 recorder.epoch(planned, record, run.curves() if board else None)
                 write_whole(checkpoint, stored(run.checkpoint()))
                 epoch = f"epoch {record['epoch']}/{planned.budget.epochs}"
-                say(f"{epoch}  {describe(record)}  {losses(record)}")
-            scores = run.test_scores() if run.best_parts else None
+                view.say(f"{epoch}  {describe(record)}  {losses(record)}")
             packed = None
             if study.keep_models == "all":
                 packed = run.packed(planned, ready.facts(study, planned.task))
-            row = recorder.finish(
-                planned,
-                columns.of_chosen_epoch(run.best, run.epoch),
-                scores=scores,
-                located=run.located(scores) if scores is not None else None,
-                gallery=run.gallery(scores) if scores is not None else None,
-                packed=packed,
-            )
+            outcome = columns.of_chosen_epoch(run.best, run.epoch)
+            row = recorder.finish(planned, outcome, **run.outputs(), packed=packed)
         checkpoint.unlink(missing_ok=True)
     except FloatingPointError as error:
         recorder.finish(planned, columns.of_failure(f"FloatingPointError: {error}"))
@@ -180,7 +168,7 @@ def train_and_test(
     finally:
         if board:
             board.close(planned.trial)
-    return row, scores
+    return row
 
 
 @contextlib.contextmanager
@@ -197,9 +185,7 @@ def opened(
     `progress`: see resume.resumable. UserError where the images of a command that goes on have
     changed.
     """
-    provenance = ready.provenance()
-    if earlier:
-        provenance = resume.same_images(earlier, provenance)
+    provenance = resume.same_images(earlier, ready.provenance())
 
     def open_folder() -> Store:
         if earlier:
@@ -280,7 +266,7 @@ def write_scores(
     view: View,
     judged: verdicts.Verdicts | None,
 ) -> None:
-    frame = score_folder(model, decoding, folder, out, printer(view), judged, view.quiet)
+    frame = score_folder(model, decoding, folder, out, view, judged)
     if judged is None or judged.threshold is None:
         note(verdicts.why_none(judged))
     else:

@@ -37,9 +37,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     ready.budgets(study, {model: space.largest() for model, space in spaces.items()})
     if ready.protocol.selection == "val" and study.trials != 0:
         spaces = mark_unsearched(spaces, ready.select_on)
-    provenance = ready.provenance()
-    if earlier:
-        provenance = resume.same_images(earlier, provenance)
+    provenance = resume.same_images(earlier, ready.provenance())
     if dry:
         done = earlier.rows if earlier else []
         cost_estimate.show(study, ready, spaces, budgets, done)

@@ -25,7 +25,7 @@ from bench.results.reading import PACKED, WINNERS, read_rows
 
 RAY_LOG = "ray.log"  # what Ray says while a study runs
 WHOLE = (  # the files of a study's folder that `write_whole` writes while one command works on it
-    *("study.json", RUN, PACKED, "models/*.safetensors"),
+    *("study.json", RUN, PACKED, "models/*.safetensors", "audit.csv", "audit.md"),
     *("scores/*/histogram.csv", "scores/*/gallery.png"),
 )
 COMPACT = (",", ":")  # rows without spaces take a fifteenth less

@@ -204,37 +204,35 @@ class Run:
             figures[column] = metrics.auroc(labels, score_of(parts).numpy())
         return figures
 
+    def outputs(self) -> dict[str, Any]:
+        """What a tested run has beside its row; leaves the chosen epoch's weights in the model."""
+        if not self.best_parts:
+            return {}
+        self.model.restore(self.best_state)
+        scores = self.test_scores()
+        return {"scores": scores, "located": self.located(scores), "gallery": self.gallery(scores)}
+
     def test_scores(self) -> pd.DataFrame:
         """One row per test image, as the chosen epoch scores it: scores, labels, part_*."""
-        if self.split.test is None:
-            raise ValueError("there are no labelled test images")
+        assert self.split.test is not None
         parts = {f"part_{name}": part.numpy() for name, part in self.best_parts.items()}
         columns = {"scores": parts.pop("part_score"), "labels": self.split.test.labels}
         return pd.DataFrame(columns | parts)
 
     def gallery(self, scores: pd.DataFrame) -> bytes:
-        """The chosen epoch's most telling test images, reconstructed.
-
-        Leaves that epoch's weights in the model.
-        """
+        """The most telling test images, as the model reconstructs them."""
         assert self.split.test is not None
-        self.model.restore(self.best_state)
-        index = np.concatenate(
-            list(chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy()).values())
-        )
+        telling = chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy())
+        index = np.concatenate(list(telling.values()))
         images = self.split.test.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
 
     def located(self, scores: pd.DataFrame) -> dict[str, float]:
-        """The columns of defects and pixels, of the chosen epoch; leaves its weights in the model.
-
-        `scores`: what `test_scores` gives.
-        """
+        """The columns of defects and pixels."""
         assert self.split.test is not None
         test, maps = self.split.test, None
         if test.masks is not None:
-            self.model.restore(self.best_state)
             images = test.images[torch.arange(len(test.labels))].cpu()
             rebuilt = self.model.reconstructions(images)
             maps = None if rebuilt is None else anomaly_maps(images.numpy(), rebuilt.numpy())

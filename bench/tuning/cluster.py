@@ -94,9 +94,7 @@ def connected(
 
 @contextmanager
 def interruptible(planner: Planner) -> Iterator[None]:
-    """At a signal to end, drops running trials, starts no new ones and ends Ray.
-
-    At a second, exits.
+    """At a signal to end, drops running trials, starts no new ones and ends Ray; at a second, exits.
 
     Raises KeyboardInterrupt where Ray Tune does not run yet.
     """

@@ -157,12 +157,8 @@ def show(
     """Prints what a study comes to on this machine."""
     if ready.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
-    threads = torch.get_num_threads()
     ready_process(study.cpus_per_trial or 1)
-    try:
-        lines = plan(study, ready, spaces, budgets, rows)
-    finally:
-        torch.set_num_threads(threads)
+    lines = plan(study, ready, spaces, budgets, rows)
     if lines.empty:
         print("0 runs: this study is done")
         return

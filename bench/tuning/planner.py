@@ -90,10 +90,7 @@ class Planner(Searcher):
             self.journal,
             first=space.first([task.cls for task in tasks]),
         )
-        own = {(model, task.cls, task.variant) for task in tasks}
-        begun = [row["number"] for row in self.known.values() if search_of(row) in own]
-        trials = search.trials(study.trials, begun=1 + max(begun, default=-1))
-        return Group(model, tasks, search, space.default, trials)
+        return Group(model, tasks, search, space.default, search.trials(study.trials))
 
     def planned(self) -> Counter[RunKind]:
         """How many runs of each kind there are in all."""

@@ -106,7 +106,6 @@ class _TaskView:
 class PerTask(TrialScheduler):
     """Hands every trial to the scheduler of its model and task; stops no finalist or final run."""
 
-    _metric = "objective"
     _supports_buffered_results = False
 
     def __init__(self, make: Callable[[PlannedRun], TrialScheduler]):
@@ -173,6 +172,3 @@ class PerTask(TrialScheduler):
             if trial := scheduler.choose_trial_to_run(view):
                 return trial
         return None
-
-    def debug_string(self) -> str:
-        return f"{len(self.schedulers)} tasks"

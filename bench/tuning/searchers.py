@@ -59,18 +59,15 @@ class Search:
         """How many configurations a grid has, the default and the first ones included."""
         return 1 + len(self.first) + len(self.grid)
 
-    def trials(self, wanted: int | None, begun: int = 0) -> int:
-        """How many of the `wanted` configurations to try: none without a space.
-
-        At most as many as there are, or as an older version has `begun`, which tried some twice.
-        """
+    def trials(self, wanted: int | None) -> int:
+        """How many of the `wanted` configurations to try: as many as there are, none without a space."""
         if not self.space:
             return 0
         if self.searcher == "grid":
             return self.size() if wanted is None else min(wanted, self.size())
         beside = [config for config in (self.default, *self.first) if not self.holds(config)]
         wanted = DEFAULT_TRIALS if wanted is None else wanted
-        return int(min(wanted, max(begun, len(beside) + count(self.space))))
+        return int(min(wanted, len(beside) + count(self.space)))
 
     def holds(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration could come from the space; the default need not."""

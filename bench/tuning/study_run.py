@@ -69,9 +69,8 @@ def run(
         connected(study.address, view.verbose, own) as session,
         scratch(store.path, study.storage) as folder,
     ):
-        if not view.quiet:
-            of_processes = f" (of its processes: {session}/logs)" if session else ""
-            print(f"Ray's log: {log}{of_processes}")
+        of_processes = f" (of its processes: {session}/logs)" if session else ""
+        view.say(f"Ray's log: {log}{of_processes}")
         check_room(study, device)
         # Ray starts so many processes at a time.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(map(slots, study.model_names())))

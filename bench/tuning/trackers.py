@@ -69,9 +69,8 @@ def trackers_of(view: View, study: Path) -> list[Callback]:
         uri = view.mlflow or f"sqlite:///{study.resolve() / 'mlflow.db'}"
         logger = MLflowLoggerCallback(tracking_uri=uri, experiment_name=name)
         trackers.append(Tracker("--mlflow", logger))
-        if not view.quiet:
-            look = shlex.join(["mlflow", "ui", "--backend-store-uri", uri])
-            print(f"MLflow: {uri}" + ("" if view.mlflow else f" (to look at it: {look})"))
+        look = shlex.join(["mlflow", "ui", "--backend-store-uri", uri])
+        view.say(f"MLflow: {uri}" + ("" if view.mlflow else f" (to look at it: {look})"))
     if view.wandb is not None:
         from ray.air.integrations.wandb import WandbLoggerCallback
 

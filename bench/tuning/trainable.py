@@ -80,10 +80,7 @@ class EpochTrainable(tune.Trainable):
         if self.shared["display"]:
             result["curves"] = run.curves()
         if over and run.final:
-            if run.best_parts:
-                result["scores"] = run.test_scores()
-                result["located"] = run.located(result["scores"])
-                result["gallery"] = run.gallery(result["scores"])
+            result |= run.outputs()
             if self.shared["keep_models"]:
                 result["packed"] = self.keep_model()
         return result

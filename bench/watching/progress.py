@@ -83,19 +83,19 @@ class Progress:
         self,
         eta: Eta,
         rows: Iterable[dict[str, Any]],
-        figure: str,
+        column: str,
         *,
         at_a_time: Callable[[], int] = lambda: 1,
         stops_early: bool = False,
         quiet: bool = False,
         console: Console | None = None,
     ):
-        """`rows`: of the runs that an earlier command finished. `figure`: the column that chooses
+        """`rows`: of the runs that an earlier command finished. `column`: the one that chooses
         the best trial. `at_a_time()`: how many runs go on side by side. `stops_early`: the
         scheduler may stop trials, so that the time left is an upper bound.
         """
         self.console = console or Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self.eta, self.figure, self.at_a_time = eta, figure, at_a_time
+        self.eta, self.column, self.at_a_time = eta, column, at_a_time
         self.stops_early, self.quiet = stops_early, quiet
         self.slots = 1
         self.started = self.last_line = time.monotonic()
@@ -253,14 +253,14 @@ class Progress:
         """The runs that are under way, `limit` of them at most."""
         more = len(self.running) - limit
         title = f"running (and {more} more)" if more > 0 else "running"
-        table = self.table(title, "epoch", self.figure, "s/epoch")
+        table = self.table(title, "epoch", self.column, "s/epoch")
         for trial in self.running[:limit]:
             row = self.latest.get(trial)
-            value = row.get(self.figure) if row else None
+            value = row.get(self.column) if row else None
             table.add_row(
                 Text(trial),  # a class may be called [red]
                 self.epoch_of(row) if row else "0",
-                "" if value is None else figure(self.figure, value),
+                "" if value is None else figure(self.column, value),
                 f"{row['train_seconds'] + row['score_seconds']:.1f}" if row else "",
             )
         if not self.running:
@@ -271,14 +271,14 @@ class Progress:
         """The best trial of each search, of the latest `limit` searches."""
         more = len(self.tried) - limit
         title = f"best so far (and {more} earlier)" if more > 0 else "best so far"
-        table = self.table(title, "tried", self.figure)
+        table = self.table(title, "tried", self.column)
         for search in list(self.tried)[-limit:]:
             row = self.best.get(search)
             name = " ".join(filter(None, search))
             if row is None:
                 table.add_row(Text(f"{name}: none came through"), str(self.tried[search]), "")
                 continue
-            value = row.get(self.figure)
+            value = row.get(self.column)
             changed = {
                 key.removeprefix("config_"): new
                 for key, new in row.items()
@@ -288,6 +288,6 @@ class Progress:
             table.add_row(
                 Text(f"{name}: {row['number']} ({config})"),
                 str(self.tried[search]),
-                figure(self.figure, row["objective"] if value is None else value),
+                figure(self.column, row["objective"] if value is None else value),
             )
         return table
