@@ -16,7 +16,7 @@ What it writes: index.html, one page with all of it; every table as .md, .csv an
 auroc_by_*, difference, ranks, comparison, metrics, defects, settings, costs, signals, parts,
 tuning_gain, luck, tuning, saved); every figure as .pdf and .svg (auroc, critical_difference,
 curve_*, roc, pr, learning, importances, and a histogram and parallel_* for each model);
-histogram.csv, all scores of the final runs.
+histogram.csv, all scores of the winners' final runs.
 """
 
 

@@ -175,6 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not earlier.trials.empty and given["score_folder"]:
             raise UserError(f"--score_folder: the run is over; {hint}")
         if not earlier.trials.empty:
+            (earlier.path / RUN).unlink(missing_ok=True)  # a kill may have left it
             report = shlex.join(["python", "report.py", str(earlier.path)])
             print(f"{earlier.path}: this run is over; next: {report}")
             if run["score_folder"] and not (earlier.path / "scores.csv").exists():
@@ -236,12 +237,7 @@ def own_file(study: Study) -> str | None:
 
 
 def start(
-    study: Study,
-    name: str,
-    run: dict[str, Any],
-    audit: bool,
-    view: View,
-    earlier: "Results | None",
+    study: Study, name: str, run: dict[str, Any], audit: bool, view: View, earlier: "Results | None"
 ) -> int:
     """Trains or audits, once the flags are checked; returns the exit status.
 

@@ -26,14 +26,7 @@ from typing import TYPE_CHECKING, Any
 import models
 from bench.choices import config
 from bench.choices.errors import UserError
-from bench.choices.flags import (
-    add_study_flags,
-    check_once,
-    path_of,
-    study_from,
-    take_models,
-    truth,
-)
+from bench.choices.flags import add_study_flags, check_once, path_of, study_from, take_models, truth
 from bench.choices.monitoring import add_view_flags, take_view
 from bench.choices.names import UNDECODED, legible, on_disk
 from bench.choices.options import SCHEDULERS, SEARCHERS

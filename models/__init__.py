@@ -39,7 +39,8 @@ def starting_values(name: str, suited: dict[str, Any], published: bool) -> dict[
     `published`: with those of the released code, for which torch is imported.
     """
     known = hyperparameters(name)
-    values = {key.removeprefix(f"{name}."): value for key, value in suited.items()}
+    last = sorted(suited, key=lambda key: "." in key)  # what is for this model alone wins
+    values = {key.removeprefix(f"{name}."): suited[key] for key in last}
     own = {key: value for key, value in values.items() if key in known}
     return own | (get(name).PUBLISHED if published else {})
 

@@ -1,19 +1,16 @@
 """The contract of every anomaly detector: it trains on normal images, then scores any image."""
 
-import dataclasses
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from models.average import Average
-from models.fields import Hyperparameter, check, parse
+from models.fields import check
 from models.images import Images, check_images, pixels
 from models.mix import Mix
 from models.networks import frozen
@@ -38,17 +35,8 @@ class Config:
     average: float = 0.0  # decay of a moving average of the weights, which then scores; 0: none
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            check(field.name, field.type, getattr(self, field.name))  # type: ignore[arg-type]
-
-    @classmethod
-    @cache
-    def hyperparameters(cls) -> Mapping[str, Hyperparameter]:
-        """Type, default and help of each hyperparameter by name, inherited ones first."""
-        known: dict[str, Hyperparameter] = {}
-        for base in reversed(cls.__mro__[:-1]):
-            known |= parse(inspect.getsource(base))
-        return known
+        for name, kind in get_type_hints(type(self)).items():
+            check(name, kind, getattr(self, name))
 
     @classmethod
     def make(cls, values: dict[str, Any]) -> Self:
@@ -56,10 +44,10 @@ class Config:
 
         Raises ValueError for an unknown name or a value that does not fit.
         """
-        known = cls.hyperparameters()
+        known = get_type_hints(cls)
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"no hyperparameter '{unknown[0]}' (there are: {', '.join(known)})")
-        return cls(**{name: known[name].type(value) for name, value in values.items()})
+        return cls(**{name: known[name](value) for name, value in values.items()})
 
 
 class AnomalyModel(ABC):
@@ -197,7 +185,8 @@ class AnomalyModel(ABC):
         check_images(images, self.image_shape)
         self.networks.train()
         steps = None if turns is None else turns * self.turn
-        return self.training.take(self, self.batches(images, generator, steps), generator)
+        batches = (self.normalise(images[batch]) for batch in self.draw(images, generator, steps))
+        return self.training.take(self, batches, generator)
 
     def scale_steps(self, share: float) -> None:
         """Sets the optimisers' step sizes to this share of those that the configuration has."""
@@ -209,13 +198,6 @@ class AnomalyModel(ABC):
     def arithmetic(self, weights_change: bool = False) -> torch.autocast:
         """The context in which torch computes at the model's precision; see `models.precision`."""
         return arithmetic(self.device, self.precision, weights_change)
-
-    def batches(
-        self, images: Images, generator: torch.Generator, steps: int | None
-    ) -> Iterator[Tensor]:
-        """So many float batches in [-1, 1] on the device; those of one pass if None."""
-        for batch in self.draw(images, generator, steps):
-            yield self.normalise(images[batch])
 
     def draw(
         self, images: Images, generator: torch.Generator, steps: int | None
@@ -285,7 +267,7 @@ class AnomalyModel(ABC):
             "steps": self.steps,
             "left": self.left,
             "mix": asdict(self.mix) if self.mix else None,
-        } | ({"average": dict(enumerate(self.average.means))} if self.average else {})
+        } | ({"average": self.average.means} if self.average else {})
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the state in a checkpoint, to the bit."""
@@ -294,7 +276,6 @@ class AnomalyModel(ABC):
             self.optimizers[name].restore(state)
         self.steps, self.left = checkpoint["steps"], checkpoint.get("left", self.left)
         if self.average:  # a trained model's file has the averaged weights alone
-            means = checkpoint.get("average")
-            self.average.restore(means.values() if means else self.networks.parameters())
+            self.average.restore(checkpoint.get("average") or self.networks.parameters())
         mix = checkpoint.get("mix")  # older files have none
         self.mix = Mix(**mix) if mix else None

@@ -112,10 +112,7 @@ class Model(base.AnomalyModel):
         init_weights(generators)  # before they move: every device starts from the same weights
         generators.to(self.device)
         self.networks = nn.ModuleDict(
-            {
-                "generators": generators,
-                "discriminator": self.discriminator,
-            }
+            {"generators": generators, "discriminator": self.discriminator}
         )
         self.optimizers = {
             "generators": Adam(generators, c.lr, c.beta1, c.beta2),

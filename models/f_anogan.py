@@ -86,7 +86,7 @@ class Model(WGAN):
         )
 
     def kind_of_step(self) -> Hashable:
-        return self.gan_is_frozen(), super().kind_of_step()
+        return "encoder alone" if self.gan_is_frozen() else super().kind_of_step()
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         frozen = self.gan_is_frozen()

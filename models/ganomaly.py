@@ -74,11 +74,7 @@ class Model(base.AnomalyModel):
         self.encoder2 = Encoder(channels, size, c.ngf, c.nz, nn.BatchNorm2d)
         self.discriminator = Discriminator(channels, size, c.ndf)
         generator = nn.ModuleDict(
-            {
-                "encoder": self.encoder,
-                "decoder": self.decoder,
-                "encoder2": self.encoder2,
-            }
+            {"encoder": self.encoder, "decoder": self.decoder, "encoder2": self.encoder2}
         )
         networks = nn.ModuleDict({"generator": generator, "discriminator": self.discriminator})
         self.networks = placed(networks, self.device, self.precision)

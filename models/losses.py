@@ -8,10 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 def gradient_penalty(
-    critic: Callable[[Tensor], Tensor],
-    real: Tensor,
-    fake: Tensor,
-    rng: torch.Generator,
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, rng: torch.Generator
 ) -> Tensor:
     """(|grad D(x^)|_2 - 1)^2 of each image, (B,); WGAN-GP adds its mean (arXiv:1704.00028, eq. 3).
 
@@ -39,10 +36,7 @@ def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
     count, _, height, width = x.shape
     mirrored = torch.rand(count, 1, 1, 1, generator=rng, device=x.device) < 0.5
     x = torch.where(mirrored, x.flip(3), x)
-    for dim, size, shape in (
-        (2, height, (count, 1, height, 1)),
-        (3, width, (count, 1, 1, width)),
-    ):
+    for dim, size, shape in ((2, height, (count, 1, height, 1)), (3, width, (count, 1, 1, width))):
         most = size // 8
         shift = torch.randint(-most, most + 1, (count, 1), generator=rng, device=x.device)
         place = (torch.arange(size, device=x.device) + shift).abs()

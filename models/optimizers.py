@@ -30,10 +30,7 @@ class Optimizer:
         return self.full_lr * self.share
 
     def update(
-        self,
-        parameters: list[Tensor],
-        gradients: list[Tensor],
-        state: dict[str, list[Tensor]],
+        self, parameters: list[Tensor], gradients: list[Tensor], state: dict[str, list[Tensor]]
     ) -> None:
         """Changes these parameters and their state in place."""
         raise NotImplementedError
@@ -68,10 +65,7 @@ class Adam(Optimizer):
         self.settings |= {"eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
 
     def update(
-        self,
-        parameters: list[Tensor],
-        gradients: list[Tensor],
-        state: dict[str, list[Tensor]],
+        self, parameters: list[Tensor], gradients: list[Tensor], state: dict[str, list[Tensor]]
     ) -> None:
         none: list[Tensor] = []
         moments = state["means"], state["squares"], none, state["counts"]
@@ -87,10 +81,7 @@ class RMSprop(Optimizer):
         self.settings |= {"weight_decay": 0.0, "momentum": 0.0, "centered": False}
 
     def update(
-        self,
-        parameters: list[Tensor],
-        gradients: list[Tensor],
-        state: dict[str, list[Tensor]],
+        self, parameters: list[Tensor], gradients: list[Tensor], state: dict[str, list[Tensor]]
     ) -> None:
         none: list[Tensor] = []
         moments = state["squares"], none, none, state["counts"]

@@ -2,6 +2,4 @@
 
 from optuna.distributions import BaseDistribution, IntDistribution
 
-SPACE: dict[str, BaseDistribution] = {
-    "neighbours": IntDistribution(1, 100, log=True),
-}
+SPACE: dict[str, BaseDistribution] = {"neighbours": IntDistribution(1, 100, log=True)}

@@ -2,6 +2,4 @@
 
 from optuna.distributions import BaseDistribution, IntDistribution
 
-SPACE: dict[str, BaseDistribution] = {
-    "components": IntDistribution(2, 512, log=True),
-}
+SPACE: dict[str, BaseDistribution] = {"components": IntDistribution(2, 512, log=True)}

@@ -26,10 +26,7 @@ if __name__ == "__main__":
         page.locator("#model").select_option("skipganomaly")
         page.locator("#class").select_option("9")
         parts = []
-        for top, bottom in (
-            ("h1", "#results p.save >> nth=0"),
-            ("#scores h2", "#viewer"),
-        ):
+        for top, bottom in (("h1", "#results p.save >> nth=0"), ("#scores h2", "#viewer")):
             first, last = page.locator(top).bounding_box(), page.locator(bottom).bounding_box()
             clip = {
                 "x": 0,

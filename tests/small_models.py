@@ -39,11 +39,13 @@ def small(name: str, **values: Any) -> dict[str, Any]:
     return {k: v for k, v in SMALL.items() if k in models.hyperparameters(name)} | values
 
 
+def kin(name: str) -> list[str]:
+    """The model and those that it extends, by their files' names."""
+    return [kind.__module__.removeprefix("models.") for kind in models.get(name).__mro__]
+
+
 def make(
-    name: str,
-    shape: tuple[int, int, int] = (1, 16, 16),
-    seed: int = 0,
-    **values: Any,
+    name: str, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0, **values: Any
 ) -> base.AnomalyModel:
     """A small model with weights drawn from this seed, for images of shape (C, H, W)."""
     torch.manual_seed(seed)
@@ -63,10 +65,7 @@ def of_classes(images: Tensor, count: int = 3) -> IndexedImages:
 
 
 def train(
-    model: base.AnomalyModel,
-    images: Images,
-    epochs: int = 1,
-    seed: int = 0,
+    model: base.AnomalyModel, images: Images, epochs: int = 1, seed: int = 0
 ) -> dict[str, float]:
     """Trains on images uint8 (N, C, H, W); returns the last epoch's losses."""
     generator = torch.Generator().manual_seed(seed)

@@ -67,10 +67,10 @@ def test_a_stopped_audit_goes_on_to_the_same_table(
     assert markdown in capsys.readouterr().out
 
 
-def test_the_report_of_an_audit_says_where_its_table_is():
+def test_the_report_of_an_audit_says_where_its_table_is(tmp_path):
     audit = Path(__file__).parents[1] / "results" / "measured" / "audit-digits"
     with pytest.raises(UserError, match=r"an audit has no rows; its table is audit.md"):
-        report.main([str(audit)])
+        report.main([str(audit), "--out", str(tmp_path)])
 
 
 def test_what_other_code_does_is_said_below_the_table(tmp_path, capsys):

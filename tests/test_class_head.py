@@ -39,10 +39,11 @@ def test_what_is_like_no_class_is_abnormal_to_an_opponent_that_tells_classes(nam
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_it_stays_the_same_through_a_checkpoint(name: str):
-    images = of_classes(pictures(12))
-    whole = make(name, w_class=1.0)
+    """And so do the other parts that the family's score may have."""
+    images, parts = of_classes(pictures(12)), {"w_class": 1.0, "score_near": 0.5, "w_rot": 1.0}
+    whole = make(name, **parts)
     train(whole, images)
-    again = make(name, seed=3, w_class=1.0)
+    again = make(name, seed=3, **parts)
     again.restore(stored(whole.checkpoint()))
     for model in (whole, again):
         train(model, images, seed=1)

@@ -181,34 +181,8 @@ def test_mistakes_as_a_process(tmp_path: Path) -> None:
 
 def test_train_writes_a_study(capsys, tmp_path: Path) -> None:
     """Users' known spellings; rows, scores and the chosen epoch agree with one another."""
-    flags = [
-        "--isize",
-        "32",
-        "--nc",
-        "1",
-        "--niter",
-        "2",
-        "--batchsize",
-        "32",
-        "--w_con",
-        "50",
-        "--w_lat",
-        "1",
-        "--w_adv",
-        "1",
-    ]
-    small = [
-        "--ngf",
-        "4",
-        "--ndf",
-        "4",
-        "--limit_train",
-        "200",
-        "--limit_test",
-        "100",
-        "--model",
-        "w_skipganomaly",
-    ]
+    flags = "--isize 32 --nc 1 --niter 2 --batchsize 32 --w_con 50 --w_lat 1 --w_adv 1".split()
+    small = "--ngf 4 --ndf 4 --limit_train 200 --limit_test 100 --model w_skipganomaly".split()
     assert (
         train.main(
             [*SMALL, *flags, *small, "--display", "--results_dir", str(tmp_path), "--name", "one"]
@@ -218,7 +192,7 @@ def test_train_writes_a_study(capsys, tmp_path: Path) -> None:
     saved = results.read(tmp_path / "one")
     row = saved.trials.iloc[0]
     assert (row.kind, row.status, row.family) == ("final", "done", "GAN")
-    assert (row.config_w_con, row.config_batch_size) == (50, 32)
+    assert (row.config_w_con, row.config_batch_size, row.fair_steps) == (50, 32, 2100)
     assert len(saved.epochs) == 2
     chosen = saved.epochs.set_index("epoch").loc[row.epoch]
     assert chosen.val_auroc == saved.epochs.val_auroc.max() == row.val_auroc

@@ -34,18 +34,7 @@ def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.Monk
     wait_for(lambda: any(port == 6399 for _, _, port in listening(head.pid)), head)
     other = node("--address", "127.0.0.1:6399", "--node-ip-address", "127.0.0.1")
     try:
-        flags = [
-            "--trials",
-            "6",
-            "--epochs",
-            "6",
-            "--seeds",
-            "2",
-            "--searcher",
-            "random",
-            "--scheduler",
-            "fifo",
-        ]
+        flags = "--trials 6 --epochs 6 --seeds 2 --searcher random --scheduler fifo".split()
         process = command(tmp_path, *TINY, *flags, "--address", "127.0.0.1:6399")
         rows = tmp_path / "study" / "trials.jsonl"
         wait_for(lambda: rows.exists() and rows.read_text().count("\n") >= 2, process)

@@ -1,7 +1,5 @@
 """From image files to arrays: modes, formats, sizes, bits, transparency."""
 
-import tarfile
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from images import save
 from PIL import Image, ImageOps
-from torchvision.transforms import CenterCrop, Compose, Resize
 
 from bench.choices.errors import UserError
-from bench.data.datasets import Decoding, load
-from bench.data.datasets._decoding import decode, unpadded
-
-REAL = Path(__file__).parents[2] / "shared" / "data" / "cifar10_jpeg.tar.xz"
+from bench.data.datasets import load
+from bench.data.datasets._decoding import unpadded
 
 
 def test_folder_sizes(tmp_path):
@@ -25,18 +20,6 @@ def test_folder_sizes(tmp_path):
     save(tmp_path / "train" / "b.png", size=(60, 60), mode="RGB")
     assert load(str(tmp_path), root=tmp_path).image_shape == (3, 64, 64)
     assert load(str(tmp_path), root=tmp_path, image_size=128).image_shape == (3, 128, 128)
-
-
-@given(width=st.integers(5, 90), height=st.integers(5, 90), size=st.sampled_from([16, 32, 64]))
-def test_folder_resizes_and_crops_as_torchvision_does(width, height, size):
-    pixels = np.random.default_rng(width * height).integers(
-        0, 256, (height, width, 3), dtype=np.uint8
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        Image.fromarray(pixels).save(file := Path(scratch) / "a.png")
-        pixels_read, _ = decode(file, (size, size), 3, Decoding("crop"))
-    expected = Compose([Resize(size), CenterCrop(size)])(Image.fromarray(pixels))
-    assert np.array_equal(pixels_read, np.asarray(expected).transpose(2, 0, 1))
 
 
 def pixel_of(
@@ -112,23 +95,6 @@ def test_exif_orientation(tmp_path):
     pixels = load(str(tmp_path), root=tmp_path, resize="crop").train_images[0, 0]
     assert pixels.shape == (16, 16)
     assert (pixels[:8].mean(), pixels[8:].mean()) == (255, 0)
-
-
-def test_real_jpegs(tmp_path):
-    if not REAL.exists():
-        pytest.skip(f"{REAL.name} is not here")
-    wanted = 0
-    with tarfile.open(REAL) as archive:
-        for entry in archive:
-            if entry.isfile() and "/test/" in entry.name:
-                archive.extract(entry, tmp_path, filter="data")
-                wanted += 1
-                if wanted == 20:
-                    break
-    (tmp_path / "cifar10_jpeg" / "test").rename(tmp_path / "cifar10_jpeg" / "train")
-    dataset = load("cifar10_jpeg", root=tmp_path)
-    assert dataset.train_images.shape == (20, 3, 32, 32)
-    assert 50 < dataset.train_images.mean() < 200
 
 
 # --- Transparency

@@ -26,14 +26,15 @@ def test_control_c(tmp_path: Path, times: int) -> None:
     process = command(tmp_path, *TINY, "--epochs", "500", "--trials", "2", "--scheduler", "fifo")
     rows = tmp_path / "study" / "epochs.jsonl"
     wait_for(lambda: rows.exists() and rows.stat().st_size, process)
+    below = descendants(process.pid)
     for _ in range(times):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         time.sleep(0.1)
-    assert process.wait(60) == 130
+    assert process.wait(PATIENCE) == 130
     log = tmp_path.with_suffix(".log").read_text()
     assert "Traceback" not in log
     assert ("--name study" in log and "--resume" in log) == (times == 1), log
-    wait_for(lambda: not descendants(process.pid))
+    wait_for(lambda: not any(map(running, below)))
 
 
 @pytest.mark.slow
@@ -47,12 +48,12 @@ def test_an_end_while_ray_starts_leaves_nothing_behind(tmp_path: Path) -> None:
     wait_for(lambda: starting(process), process)
     below = descendants(process.pid)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.wait(PATIENCE) == 130
     wait_for(lambda: not any(map(running, below)))
     mistaken = command(tmp_path, *TINY[:4], "--limit_train", "4")
     wait_for(lambda: starting(mistaken), mistaken)
     below = descendants(mistaken.pid)
-    assert mistaken.wait(60) == 2
+    assert mistaken.wait(PATIENCE) == 2
     wait_for(lambda: not any(map(running, below)))
     interrupted, error = tmp_path.with_suffix(".log").read_text().splitlines()
     assert interrupted == "interrupted"
@@ -63,10 +64,11 @@ def test_a_start_of_ray_that_hangs_does_not_keep_an_ended_command() -> None:
     code = (
         "import subprocess, time, ray; from bench.tuning import ray_start; ray_start.PATIENCE = 1\n"
         "def hang(**_): print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)\n"
-        "ray.init = hang; ray_start.start(verbose=False); time.sleep(1)"
+        "ray.init = hang; own = ray_start.start(verbose=False)\n"
+        "while not own.children(): time.sleep(0.1)"
     )
     run = [sys.executable, "-c", code]
-    ended = subprocess.run(run, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=60)
+    ended = subprocess.run(run, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=PATIENCE)
     assert ended.returncode == 0
     wait_for(lambda: not running(int(ended.stdout)))
 
@@ -236,17 +238,7 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
     """At most three checkpoints a trial of the searches under way, and none when a search is over."""
-    flags = [
-        "--abnormal_class",
-        "3",
-        "4",
-        "--scheduler",
-        "pbt",
-        "--searcher",
-        "random",
-        "--trials",
-        "4",
-    ]
+    flags = "--abnormal_class 3 4 --scheduler pbt --searcher random --trials 4".split()
     process = command(
         tmp_path, *TINY, *flags, "--epochs", "6", "--seeds", "2", "--cpus_per_trial", "1"
     )

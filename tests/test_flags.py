@@ -24,14 +24,7 @@ def test_home_folders_and_names_with_spaces(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     out = ["--dataroot=~/data", "--results_dir=~/it's mine"]
-    flags = [
-        "--model",
-        "knn",
-        "--epochs",
-        "1",
-        "--dataset=~/images",
-        "--score_folder=~/images/test",
-    ]
+    flags = "--model knn --epochs 1 --dataset=~/images --score_folder=~/images/test".split()
     assert train.main([*flags, *out, "--name", "my k"]) == 0
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert words == ["next:", "python", "report.py", f"{tmp_path}/it's mine/my k"]

@@ -103,8 +103,7 @@ def test_interval_of_several_runs_takes_in_seeds_and_images():
 
 
 @pytest.mark.parametrize(
-    ("seeds", "spread", "shift"),
-    [(1, 0.0, 1.0), (3, 0.3, 1.0), (5, 0.02, 1.0), (5, 0.1, 3.0)],
+    ("seeds", "spread", "shift"), [(1, 0.0, 1.0), (3, 0.3, 1.0), (5, 0.02, 1.0), (5, 0.1, 3.0)]
 )
 def test_interval_covers_the_true_mean(seeds: int, spread: float, shift: float):
     """A standard error of 400 studies is 0.011 at a coverage of 0.95."""

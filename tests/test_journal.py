@@ -67,10 +67,7 @@ def test_what_pbt_made_of_a_configuration_has_the_objective(tmp_path: Path) -> N
     search.tell(1, changed, 0.5)
     for study in (search.study, load(tmp_path / "optuna.log", "s")):
         outcomes = [(trial.params, trial.state, trial.values) for trial in study.trials]
-        assert outcomes == [
-            (asked, TrialState.FAIL, None),
-            (changed, TrialState.COMPLETE, [0.5]),
-        ]
+        assert outcomes == [(asked, TrialState.FAIL, None), (changed, TrialState.COMPLETE, [0.5])]
 
 
 def run(planner: Planner, count: int) -> list[PlannedRun]:

@@ -95,7 +95,9 @@ def test_a_study_killed_many_times_gets_the_same_results(tmp_path: Path, searche
                 kills += 1
         if process.poll() is not None:
             assert process.returncode != 0, f"the study finished after {kills} kills"
-            process = command(folder.parent, *(["--resume"] if folder.exists() else flags))
+            process = command(
+                folder.parent, *(["--resume"] if (folder / "study.json").exists() else flags)
+            )
             just_started = True
     status = process.wait(PATIENCE * 2)
     log = folder.parent.with_suffix(".log").read_text()

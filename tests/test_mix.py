@@ -8,16 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import (
-    NETWORKS,
-    assert_same_to_the_bit,
-    make,
-    pictures,
-    quick,
-    small,
-    stored,
-    train,
-)
+from small_models import NETWORKS, make, pictures, quick, small, train
 
 from bench.choices.errors import UserError
 from bench.choices.study import Study
@@ -149,18 +140,6 @@ def test_a_loaded_model_scores_with_the_chosen_weight(model: str, split: Split, 
     assert loaded.mix.weights == [0.65, 0.35]
     images = split.test.images[:8]
     assert torch.equal(loaded.score(images), run.model.score(images))
-
-
-@pytest.mark.parametrize("model", quick(MIXED, "w_skipganomaly", "f_anogan"))
-def test_a_checkpoint_has_the_weights(model: str):
-    trained, images = make(model), pictures(8)
-    train(trained, images)
-    parts = trained.score_parts(images)
-    trained.mix = standardised(trained.weights, parts)
-    again = make(model, seed=1)
-    again.restore(stored(trained.checkpoint()))
-    assert torch.equal(again.score(images), trained.score(images))
-    assert_same_to_the_bit(again.checkpoint()["mix"], trained.checkpoint()["mix"])
 
 
 def test_the_weights_of_a_loaded_model_end_with_its_protocol(split: Split):

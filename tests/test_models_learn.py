@@ -8,10 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
-from small_models import (
-    FITTED,
-    train,
-)
+from small_models import FITTED, train
 from torch import Tensor
 
 import models

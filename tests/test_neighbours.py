@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
-from small_models import make, pictures, stored, train
+from small_models import make, pictures, train
 
 from models.neighbours import KEPT, NEAREST, Neighbours, spread_out
 
@@ -39,12 +39,3 @@ def test_a_training_image_is_nearer_than_another(name: str):
     own, others = (model.score_parts(i)["nearest"] for i in (images, pictures(24, seed=1)))
     assert own.mean() < others.mean()
     assert "nearest" not in make(name).score_parts(images)
-
-
-@pytest.mark.parametrize("name", FAMILY)
-def test_a_checkpoint_has_the_features(name: str):
-    model, images = make(name, score_near=0.5), pictures(12)
-    train(model, images)
-    again = make(name, seed=1, score_near=0.5)
-    again.restore(stored(model.checkpoint()))
-    assert torch.equal(model.score(images), again.score(images))

@@ -9,7 +9,6 @@ import pytest
 from studies import auroc_table, edit, load, make_study, write_rows
 
 import train
-from bench.choices.options import SELECT_ON
 from bench.choices.study import Study
 from bench.choices.tasks import PUBLISHED, SOUND
 from bench.judging import metrics, selection
@@ -39,19 +38,6 @@ def test_a_metric_in_the_table_is_in_rows_and_in_the_report(tmp_path, monkeypatc
     assert "Lower is better: errors." in table.note
     assert "fitted to the test images: best F1." in table.note
     assert "EER" not in table.note, "no run has it"
-
-
-def test_the_row_has_every_metric_of_the_table():
-    row = columns.of_scores(pd.DataFrame({"labels": [0, 0, 1, 1], "scores": [0.1, 0.6, 0.4, 0.9]}))
-    assert {f"test_{name}" for name in metrics.METRICS} <= set(row)
-    assert row["test_auroc_low"] < row["test_auroc"] < row["test_auroc_high"]
-
-
-def test_flags_take_the_signals_of_the_table():
-    field = next(field for field in dataclasses.fields(Study) if field.name == "select_on")
-    assert field.metadata["choices"] == SELECT_ON == selection.SELECT_ON
-    without_flag = set(selection.SIGNALS) - set(SELECT_ON)
-    assert without_flag == {"test_auroc"}, "the test images choose by protocol alone"
 
 
 def chosen_by(folder, name: str, value: float):

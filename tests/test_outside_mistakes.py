@@ -109,9 +109,3 @@ def test_a_name_that_will_not_do_is_one_line(capsys, flags: list[str], message: 
     for name in ("knn.py", "base.py", "my model.py", "digits.py", "folder/mine.py"):
         Path(name).write_text(MODEL)
     assert re.search(message, fails(capsys, train_tune, flags))
-
-
-@pytest.mark.usefixtures("own")
-def test_a_space_in_a_file_stands_alone(capsys) -> None:
-    flags = ["--model", "mine.py", "--space", "lr=0..1", "narrow.py"]
-    assert "--space: give one file alone, or NAME=VALUES" in fails(capsys, train_tune, flags)

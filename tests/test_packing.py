@@ -235,8 +235,7 @@ def test_nothing_is_removed_where_the_file_does_not_give_the_scores_back(
 
 
 def test_nothing_is_removed_where_the_disk_gives_other_bytes(
-    study: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut(path: Path, content: bytes) -> None:
         path.write_bytes(content[:-1])

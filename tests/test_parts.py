@@ -69,9 +69,8 @@ def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
     assert report.main([str(folder)]) == 0
     assert line in capsys.readouterr().out
     assert swamped(finals.head(0), scores) == []
-    for (
-        frame
-    ) in scores.values():  # one outlier has all the variance, and changes no rank but its own
+    # one outlier has all the variance, and changes no rank but its own
+    for frame in scores.values():
         frame["part_reconstruction"] = np.append(np.zeros(89), 1e6)
         frame["scores"] = frame["part_latent"] + frame["part_reconstruction"]
     assert swamped(finals, scores) == []
@@ -83,7 +82,8 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
     def change(row: dict) -> dict:
         if row["model"] == "pca":
             return row | {"generator_steps": 0, "epoch": 1}
-        return row | {"generator_steps": 75, "epoch": epochs.get(row["trial"], 2)}
+        row |= {"generator_steps": 75, "fair_steps": 100}
+        return row | {"epoch": epochs.get(row["trial"], 2)}
 
     trials = load(edit(make_study(tmp_path / "s", classes=("bird",)), change))[1]
     assert cautions.edge_epochs(trials) == [
@@ -91,6 +91,10 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
         "longer training may do better",
         "in 1 of 3 final runs the chosen epoch is the first one (75 generator steps): "
         "no later one was better by the signal that chooses",
+    ]
+    assert cautions.short_budgets(trials) == [
+        "w_skipganomaly: 3 final run(s) had 75 generator steps, where 100 are fair: their figures "
+        "are of a network that is not fully trained"
     ]
     older = load(make_study(tmp_path / "older", classes=("bird",)))[1]
     assert cautions.edge_epochs(older) == []

@@ -281,14 +281,3 @@ def test_earlier_winners_are_tried_first():
     assert tried["3"][:2] == [default["components"], 7]
     assert tried["5"][:2] == [default["components"], 9]
     assert len(set(tried["3"])) == 4
-
-
-def test_configurations_that_an_older_version_tried_twice_still_compete():
-    choices: dict[str, Any] = {"trials": 6, "finalists": 0, "seeds": 1, "model": ("knn",)}
-    whole = planner(**choices, space=("neighbours=1..100:int",))
-    run_all(whole, lambda run: 0.5 + 0.1 * run.number)
-    rows = [row | {"config_neighbours": 3 + row["number"] // 3} for row in whole.rows]
-    rows = [row for row in rows if row["kind"] == "tuning"]
-    plan = planner(rows, **choices, space=("neighbours=3,4",))
-    run_all(plan, lambda run: 0.9)
-    assert {decision["number"] for decision in plan.decisions} == {5}

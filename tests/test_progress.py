@@ -62,11 +62,7 @@ def rendered(progress: Progress, width: int, height: int) -> list[str]:
     """The lines of the live view on a terminal of this size."""
     out = io.StringIO()
     progress.console = Console(
-        file=out,
-        width=width,
-        height=height,
-        force_terminal=True,
-        color_system=None,
+        file=out, width=width, height=height, force_terminal=True, color_system=None
     )
     progress.console.print(progress.view())
     return out.getvalue().splitlines()
@@ -225,8 +221,7 @@ def test_gpus_are_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_dry_run_prints_the_cost_and_writes_nothing(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture,
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     flags = ["--model", "w_skipganomaly", "pca", "anogan", "--abnormal_class", "3", "4"]
     small = [*SMALL, *NARROW, "search_steps=5", "--trials", "6"]

@@ -245,8 +245,7 @@ def test_file_names_are_safe_and_different():
 
 
 def test_a_study_without_scores_says_so_in_one_line(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture,
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     study, other = (make_study(tmp_path / name, seeds=(1, 2)) for name in "st")
     *_, aurocs = load(study, other)
@@ -260,17 +259,6 @@ def test_a_study_without_scores_says_so_in_one_line(
     table = pd.read_csv(tmp_path / "out" / "auroc.csv").query("source == 'measured'")
     assert table["auroc"].tolist() == pytest.approx(aurocs["auroc"].tolist())
     assert table.groupby("study")["low"].count().to_dict() == {"s": 0, "t": 4}
-
-
-def test_a_report_leaves_no_tables_of_an_earlier_one(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    one, other = make_study(tmp_path / "one"), make_study(tmp_path / "other", classes=("bird",))
-    report.main([str(one), str(other)])
-    assert (one / "report" / "difference.csv").exists()
-    (one / "report" / "mine.txt").write_text("kept")
-    report.main([str(one)])
-    assert not list((one / "report").glob("difference.*"))
-    assert (one / "report" / "mine.txt").exists()
 
 
 def test_a_study_that_does_not_say_what_won_is_not_guessed(tmp_path):

@@ -230,16 +230,6 @@ def test_help_teaches_and_loads_nothing_heavy():
     )
 
 
-def test_reproduce_prints_only_the_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        sys, "argv", ["report.py", str(make_study(tmp_path / "s")), "--reproduce", "tune-1-0-1"]
-    )
-    assert report.main() == 0
-    out = capsys.readouterr().out
-    assert out.startswith("python train.py --model pca")
-    assert len(out.splitlines()) == 1
-
-
 def test_report_loads_no_torch_and_no_ray(tmp_path):
     folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
     done = run(folder, python=("-X", "importtime"))

@@ -267,23 +267,12 @@ def test_the_command_starts_no_cuda_to_say_where_it_ran(
     tool.write_text("#!/bin/sh\necho no devices were found\n")
     assert provenance.machine()["hardware"]["gpu"] is None
     assert machine_load.gpu_names() == []
-    flags = [
-        "--dataset",
-        "digits",
-        "--abnormal_class",
-        "3",
-        "--limit_train",
-        "200",
-        "--model",
-        "pca",
-        "--epochs",
-        "1",
-    ]
-    assert (
-        train.main([*flags, "--deterministic", "--results_dir", str(tmp_path), "--name", "one"])
-        == 0
-    )
-    be_deterministic(False)  # for the tests after this one
+    flags = "--dataset digits --abnormal_class 3 --limit_train 200 --model pca --epochs 1".split()
+    place = ["--results_dir", str(tmp_path), "--name", "one"]
+    try:
+        assert train.main([*flags, "--deterministic", *place]) == 0
+    finally:
+        be_deterministic(False)  # for the tests after this one
     row = results.read(tmp_path / "one").trials.iloc[0]
     assert (row.device, row.hardware, row.precision) == ("cpu", provenance.cpu_name(), "float32")
     assert row.deterministic == np.True_

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from commands import PATIENCE
+from filelock import FileLock
 
 from bench import results
 from bench.choices.errors import UserError
@@ -35,14 +37,14 @@ def names_taken(root: Path, number: int, barrier, taken) -> None:
 def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
     """One gets the name, and its study.json lies there; default names make room for one another."""
     context = multiprocessing.get_context("spawn")
-    barrier, taken = context.Barrier(2, timeout=60), context.Queue()
+    barrier, taken = context.Barrier(2, timeout=PATIENCE), context.Queue()
     starts = [
         context.Process(target=names_taken, args=(tmp_path, number, barrier, taken), daemon=True)
         for number in (1, 2)
     ]
     for process in starts:
         process.start()
-    owners = [taken.get(timeout=60) for _ in range(NAMES)]
+    owners = [taken.get(timeout=PATIENCE) for _ in range(NAMES)]
     for process in starts:
         process.join()
         assert process.exitcode == 0
@@ -53,13 +55,16 @@ def test_two_commands_that_start_at_the_same_moment(tmp_path: Path) -> None:
     assert seeds == {1: NAMES, 2: NAMES}
 
 
-def test_a_folder_that_a_killed_command_left_is_taken_after_a_moment(tmp_path: Path) -> None:
+def test_a_folder_that_a_killed_command_left_is_taken(tmp_path: Path) -> None:
     folder = tmp_path / "s"
     folder.mkdir()
     (folder / ".lock").touch()
     study = Study(name="s", results_dir=str(tmp_path))
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="exists already"):  # it may be about to be locked
         Store.create(study, {}, "s")
+    os.utime(folder, (1, 1))
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match="exists already"):
+        Store.create(study, {}, "s")  # a command that lives, however slowly it writes, has it
     (folder / ".env").touch()
     os.utime(folder, (1, 1))
     with pytest.raises(UserError, match="exists already"):  # a user's own
@@ -68,6 +73,5 @@ def test_a_folder_that_a_killed_command_left_is_taken_after_a_moment(tmp_path: P
     os.utime(folder, (1, 1))
     Store.create(study, {}, "s").close()
     assert results.read(folder).study["name"] == "s"
-    os.utime(folder, (1, 1))
     with pytest.raises(UserError, match=r"exists already .go on with it: --resume"):
         Store.create(study, {}, "s")

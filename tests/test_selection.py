@@ -2,7 +2,6 @@
 
 import pytest
 
-from bench.choices.options import SELECT_ON
 from bench.judging.selection import best_number, best_run, improves, objective, visible
 
 
@@ -36,10 +35,3 @@ def test_a_run_that_was_stopped_is_not_the_best_where_its_last_epoch_was_to_coun
     ]
     assert best_run(rows) == best
     assert best_run(rows[:1]) == 1
-
-
-@pytest.mark.parametrize("select_on", SELECT_ON)
-def test_a_loss_is_an_objective_with_its_sign_turned(select_on: str) -> None:
-    record = {"val_auroc": 0.6, "val_loss": 0.25, "val_pseudo_auroc": 0.8}
-    expected = {"val_auroc": 0.6, "val_loss": -0.25, "pseudo_auroc": 0.8, "last_epoch": -0.25}
-    assert objective(record, select_on) == expected[select_on]

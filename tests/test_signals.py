@@ -1,5 +1,6 @@
 """Signals that end a command: to it alone or to all of its processes, early or late, on a terminal or off it."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from commands import (
     PATIENCE,
     ROOT,
+    STARTED,
     TINY,
     command,
     descendants,
@@ -39,7 +42,8 @@ def to_the_group(process: subprocess.Popen, number: int) -> None:
 def to_each(process: subprocess.Popen, number: int) -> None:
     """As systemd and Slurm send it, to all processes of a job."""
     for each in [*psutil.Process(process.pid).children(recursive=True), process]:
-        each.send_signal(number)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.send_signal(number)
 
 
 @pytest.mark.slow
@@ -60,7 +64,7 @@ def test_a_signal_to_all_processes_ends_a_study_in_order(
     assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, "it can be reached from outside"
     below = descendants(process.pid)
     send(process, number)
-    assert process.wait(60) == 130
+    assert process.wait(PATIENCE) == 130
     log = (tmp_path / "results.log").read_text()
     assert "--name study" in log
     assert "--resume" in log
@@ -115,13 +119,14 @@ def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
     study = subprocess.Popen(
         arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    STARTED.append(study)
     assert study.stdout
     assert study.stderr
     wait_for(lambda: size(tmp_path / "study" / "epochs.jsonl"), study)
     study.stdout.close()
     study.send_signal(signal.SIGINT)
     errors = study.stderr.read()
-    assert study.wait(60) == 130, errors
+    assert study.wait(PATIENCE) == 130, errors
     assert "--resume" in errors
 
 
@@ -142,7 +147,9 @@ def test_a_study_ends_no_process_of_the_script_that_began_it(tmp_path: Path) -> 
     ]
     study = shlex.join([sys.executable, "train_tune.py", *words, "--seeds", "1"])
     script = f"exec > >(tee {shlex.quote(str(tmp_path / 'log'))}) 2>&1; exec {study}"
-    done = subprocess.run(["bash", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, timeout=120)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, timeout=PATIENCE
+    )
     assert done.returncode == 0
     assert b"next: python report.py" in done.stdout
 
@@ -169,7 +176,7 @@ def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, monkeypatch: pytest.Mo
         process = command(tmp_path, *LONG, "--address", "127.0.0.1:6398")
         wait_for(lambda: size(tmp_path / "study" / "epochs.jsonl"), process)
         process.terminate()
-        assert process.wait(60) == 130
+        assert process.wait(PATIENCE) == 130
         assert "--resume" in tmp_path.with_suffix(".log").read_text()
         assert not list((tmp_path / "study").glob(".ray-*"))
     finally:
@@ -195,15 +202,18 @@ WORK = "script.run_main(lambda: print('up', flush=True) or time.sleep(60))"
 def test_every_script_ends_with_one_line(number: int) -> None:
     process = python(WORK)
     process.send_signal(number)
-    assert process.communicate(timeout=10) == ("", "interrupted\n")
+    assert process.communicate(timeout=PATIENCE) == ("", "interrupted\n")
     assert process.returncode == 130
 
 
 def test_a_signal_waits_for_what_must_be_whole() -> None:
-    code = "with interrupts.deferred():\n  print('up', flush=True); time.sleep(2); print('whole')"
+    code = (
+        "with interrupts.deferred():\n  print('up', flush=True)\n"
+        "  while not interrupts.received: time.sleep(0.01)\n  print('whole')"
+    )
     process = python(f"def main():\n {code}\n print('after')\nscript.run_main(main)")
     process.terminate()
-    assert process.communicate(timeout=10) == ("whole\n", "interrupted\n")
+    assert process.communicate(timeout=PATIENCE) == ("whole\n", "interrupted\n")
     assert process.returncode == 130
 
 
@@ -213,7 +223,7 @@ def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
     process.terminate()
-    assert process.wait(10) == 130
+    assert process.wait(PATIENCE) == 130
 
 
 def test_a_second_signal_ends_a_command_that_still_ends() -> None:
@@ -223,8 +233,9 @@ def test_a_second_signal_ends_a_command_that_still_ends() -> None:
     process.terminate()
     assert process.stdout
     assert process.stdout.readline() == "one\n"
+    time.sleep(2 * interrupts.TOGETHER)
     process.terminate()
-    assert process.wait(10) == 130
+    assert process.wait(PATIENCE) == 130
 
 
 def test_what_is_said_to_a_closed_terminal_is_no_error() -> None:
@@ -240,7 +251,7 @@ def test_what_is_said_to_a_closed_terminal_is_no_error() -> None:
         output += os.read(terminal, 100)
     assert output == b"up\r\n"
     os.close(terminal)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (7, "")
 
 
@@ -255,6 +266,6 @@ def test_a_command_goes_on_when_the_reader_of_its_output_leaves(tmp_path: Path) 
     assert process.stdout
     process.stdout.close()
     process.stdout = None
-    _, output = process.communicate("\n", timeout=10)
+    _, output = process.communicate("\n", timeout=PATIENCE)
     assert (process.returncode, (tmp_path / "done").exists()) == (3, True), output
     assert output.splitlines() == ["note: nothing reads this command's output any more; it goes on"]

@@ -49,6 +49,9 @@ def test_models_train_score_and_come_back_from_files_where_sides_differ(name, sh
     path.write_bytes(model_files.packed(name, model, model_files.trained_state(model), {}))
     loaded, content = model_files.load(path)
     assert tuple(content["image_shape"]) == loaded.image_shape == shape
+    assert content["model"] == name
+    assert content["decoding"] == Decoding("crop", 16, None)  # what images had before files said so
+    assert loaded.config == model.config
     assert torch.equal(loaded.score(images), model.score(images))
     rebuilt = model.reconstructions(images)
     assert rebuilt is None or rebuilt.shape == images.shape
@@ -159,24 +162,29 @@ def test_a_folder_keeps_images_of_one_size_where_it_is_asked_to(tmp_path) -> Non
     assert note.startswith("images of 40 x 24 are cropped to their centres and resized to 40 x 16")
 
 
-@given(width=st.integers(5, 90), height=st.integers(5, 90), resize=st.sampled_from(["crop", "pad"]))
-@settings(max_examples=30)
+@given(
+    width=st.integers(5, 90),
+    height=st.integers(5, 90),
+    size=st.sampled_from([(32, 48), (16, 16), (64, 64)]),
+    resize=st.sampled_from(["crop", "pad"]),
+)
+@settings(max_examples=60)
 def test_resizing_keeps_proportions_as_pillow_and_torchvision_do(
-    tmp_path_factory, width, height, resize
+    tmp_path_factory, width, height, size, resize
 ) -> None:
-    pixels = np.random.default_rng(width).integers(0, 255, (height, width), dtype=np.uint8)
+    pixels = np.random.default_rng(width).integers(0, 255, (height, width, 3), dtype=np.uint8)
     file = tmp_path_factory.mktemp("image") / "a.png"
-    Image.fromarray(pixels).save(file)
-    out, _ = decode(file, (32, 48), 1, Decoding(resize))
-    assert out.shape == (1, 32, 48)
     image = Image.fromarray(pixels)
+    image.save(file)
+    out, _ = decode(file, size, 3, Decoding(resize))
+    assert out.shape == (3, *size)
     if resize == "pad":
-        expected = ImageOps.pad(image, (48, 32), Image.Resampling.BILINEAR)
+        expected = ImageOps.pad(image, size[::-1], Image.Resampling.BILINEAR)
     else:
-        scale = max(Fraction(32, height), Fraction(48, width))  # the least that covers 32 x 48
+        scale = max(Fraction(size[0], height), Fraction(size[1], width))  # the least that covers it
         covering = Resize((int(height * scale), int(width * scale)))
-        expected = CenterCrop((32, 48))(covering(image))
-    assert np.array_equal(out[0], expected)
+        expected = CenterCrop(size)(covering(image))
+    assert np.array_equal(out, np.asarray(expected).transpose(2, 0, 1))
 
 
 @pytest.fixture(scope="module")

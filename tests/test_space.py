@@ -14,15 +14,7 @@ from bench.choices.options import SEARCHERS
 from bench.choices.study import HYPERPARAMETERS, Study
 from bench.tuning.grid import count, grid, grid_points
 from bench.tuning.searchers import Search
-from bench.tuning.spaces import (
-    changeable,
-    default_of,
-    edges,
-    inside,
-    parse,
-    set_of,
-    space_of,
-)
+from bench.tuning.spaces import changeable, default_of, edges, inside, parse, set_of, space_of
 
 
 def test_parse() -> None:
@@ -96,9 +88,7 @@ def test_grid_has_every_point_once() -> None:
 def test_searches_are_functions_of_seed_number_and_history(name: str, searcher: str) -> None:
     """A search that starts over with what it was told goes on as it would have: nothing is forgotten."""
     space = space_of(Study(), name)
-    default = {
-        key: field.default for key, field in models.get(name).Config.hyperparameters().items()
-    }
+    default = {key: field.default for key, field in models.hyperparameters(name).items()}
 
     def search() -> Search:
         return Search(name, searcher, space, default, seed=3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import command, lines, wait_for
+from commands import PATIENCE, command, lines, wait_for
 from conftest import write_images
 from studies import edit, load, make_study
 from test_cli import fails
@@ -93,10 +93,7 @@ def test_a_sweep_that_goes_on_leaves_no_study_out(tmp_path: Path):
 def test_the_report_compares_models_over_the_data_sets_of_a_sweep(tmp_path: Path, capsys):
     sweep = tmp_path / "sweep"
     for name in ("cifar10", "mnist"):
-        edit(
-            make_study(sweep / name, seeds=(1,)),
-            lambda row, n=name: row | {"dataset": n},
-        )
+        edit(make_study(sweep / name, seeds=(1,)), lambda row, n=name: row | {"dataset": n})
     (sweep / SWEEP).write_text("{}")
     assert report.main([str(sweep)]) == 0
     printed = capsys.readouterr().out
@@ -153,7 +150,7 @@ def test_ctrl_c_ends_a_sweep_and_resume_goes_on_with_it(tmp_path: Path):
     sweep = tmp_path / "out" / "study"
     wait_for(lambda: lines(sweep / "first" / "trials.jsonl"), process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(120) == 130
+    assert process.wait(PATIENCE) == 130
     assert not (sweep / "second").exists()
     log = (tmp_path / "out.log").read_text()
     assert f"go on with: python train_tune.py --name study --results_dir {sweep.parent}" in log

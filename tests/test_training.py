@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from small_models import NETWORKS, quick, small
 
 import models
@@ -75,41 +74,6 @@ def test_published_chooses_on_the_test_images(digits: datasets.Dataset) -> None:
     records = [run.step() for _ in range(3)]
     assert all(record["objective"] == record["test_auroc"] for record in records)
     assert run.best["test_auroc"] == max(record["test_auroc"] for record in records)
-
-
-def test_checkpoint_continues_to_the_bit(split: Split, tmp_path) -> None:
-    whole = make_run(split)
-    expected = [whole.step() for _ in range(4)]
-    first = make_run(split)
-    [first.step() for _ in range(2)]
-    torch.save(first.checkpoint(), tmp_path / "run.pt")
-    torch.manual_seed(99)
-    second = make_run(split)
-    second.restore(torch.load(tmp_path / "run.pt", weights_only=True))
-    rest = [second.step() for _ in range(2)]
-
-    def figures(records: list[dict]) -> list[dict]:
-        return [
-            {k: v for k, v in record.items() if not k.endswith("seconds")} for record in records
-        ]
-
-    assert figures(rest) == figures(expected)[2:]
-    pd.testing.assert_frame_equal(second.test_scores(), whole.test_scores(), check_exact=True)
-
-
-def test_training_mode_sees_the_batch_and_evaluation_mode_does_not(split: Split) -> None:
-    """Why the published order matters: in training mode the scores change with an image's neighbours."""
-    run = make_run(split)
-    run.step()
-    assert split.test is not None
-    images = split.test.images
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    for batch, same in ((None, True), (16, False)):
-        straight = run.model.combine(run.model.score_parts(images, training_mode_batch=batch))
-        shuffled = run.model.combine(
-            run.model.score_parts(images[order], training_mode_batch=batch)
-        )
-        assert torch.allclose(straight[order], shuffled, rtol=1e-4) == same
 
 
 def test_restoring_keeps_the_new_learning_rate(split: Split) -> None:

@@ -26,18 +26,7 @@ def test_failed_trials_are_recorded_and_the_study_goes_on(
     study, capsys: pytest.CaptureFixture
 ) -> None:
     """A learning rate that blows the networks up fails its trial with the reason, and the exit status says so."""
-    flags = [
-        "--searcher",
-        "grid",
-        "--scheduler",
-        "fifo",
-        "--space",
-        "lr=1e-4,1e30",
-        "--epochs",
-        "2",
-        "--seeds",
-        "1",
-    ]
+    flags = "--searcher grid --scheduler fifo --space lr=1e-4,1e30 --epochs 2 --seeds 1".split()
     status, saved = study(*flags)
     assert status == 1
     failed = saved.trials[saved.trials.status == "error"]

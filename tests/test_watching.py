@@ -27,9 +27,7 @@ SHORT += ["--scheduler", "fifo", "--name", "study"]
 
 @pytest.mark.slow
 def test_a_quiet_study_writes_its_curves_and_its_journal_also_when_resumed(
-    tmp_path: Path,
-    ray_session,
-    capsys: pytest.CaptureFixture,
+    tmp_path: Path, ray_session, capsys: pytest.CaptureFixture
 ) -> None:
     handlers = logging.getLogger("ray").handlers[:]
     out = ["--results_dir", str(tmp_path)]

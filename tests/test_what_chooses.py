@@ -137,14 +137,6 @@ def test_the_published_protocol_scores_in_training_mode(digits: datasets.Dataset
     assert record["test_auroc"] == metrics.auroc(parts.test.labels, used)
 
 
-def test_scores_in_training_mode_have_no_verdicts_to_keep(digits: datasets.Dataset):
-    """New images are scored one by one."""
-    for protocol in (SOUND, IN_TRAINING_MODE):
-        run = run_of(make_split(digits, TASK, protocol, seed=0), protocol)
-        run.step()
-        assert bool(run.best_verdicts) == (protocol is SOUND)
-
-
 def test_the_model_that_is_kept_is_the_chosen_epochs(split: Split, monkeypatch):
     run = run_of(split, seed=2)
     monkeypatch.setattr(run_module, "improves", lambda *_: run.epoch < 2)

@@ -1,13 +1,17 @@
 """Folders that commands write to: whether they can, and whether another command has made them."""
 
+import contextlib
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from bench.choices.errors import UserError, cannot_write
 
-HALF_MADE = 5  # seconds in which a command has written study.json into a folder that it made
+HALF_MADE = 5  # seconds in which a command has taken the lock of a folder that it made
 
 
 def check_writable(folder: Path, flag: str) -> None:
@@ -21,11 +25,18 @@ def check_writable(folder: Path, flag: str) -> None:
         raise cannot_write(there, error, flag) from None
 
 
-def abandoned(path: Path) -> bool:
-    """Whether a command was killed after it had made this folder, and before its study.json."""
+def abandoned(path: Path, remove: bool = False) -> bool:
+    """Whether a command was killed after it had made this folder, and before its study.json.
+
+    `remove`: if so, deletes it, while its lock, which no living command holds, keeps others off.
+    """
     if path.is_symlink() or not (path / ".lock").is_file():
         return False
-    names = {file.name for file in path.iterdir()}
-    if not all(name == ".lock" or name.startswith(".study.json.") for name in names):
-        return False
-    return time.time() - path.stat().st_mtime > HALF_MADE
+    with contextlib.suppress(OSError, Timeout), FileLock(path / ".lock", timeout=0):
+        names = os.listdir(path)
+        old = time.time() - path.stat().st_mtime > HALF_MADE
+        if old and all(name == ".lock" or name.startswith(".study.json.") for name in names):
+            if remove:
+                shutil.rmtree(path, ignore_errors=True)
+            return True
+    return False

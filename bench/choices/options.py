@@ -287,9 +287,7 @@ class Options:
     )
 
     name: str | None = option(
-        None,
-        "output",
-        "the study's name (default: made from model, data set, class and time)",
+        None, "output", "the study's name (default: made from model, data set, class and time)"
     )
     results_dir: str = option("results", "output", "folder that holds the studies", path=True)
     keep_models: str = option(

@@ -172,13 +172,13 @@ def mistake_in_model(module: ModuleType) -> str | None:
         return f"Model lacks {', '.join(missing)}"
     if missing := [name for name in ("STEPS", "DIGITS_STEPS") if not hasattr(model, name)]:
         return f"Model lacks {', '.join(missing)} (models/base.py says what it is)"
-    if wrong := config.hyperparameters().keys() ^ {f.name for f in dataclasses.fields(config)}:
+    known = models.hyperparameters(module.__name__.removeprefix("models."))
+    if wrong := known.keys() ^ {f.name for f in dataclasses.fields(config)}:
         line = "a line `name: float = 1.0  # what it is` for each hyperparameter"
         return f"Config must be a frozen dataclass with {line} (look at {', '.join(sorted(wrong))})"
     plain = base.AnomalyModel
     if model.weights is plain.weights and model.combine is plain.combine:
         return "Model needs weights, or combine: how its parts make a score"
-    known = config.hyperparameters()
     for name, value in vars(config).items():
         if name not in known and not name.startswith("_") and isinstance(value, int | float | str):
             return f"Config.{name} has no type, so it is no hyperparameter (`{name}: type = …`)"

@@ -31,19 +31,14 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
         classes = ", ".join(f"{dataset.classes[k]}: {n}" for k, n in sizes)
         return f"{chosen.sum()} of {len(chosen)} training images ({classes})"
 
-    lines = []
     tested, repeated = dataset.duplicates
-    if protocol.selection == "test":
-        if tested.any():
-            where = "are in the test set too, and stay there (--selection test)"
-            lines.append(f"{counted(tested)} {where}")
-    else:
-        if tested.any():
-            why = "are left out: the test set holds the same images"
-            lines.append(f"{counted(tested)} {why}")
-        if repeated.any():
-            why = "are left out: they equal another training image"
-            lines.append(f"{counted(repeated)} {why}")
+    facts = [(tested, "are in the test set too, and stay there (--selection test)")]
+    if protocol.selection == "val":
+        facts = [
+            (tested, "are left out: the test set holds the same images"),
+            (repeated, "are left out: they equal another training image"),
+        ]
+    lines = [f"{counted(which)} {fact}" for which, fact in facts if which.any()]
     contrary = copies = 0
     for trains, tests in dataset.parts():
         tested_on = dataset.test_content[tests]

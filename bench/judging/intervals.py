@@ -41,11 +41,7 @@ def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, flo
     variance = of_abnormal.var(ddof=1) / len(of_abnormal) + of_normal.var(ddof=1) / len(of_normal)
     half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
     if len(runs) > 1:
-        from scipy.special import stdtrit  # a run alone does without SciPy
-
-        over_seeds = np.std([abnormal.mean() for abnormal, _ in by_run], ddof=1)
-        seeds = stdtrit(len(runs) - 1, (1 + level) / 2) * over_seeds / math.sqrt(len(runs))
-        half = math.hypot(half, seeds)
+        half = math.hypot(half, student([abnormal.mean() for abnormal, _ in by_run], level))
     low, high = logit_interval(area, half) if 0 < area < 1 else (area, area)
     alike = ((1 - level) / 2) ** (1 / smaller)
     return area, min(low, area * alike), max(high, 1 - (1 - area) * alike)
@@ -54,13 +50,17 @@ def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, flo
 def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     """The mean of independent values and its Student interval; unknown (NaN) for one value."""
     array = np.asarray(values, float)
-    mean, half = float(array.mean()), math.nan
-    if len(array) > 1:
-        from scipy.special import stdtrit
-
-        error = array.std(ddof=1) / math.sqrt(len(array))
-        half = float(stdtrit(len(array) - 1, 0.975) * error)
+    mean, half = float(array.mean()), student(array) if len(array) > 1 else math.nan
     return mean, mean - half, mean + half
+
+
+def student(values: ArrayLike, level: float = 0.95) -> float:
+    """Half the width of Student's interval of the mean of several independent values."""
+    from scipy.special import stdtrit  # takes a while to load; one run alone does without
+
+    array = np.asarray(values, float)
+    error = array.std(ddof=1) / math.sqrt(len(array))
+    return float(stdtrit(len(array) - 1, (1 + level) / 2) * error)
 
 
 def logit_interval(area: float, half: float) -> tuple[float, float]:

@@ -53,7 +53,7 @@ def placements(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def twice_below(these: Floats, others: Floats) -> NDArray[np.int64]:
-    """For each of these: how many of the sorted others are lower, and how many are not higher."""
+    """For each of these: twice how many of the sorted others are lower, where a tie counts half."""
     return np.searchsorted(others, these) + np.searchsorted(others, these, side="right")
 
 

@@ -34,9 +34,7 @@ def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
 
 
 def cautions(
-    studies: Mapping[str, Results],
-    trials: pd.DataFrame,
-    aurocs: pd.DataFrame,
+    studies: Mapping[str, Results], trials: pd.DataFrame, aurocs: pd.DataFrame
 ) -> list[Caution]:
     """Warnings; `aurocs`: the AUROC by study, model and class (frames.auroc)."""
     dirty = [
@@ -140,7 +138,7 @@ def trained_further(trials: pd.DataFrame) -> list[str]:
 
 def of_training(trials: pd.DataFrame) -> list[str]:
     """Lines on final runs that may have trained too little: `trials` as Results gives them."""
-    known = trials.reindex(columns=[*TRAINED_COLUMNS, *trials.columns.difference(TRAINED_COLUMNS)])
+    known = trials.reindex(columns=TRAINED_COLUMNS)
     return [*edge_epochs(known), *short_budgets(known)]
 
 
@@ -171,14 +169,11 @@ def short_budgets(trials: pd.DataFrame) -> list[str]:
     """A line for each model and fair budget, where final runs trained for less than that."""
     finals = trials[(trials["role"] == "winner") & (trials["status"] != "error")]
     short = finals[finals["generator_steps"] < finals["fair_steps"]]
-    lines = []
-    for (model, fair), group in short.groupby(["model", "fair_steps"]):
-        lines.append(
-            f"{model}: {len(group)} final run(s) had {span(group['generator_steps'])} generator "
-            f"steps, where {fair:.0f} are fair: their figures are of a network that is not fully "
-            "trained"
-        )
-    return lines
+    return [
+        f"{model}: {len(group)} final run(s) had {span(group['generator_steps'])} generator steps, "
+        f"where {fair:.0f} are fair: their figures are of a network that is not fully trained"
+        for (model, fair), group in short.groupby(["model", "fair_steps"])
+    ]
 
 
 def failures(trials: pd.DataFrame) -> list[str]:
@@ -223,7 +218,7 @@ def chosen_differently(trials: pd.DataFrame) -> list[str]:
 def joined(trials: pd.DataFrame) -> list[str]:
     """A line for each model whose row joins studies with other signals, mixes or hyperparameters."""
     lines = []
-    finals = trials[(trials["kind"] == "final") & (trials["role"] == "winner")]
+    finals = trials[trials["role"] == "winner"]
     finals = finals.assign(column=without_amounts(finals))
     for (_, _, column), runs in finals.groupby(["dataset", "task", "column"], sort=False):
         default = runs[runs["number"] == 0].filter(regex="^config_").columns

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.judging.metrics import METRICS
 from bench.judging.pixels import PIXELS
-from bench.reporting.tables import spread
+from bench.reporting.tables import spreads
 from bench.reporting.writers import Table
 
 TITLES = {name: metric.title for name, metric in ({"auroc": METRICS["auroc"]} | PIXELS).items()}
@@ -25,15 +25,11 @@ def defects_table(finals: pd.DataFrame) -> Table | None:
     mean, sd = groups.mean().unstack(), groups.std().unstack()
     shown = [name for name in TITLES if name in mean]
     data = mean[["images", *shown]].astype({"images": int})
-    text = data.astype(object)
-    for name in shown:
-        pairs = zip(mean[name], sd[name], strict=True)
-        text[name] = [spread(m, s) for m, s in pairs]
+    text = data[["images"]].join(spreads(mean[shown], sd[shown]))
     titles = {"row": "class", "column": "model"} | TITLES
     text, data = (frame.reset_index().rename(columns=titles) for frame in (text, data))
-    note = (
-        "Each defect's images against the normal test images, mean ± standard deviation over seeds."
-    )
+    over = "mean ± standard deviation over seeds" if sd.notna().any(axis=None) else "one seed"
+    note = f"Each defect's images against the normal test images, {over}."
     if len(shown) > 1:
         note += (
             " Pixels: the reconstruction's difference from the image against masks; AUPRO: mean "

@@ -100,9 +100,7 @@ def class_means(aurocs: pd.DataFrame) -> pd.DataFrame:
     table = shared(aurocs)
     if len(table) == 1:
         only = aurocs[aurocs["row"] == table.index[0]].set_index("column")
-        means = only.loc[table.columns, ["auroc", "low", "high"]].set_axis(
-            ["mean", "low", "high"], axis=1
-        )
+        means = only.loc[table.columns, ["auroc", "low", "high"]].rename(columns={"auroc": "mean"})
     else:
         rows = {column: mean_interval(table[column]) for column in table if len(table)}
         means = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])

@@ -117,31 +117,15 @@ def roc_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
         return np.append(0, np.interp(GRID, *roc(frame["labels"], frame["scores"])))
 
     labels = {"xlabel": "false positive rate", "ylabel": "true positive rate"}
-    yield from curves(
-        "roc",
-        "ROC curves",
-        finals,
-        scores,
-        curve,
-        np.append(0, GRID),
-        chance=lambda share: (0, 1),
-        **labels,
-    )
+    x, title = np.append(0, GRID), "ROC curves"
+    yield from curves("roc", title, finals, scores, curve, x, lambda share: (0, 1), **labels)
 
 
 def precision_recall_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
     """As `roc_curves`, with means at equal recall."""
     labels = {"xlabel": "recall", "ylabel": "precision"}
-    yield from curves(
-        "pr",
-        "Precision-recall curves",
-        finals,
-        scores,
-        precisions,
-        GRID,
-        chance=lambda share: (share, share),
-        **labels,
-    )
+    title, level = "Precision-recall curves", lambda share: (share, share)
+    yield from curves("pr", title, finals, scores, precisions, GRID, level, **labels)
 
 
 def precisions(frame: pd.DataFrame) -> np.ndarray:
@@ -158,7 +142,6 @@ def curves(
     scores: Scores,
     curve: Callable[[pd.DataFrame], np.ndarray],
     x: np.ndarray,
-    *,
     chance: Callable[[float], tuple[float, float]],
     **labels: Any,
 ) -> Iterator[Drawing]:

@@ -96,7 +96,7 @@ def placed(results: pd.DataFrame) -> pd.DataFrame:
     results["search"] = with_value(results, "family", of_search)
     results["column"] = with_value(results, "family", results["family"].fillna("unknown family"))
     for name in ("select_on", "study"):
-        if places_differ(results, name):
+        if mixed(results, ["row", "column"], name):
             for place in ("search", "column"):
                 results[place] += " (" + results[name] + ")"
     return results
@@ -129,12 +129,6 @@ def mixed(results: pd.DataFrame, within: list[str], name: str) -> list[Any]:
     """The groups by `within` whose results differ in this column, so that no mean joins them."""
     counts = results.dropna(subset=name).groupby(within)[name].nunique()
     return counts.index[counts > 1].tolist()
-
-
-def places_differ(trials: pd.DataFrame, name: str) -> bool:
-    """Whether results of one place in a table differ in this column."""
-    different = trials[["row", "column", name]].drop_duplicates()
-    return bool(different.duplicated(["row", "column"]).any())
 
 
 def without_amounts(results: pd.DataFrame, amounts: Iterable[str] = AMOUNTS) -> pd.Series:

@@ -47,12 +47,12 @@ def auroc_table(aurocs: pd.DataFrame, comparison: Comparison) -> Table:
     best = comparison.ranks.loc[comparison.ranks["best"], "model"].tolist()
     last = [
         (
-            figure(mean) + " *" * (column in best),
+            cell(mean) + " *" * (column in best),
             detail(math.nan, low, high, "classes" if column in means.index else ""),
         )
         for column, mean, low, high in order[["mean", "low", "high"]].itertuples(name=None)
     ]
-    both["text"] = both["auroc"].map(figure)
+    both["text"] = both["auroc"].map(cell)
     spreads = both[["sd", "low", "high", "too_few"]].itertuples(index=False, name=None)
     both["detail"] = [detail(*spread) for spread in spreads]
     frame, details = grid(both, list(order.index), last, len(common))
@@ -100,10 +100,6 @@ def grid(
         columns = zip(names, *table.to_numpy().T, mean, strict=True)
         frames.append(pd.DataFrame([row[: len(titles)] for row in columns], columns=titles))
     return frames[0], frames[1]
-
-
-def figure(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
 
 
 def detail(sd: float, low: float, high: float, lacking: object) -> str:

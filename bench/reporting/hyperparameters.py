@@ -5,12 +5,12 @@ The plots are our own: Optuna's Matplotlib plots set a style for the whole proce
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
@@ -81,15 +81,9 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
                     axes.text(place, y, text, ha="center", va=align, fontsize=7)
                 log = "\n(log)" if logarithmic(values) else ""
                 axes.text(place, -0.16, f"{name}{log}", ha="center", va="top", fontsize=8)
-            colours = ScalarMappable(Normalize(gain[order].min(), gain[order].max()), "viridis")
-            for index, line in zip(order, np.transpose(heights), strict=True):
-                axes.plot(
-                    range(len(heights)),
-                    line,
-                    color=colours.to_rgba(gain[index]),
-                    linewidth=0.7,
-                    alpha=0.8,
-                )
+            lines = [list(enumerate(line)) for line in np.transpose(heights)]
+            look: Any = {"cmap": "viridis", "linewidths": 0.7, "alpha": 0.8}
+            axes.add_collection(LineCollection(lines, array=gain[order], **look))
             axes.set_axis_off()
             axes.set_title(f"{column}: {len(varied.drop_duplicates())} configurations", pad=16)
             caption = (

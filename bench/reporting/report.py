@@ -98,10 +98,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         searches.tuning_table(trials),
         searches.saved_table(trials),
     ]
-    drawn = [
-        *hyperparameters.parallel_coordinates(trials),
-        *hyperparameters.importances(trials),
-    ]
+    drawn = [*hyperparameters.parallel_coordinates(trials), *hyperparameters.importances(trials)]
     curves = searches.learning_curves(finals, epochs)
     if len(aurocs):
         others = [
@@ -163,13 +160,8 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         print(f"warning: {line}")
     print("\nwritten:")
     for name, kinds in files.items():
-        print(
-            "  "
-            + ", ".join(
-                str(out / f"{name}.{kind}") if i == 0 else f".{kind}"
-                for i, kind in enumerate(kinds)
-            )
-        )
+        first, *rest = kinds
+        print(", .".join([f"  {out / name}.{first}", *rest]))
 
 
 def replace_report(out: Path, new: Mapping[str, str | bytes], own: bool) -> None:
@@ -247,9 +239,8 @@ def section(
 def joined(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:
     """All final runs' scores: one row an image and run."""
     columns = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
-    keys = [key for key in zip(finals["study"], finals["trial"], strict=True) if key in scores]
-    runs = pd.concat(
-        [scores[key][["scores", "labels"]] for key in keys], keys=keys, names=["study", "trial"]
+    runs = finals[columns].to_dict("records")
+    known = [run for run in runs if (run["study"], run["trial"]) in scores]
+    return pd.concat(
+        [scores[run["study"], run["trial"]][["scores", "labels"]].assign(**run) for run in known]
     )
-    runs = runs.reset_index(["study", "trial"]).merge(finals[columns])
-    return runs[["scores", "labels", *columns]]

@@ -27,20 +27,18 @@ TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 
 def find(studies: Mapping[str, Results], trial: str) -> str:
     """The command of the trial with this id; UserError where no study has it."""
-    ids = {name: list(study.trials.get("trial", ())) for name, study in studies.items()}
-    holders = [name for name, known in ids.items() if trial in known]
-    if not holders:
-        similar = most_similar(trial, [*itertools.chain(*ids.values())])
+    rows = [(name, row) for name, study in studies.items() for row in study.rows]
+    found = {name: row for name, row in rows if row["trial"] == trial}
+    if not found:
+        similar = most_similar(trial, [row["trial"] for _, row in rows])
         hint = f"; did you mean '{similar}'?" if similar else " (the column `trial` names them)"
         raise UserError(f"--reproduce: no trial '{trial}' in {', '.join(studies)}{hint}")
-    if len(holders) > 1:
+    if len(found) > 1:
         raise UserError(
-            f"--reproduce: {' and '.join(holders)} have a trial '{trial}' (give one study)"
+            f"--reproduce: {' and '.join(found)} have a trial '{trial}' (give one study)"
         )
-    (holder,) = holders
+    ((holder, row),) = found.items()
     results = studies[holder]
-    rows = results.trials.to_dict("records")
-    row = {str(name): value for name, value in rows[ids[holder].index(trial)].items()}
     if row["kind"] == "tuning" and results.study.get("scheduler") in ("pbt", "pb2"):
         raise UserError(
             f"--reproduce: {trial} took over others' weights as it trained; no command makes it"

@@ -31,19 +31,15 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
     rows, keys, early = [], [], 0
     for key, group in tuning_runs(trials, "objective").groupby(KEY, sort=False):
         tried = group.drop_duplicates("number").set_index("number")
-        number: Any = (
-            winners.get(key)
-            if winners.get(key) in tried.index
-            else best_run(group.to_dict("records"))
-        )
+        number: Any = winners.get(key)
+        if number not in tried.index:
+            number = best_run(group.to_dict("records"))
         winner: Any = tried.loc[number]
-        default: Any = pd.Series(index=tried.columns, dtype=object)
-        stopped = 0 in tried.index and tried.loc[0, "status"] == "stopped"
-        early += stopped
-        # Where PBT did not change its configuration
-        unchanged = 0 in tried.index and tried.loc[0].filter(regex="^tried_").isna().all()
-        if unchanged and not stopped:
-            default = tried.loc[0]
+        none: Any = pd.Series(index=tried.columns, dtype=object)
+        default = tried.loc[0] if 0 in tried.index else none
+        early += (stopped := default["status"] == "stopped")
+        if stopped or default.filter(regex="^tried_").notna().any():  # PBT changed the latter
+            default = none
         title, sign = title_and_sign(winner["signal"])
         gain = winner["objective"] - default["objective"]
         figures = (title, sign * default["objective"], sign * winner["objective"], gain)
@@ -88,23 +84,15 @@ def changes(winner: pd.Series, default: pd.Series) -> str:
 def saved_table(trials: pd.DataFrame) -> Table | None:
     """The epochs that searches ran, beside those they would have run without early stopping."""
     tuning = tuning_runs(trials, "epochs")
-    if not (tuning["status"] == "stopped").any():
+    stopped = tuning["status"] == "stopped"
+    if not stopped.any():
         return None
     full = trials.groupby(KEY)["epochs"].transform("max")  # final runs are never stopped
-    groups = tuning.assign(full=full).groupby("search", sort=False)
-    table = groups.agg(
-        runs=("trial", "size"), epochs=("epochs", "sum"), full=("full", "sum")
-    ).reset_index()
-    stopped = tuning[tuning["status"] == "stopped"].groupby("search").size()
-    table.insert(2, "stopped", table["search"].map(stopped).fillna(0).astype(int))
-    table["saved"] = [
-        f"{100 * (1 - ran / whole):.0f} %"
-        for ran, whole in zip(table["epochs"], table["full"], strict=True)
-    ]
-    table = table.astype({"epochs": int, "full": int})
-    table.columns = pd.Index(
-        ["model", "runs", "stopped early", "epochs", "epochs in full", "saved"]
-    )
+    groups = tuning.assign(full=full, stopped=stopped).groupby("search", sort=False)
+    table = groups.agg({"trial": "size", "stopped": "sum", "epochs": "sum", "full": "sum"})
+    table["saved"] = [f"{100 * (1 - share):.0f} %" for share in table["epochs"] / table["full"]]
+    titles = ["model", "runs", "stopped early", "epochs", "epochs in full", "saved"]
+    table = table.astype({"epochs": int, "full": int}).reset_index().set_axis(titles, axis=1)
     return Table(
         "saved",
         "What early stopping saved",

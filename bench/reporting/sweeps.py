@@ -13,8 +13,8 @@ from bench.reporting.drawing import Drawing
 from bench.reporting.fair import gapless, rivals, shared, without_unsound
 from bench.reporting.figures import Looks, looks_of, panels
 from bench.reporting.frames import mixed, span, without_amounts
-from bench.reporting.headline import detail, figure
-from bench.reporting.writers import Table
+from bench.reporting.headline import detail
+from bench.reporting.writers import Table, cell
 
 
 class Curve(NamedTuple):
@@ -92,11 +92,10 @@ def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
         points, left_out = points_of(aurocs, amount)
         if points.empty:
             continue
-        of = {name: place for place, name in enumerate(points["dataset"].unique())}
-        points = points.sort_values("dataset", key=lambda names: names.map(of), kind="stable")
+        points = points.sort_values("dataset", key=lambda d: pd.factorize(d)[0], kind="stable")
         ends = points[["auroc", "low", "high"]].itertuples(index=False, name=None)
         points["text"] = [
-            f"{figure(mean)} {detail(math.nan, low, high, '')}".strip() for mean, low, high in ends
+            f"{cell(mean)} {detail(math.nan, low, high, '')}".strip() for mean, low, high in ends
         ]
         rows = ["dataset", amount] if points["dataset"].nunique() > 1 else [amount]
         models = list(points["model"].unique())

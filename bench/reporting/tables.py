@@ -46,7 +46,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "protocol": ", ".join([protocol, *switched]),
             "chosen by": different(rows["select_on"].replace(titles)),
             "threshold": f"{100 * study.get('false_alarms', 0.05):g} % false alarms"
-            if "threshold" in rows and rows["threshold"].notna().any()
+            if rows["threshold"].notna().any()
             else "none",
             "search": searched,
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
@@ -66,7 +66,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
 
 def cost_table(finals: pd.DataFrame) -> Table | None:
     """What each model takes: size, time and memory, means over its final runs."""
-    if "score_ms" not in finals or finals["score_ms"].isna().all():  # rows of an earlier version
+    if finals["score_ms"].isna().all():  # rows of an earlier version
         return None
     groups = finals.rename(columns={"model": "name", "column": "model"}).groupby(
         ["model", "hardware"], sort=False, dropna=False
@@ -122,10 +122,7 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
         return None
     groups = finals.groupby(["row", "column"], sort=False)[list(known)]
     mean, sd = groups.mean(), groups.std()
-    text = mean.astype(object)
-    for name in known:
-        pairs = zip(mean[name], sd[name], strict=True)
-        text[name] = [spread(*pair) for pair in pairs]
+    text = spreads(mean, sd)
     titles = {name: metric.title for name, metric in known.items()}
     titles |= {"row": "class", "column": "model"}
     text, mean = (frame.reset_index().rename(columns=titles) for frame in (text, mean))
@@ -145,9 +142,10 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     return Table("metrics", "Other metrics", text, note, data)
 
 
-def spread(mean: float, sd: float) -> str | None:
-    """`0.812 ± 0.013`, without what is NaN."""
-    return None if math.isnan(mean) else f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}")
+def spreads(mean: pd.DataFrame, sd: pd.DataFrame) -> pd.DataFrame:
+    """`0.812 ± 0.013` of each pair, without what is NaN."""
+    figures, more = mean.map("{:.3f}".format, na_action="ignore"), sd.map(" ± {:.3f}".format)
+    return figures.astype(object) + more.where(sd.notna(), "")
 
 
 def comparison_tables(
@@ -190,11 +188,5 @@ def comparison_tables(
         Table(
             "ranks", "Average ranks (1 is best)", ranks, over + (friedman and friedman + optimistic)
         ),
-        Table(
-            "comparison",
-            "Which differences hold",
-            text,
-            note + optimistic,
-            pairs,
-        ),
+        Table("comparison", "Which differences hold", text, note + optimistic, pairs),
     ]

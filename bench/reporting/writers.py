@@ -26,7 +26,7 @@ _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
     ord("*"): "{*}",
 }
 
-NUMBER = re.compile(r"–|[-+<≤]?[\d.,]+(?: .*)?")  # a cell that is set to the right
+NUMBER = re.compile(r"–|[-+<]?[\d.,]+(?: .*)?")  # a cell that is set to the right
 ROWS_ON_A_PAGE = 40
 WIDE = r"""%% needs \usepackage{booktabs,graphicx}
 \begin{table*}[htbp]
@@ -93,7 +93,7 @@ class Table:
         Its first line names the packages that it needs. The title is the caption, the note follows.
         """
         frame = self.as_text()
-        columns = [frame.iloc[:, place] for place in range(frame.shape[1])]  # two may have one name
+        columns = frame.to_numpy().T  # two may have one name
         kinds = ["r" if all(map(NUMBER.fullmatch, cells)) else "l" for cells in columns]
         frame = frame.map(latex_escape).rename(columns=latex_escape)
         caption = latex_escape(self.title if self.title.endswith("?") else f"{self.title}.")

@@ -77,13 +77,18 @@ def images_of(sheet: bytes, count: int) -> tuple[np.ndarray, np.ndarray | None]:
 def encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
     """A (C, H, W) image as a file: PNG, or WebP where size matters more than the last bit."""
     buffer = io.BytesIO()
-    Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(buffer, kind, **options)
+    as_picture(image).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def as_picture(image: np.ndarray) -> Image.Image:
+    """A (C, H, W) image for Pillow, which wants no channel where there is one alone."""
+    return Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
 
 
 def shrunk(image: np.ndarray, largest: int) -> np.ndarray:
     """A uint8 (C, H, W) image whose longer side has so many pixels at most."""
-    picture = Image.fromarray(image.transpose(1, 2, 0).squeeze())
+    picture = as_picture(image)
     picture.thumbnail((largest, largest), reducing_gap=None)
     return np.asarray(picture).reshape(*picture.size[::-1], -1).transpose(2, 0, 1)
 

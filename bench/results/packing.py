@@ -68,7 +68,7 @@ def new_runs(study: Results, csvs: list[Path]) -> dict[str, pd.DataFrame]:
 
     UserError for a run that has no row, or that is packed already with other scores.
     """
-    rows = set(study.trials["trial"]) if len(study.trials) else set()
+    rows = {row["trial"] for row in study.rows}
     runs = {}
     for file in csvs:
         trial = file.parent.relative_to(study.path / "scores").as_posix()

@@ -96,7 +96,7 @@ class Results:
         """One row per trial, with its role in the study as it is now."""
         frame = pd.DataFrame(self.rows)
         frame["variant"] = frame["variant"].fillna("") if "variant" in frame else ""
-        return frame.assign(role=list(map(self.role, frame.to_dict("records"))))
+        return frame.assign(role=list(map(self.role, self.rows)))
 
     @cached_property
     def winners(self) -> dict[tuple[str, str, str], dict[str, Any]]:

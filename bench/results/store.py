@@ -69,8 +69,7 @@ def new_folder(parent: Path, name: str, given: bool) -> Path:
     """
     for number in itertools.count(1):
         path = on_disk(parent) / (name if number == 1 else f"{name}-{number}")
-        if abandoned(path):
-            shutil.rmtree(path, ignore_errors=True)
+        abandoned(path, remove=True)
         try:
             path.mkdir(parents=True)
             return path
@@ -117,8 +116,8 @@ class Store:
         path = new_folder(Path(study.results_dir), name, given=study.name is not None)
         content = {"made_by": made_by, "study": dataclasses.asdict(study)}
         content |= {"provenance": provenance, "run": run or {}}
+        store = cls(path)
         try:
-            store = cls(path)
             write_whole(path / "study.json", json.dumps(content, indent=1, ensure_ascii=False))
         except UserError:
             shutil.rmtree(path, ignore_errors=True)

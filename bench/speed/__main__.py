@@ -101,10 +101,7 @@ def on_one_core(make_work: MakeWork, precision: str, rounds: int) -> float:
 
 
 def one_trial_per_core(
-    what: str,
-    make_work: MakeWork,
-    precision: str,
-    rounds: int,
+    what: str, make_work: MakeWork, precision: str, rounds: int
 ) -> dict[str, Any]:
     """The plain loop on all cores, against one process of ours per core, as in a study."""
     cores = cpu_count()
@@ -153,22 +150,14 @@ def scale(images: int) -> dict[str, Any]:
     }
 
 
-def in_turns(
-    plain: Callable[[], Any],
-    ours: Callable[[], Any],
-    rounds: int,
-) -> tuple[float, float]:
+def in_turns(plain: Callable[[], Any], ours: Callable[[], Any], rounds: int) -> tuple[float, float]:
     """The median seconds of each call, in turns; the first round warms up and does not count."""
     times = [(seconds(plain), seconds(ours)) for _ in range(rounds + 1)][1:]
     return tuple(np.median(times, axis=0))
 
 
 def latent_search(
-    model: AnomalyModel,
-    decoding: Decoding,
-    folder: Path,
-    slice_: int,
-    steps: int,
+    model: AnomalyModel, decoding: Decoding, folder: Path, slice_: int, steps: int
 ) -> dict[str, Any]:
     """Times AnoGAN's search: ours on all images of a folder, the plain loop on `slice_` of them.
 

@@ -183,7 +183,10 @@ def products(precision: str) -> float:
 
 
 class Operations(TorchDispatchMode):
-    """Counts the floating-point operations of what torch computes within."""
+    """Counts the floating-point operations of what torch computes within.
+
+    torch's own FlopCounterMode fails within torch.autograd.grad, which the gradient penalty needs.
+    """
 
     count = 0
 

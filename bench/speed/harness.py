@@ -58,7 +58,7 @@ def time_study(trials: int, limit: int, epochs: int) -> dict[str, Any]:
     images. Adds the seconds before and after that, and the command's memory.
     """
     with tempfile.TemporaryDirectory() as folder:
-        flags = ["--searcher", "random", "--scheduler", "fifo", "--seeds", "1"]
+        flags = ["--searcher", "random", "--scheduler", "fifo", "--finalists", "0", "--seeds", "1"]
         flags += ["--trials", str(trials), "--epochs", str(epochs), "--limit_train", str(limit)]
         first, samples = run_study(Path(folder), "study", *flags, "--set", "ngf=32", "ndf=32")
         epoch_rows = results.read(Path(folder) / "study").epochs
@@ -89,7 +89,7 @@ def compare_searches(seed: int) -> list[dict[str, Any]]:
     Good by validation AUROC. It searches the ranges of the grid's three loss weights, and then the
     model's own space, which has the learning rates and more. One row per space.
     """
-    common = ["--epochs", "3", "--seeds", "1", "--seed", str(seed)]
+    common = ["--epochs", "3", "--finalists", "0", "--seeds", "1", "--seed", str(seed)]
     common += ["--set", "ngf=8", "ndf=8"]
     spaces = {"the same weights": ["--space", *RANGES], "the whole space": []}
     with tempfile.TemporaryDirectory() as folder:

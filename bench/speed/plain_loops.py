@@ -32,11 +32,7 @@ def load(images: np.ndarray) -> Tensor:
 
 
 def wgan_step(
-    model: AnomalyModel,
-    optimizers: dict,
-    images: np.ndarray,
-    step: int,
-    rng: torch.Generator,
+    model: AnomalyModel, optimizers: dict, images: np.ndarray, step: int, rng: torch.Generator
 ) -> None:
     """A training step of w_skipganomaly as in Skip-WGANomaly's code, on `images` (B, C, H, W).
 
@@ -91,11 +87,7 @@ def wgan_scores(model: AnomalyModel, images: np.ndarray, batch: int) -> Tensor:
 
 
 def search_latent(
-    generator: nn.Module,
-    x: Tensor,
-    latent: int,
-    steps: int,
-    lr: float = 1e-4,
+    generator: nn.Module, x: Tensor, latent: int, steps: int, lr: float = 1e-4
 ) -> float:
     """The residual of one image (1, C, H, W) after AnoGAN's search for its latent vector.
 

@@ -36,7 +36,7 @@ def steps(model: str, hyperparameters: dict[str, Any]) -> Iterator[Step]:
 
     Scoring comes first: those steps share one training.
     """
-    config = models.get(model).Config.hyperparameters()
+    config = models.hyperparameters(model)
     protocol, held = PUBLISHED, hyperparameters | models.get(model).PUBLISHED
     yield Step("published", protocol, held)
     for name in ORDER:
@@ -65,10 +65,10 @@ def audit(
 ) -> Iterator[pd.DataFrame]:
     """The table so far, after each training; it goes on after the steps that are `done`.
 
-    One row per step: change, training (new or same weights), epoch, auroc, low, high, cost.
+    One row per step: change, training (new or the same), epoch, auroc, low, high, cost.
 
     Every step holds out validation images, also where the published protocol would train on them,
-    so that all steps up to `selection` are measured on the very same weights.
+    so that all steps up to `selection` are measured on the very same training.
     """
     rows: list[dict[str, Any]] = done.to_dict("records")
     walk = steps(model, hyperparameters)
@@ -77,11 +77,10 @@ def audit(
         if members[0].change in {row["change"] for row in rows}:
             continue
         # Images are held out under every protocol, but tested on is what each itself has in its pool.
-        first = replace(members[0].protocol, selection="val")
         splits = {m.protocol: make_split(dataset, task, m.protocol, split_seed) for m in members}
         run = Run(
             model,
-            make_split(dataset, task, first, split_seed),
+            make_split(dataset, task, SOUND, split_seed),
             SOUND,
             hyperparameters=members[0].hyperparameters,
             seed=seed,
@@ -98,21 +97,24 @@ def audit(
         best: dict[str, dict[str, Any]] = {}
         for record in train(run):
             say(f"training {number} of {len(trainings)}, epoch {record['epoch']}/{budget.epochs}")
-            scored: dict[Protocol, np.ndarray] = {}
+            scored: dict[Protocol, tuple[np.ndarray, np.ndarray]] = {}
             for member in members:
-                # What chooses the epoch changes no score.
+                # What chooses the epoch changes no score, but the order of the test images: where
+                # training images are left out, other random numbers are left for it.
                 how = replace(member.protocol, selection="val")
-                test, mix = tests[member.protocol], run.mix(member.protocol.mix)
+                mix = run.mix(member.protocol.mix)
                 if how not in scored:
+                    test = tests[member.protocol]
                     parts = score_parts(run.model, test.images, member.protocol)
-                    scored[how] = (mix or run.model.combine)(parts).numpy()
-                auroc = metrics.auroc(test.labels, scored[how])
+                    scored[how] = test.labels, (mix or run.model.combine)(parts).numpy()
+                labels, scores = scored[how]
+                auroc = metrics.auroc(labels, scores)
                 by_test = member.protocol.selection == "test"
                 own = auroc if by_test else objective(run.figures(mix), select_on)
                 rank = (run.model.can_score, own)
                 before = best.get(member.change, {}).get("rank")
                 if improves(rank, before, "test_auroc" if by_test else select_on):
-                    _, low, high = auroc_interval([(test.labels, scored[how])])
+                    _, low, high = auroc_interval([(labels, scores)])
                     best[member.change] = {
                         "epoch": record["epoch"],
                         "auroc": auroc,
@@ -124,7 +126,7 @@ def audit(
         for member in members:
             chosen = best[member.change]
             cost = chosen["auroc"] - rows[-1]["auroc"] if rows else np.nan
-            training = "new" if member is members[0] else "same weights"
+            training = "new" if member is members[0] else "the same"
             fields = dataclasses.asdict(member.protocol)
             row = {"change": member.change, "training": training} | {
                 k: v for k, v in chosen.items() if k != "rank"

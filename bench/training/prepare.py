@@ -104,10 +104,7 @@ class Prepared:
 
     def provenance(self) -> dict[str, Any]:
         """What a reader needs to judge a row or to make it again."""
-        return machine() | {
-            "dataset": self.dataset.description(self.notes),
-            "files": self.files,
-        }
+        return machine() | {"dataset": self.dataset.description(self.notes), "files": self.files}
 
 
 def prepare(study: Study) -> Prepared:

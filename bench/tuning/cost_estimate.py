@@ -92,11 +92,7 @@ def time_epoch(
 
 
 def plan(
-    study: Study,
-    ready: Prepared,
-    spaces: Spaces,
-    budgets: Budgets,
-    rows: list[dict[str, Any]],
+    study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
 ) -> pd.DataFrame:
     """What is left to run after `rows`, and the hours that it takes at most.
 
@@ -148,11 +144,7 @@ def slowdown(runs: float) -> float:
 
 
 def show(
-    study: Study,
-    ready: Prepared,
-    spaces: Spaces,
-    budgets: Budgets,
-    rows: list[dict[str, Any]],
+    study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
 ) -> None:
     """Prints what a study comes to on this machine."""
     if ready.device == "cuda" and not torch.cuda.is_available():

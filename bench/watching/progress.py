@@ -233,11 +233,7 @@ class Progress:
     def table(self, *columns: str) -> Table:
         """A table without rows, whose first column is as wide as the others allow."""
         table = Table(
-            box=None,
-            padding=(0, 2, 0, 0),
-            header_style="bold",
-            expand=True,
-            pad_edge=False,
+            box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True, pad_edge=False
         )
         for index, name in enumerate(columns):
             table.add_column(

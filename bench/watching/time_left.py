@@ -32,11 +32,7 @@ class Eta:
     measured: Counter[RunKind] = field(default_factory=Counter)  # epochs
 
     def add(
-        self,
-        kind: RunKind,
-        train_seconds: float,
-        score_seconds: float,
-        epochs: int = 1,
+        self, kind: RunKind, train_seconds: float, score_seconds: float, epochs: int = 1
     ) -> None:
         """Adds the times that `epochs` epochs took."""
         self.training[kind] += train_seconds
@@ -65,9 +61,7 @@ class Eta:
         return None
 
     def left(
-        self,
-        running: Iterable[tuple[RunKind, int]],
-        at_a_time: int,
+        self, running: Iterable[tuple[RunKind, int]], at_a_time: int
     ) -> tuple[float | None, list[str]]:
         """The seconds until all runs are finished, and the models that the sum leaves out.
 

@@ -227,13 +227,20 @@ def defaults_of(name_or_folder: str) -> dict[str, Any]:
         return values
     if not (isinstance(values, dict) and all(isinstance(key, str) for key in values)):
         raise UserError(f"--dataset: {name_or_folder}: DEFAULTS must be a dict by hyperparameter")
-    for key in values:
+    for key, value in values.items():
         model, _, name = key.rpartition(".")
         # A model that is not known here may be a file of one's own.
         owners = {model} & {*models.NAMES} if model else models.NAMES
-        known = {key for owner in owners for key in models.hyperparameters(owner)}
+        known = {
+            k: own.type for owner in owners for k, own in models.hyperparameters(owner).items()
+        }
         if known and name not in known:
             raise unknown(f"--dataset: {name_or_folder}: DEFAULTS", name, sorted(known))
+        if (kind := known.get(name)) and type(value) not in (
+            (int, float) if kind is float else (kind,)
+        ):
+            reason = f"{key} must be of type {kind.__name__}, not {value!r}"
+            raise UserError(f"--dataset: {name_or_folder}: DEFAULTS: {reason}")
     return values
 
 

@@ -261,10 +261,7 @@ def _opaque(image: Image.Image, background: int | None) -> tuple[Image.Image, bo
 
 
 def _resized(
-    image: Image.Image,
-    size: Size,
-    resize: str,
-    how: Image.Resampling = Image.Resampling.BILINEAR,
+    image: Image.Image, size: Size, resize: str, how: Image.Resampling = Image.Resampling.BILINEAR
 ) -> Image.Image:
     """The image at that height and width."""
     tall, wide = size

@@ -134,9 +134,8 @@ def best_on_pixels(study: str = "cifar10-baselines") -> pd.Series:
 
     Means over the seeds of its winners, if several.
     """
-    runs = saved(study).trials
-    finals = runs[(runs["kind"] == "final") & (runs["role"] == "winner")]
-    means = finals.groupby(["class", "model"])[["val_auroc", "test_auroc"]].mean().reset_index()
+    runs = winners(study).groupby(["class", "model"])
+    means = runs[["val_auroc", "test_auroc"]].mean().reset_index()
     return means.loc[means.groupby("class")["val_auroc"].idxmax()].set_index("class")["test_auroc"]
 
 
@@ -174,7 +173,7 @@ def audits() -> pd.DataFrame:
 
 
 def published_airplane() -> pd.DataFrame:
-    """What is left of airplane's published figure, on the same weights."""
+    """What is left of airplane's published figure, of the same training."""
     how = {
         "published": "as the released code does: normal test images before abnormal ones, training mode",
         "test_order: shuffled": "the same, test images shuffled",
