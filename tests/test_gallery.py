@@ -31,7 +31,7 @@ def test_each_group_holds_the_extremes_of_its_label(rows: list[tuple[int, float]
 @given(
     st.integers(1, 5),
     st.sampled_from([1, 3]),
-    st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.booleans(),
     st.integers(0, 99),
 )

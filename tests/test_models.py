@@ -289,3 +289,9 @@ def test_families_are_those_that_tables_know(name):
     """A model that knows more than normal images must say so: tables put it apart."""
     assert models.get(name).FAMILY in ("GAN", "baseline", "labelled", "pretrained")
     assert name not in FITTED or models.get(name).FAMILY != "GAN"
+
+
+def test_what_a_data_set_has_for_one_model_wins_over_what_it_has_for_all():
+    suited = {"autoencoder.nz": 8, "nz": 100, "ndf": 4}
+    assert models.starting_values("autoencoder", suited, published=False) == {"nz": 8}
+    assert models.starting_values("ganomaly", suited, published=False) == {"nz": 100, "ndf": 4}

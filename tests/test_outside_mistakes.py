@@ -45,6 +45,7 @@ DATASETS = {
     "slash": (DATASET.replace('"0123456789"', '("a/b", *"123456789")'), "a class called 'a/b'"),
     "twice": (DATASET.replace('"0123456789"', '"0123456788"'), "CLASSES has a name twice"),
     "defaults": (DATASET.replace('{"batch_size": 8}', "[8]"), "DEFAULTS must be a dict"),
+    "kind": (DATASET.replace('_size": 8', "_size\": '8'"), "must be of type int, not '8'"),
     "default": (DATASET.replace('"batch_size"', '"bach_size"'), "did you mean 'batch_size'"),
     "list": (DATASET.replace("labels[:900]", "labels[:900].tolist()"), "train_labels as a list"),
     "masks": (DATASET.replace("labels[900:])", "labels[900:], masks=labels > 0)"), "masks bool"),

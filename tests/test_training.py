@@ -142,3 +142,19 @@ def test_each_step_of_an_audit_has_its_figure(digits: datasets.Dataset, model: s
     [run.step() for _ in range(2)]
     scores = run.test_scores()
     assert rows.auroc.iloc[-1] == pytest.approx(metrics.auroc(scores["labels"], scores["scores"]))
+
+
+def test_what_chooses_the_epoch_is_worth_nothing_where_the_last_one_is_chosen(digits) -> None:
+    """Also where images are left out as duplicates, and the test set's order is another one."""
+    few = digits.limit(150, 60)
+    images, labels = few.train_images.copy(), few.train_labels.copy()
+    images[:20], labels[:20] = few.test_images[:20], few.test_labels[:20]
+    few = dataclasses.replace(few, train_images=images, train_labels=labels)
+    small_pca = {"components": 4}
+    *_, rows = audit(
+        "pca", few, TASK, hyperparameters=small_pca, budget=Budget(epochs=1), seed=0, split_seed=0,
+        select_on="last_epoch", device="cpu", precision="float32", say=lambda line: None,
+        done=pd.DataFrame(),
+    )  # fmt: skip
+    aurocs = rows.set_index("change")["auroc"]
+    assert aurocs["selection: val"] == aurocs["test_pool: official"] != 1
