@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not dry_run and study.address is None and arguments is None:
         ray_start.start(view.verbose)
     if several:
-        return sweep.run(several, jobs, dry_run, view)
+        return sweep.run(several, jobs, new=not resumes, dry=dry_run, view=view)
     from bench.commands import tune  # takes seconds, in which Ray starts in a thread of its own
 
     return tune.run_study(*jobs[0], dry_run, view)

@@ -1,6 +1,7 @@
 """Named data sets: one contract for every one, downloads, sizes, channels, subsets."""
 
 import http.server
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from torchvision.datasets import CIFAR10, MNIST
 
 import models
 from bench.choices.errors import UserError
+from bench.choices.folders import scratch_in
 from bench.choices.outside import name_of
 from bench.data.datasets import NAMES, SIZES, Dataset, _torchvision, defaults_of, load
 
@@ -227,3 +229,14 @@ def test_channels(tmp_path, monkeypatch, asked):
     np.testing.assert_array_equal(
         repeated, np.repeat(load("digits", root=tmp_path).train_images, 3, axis=1)
     )
+
+
+def test_what_a_killed_command_was_writing_goes_a_day_later(tmp_path):
+    for name in (".scratch-old", ".scratch-new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "new.npz").touch()
+    os.utime(tmp_path / ".scratch-old", (1, 1))
+    with scratch_in(tmp_path) as scratch:
+        assert scratch.is_dir()
+        assert {path.name for path in tmp_path.iterdir()} == {".scratch-new", scratch.name}
+    assert [path.name for path in tmp_path.iterdir()] == [".scratch-new"]

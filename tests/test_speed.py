@@ -3,7 +3,6 @@
 import json
 import time
 from collections import Counter
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ import models
 from bench.choices.errors import UserError
 from bench.speed import __main__ as speed
 from bench.speed import gpu, harness, plain_loops
-from bench.speed.compiled import compiled
 from bench.training import model_files
 from models.base import AnomalyModel
 
@@ -42,17 +40,6 @@ def test_the_plain_loop_takes_the_models_training_steps():
     for name, weights in plain.networks.state_dict().items():
         torch.testing.assert_close(weights, after[name], rtol=1e-3, atol=1e-5, msg=name)
         assert not torch.equal(weights, before[name]), f"{name} was not trained"
-
-
-@pytest.mark.slow
-def test_the_compiled_step_is_the_models(monkeypatch):
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    trained, images = (model(), compiled(model())), torch.from_numpy(pictures(20))
-    for each in trained:
-        each.train_epoch(images, torch.Generator().manual_seed(1), turns=2)
-    ours, theirs = (each.networks.state_dict() for each in trained)
-    for name, weights in theirs.items():
-        torch.testing.assert_close(weights, ours[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_the_plain_loop_gives_the_models_scores():

@@ -5,12 +5,14 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from bench.choices.errors import UserError, cannot_write
 
+DAY = 24 * 60 * 60  # seconds
 HALF_MADE = 5  # seconds in which a command has taken the lock of a folder that it made
 
 
@@ -23,6 +25,17 @@ def check_writable(folder: Path, flag: str) -> None:
         tempfile.TemporaryDirectory(dir=there).cleanup()
     except OSError as error:
         raise cannot_write(there, error, flag) from None
+
+
+@contextlib.contextmanager
+def scratch_in(folder: Path) -> Iterator[Path]:
+    """A new folder in this one, which goes afterwards, as do a day later those of killed commands."""
+    for left in folder.glob(".scratch-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
+        yield Path(scratch)
 
 
 def abandoned(path: Path, remove: bool = False) -> bool:

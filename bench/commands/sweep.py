@@ -53,10 +53,15 @@ class Sweep:
         if missing := sorted(begun - set(self.datasets)):
             raise UserError(f"--resume: the sweep has begun {missing[0]}; name it in --dataset too")
 
-    def begin(self) -> None:
-        """Makes the folder, or notes what the sweep goes on with there."""
-        from bench.results.store import write_whole
+    def begin(self, new: bool) -> None:
+        """Makes the folder of a `new` sweep, or notes what the sweep goes on with there.
 
+        UserError where another command has made it meanwhile.
+        """
+        from bench.results.store import new_folder, write_whole
+
+        if new:
+            new_folder(self.path.parent, self.path.name, given=True)
         study = asdict(self.whole) | {"dataset": list(self.datasets.values())}
         write_whole(self.path / SWEEP, json.dumps({"study": study}, indent=1, ensure_ascii=False))
 
@@ -87,7 +92,14 @@ def sweep_of(given: dict[str, Any]) -> Sweep | None:
     return Sweep(whole, by_name)
 
 
-def run(sweep: Sweep, jobs: Sequence[tuple[Study, "Results | None"]], dry: bool, view: View) -> int:
+def run(
+    sweep: Sweep,
+    jobs: Sequence[tuple[Study, "Results | None"]],
+    *,
+    new: bool,
+    dry: bool,
+    view: View,
+) -> int:
     """Runs the studies; gives the highest of their exit statuses.
 
     A study that fails does not keep the others from running. `jobs`: each study's choices, and what
@@ -96,7 +108,7 @@ def run(sweep: Sweep, jobs: Sequence[tuple[Study, "Results | None"]], dry: bool,
     from bench.commands import tune
 
     if not dry:
-        sweep.begin()
+        sweep.begin(new)
     failed: dict[str, str] = {}
     status = 0
     for number, (study, earlier) in enumerate(jobs, start=1):

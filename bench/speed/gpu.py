@@ -21,7 +21,6 @@ from torch.utils.flop_counter import flop_registry
 
 import models
 from bench.choices.errors import UserError
-from bench.speed.compiled import compiled
 from bench.training.devices import be_deterministic, mps_runs
 from models.base import AnomalyModel
 from models.precision import PRECISIONS
@@ -43,7 +42,6 @@ class Mode:
     """A way to train several runs on one GPU."""
 
     recorded: bool = True  # steps are replayed as CUDA graphs, not launched kernel by kernel
-    compiled: bool = False  # by torch.compile
     streams: int = 1  # runs in each process
     processes: int = 1
 
@@ -91,8 +89,6 @@ class Group:
 def rate(mode: Mode, precision: str, barrier: Barrier) -> float:
     """Images a second that one process trains on, beside the others at the barrier."""
     members = [new_model(precision, mode.recorded) for _ in range(mode.streams)]
-    if mode.compiled:
-        members = [compiled(member) for member in members]  # type: ignore[arg-type]
     group, each = Group(members, some_images()), members[0].turn * BATCH
     group.warm_up(turns=8)
     barrier.wait(LIMIT)
@@ -227,7 +223,7 @@ def speeds(runs: int) -> Iterator[dict[str, Any]]:
     """For each precision a row of each mode, two with so many runs at a time.
 
     The first of them says whether models come to the same bits, recorded or not. bfloat16, where
-    networks are fastest, has compiled steps and AnoGAN's search as well: compiling takes long.
+    networks are fastest, has AnoGAN's search as well.
     UserError where there is no GPU.
     """
     if not torch.cuda.is_available():
@@ -239,7 +235,6 @@ def speeds(runs: int) -> Iterator[dict[str, Any]]:
         measured = [partial(equality, precision)]
         measured += [partial(speed, mode, precision, share) for mode in modes]
         if precision == "bfloat16":
-            measured += [partial(speed, Mode(compiled=True), precision, share)]
             measured += [partial(search, precision, recorded) for recorded in (False, True)]
         for columns in measured:
             row = {"what": "a GPU", "precision": precision, "batch": BATCH, "mps": mps_runs()}

@@ -66,8 +66,8 @@ def run(
     with (
         interruptible(planner),
         logged(log, view.verbose, own),
+        scratch(store.path, study.storage) as folder,  # emptied once Ray has ended
         connected(study.address, view.verbose, own) as session,
-        scratch(store.path, study.storage) as folder,
     ):
         of_processes = f" (of its processes: {session}/logs)" if session else ""
         view.say(f"Ray's log: {log}{of_processes}")

@@ -4,13 +4,13 @@ import contextlib
 import glob
 import json
 import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from bench.choices.folders import scratch_in
 from bench.data.datasets._decoding import Decoding
 
 MOST = 32  # arrays of folders of one name: of other images, or categories, or in other sizes
@@ -55,9 +55,9 @@ def write(file: Path, content: Content) -> Content:
     arrays |= {} if content.masks is None else {"masks": content.masks}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-            np.savez(Path(scratch) / "new.npz", **arrays)  # type: ignore[arg-type]
-            os.replace(Path(scratch) / "new.npz", file)
+        with scratch_in(file.parent) as scratch:
+            np.savez(scratch / "new.npz", **arrays)  # type: ignore[arg-type]
+            os.replace(scratch / "new.npz", file)
     except OSError as error:
         reason = f"{file.parent} cannot be written: {error.strerror}"
         line = f"--dataroot: the decoded images are not kept for the next run ({reason})"

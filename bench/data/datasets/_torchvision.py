@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.progress import wrap_file
 from torchvision.datasets.utils import check_integrity
 
 from bench.choices.errors import UserError, note
+from bench.choices.folders import scratch_in
 from bench.data.datasets import Dataset
 
 PATIENCE = 4  # seconds without an answer after which the network counts as closed
@@ -146,8 +146,8 @@ def _download(urls: list[str], file: Path, md5: str) -> None:
 def _fetch(url: str, file: Path, md5: str) -> None:
     console = Console(stderr=True)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as scratch:
-        part = Path(scratch) / file.name
+    with scratch_in(file.parent) as scratch:
+        part = scratch / file.name
         with (
             urlopen(url, timeout=PATIENCE) as answer,
             wrap_file(
