@@ -53,8 +53,9 @@ class Config:
 class AnomalyModel(ABC):
     """An anomaly detector trained on normal images only. Images: uint8 (N, C, H, W) in [0, 255].
 
-    A subclass called `Model` has `Config`, STEPS and DIGITS_STEPS, creates networks and optimisers in
-    `build`, and implements `train_step`, `parts`, and `weights` or `combine`. See also models.fitted.
+    A subclass called `Model` has `Config`, STEPS and DIGITS_STEPS, creates networks and optimisers
+    (models.optimizers) in `build`, and implements `train_step`, `parts`, and `weights` or `combine`.
+    See also models.fitted.
     """
 
     Config: ClassVar[type[Config]]
@@ -89,6 +90,9 @@ class AnomalyModel(ABC):
         self.left = torch.empty(0, dtype=torch.int64)  # images still to come in the current pass
         self.training = Steps()
         self.build()
+        for name, optimizer in self.optimizers.items():
+            if not isinstance(optimizer, Optimizer):
+                raise ValueError(f"its optimiser '{name}' must be one of models.optimizers")
         averages = config.average and self.BATCHES  # weights that are not trained have no average
         self.average = Average(self.networks, config.average) if averages else None
 
@@ -104,6 +108,11 @@ class AnomalyModel(ABC):
     @classmethod  # noqa: B027
     def fetch(cls, config: Any) -> None:
         """Gets pretrained weights, where a model has any; ValueError where they cannot be had."""
+
+    @classmethod
+    def learns_rotations(cls, config: Mapping[str, Any]) -> bool:
+        """Whether such a model trains on turned images: they then are no pseudo-anomalies."""
+        return False
 
     @property
     def generator_steps(self) -> int:

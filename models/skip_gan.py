@@ -84,6 +84,10 @@ class SkipGAN(base.AnomalyModel):
         if config.get("w_class"):
             ClassHead.check(classes_of(images))
 
+    @classmethod
+    def learns_rotations(cls, config: Mapping[str, Any]) -> bool:
+        return bool(config.get("w_rot"))
+
     def build(self) -> None:
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         self.memory = Neighbours(c.nz) if c.score_near else None

@@ -8,6 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+import models
+from bench.choices.errors import UserError
+from bench.training import devices
 from models.optimizers import Adam, RMSprop
 
 
@@ -60,3 +63,16 @@ def test_training_does_not_import_torchs_compiler(model: str) -> None:
     ]
     command = [sys.executable, "-c", "; ".join(lines)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+
+
+def test_an_optimiser_that_cannot_be_stored_is_named(monkeypatch):
+    kind = models.get("autoencoder")
+    build = kind.build
+
+    def with_torchs(model):
+        build(model)
+        model.optimizers["autoencoder"] = torch.optim.SGD(model.networks.parameters(), 0.1)
+
+    monkeypatch.setattr(kind, "build", with_torchs)
+    with pytest.raises(UserError, match="'autoencoder' must be one of"):
+        devices.create("autoencoder", (1, 16, 16))

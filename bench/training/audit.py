@@ -94,7 +94,7 @@ def audit(
             for protocol, split in splits.items()
             if split.test
         }
-        best: dict[str, dict[str, Any]] = {}
+        best: dict[str, tuple[tuple[bool, float], dict[str, Any]]] = {}  # rank and figures
         for record in train(run):
             say(f"training {number} of {len(trainings)}, epoch {record['epoch']}/{budget.epochs}")
             scored: dict[Protocol, tuple[np.ndarray, np.ndarray]] = {}
@@ -112,25 +112,18 @@ def audit(
                 by_test = member.protocol.selection == "test"
                 own = auroc if by_test else objective(run.figures(mix), select_on)
                 rank = (run.model.can_score, own)
-                before = best.get(member.change, {}).get("rank")
+                before, _ = best.get(member.change, (None, {}))
                 if improves(rank, before, "test_auroc" if by_test else select_on):
                     _, low, high = auroc_interval([(labels, scores)])
-                    best[member.change] = {
-                        "epoch": record["epoch"],
-                        "auroc": auroc,
-                        "low": low,
-                        "high": high,
-                        "rank": rank,
-                    }
+                    figures = {"epoch": record["epoch"], "auroc": auroc, "low": low, "high": high}
+                    best[member.change] = rank, figures
         del run  # a GPU then holds one model at a time
         for member in members:
-            chosen = best[member.change]
+            _, chosen = best[member.change]
             cost = chosen["auroc"] - rows[-1]["auroc"] if rows else np.nan
             training = "new" if member is members[0] else "the same"
             fields = dataclasses.asdict(member.protocol)
-            row = {"change": member.change, "training": training} | {
-                k: v for k, v in chosen.items() if k != "rank"
-            }
+            row = {"change": member.change, "training": training} | chosen
             rows.append(row | {"cost": cost} | fields)
         yield pd.DataFrame(rows)
 

@@ -75,7 +75,7 @@ class Run:
         self.pseudo = None
         if (final or select_on == "pseudo_auroc") and split.val is not None:
             # What was trained on rotations cannot be chosen by them.
-            learned = learns_rotations or bool(getattr(self.model.config, "w_rot", 0))
+            learned = learns_rotations or self.model.learns_rotations(vars(self.model.config))
             beside = beside_normal(split.val.normal().cpu(), learned, protocol.mixes_batches)
             self.pseudo = beside.to(device)
         self.generator = torch.Generator().manual_seed(seed)
@@ -233,7 +233,7 @@ class Run:
         assert self.split.test is not None
         test, maps = self.split.test, None
         if test.masks is not None:
-            images = test.images[torch.arange(len(test.labels))].cpu()
+            images = test.images[:].cpu()
             rebuilt = self.model.reconstructions(images)
             maps = None if rebuilt is None else anomaly_maps(images.numpy(), rebuilt.numpy())
         values = scores["scores"].to_numpy()

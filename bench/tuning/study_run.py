@@ -9,6 +9,7 @@ import ray
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, TuneError, Tuner
 
+import models
 from bench.choices import outside
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
@@ -140,7 +141,11 @@ def shared_by_trials(
         "precision": study.precision,
         "false_alarms": study.false_alarms,
         # models of which some configuration does: all are chosen by the same pseudo-anomalies
-        "learn_rotations": {name for name, space in spaces.items() if space.largest().get("w_rot")},
+        "learn_rotations": {
+            model
+            for model, space in spaces.items()
+            if models.get(model).learns_rotations(space.largest())
+        },
         "deterministic": study.deterministic,
         "display": view.display,
         "keep_models": study.keep_models == "all",

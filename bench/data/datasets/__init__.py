@@ -64,11 +64,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         images, n = joined(self.train_images, self.test_images), len(self.train_images)
-        for name, array in (
-            ("images", images),
-            ("train_images", images[:n]),
-            ("test_images", images[n:]),
-        ):
+        views = {"images": images, "train_images": images[:n], "test_images": images[n:]}
+        for name, array in views.items():
             object.__setattr__(self, name, array)  # the one way where a dataclass is frozen
 
     @cached_property
@@ -209,9 +206,8 @@ def folder_of(name_or_folder: str, root: Path) -> Path | None:
 def classes_of(name: str) -> tuple[str, ...]:
     """The classes of a named data set, without loading it; UserError where they are no names."""
     classes = outside.module("dataset", name).CLASSES
-    if not (
-        isinstance(classes, tuple) and classes and all(isinstance(cls, str) for cls in classes)
-    ):
+    named = isinstance(classes, tuple) and all(isinstance(cls, str) for cls in classes)
+    if not (named and classes):
         raise UserError(f"--dataset: {name}: CLASSES must be a tuple of names")
     if len(set(classes)) < len(classes):
         raise UserError(f"--dataset: {name}: CLASSES has a name twice")
@@ -231,16 +227,13 @@ def defaults_of(name_or_folder: str) -> dict[str, Any]:
         model, _, name = key.rpartition(".")
         # A model that is not known here may be a file of one's own.
         owners = {model} & {*models.NAMES} if model else models.NAMES
-        known = {
-            k: own.type for owner in owners for k, own in models.hyperparameters(owner).items()
-        }
+        known = dict(item for owner in owners for item in models.hyperparameters(owner).items())
+        where = f"--dataset: {name_or_folder}: DEFAULTS"
         if known and name not in known:
-            raise unknown(f"--dataset: {name_or_folder}: DEFAULTS", name, sorted(known))
-        if (kind := known.get(name)) and type(value) not in (
-            (int, float) if kind is float else (kind,)
-        ):
-            reason = f"{key} must be of type {kind.__name__}, not {value!r}"
-            raise UserError(f"--dataset: {name_or_folder}: DEFAULTS: {reason}")
+            raise unknown(where, name, sorted(known))
+        kind: type = known[name].type if known else object
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise UserError(f"{where}: {key} must be of type {kind.__name__}, not {value!r}")
     return values
 
 
@@ -289,9 +282,9 @@ def smallest_size(side: int) -> int:
     return next((size for size in SIZES if size >= side), SIZES[-1])
 
 
-def _balanced(labels: np.ndarray, count: int | None, seed: int, flag: str) -> np.ndarray:
+def _balanced(labels: np.ndarray, count: int, seed: int, flag: str) -> np.ndarray:
     """int64: sorted indices of `count` labels, of each class as many as sizes allow."""
-    if count is None or count >= len(labels):
+    if count >= len(labels):
         return np.arange(len(labels))
     classes, sizes = np.unique(labels, return_counts=True)
     if count < len(classes):

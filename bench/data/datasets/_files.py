@@ -3,6 +3,8 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +28,17 @@ MASKS = {
 # The name of a mask that lies beside its image, whose name is `\1`.
 MASK_FILE = re.compile(r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE)
 JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # not worth a note, as hidden files are not
+
+
+@contextmanager
+def named(file: Path, flag: str) -> Iterator[None]:
+    """Makes what fails while this image is read a UserError that names it."""
+    try:
+        yield
+    except UnidentifiedImageError:
+        raise UserError(f"{flag}: {file} is no image that can be read") from None
+    except Exception as error:  # Pillow raises a dozen kinds for damaged or very large files
+        raise UserError(f"{flag}: cannot read {file}: {' '.join(str(error).split())}") from error
 
 
 @cache
@@ -112,12 +125,8 @@ def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
         if not names:
             raise no_images(flag, place, others)
         return place, names, others
-    try:
+    with named(place, flag):
         Image.open(place, formats=formats()).close()
-    except UnidentifiedImageError:
-        raise UserError(f"{flag}: {place} is no image that can be read") from None
-    except Exception as error:  # Pillow raises a dozen kinds for damaged or very large files
-        raise UserError(f"{flag}: cannot read {place}: {' '.join(str(error).split())}") from None
     return place.parent, [Path(place.name)], Counter()
 
 

@@ -23,6 +23,12 @@ from bench.data.datasets import Dataset
 PATIENCE = 4  # seconds without an answer after which the network counts as closed
 
 
+def read_mnist(name: str, classes: tuple[str, ...], kind: Any, root: Path) -> Dataset:
+    """MNIST, or what torchvision has as a subclass of it: see `read`."""
+    folder, archives = root / kind.__name__ / "raw", dict(kind.resources)
+    return read(name, classes, kind, root, folder=folder, archives=archives, mirrors=kind.mirrors)
+
+
 def read(
     name: str,
     classes: tuple[str, ...],

@@ -22,15 +22,6 @@ def load(root: Path) -> Dataset:
     """Fashion-MNIST, downloaded into `root` if it is not there."""
     from torchvision.datasets import FashionMNIST
 
-    from bench.data.datasets._torchvision import read
+    from bench.data.datasets._torchvision import read_mnist
 
-    folder, archives = root / "FashionMNIST" / "raw", dict(FashionMNIST.resources)
-    return read(
-        "fashion_mnist",
-        CLASSES,
-        FashionMNIST,
-        root,
-        folder=folder,
-        archives=archives,
-        mirrors=FashionMNIST.mirrors,
-    )
+    return read_mnist("fashion_mnist", CLASSES, FashionMNIST, root)

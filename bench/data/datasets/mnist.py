@@ -11,9 +11,6 @@ def load(root: Path) -> Dataset:
     """MNIST, downloaded into `root` if it is not there."""
     from torchvision.datasets import MNIST
 
-    from bench.data.datasets._torchvision import read
+    from bench.data.datasets._torchvision import read_mnist
 
-    folder, archives = root / "MNIST" / "raw", dict(MNIST.resources)
-    return read(
-        "mnist", CLASSES, MNIST, root, folder=folder, archives=archives, mirrors=MNIST.mirrors
-    )
+    return read_mnist("mnist", CLASSES, MNIST, root)
