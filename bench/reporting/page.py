@@ -1,12 +1,12 @@
 """The report as one HTML file that needs nothing else."""
 
-import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 
@@ -26,6 +26,7 @@ class Section:
     lead: Sequence[Drawing] = ()  # before the tables
 
 
+UNQUOTED = " !$'()*+,-./:;=?@[\\]^_`{|}~"  # in a data: URI between double quotes
 MARK = '<meta name="generator" content="ganomaly-bench">'  # tells a report from a user's own page
 
 
@@ -48,7 +49,7 @@ def page(
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "base64": encoded,
+        "quoted": quoted,
         "heat": heat,
         "file_name": lambda name: file_names([name])[0],
     }
@@ -66,8 +67,12 @@ def page(
     )
 
 
-def encoded(data: str | bytes) -> str:
-    return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
+def quoted(data: str | bytes, also: str = "") -> str:
+    """The data of a data: URI in an attribute, a fifth shorter than in base64.
+
+    `also`: signs that may stay as they are.
+    """
+    return quote(data, safe=UNQUOTED + also)
 
 
 def heat(text: str, scale: tuple[float, float]) -> str:
