@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     if earlier:
         study = resume.study_of(earlier, given)
-        run = resume.run_of(earlier, hyperparameters, files)
+        extras = resume.run_of(earlier, hyperparameters, files)
         hint = f"give --load the model in {earlier.path / 'models'}"
         if not earlier.trials.empty and given["score_folder"]:
             raise UserError(f"--score_folder: the run is over; {hint}")
@@ -178,18 +178,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             (earlier.path / RUN).unlink(missing_ok=True)  # a kill may have left it
             report = shlex.join(["python", "report.py", str(earlier.path)])
             print(f"{earlier.path}: this run is over; next: {report}")
-            if run["score_folder"] and not (earlier.path / "scores.csv").exists():
-                print(f"{run['score_folder']} is not scored yet: {hint}, and --score_folder")
+            if extras["score_folder"] and not (earlier.path / "scores.csv").exists():
+                print(f"{extras['score_folder']} is not scored yet: {hint}, and --score_folder")
             return int(earlier.trials["status"].iloc[-1] == "error")
     else:
-        study, run = study_from(given), {"hyperparameters": hyperparameters} | files
+        study, extras = study_from(given), {"hyperparameters": hyperparameters} | files
         checks.check_new(study)
-    if run["score_folder"]:
-        images_in(Path(run["score_folder"]), "--score_folder")
+    if extras["score_folder"]:
+        images_in(Path(extras["score_folder"]), "--score_folder")
     checks.check_machine(study)
-    checks.check_data(study, one_task=True, by_model=not run["load"])
+    checks.check_data(study, one_task=True, by_model=not extras["load"])
     checks.check_models(study)
-    return start(study, name, run, given["audit"], view, earlier)
+    return start(study, name, extras, given["audit"], view, earlier)
 
 
 def with_threads(study: Study) -> Study:
@@ -237,11 +237,16 @@ def own_file(study: Study) -> str | None:
 
 
 def start(
-    study: Study, name: str, run: dict[str, Any], audit: bool, view: View, earlier: "Results | None"
+    study: Study,
+    name: str,
+    extras: dict[str, Any],
+    audit: bool,
+    view: View,
+    earlier: "Results | None",
 ) -> int:
     """Trains or audits, once the flags are checked; returns the exit status.
 
-    Imports here what takes seconds to load. `name`: the model. `run`: its hyperparameters, --load
+    Imports here what takes seconds to load. `name`: the model. `extras`: its hyperparameters, --load
     and --score_folder. `earlier`: what a run that is resumed has written so far.
     """
     study = with_threads(study)
@@ -251,11 +256,11 @@ def start(
     from bench.training.prepare import prepare
 
     loaded = None
-    if run["load"] and not (earlier and (earlier.path / RUN).exists()):
+    if extras["load"] and not (earlier and (earlier.path / RUN).exists()):
         # The new model, on the device, takes over the loaded one's weights.
-        file = Path(run["load"])
+        file = Path(extras["load"])
         model, content = loaded = model_files.load(file, "cpu", study.precision, own_file(study))
-        if run.setdefault("sha256_load", content["sha256"]) != content["sha256"]:
+        if extras.setdefault("sha256_load", content["sha256"]) != content["sha256"]:
             raise UserError(f"--resume: {file} has changed since this run began with its weights")
         name = content["model"]
         if not models.get(name).BATCHES:
@@ -267,25 +272,25 @@ def start(
             channels=study.channels or channels,
             image_size=study.image_size or image_size.parse(f"{height}x{width}"),
         )
-        run["hyperparameters"] = content["config"] | run["hyperparameters"]
+        extras["hyperparameters"] = content["config"] | extras["hyperparameters"]
     elif not earlier:
         suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"
         defaults = models.starting_values(name, suited, published)
-        run["hyperparameters"] = defaults | run["hyperparameters"]
+        extras["hyperparameters"] = defaults | extras["hyperparameters"]
     try:
-        config = models.get(name).Config.make(run["hyperparameters"])
+        config = models.get(name).Config.make(extras["hyperparameters"])
         models.get(name).fetch(config)
     except ValueError as error:
         raise UserError(f"--{error}") from None
-    prepared = prepare(study)
-    prepared.check(name, asdict(config))
-    run["hyperparameters"] = asdict(config)
+    ready = prepare(study)
+    ready.check(name, asdict(config))
+    extras["hyperparameters"] = asdict(config)
     try:
         if audit:
             from bench.commands.audit import audit_run
 
-            return audit_run(study, prepared, name, run, view, earlier)
-        return train.train_run(study, prepared, name, run, view, loaded, earlier)
+            return audit_run(study, ready, name, extras, view, earlier)
+        return train.train_run(study, ready, name, extras, view, loaded, earlier)
     except FloatingPointError as error:  # a loss or score that is not finite
         print(f"failed: {error}", file=sys.stderr)
         return 1
