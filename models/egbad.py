@@ -2,9 +2,9 @@
 
 A bidirectional GAN (arXiv:1605.09782): the generator maps latents to images, the encoder maps
 images to latents, and the discriminator sees an image together with its latent. "Released code" below
-is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNIST). Where it
-differs from the paper, or takes longer to train, it is a field of `Config`; PUBLISHED turns them on.
-Unlike this project's published protocol, it scores in evaluation mode, on shuffled test images
+is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNIST). Where it differs
+from the paper, or takes longer to train, there is a field of `Config`; PUBLISHED sets these. Unlike
+this project's published protocol, it scores in evaluation mode, on shuffled test images
 (`--scoring_mode evaluation --test_order shuffled`), after the last epoch, on a split of all images of
 its own, and has batches of 100. Its generator and encoder take their step on other images than the
 discriminator, and its networks are other ones, with three convolutions for 28 x 28 images. Its

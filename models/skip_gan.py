@@ -41,11 +41,11 @@ class Config(base.Config):
     nz: int = 100  # discriminator's or critic's features f(x) (released code)
     skip: bool = True  # skip connections from the generator's encoder to its decoder
     score_lat: float = 0.1  # the latent's weight in the score (1 - lambda, arXiv:1901.08954, eq. 5)
-    w_rot: float = 0.0  # weight of the opponent's loss in telling rotations (arXiv:1811.11212)
-    score_rot: float = 0.5  # weight in the score of the rotations' loss, where w_rot is above 0
+    w_rot: float = 0.0  # weight of rotation loss in discriminator or critic (arXiv:1811.11212)
+    score_rot: float = 0.5  # weight of the rotation loss in the score, where w_rot is above 0
     # That loss is the mean cross-entropy; arXiv:1906.12340's code sums the softmax of the true turns.
     score_near: float = 0.0  # weight in the score of how far f(x) is from training images'; 0: none
-    w_class: float = 0.0  # weight of the opponent's loss in telling normal classes apart; 0: none
+    w_class: float = 0.0  # weight of class loss in discriminator or critic; 0: none
     score_class: float = 1.0  # weight in the score of being like no class, where w_class is above 0
     augment: bool = False  # training images are flipped and shifted at random
     adversarial_gradient: bool = True  # the adversarial term reaches the generator

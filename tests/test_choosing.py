@@ -86,7 +86,7 @@ def test_did_tuning_help_is_answered_on_seeds_that_chose_nothing(tmp_path):
     assert (
         (table.frame["low"] <= table.frame["gain"]) & (table.frame["gain"] <= table.frame["high"])
     ).all()
-    assert "gan: +0.075 in the mean of 6 class(es), 6 of which changed" in table.note
+    assert "gan: +0.075, mean of 6 class(es), default replaced in 6" in table.note
     assert "Wilcoxon p = 0.031: yes." in table.note
 
 

@@ -158,7 +158,7 @@ def test_a_model_without_most_classes_costs_the_others_none(tmp_path):
     table = auroc_table(aurocs)
     assert table.frame["model"].tolist() == ["b", "a", "c"]
     assert table.frame.iloc[2].tolist()[2:] == ["–"] * 4
-    assert "Without a mean, for want of classes: c (1)." in table.note
+    assert "Too few classes for a mean: c (1)." in table.note
 
 
 def test_what_is_said_of_every_model_is_said_of_those_with_a_mean_only(tmp_path):

@@ -223,7 +223,7 @@ def test_a_curve_without_a_shared_class_says_which_points_it_lacks(tmp_path):
     )
     (table,) = sweeps.amount_tables(load(folder)[-1])
     assert table.frame["w_skipganomaly"].notna().all()
-    assert "pca, 1000 images; pca, 100 images, for want of classes" in table.note
+    assert "pca, 300 images; pca, 1000 images; pca, 100 images." in table.note
 
 
 def of_one_size_each(folder: Path) -> list[Path]:

@@ -146,7 +146,7 @@ def same_files(earlier: Results, now: dict[str, dict[str, str]]) -> None:
             if new != old:
                 raise UserError(
                     f"--resume: the --{flag} file {name}.py has changed: its SHA-256 begins with "
-                    f"{new[:12]}, and did with {old[:12]} when {earlier.path} was started (put the "
+                    f"{new[:12]}, but with {old[:12]} when {earlier.path} was started (put the "
                     "old one back, or start a new study)"
                 )
 

@@ -272,7 +272,7 @@ def write_scores(
     else:
         called = (frame["verdict"] == "abnormal").sum()
         print(
-            f"{called} of {len(frame)} abnormal: above {judged.threshold:.4g}, as "
-            f"{100 * judged.false_alarms:g} % of normal images or fewer are expected to be"
+            f"{called} of {len(frame)} called abnormal: above {judged.threshold:.4g}, where at most "
+            f"{100 * judged.false_alarms:g} % of normal images should be"
         )
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

@@ -74,7 +74,7 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
     if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
         note(
             "trials that share a GPU take turns on it; under NVIDIA's Multi-Process Service "
-            "(nvidia-cuda-mps-control -d) they run side by side, half as fast again"
+            "(nvidia-cuda-mps-control -d) they run side by side, 1.5 times as fast"
         )
     if done := len(read(store.path).finished()):
         print(f"{done} runs are done already")

@@ -62,9 +62,7 @@ def verdict(model: str, rows: pd.DataFrame) -> str:
     """The answer over classes, in a sentence."""
     gain = rows["gain"].mean()
     changed = int((rows["configuration"] != "default").sum())
-    text = (
-        f"{model}: {signed(gain)} in the mean of {len(rows)} class(es), {changed} of which changed"
-    )
+    text = f"{model}: {signed(gain)}, mean of {len(rows)} class(es), default replaced in {changed}"
     if not changed:
         return f"{text}: no, the default won everywhere."
     if len(rows) < fewest_classes():
@@ -119,9 +117,9 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
         return None
     frame = pd.DataFrame(rows)
     note = (
-        "The signal that chose. The best configuration of the search's one seed, there and again "
-        "under fresh seeds. Finalists' winner: chosen by all fresh seeds but one and judged by that "
-        "one, each in turn; gain: by how much it is better than the first."
+        "Values of the signal that chose. In the search, again: its best configuration, by its one "
+        "seed and by fresh ones. Finalists' winner: chosen by all fresh seeds but one, judged by that "
+        "one, each in turn; gain: its lead over 'again'."
     )
     for signal, group in frame.groupby("signal", sort=False):
         note += (

@@ -206,8 +206,8 @@ def critical_differences(comparison: Comparison, dependence: str = "") -> Iterat
         for line in itertools.chain.from_iterable(drawing["crossbars"]):
             line.set_xdata(sorted(line.get_xdata()))  # else the order of a set, another each time
         caption = (
-            f"Average rank over {comparison.classes} classes (1 is best). A bar joins the models at "
-            f"its points, which are not told apart (Wilcoxon, Holm, p ≥ {ALPHA})"
+            f"Average rank over {comparison.classes} classes (1 is best). A bar joins, at its "
+            f"points, models that are not told apart (Wilcoxon, Holm, p ≥ {ALPHA})"
             f"{f'; {dependence}' if dependence else ''}."
         )
         yield drawn("critical_difference", caption, figure)

@@ -130,7 +130,7 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         yield "Where an interval would span half of the scale, the cell says what there are too few of."
     table, counts = shared(aurocs), aurocs.groupby("column", sort=False)["row"].nunique()
     if left_out := [f"{name} ({count})" for name, count in counts.items() if name not in table]:
-        yield f"Without a mean, for want of classes: {', '.join(left_out)}."
+        yield f"Too few classes for a mean: {', '.join(left_out)}."
     if table.empty:
         yield "The models share no class, and have no means that could be compared."
     elif len(table) < aurocs["row"].nunique():

@@ -124,8 +124,8 @@ def warn_of_rotations(trials: pd.DataFrame, row: Mapping[str, Any]) -> None:
     own = trials["model"] == row["model"]
     if row.get("config_w_rot") == 0 and (trials.loc[own, "config_w_rot"] > 0).any():
         note(
-            "others of its search tell rotations, so none were among this row's pseudo-anomalies, "
-            "and some will be: val_pseudo_auroc, and what it chose, may differ"
+            "other runs of its search learn rotations, so this row's pseudo-anomalies had none; "
+            "the new run's will: val_pseudo_auroc, and what it chose, may differ"
         )
 
 

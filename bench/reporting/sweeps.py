@@ -115,10 +115,10 @@ def note_on(points: pd.DataFrame, left_out: list[str]) -> str:
     """What the points and their intervals are, and the columns left out for want of classes."""
     classes, seeds = span(points["classes"]), span(points["seeds"])
     parts = "test images" if seeds == "1" else "seeds and test images"
-    without = f" Without {'; '.join(left_out)}, for want of classes." if left_out else ""
+    without = f" Too few classes for {'; '.join(left_out)}." if left_out else ""
     return (
-        f"Test AUROC, mean over {classes} class(es) and {seeds} seed(s), and the classes' 95 % "
-        f"intervals over {parts} in the mean, which errs on the wide side.{without}"
+        f"Test AUROC, mean over {classes} class(es) and {seeds} seed(s). Intervals: the "
+        f"classes' 95 % ones over {parts}, averaged, which is rather too wide.{without}"
     )
 
 

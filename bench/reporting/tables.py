@@ -88,9 +88,9 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
         **{name: frame[name].map(form.format, na_action="ignore") for name, form in forms.items()}
     )
     note = (
-        "Means over final runs; of the peak memory, the largest: on a GPU that of the tensors there, on "
-        "a CPU that of the whole process, most of which Python and its libraries take. A run's time is "
-        "that beside the other runs of its study, which share the machine."
+        "Means over final runs, but the largest peak memory: on a GPU its tensors', on a CPU the whole "
+        "process's, mostly that of Python and its libraries. Runs were timed beside the other runs of "
+        "their study, which share the machine."
     )
     return Table("costs", "What does a model cost?", shown, note, frame)
 
