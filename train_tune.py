@@ -95,7 +95,7 @@ def with_config(words: Sequence[str]) -> dict[str, Any]:
     new = in_set | {name for name in HYPERPARAMETERS if given.get(name) is not None}
     kept = [item for item in before.get("set", ()) if item.partition("=")[0] not in new]
     before = {name: value for name, value in before.items() if name not in in_set}
-    return before | given | {"set": [*kept, *own.get("set", ())]}
+    return absent | before | given | {"set": [*kept, *own.get("set", ())]}
 
 
 def words_before(words: Sequence[str]) -> list[str]:

@@ -92,7 +92,7 @@ class AnomalyModel(ABC):
         self.build()
         for name, optimizer in self.optimizers.items():
             if not isinstance(optimizer, Optimizer):
-                raise ValueError(f"its optimiser '{name}' must be one of models.optimizers")
+                raise TypeError(f"its optimiser '{name}' must be one of models.optimizers")
         averages = config.average and self.BATCHES  # weights that are not trained have no average
         self.average = Average(self.networks, config.average) if averages else None
 
@@ -276,7 +276,7 @@ class AnomalyModel(ABC):
             "steps": self.steps,
             "left": self.left,
             "mix": asdict(self.mix) if self.mix else None,
-        } | ({"average": self.average.means} if self.average else {})
+        } | ({"average": dict(enumerate(self.average.means))} if self.average else {})
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Takes over the state in a checkpoint, to the bit."""
@@ -285,6 +285,7 @@ class AnomalyModel(ABC):
             self.optimizers[name].restore(state)
         self.steps, self.left = checkpoint["steps"], checkpoint.get("left", self.left)
         if self.average:  # a trained model's file has the averaged weights alone
-            self.average.restore(checkpoint.get("average") or self.networks.parameters())
+            means = checkpoint.get("average")
+            self.average.restore(means.values() if means else self.networks.parameters())
         mix = checkpoint.get("mix")  # older files have none
         self.mix = Mix(**mix) if mix else None

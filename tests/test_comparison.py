@@ -83,7 +83,9 @@ def test_fewer_classes_than_are_needed_tell_no_models_apart(models: int):
         compare(pd.DataFrame({f"m{i}": level + np.zeros(n) for i, level in enumerate(levels)}))
         for n in (needed - 1, needed)
     )
-    assert fewest_classes(21) == 10 < fewest_classes(28), "README says so of seven models"
+    assert fewest_classes(21) == 10 < fewest_classes(28), (
+        "of seven models, and of eight, as docs/protocols.md says"
+    )
     assert not few.tested
     assert not few.pairs["differ"].any()
     assert enough.tested

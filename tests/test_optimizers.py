@@ -9,8 +9,6 @@ import torch
 from torch import nn
 
 import models
-from bench.choices.errors import UserError
-from bench.training import devices
 from models.optimizers import Adam, RMSprop
 
 
@@ -74,5 +72,5 @@ def test_an_optimiser_that_cannot_be_stored_is_named(monkeypatch):
         model.optimizers["autoencoder"] = torch.optim.SGD(model.networks.parameters(), 0.1)
 
     monkeypatch.setattr(kind, "build", with_torchs)
-    with pytest.raises(UserError, match="'autoencoder' must be one of"):
-        devices.create("autoencoder", (1, 16, 16))
+    with pytest.raises(TypeError, match="'autoencoder' must be one of"):
+        models.create("autoencoder", (1, 16, 16))

@@ -68,7 +68,7 @@ def test_reproduce_of_a_run_that_was_stopped_before_its_step_sizes_fell():
 
 def test_reproduce_of_a_one_class_row_names_the_normal_class():
     assert reproduce.command(
-        {"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4.0}
+        {"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4}
     ) == ("python train.py --model m --normal_class 3 --seed 4 --split_seed 0 --cpus_per_trial 1")
 
 

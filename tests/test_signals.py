@@ -238,6 +238,18 @@ def test_a_second_signal_ends_a_command_that_still_ends() -> None:
     assert process.wait(PATIENCE) == 130
 
 
+def test_a_signal_that_comes_twice_at_once_counts_once() -> None:
+    """As `timeout` sends it: to the command and to its group."""
+    process = python(
+        "with interrupts.handled(lambda: interrupts.say('one')):\n"
+        " print('up', flush=True); time.sleep(1); print('two', flush=True)"
+    )
+    process.terminate()
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=PATIENCE)[0] == "one\ntwo\n"
+    assert process.returncode == 0
+
+
 def test_what_is_said_to_a_closed_terminal_is_no_error() -> None:
     terminal, end = pty.openpty()
     came = "import sys; came = []\nwith interrupts.handled(lambda: came.append(1)):\n print('up', flush=True)\n"

@@ -45,11 +45,16 @@ def abandoned(path: Path, remove: bool = False) -> bool:
     """
     if path.is_symlink() or not (path / ".lock").is_file():
         return False
-    with contextlib.suppress(OSError, Timeout), FileLock(path / ".lock", timeout=0):
-        names = os.listdir(path)
-        old = time.time() - path.stat().st_mtime > HALF_MADE
-        if old and all(name == ".lock" or name.startswith(".study.json.") for name in names):
-            if remove:
-                shutil.rmtree(path, ignore_errors=True)
-            return True
+
+    def half_made() -> bool:
+        names, old = os.listdir(path), time.time() - path.stat().st_mtime > HALF_MADE
+        return old and all(name == ".lock" or name.startswith(".study.json.") for name in names)
+
+    with contextlib.suppress(OSError, Timeout):
+        if half_made():  # else its lock is left to a command that may want it
+            with FileLock(path / ".lock", timeout=0):
+                if half_made():  # still
+                    if remove:
+                        shutil.rmtree(path, ignore_errors=True)
+                    return True
     return False

@@ -64,7 +64,7 @@ class OutsideFile(importlib.abc.SourceLoader):
         return self.content
 
     def exec_module(self, module: ModuleType) -> None:
-        # inspect.getsource and tracebacks then show what runs, not what the file has become.
+        # Tracebacks then show what runs, not what the file has become.
         lines = self.text.splitlines(keepends=True)
         linecache.cache[self.path] = (len(self.content), None, lines, self.path)
         super().exec_module(module)

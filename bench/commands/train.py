@@ -43,8 +43,8 @@ def train_run(
 
     Raises FloatingPointError, once that is recorded, where the training diverges.
 
-    `extras`: its hyperparameters, and the folder whose images it scores at the end; kept in
-    study.json. The run begins with the weights of the model that was `loaded`, if any, beside its
+    `extras`: its hyperparameters, --load with its SHA-256, and --score_folder; kept in study.json.
+    The run begins with the weights of the model that was `loaded`, if any, beside its
     file's content, or goes on with the run in the folder of `earlier`.
     """
     task = ready.tasks[0]

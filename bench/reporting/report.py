@@ -237,7 +237,7 @@ def section(
 
 
 def joined(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:
-    """All final runs' scores: one row an image and run."""
+    """The scores of the winners' final runs: one row an image and run."""
     columns = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
     runs = finals[columns].to_dict("records")
     known = [run for run in runs if (run["study"], run["trial"]) in scores]

@@ -73,7 +73,7 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         for name, value in row.items()
         if name.startswith("config_")
     }
-    flags = [(f"--{name}", text(value)) for name, value in values.items() if pd.notna(value)]
+    flags = [(f"--{name}", str(value)) for name, value in values.items() if pd.notna(value)]
     # A class may be called -1: argparse would take that for a flag.
     words = [
         [f"{flag}={value}"] if value.startswith("-") else [flag, value] for flag, value in flags
@@ -127,11 +127,3 @@ def warn_of_rotations(trials: pd.DataFrame, row: Mapping[str, Any]) -> None:
             "other runs of its search learn rotations, so this row's pseudo-anomalies had none; "
             "the new run's will: val_pseudo_auroc, and what it chose, may differ"
         )
-
-
-def text(value: object) -> str:
-    """A value as the command line reads it.
-
-    A frame makes floats of whole numbers where another row has none.
-    """
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -145,7 +145,7 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
 def spreads(mean: pd.DataFrame, sd: pd.DataFrame) -> pd.DataFrame:
     """`0.812 ± 0.013` of each pair, without what is NaN."""
     figures, more = mean.map("{:.3f}".format, na_action="ignore"), sd.map(" ± {:.3f}".format)
-    return figures.astype(object) + more.where(sd.notna(), "")
+    return figures.astype(object) + more.where(sd.notna(), "").astype(object)
 
 
 def comparison_tables(

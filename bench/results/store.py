@@ -116,7 +116,12 @@ class Store:
         path = new_folder(Path(study.results_dir), name, given=study.name is not None)
         content = {"made_by": made_by, "study": dataclasses.asdict(study)}
         content |= {"provenance": provenance, "run": run or {}}
-        store = cls(path)
+        try:
+            store = cls(path)
+        except UserError:
+            with contextlib.suppress(OSError):
+                path.rmdir()  # it is empty, where no lock could be made
+            raise
         try:
             write_whole(path / "study.json", json.dumps(content, indent=1, ensure_ascii=False))
         except UserError:

@@ -57,11 +57,9 @@ def cpu_has_bfloat16() -> bool:
 
 
 def create(model: str, image_shape: tuple[int, int, int], **form: Any) -> AnomalyModel:
-    """models.create; UserError where a value does not do, or the networks do not fit into memory."""
+    """models.create; UserError where the networks do not fit into memory."""
     try:
         return models.create(model, image_shape, **form)
-    except ValueError as error:
-        raise UserError(f"--model: {model}: {error}") from None
     except RuntimeError as error:
         if "allocate" not in str(error):
             raise
