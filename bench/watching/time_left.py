@@ -3,6 +3,7 @@
 rich's own estimate takes all steps for equally long, which epochs of different models are not.
 """
 
+import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -69,15 +70,19 @@ class Eta:
         has one. `running`: kind and finished epochs of each run that is under way. `at_a_time`:
         how many runs go on side by side.
         """
-        runs = {kind: count - self.finished[kind] for kind, count in self.planned.items()}
-        epochs = Counter(
-            {kind: n * self.epochs[kind.model, kind.variant] for kind, n in runs.items()}
-        )
-        for kind, done in running:
-            epochs[kind] -= done
-        seconds = {kind: self.epoch_seconds(kind) for kind, count in epochs.items() if count > 0}
-        known = [value * epochs[kind] for kind, value in seconds.items() if value is not None]
-        untimed = sorted({kind.model for kind, value in seconds.items() if value is None})
+        waiting = Counter({kind: n - self.finished[kind] for kind, n in self.planned.items()})
+        seconds = {kind: self.epoch_seconds(kind) for kind in +waiting}
+        untimed = sorted({kind.model for kind, each in seconds.items() if each is None})
+        known = {kind: each for kind, each in seconds.items() if each is not None}
         if not known and untimed:
             return None, untimed
-        return sum(known) / max(1, min(at_a_time, sum(runs.values()))), untimed
+        ends = []  # when each of the places for a run is free
+        for kind, done in running:
+            waiting[kind] -= 1
+            ends.append((self.epochs[kind.model, kind.variant] - done) * known.get(kind, 0.0))
+        ends += [0.0] * (max(1, at_a_time) - len(ends))
+        heapq.heapify(ends)
+        for kind, each in known.items():
+            for _ in range(waiting[kind]):
+                heapq.heapreplace(ends, ends[0] + each * self.epochs[kind.model, kind.variant])
+        return max(ends), untimed
