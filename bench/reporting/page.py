@@ -35,10 +35,13 @@ def page(
     sections: Sequence[Section],
     runs: Sequence[dict[str, Any]],
     warnings: Mapping[str, Sequence[str]],
+    title: str = "",
+    lead: str = "",
 ) -> str:
     """The page's HTML: every text from a study is escaped, every figure is inside it.
 
-    `warnings`: each line, and those that it sums up.
+    `warnings`: each line, and those that it sums up. `title`: in place of the studies' names or
+    number; `lead`: HTML below it, which is not escaped.
     """
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
@@ -61,6 +64,8 @@ def page(
         sections=sections,
         runs=runs,
         warnings=warnings,
+        title=title,
+        lead=lead,
         provenance=provenance,
         fonts=FONTS,
         mark=MARK,

@@ -61,10 +61,11 @@ def check_out(out: Path, own: bool) -> None:
         raise UserError(f"--out: {page} is no report's page (give another folder)")
 
 
-def report(studies: Mapping[str, Results], out: Path) -> None:
+def report(studies: Mapping[str, Results], out: Path, title: str = "", lead: str = "") -> None:
     """Writes the report to a folder and prints its main table, its warnings and its files.
 
-    UserError if it cannot.
+    `title`: the page's, in place of the studies' names or number; `lead`: HTML below it. UserError
+    if it cannot.
     """
     for study in studies.values():
         study.check_decided()
@@ -146,7 +147,7 @@ def report(studies: Mapping[str, Results], out: Path) -> None:
         files.setdefault(name, {}).update(pdf=drawing.pdf, svg=drawing.svg)
     if scores:
         files["histogram"] = {"csv": joined(finals, scores).to_csv(index=False)}
-    files["index"] = {"html": page(studies, sections, runs, messages)}
+    files["index"] = {"html": page(studies, sections, runs, messages, title, lead)}
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -223,8 +223,7 @@ def speeds(runs: int) -> Iterator[dict[str, Any]]:
     """For each precision a row of each mode, two with so many runs at a time.
 
     The first of them says whether models come to the same bits, recorded or not. bfloat16, where
-    networks are fastest, has AnoGAN's search as well.
-    UserError where there is no GPU.
+    networks are fastest, has AnoGAN's search as well. UserError where there is no GPU.
     """
     if not torch.cuda.is_available():
         raise UserError("--gpu: there is no CUDA device")

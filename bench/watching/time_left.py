@@ -64,7 +64,7 @@ class Eta:
     def left(
         self, running: Iterable[tuple[RunKind, int]], at_a_time: int
     ) -> tuple[float | None, list[str]]:
-        """The seconds until all runs are finished, and the models that the sum leaves out.
+        """The seconds until all runs are finished, and the models that this leaves out.
 
         It leaves out models of which no epoch was measured yet; the seconds are None if no model
         has one. `running`: kind and finished epochs of each run that is under way. `at_a_time`:

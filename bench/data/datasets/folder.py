@@ -232,7 +232,9 @@ def _each(
     A path that fails is named in a UserError.
     """
 
-    def of(call: Callable[[Path], Any], path: Path) -> Any:
+    from joblib import cpu_count  # loads in a quarter of a second
+
+    def attempt(call: Callable[[Path], Any], path: Path) -> Any:
         with named(path, flag):
             return call(path)
 
@@ -240,13 +242,13 @@ def _each(
     # it gains: 60,000 CIFAR-10 JPEGs took 8 s in one thread and 15 s in four, 900x900 PNGs half as
     # long in two as in one.
     some = paths[:: 1 + len(paths) // SAMPLED]
-    small = sum(of(os.path.getsize, path) for path in some) < 2**15 * len(some)
-    from joblib import cpu_count  # loads in a quarter of a second
-
+    small = sum(attempt(os.path.getsize, path) for path in some) < 2**15 * len(some)
     console = Console(stderr=True)
     hidden = not (progress and console.is_terminal)
     with ThreadPool(1 if small else cpu_count()) as pool:
-        results = pool.imap(lambda path: of(function, path), paths, chunksize=64 if small else 1)
+        results = pool.imap(
+            lambda path: attempt(function, path), paths, chunksize=64 if small else 1
+        )
         yield from track(
             results, progress, total=len(paths), console=console, transient=True, disable=hidden
         )
