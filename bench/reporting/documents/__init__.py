@@ -22,6 +22,7 @@ from bench.reporting.report import report
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "results").glob("*.md")))
 # The studies at a fair budget; earlier ones are not.
 SITE = [f"cifar10-{name}" for name in ("published", "sound", "rotations", "near")]
+SITE += [f"cifar10-{name}-noskip" for name in ("published", "sound")]
 SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
 SITE += [f"cifar10-{name}" for name in cifar10.RIVALS]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
