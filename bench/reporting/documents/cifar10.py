@@ -104,11 +104,15 @@ def cifar10_tests() -> pd.DataFrame:
 def tuned_on_cifar10() -> pd.DataFrame:
     """Did tuning help? A row for each classical detector (see `tuned`), and one for a GAN."""
     gan = tuned_rotations()
-    row = {"model": "`w_skipganomaly`, rotations, nearest, a quarter of its budget"}
-    row |= {"configurations": 6, "seeds": "3"} | dict(gan.mean())
-    row["another won"] = f"{(gan['winner'] != gan['default']).sum()} of {len(gan)}"
-    gain = against(gan["winner"], gan["default"])
-    return pd.DataFrame([*tuned("cifar10-finalists-classical"), row | gain])
+    row = {
+        "model": "`w_skipganomaly`, rotations, nearest, a quarter of its budget",
+        "configurations": 6,
+        "seeds": 3,
+        **gan.mean(),
+        "another won": f"{(gan['winner'] != gan['default']).sum()} of {len(gan)}",
+        **against(gan["winner"], gan["default"]),
+    }
+    return pd.DataFrame([*tuned("cifar10-finalists-classical"), row])
 
 
 def tuned_rotations() -> pd.DataFrame:
