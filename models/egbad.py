@@ -12,6 +12,7 @@ generator's batch normalisation sees G(E(x)) too, here G(z) alone. Distances are
 sums, so that the score's weights suit any image size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,10 +55,10 @@ class Config(base.Config):
 
 
 class Discriminator(nn.Module):
-    """Judges images (B, C, H, W) with latents (B, Z).
+    """Judges batches of images (B, C, H, W) with their latents (B, Z).
 
-    Returns a logit (B,), high for an image with its encoding, and the features (B, `joint`) before
-    the last layer.
+    Returns the batches' logits (B,), high for images with their encodings, and their features
+    (B, `joint`) before the last layer.
     """
 
     def __init__(
@@ -72,9 +73,14 @@ class Discriminator(nn.Module):
         self.classifier = Head(joint, 1)
         init_weights(self)
 
-    def forward(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.features(torch.cat([self.image(x), self.latent(z)], dim=1))
-        return self.classifier(features).flatten(), features.float()
+    def forward(self, *batches: tuple[Tensor, Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Each batch has its own statistics for batch normalisation, but reads large weights once."""
+        images = torch.cat([self.image(x) for x, _ in batches])
+        latents = self.latent(torch.cat([z for _, z in batches]))
+        features = self.features(torch.cat([images, latents], dim=1))
+        sizes = [len(z) for _, z in batches]
+        logits = self.classifier(features).flatten()
+        return logits.split(sizes), features.float().split(sizes)
 
 
 class Model(base.AnomalyModel):
@@ -123,10 +129,10 @@ class Model(base.AnomalyModel):
         z = torch.randn(len(x), self.config.nz, generator=rng, device=rng.device)
         fake, encoded = self.generator(z), self.encoder(x)
 
-        real_logit, _ = self.discriminator(x, encoded.detach())
-        fake_logit, _ = self.discriminator(fake.detach(), z)
-        discriminator_loss = cross_entropy(real_logit, 1).mean()
-        discriminator_loss = discriminator_loss + cross_entropy(fake_logit, 0).mean()
+        (real_logit, fake_logit), _ = self.discriminator((x, encoded.detach()), (fake.detach(), z))
+        discriminator_loss = (
+            cross_entropy(real_logit, 1).mean() + cross_entropy(fake_logit, 0).mean()
+        )
         self.optimizers["discriminator"].zero_grad()
         discriminator_loss.backward()
         self.optimizers["discriminator"].step()
@@ -136,8 +142,9 @@ class Model(base.AnomalyModel):
             fake = self.generator(z)
         # Swapped labels: the encoder's pairs are to look like the generator's, and the reverse.
         self.discriminator.requires_grad_(False)
-        encoder_loss = cross_entropy(self.discriminator(x, encoded)[0], 0).mean()
-        generator_loss = cross_entropy(self.discriminator(fake, z)[0], 1).mean()
+        (real_logit, fake_logit), _ = self.discriminator((x, encoded), (fake, z))
+        encoder_loss = cross_entropy(real_logit, 0).mean()
+        generator_loss = cross_entropy(fake_logit, 1).mean()
         self.optimizers["generators"].zero_grad()
         (encoder_loss + generator_loss).backward()
         self.optimizers["generators"].step()
@@ -151,8 +158,7 @@ class Model(base.AnomalyModel):
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         c, z = self.config, self.encoder(x)
         fake = self.generator(z)
-        logit, features = self.discriminator(x, z)
-        fake_logit, fake_features = self.discriminator(fake, z)
+        (logit, fake_logit), (features, fake_features) = self.discriminator((x, z), (fake, z))
         reconstruction = (x - fake.float()).abs().flatten(1)
         if c.feature_matching:  # |f(x, E(x)) - f(G(E(x)), E(x))|_1
             distance = (features - fake_features).abs()
