@@ -173,11 +173,14 @@ def test_off_a_terminal_each_run_prints_a_line_when_it_ends(
         progress.epoch(epoch_row("gan-3-000", 2))
         finish(progress, trial_row(0, 0.6))
         finish(progress, trial_row(1, None))
+        progress.eta.planned |= {RunKind("other", "tuning", ""): 1}
+        finish(progress, trial_row(2, 0.6))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["gan-3-000", "epoch", "2/10", "val_auroc", "0.500"]
     left = r"  \(about \S+ left\)"
     assert re.fullmatch(rf"\[1/6\] gan-3-000  done  epoch 10  val_auroc 0\.600{left}", lines[1])
     assert re.fullmatch(rf"\[2/6\] gan-3-001  error  FloatingPointError: .* nan{left}", lines[2])
+    assert re.search(r"  \(about \S+ left without other\)$", lines[3])
 
 
 @pytest.mark.parametrize("terminal", [True, False])

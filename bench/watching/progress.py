@@ -166,8 +166,11 @@ class Progress:
         self.compare(row)
         failed = row["status"] == "error"
         outcome = row["error"] if failed else f"epoch {row['epoch']}  {describe(row)}"
-        left = "" if self.console.is_terminal else f"  ({self.time_left()[0]})"
-        self.say(f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {outcome}{left}")
+        line = f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {outcome}"
+        if not self.console.is_terminal:  # there, the live view has the time left
+            left, untimed = self.time_left()
+            line += f"  ({left}{' without ' if untimed else ''}{', '.join(untimed)})"
+        self.say(line)
 
     def compare(self, row: dict[str, Any]) -> None:
         """Compares a finished run with the best so far of its search."""
