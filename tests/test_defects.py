@@ -160,6 +160,10 @@ def test_a_study_of_all_categories(tmp_path, ray_session, capsys):
     place = ["--dataroot", str(tmp_path), "--results_dir", str(tmp_path), "--name", "study"]
     choices = ["--trials", "0", "--seeds", "2"]
     assert train_tune.main(["--dataset", str(folder), *FLAGS, *place, *choices]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("no search, sound protocol, ")
+    assert sum(line.endswith("the default configuration (no search)") for line in lines) == 2
+    assert any(re.fullmatch(r"\[1/4\] .*\(about .* left\)", line) for line in lines)
     study = results.read(tmp_path / "study")
     trials, _ = frames.join({"study": study})
     finals = frames.tested(trials)

@@ -69,7 +69,7 @@ def introduce(study: Study, ready: Prepared, store: Store) -> None:
     variants = dict.fromkeys(task.variant for task in ready.tasks if task.variant)
     each = f", each with {'; '.join(variants)}" if variants else ""
     print(f"study {store.path}: {', '.join(study.model_names())} on {classes}{each}")
-    tuning = f"{study.searcher} + {study.scheduler}"
+    tuning = f"{study.searcher} + {study.scheduler}" if study.trials != 0 else "no search"
     print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
     if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
         note(
@@ -111,7 +111,10 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
 
 
 def print_winners(trials: pd.DataFrame) -> None:
-    """Prints each search's winner: the values that the search chose, and its final figures."""
+    """Prints each search's winner: the values that the search chose, and its final figures.
+
+    Without a search it is the default.
+    """
     finals, defaults = (
         trials[(trials["role"] == role) & (trials["status"] != "error")]
         for role in ("winner", "default")
@@ -123,10 +126,10 @@ def print_winners(trials: pd.DataFrame) -> None:
         tuned = [name for name in own if own[name].nunique() > 1]
         values = short({name.removeprefix("config_"): winner[name] for name in tuned})
         default = " (the model's default)" if winner["number"] == 0 else ""
-        colon = ": " if values else ""
-        print(
-            f"\n{', '.join(filter(None, place))}: configuration {winner['number']}{default} won{colon}{values}"
-        )
+        won = f"configuration {winner['number']}{default} won{': ' if values else ''}{values}"
+        if not (trials["kind"] == "tuning").any():
+            won = "the default configuration (no search)"
+        print(f"\n{', '.join(filter(None, place))}: {won}")
         for column, signal in by_column().items():
             if column in group and group[column].notna().any():
                 sd = f" +- {figure(column, group[column].std())}" if len(group) > 1 else ""

@@ -190,6 +190,6 @@ def progress_of(study: Study, ready: Prepared, planner: Planner, view: View) -> 
         planner.rows,
         figures.pop() if len(figures) == 1 else "objective",
         at_a_time=lambda: min(map(planner.slots, study.model_names())),
-        stops_early=study.scheduler not in ("fifo", "pbt", "pb2"),
+        stops_early=study.trials != 0 and study.scheduler not in ("fifo", "pbt", "pb2"),
         quiet=view.quiet,
     )
