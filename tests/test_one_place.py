@@ -14,7 +14,7 @@ from bench.choices.tasks import PUBLISHED, SOUND
 from bench.judging import metrics, selection
 from bench.judging.metrics import Metric
 from bench.judging.selection import Signal
-from bench.reporting import reproduce, searches, tables
+from bench.reporting import cautions, reproduce, searches, tables
 from bench.results import columns
 from bench.watching.progress import describe
 
@@ -120,6 +120,22 @@ def test_switched_fields_of_the_protocol_are_in_the_settings_and_in_the_command(
     for name, value in switched.items():
         assert f"{name} {value}" in settings["protocol"]
         assert f"--{name} {value}" in command
+
+
+def test_hyperparameters_that_a_command_set_are_in_the_settings_and_a_warning(tmp_path):
+    held = {"set": ["skip=False", "w_con=3"]}
+    studies, trials, *_, aurocs = load(make_study(tmp_path / "s", study=held))
+    assert tables.settings_table(studies, trials).frame.set_index("choice")["s"]["set"] == (
+        "skip=False, w_con=3"
+    )
+    lines = [line for _, line in cautions.cautions(studies, trials, aurocs)]
+    assert "s: not its models' defaults: skip=False, w_con=3" in lines
+    run = dataclasses.replace(
+        studies["s"],
+        study={"model": ["pca"], "set": []},
+        run={"hyperparameters": {"components": 4, "samples": 5000}},
+    )
+    assert tables.set_values(run) == ["components=4"]
 
 
 def test_the_command_takes_flags_of_train_py_alone():

@@ -7,6 +7,7 @@ import pandas as pd
 from bench.judging.selection import SIGNALS
 from bench.reporting.fair import is_unsound
 from bench.reporting.frames import Caution, span, without_amounts
+from bench.reporting.tables import set_values
 from bench.results.reading import Results
 
 # Results are only comparable where studies agree in these.
@@ -53,6 +54,11 @@ def cautions(
         "data sets differ in their images between studies": different_images(studies),
         "studies have no finished trial": unfinished,
         "studies are on the way to a larger budget": growing(studies),
+        "studies set hyperparameters of their models": [
+            f"{name}: not its models' defaults: {', '.join(values)}"
+            for name, study in studies.items()
+            if (values := set_values(study))
+        ],
         "thresholds differ between studies": thresholds(studies),
     }
     if aurocs.empty:
@@ -158,8 +164,9 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
         "first": "no later one was better by the signal that chooses",
     }
     return [
-        f"in {at_edge.sum()} of {len(trained)} final runs the chosen epoch is the {edge} one "
-        f"({span(trained.loc[at_edge, 'generator_steps'])} generator steps): {advice[edge]}"
+        f"in {at_edge.sum()} of {len(trained)} final runs, of "
+        f"{span(trained.loc[at_edge, 'generator_steps'])} generator steps, the chosen epoch is the "
+        f"{edge} one: {advice[edge]}"
         for edge, at_edge in edges.items()
         if at_edge.any()
     ]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from bench.choices.flags import not_default
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.judging.comparison import ALPHA, Comparison
 from bench.judging.metrics import METRICS
@@ -49,6 +50,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             if rows["threshold"].notna().any()
             else "none",
             "search": searched,
+            "set": ", ".join(set_values(results)) or "nothing",
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
@@ -62,6 +64,16 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
     frame = pd.DataFrame(columns)
     frame.insert(0, "choice", frame.index, allow_duplicates=True)  # a study may be called so too
     return Table("settings", "What the figures rest on", frame)
+
+
+def set_values(results: Results) -> list[str]:
+    """The hyperparameters that a command set, `skip=False`.
+
+    Of a run of train.py, which has flags for them, those that are not the model's defaults.
+    """
+    values = results.run.get("hyperparameters", {})
+    changed = not_default(results.study["model"][0], values).items()
+    return [*results.study.get("set", []), *(f"{name}={value}" for name, value in changed)]
 
 
 def cost_table(finals: pd.DataFrame) -> Table | None:
