@@ -10,12 +10,13 @@ from bench import results
 from bench.judging.intervals import mean_interval
 from bench.reporting import frames
 from bench.reporting.differences import difference_tables
+from bench.reporting.tables import settings_table
 from bench.results.reading import SWEEP
 
 
 def tables_of(*folders: Path) -> list:
-    studies, *_, finals, _, _ = load(*folders)
-    return list(difference_tables(finals, studies))
+    studies, trials, _, finals, _, _ = load(*folders)
+    return list(difference_tables(finals, studies, settings_table(studies, trials).frame))
 
 
 def study_and_better(tmp_path: Path, gain: float) -> tuple[Path, Path]:
@@ -103,6 +104,8 @@ def test_studies_of_two_sweeps_are_compared_where_their_data_are_the_same(tmp_pa
             folders[f"{sweep}/{data}"] = folder
         (tmp_path / sweep / SWEEP).write_text("{}")
     studies = {name: results.read(folder) for name, folder in folders.items()}
-    finals = frames.tested(frames.join(studies)[0])
-    titles = [table.title for table in difference_tables(finals, studies)]
+    trials, _ = frames.join(studies)
+    settings = settings_table(studies, trials).frame
+    tables = difference_tables(frames.tested(trials), studies, settings)
+    titles = [table.title for table in tables]
     assert titles == ["AUROC: b/digits less a/digits", "AUROC: b/mnist less a/mnist"]

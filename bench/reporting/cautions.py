@@ -98,13 +98,15 @@ def growing(studies: Mapping[str, Results]) -> list[str]:
 
 def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str]]:
     """Lines on test figures and the runs that they are of, by kind."""
+    below_chance = aurocs[(aurocs["auroc"] < 0.5) & ~(aurocs["high"] >= 0.5)]
     kinds = {
         "results are worse than chance": [
             f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than "
             "chance"
-            for row in aurocs[aurocs["auroc"] < 0.5].sort_values("auroc").to_dict("records")
+            for row in below_chance.sort_values("auroc").to_dict("records")
         ],
         "models trained for less than is fair": short_budgets(trials),
+        "data sets have models that were tuned, and others that were not": some_tuned(trials),
         "protocols are not sound": unsound(aurocs),
         "studies went on from models trained before": trained_further(trials),
         "models' rows join studies that differ": joined(trials),
@@ -119,6 +121,20 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
     if aurocs["seeds"].nunique() > 1:
         alone.append("results rest on different numbers of seeds (see auroc.csv)")
     return kinds | {line: [line] for line in alone}
+
+
+def some_tuned(trials: pd.DataFrame) -> list[str]:
+    """A line for each data set and task where some models were tuned, and others were not."""
+    searched = trials.groupby(["study", "model"])["kind"].agg(lambda kinds: "tuning" in set(kinds))
+    finals = trials[trials["role"] == "winner"].join(
+        searched.rename("tuned"), on=["study", "model"]
+    )
+    lines = []
+    for (dataset, task), runs in finals.groupby(["dataset", "task"], sort=False):
+        columns = runs.groupby("tuned")["column"].unique().map(", ".join)
+        if len(columns) > 1:
+            lines.append(f"{dataset}, {task}: tuned: {columns[True]}; not tuned: {columns[False]}")
+    return lines
 
 
 def unsound(aurocs: pd.DataFrame) -> list[str]:

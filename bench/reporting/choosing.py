@@ -167,6 +167,10 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
         "pseudo-anomalies judged epochs by scores of its weights. The oracle takes the best epoch "
         "and the better weights on the test images: no result, but a bound on any such choice."
     )
+    if len(rows) < len(finals):
+        note += (
+            f" Of {len(rows)} of {len(finals)} final runs: the other rows lack epochs' test AUROC."
+        )
     return Table("signals", "What would each signal have chosen?", table, note)
 
 

@@ -14,12 +14,17 @@ from bench.reporting.writers import Table
 from bench.results.reading import SWEEP, Results
 
 PLACE = ["dataset", "task", "model", "class"]
+# The settings that decide figures
+DECIDE = ["data", "protocol", "chosen by", "search", "set", "final runs", "arithmetic"]
 
 
-def difference_tables(finals: pd.DataFrame, studies: Mapping[str, Results]) -> Iterator[Table]:
+def difference_tables(
+    finals: pd.DataFrame, studies: Mapping[str, Results], settings: pd.DataFrame
+) -> Iterator[Table]:
     """Of each study after the first: its test AUROC less the first's, where both have a result.
 
-    Where the first is of a sweep, less that of the sweep's study that has the same data.
+    Where the first is of a sweep, less that of the sweep's study that has the same data. `settings`:
+    what figures rest on (tables.settings_table).
     """
     folders = {name: study.path.resolve() for name, study in studies.items()}
     first, *_ = folders.values()
@@ -41,7 +46,12 @@ def difference_tables(finals: pd.DataFrame, studies: Mapping[str, Results]) -> I
             cells = pd.DataFrame(differences(both, place, name, other))
             if len(cells):
                 number += 1
-                yield difference_table(cells, number, name, other)
+                rest = settings[["choice", name, other]].set_axis(["choice", "one", "two"], axis=1)
+                rest = rest[rest["choice"].isin(DECIDE) & (rest["one"] != rest["two"])]
+                apart = [
+                    f"{what} ({one}; {two})" for what, one, two in rest.itertuples(index=False)
+                ]
+                yield difference_table(cells, number, name, other, apart)
 
 
 def differences(
@@ -80,8 +90,13 @@ def differences(
         }
 
 
-def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -> Table:
-    """Models by classes, the largest gain first; last the mean over the shared classes."""
+def difference_table(
+    cells: pd.DataFrame, number: int, first: str, other: str, apart: list[str]
+) -> Table:
+    """Models by classes, the largest gain first; last the mean over the shared classes.
+
+    `apart`: in what else the studies differ, `set (nothing; skip=False)`.
+    """
     cells = cells.assign(
         text=cells["difference"].map(signed),
         detail=[cell_detail(cell) for cell in cells.to_dict("records")],
@@ -100,7 +115,8 @@ def difference_table(cells: pd.DataFrame, number: int, first: str, other: str) -
         "difference" if number == 1 else f"difference_{number}",
         f"AUROC: {other} less {first}",
         frame,
-        "Runs of the same seed are paired. Where no seed is in both studies, the means are compared.",
+        "Runs of the same seed are paired. Where no seed is in both studies, the means are compared."
+        + (f" The studies differ in {', '.join(apart)}." if apart else ""),
         cells.drop(columns=["row", "column", "text", "detail"]),
         details=details,
         legend="both means [95 % confidence interval of the difference over paired seeds]"

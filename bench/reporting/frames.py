@@ -26,6 +26,7 @@ KEY += ["limit_train", "contamination"]
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
+EXPECTED += ["n_test_normal", "n_test_abnormal"]
 # A protocol's choices that make a figure another one; in evaluation mode the order does not.
 DECISIVE = ("scoring_mode", "selection", "test_pool")
 SAME = 1e-6  # AUROCs that differ by no more are the same
@@ -242,6 +243,11 @@ def published(aurocs: pd.DataFrame) -> pd.DataFrame:
         rows = aurocs.loc[same_data & same_task, ["dataset", "task", "class", "row"]]
         figures = pd.read_csv(path).rename(columns={"abnormal_class": "class"})
         figures = figures.assign(source=origin["source"], caveat=origin["caveat"])
-        frames.append(rows.drop_duplicates("row").merge(figures, on="class"))
+        figures = rows.drop_duplicates("row").merge(figures, on="class")
+        of_others = figures["dataset"] != origin["dataset"]
+        figures.loc[of_others, "caveat"] += (
+            f"; of {origin['dataset']}, ours of " + figures["dataset"][of_others]
+        )
+        frames.append(figures)
     table = pd.concat(frames, ignore_index=True)
     return table.assign(column=table["model"] + ", published figure")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.choices.names import natural
 from bench.judging.comparison import Comparison, fewest_classes
-from bench.reporting.fair import class_means, rivals, shared, without_unsound
+from bench.reporting.fair import class_means, is_unsound, rivals, shared
 from bench.reporting.frames import WIDEST, published, span
 from bench.reporting.writers import Table, cell
 
@@ -31,8 +31,8 @@ def auroc_table(aurocs: pd.DataFrame, comparison: Comparison) -> Table:
     both = pd.concat([aurocs, known], ignore_index=True)
     models = both.drop_duplicates("column").set_index("column")
     group = models["family"].map(FAMILIES).fillna("models")
-    comparable = without_unsound(aurocs)["column"].unique()
-    group[~models.index.isin(comparable)] = BY_PUBLISHED
+    unsound = aurocs.loc[is_unsound(aurocs["protocol"]), "column"]
+    group[models.index.isin(unsound)] = BY_PUBLISHED
     group[models["source"].notna()] = PUBLISHED
     values = both.pivot(index="column", columns="row", values="auroc")
     means, common = class_means(aurocs), shared(aurocs).index
@@ -125,6 +125,16 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
             if seeds == "1"
             else "Intervals are over seeds and test images"
             + (", of a single seed over test images only." if aurocs["seeds"].min() == 1 else ".")
+        )
+    if is_unsound(aurocs["protocol"]).any():
+        yield (
+            "They do not allow for what an unsound protocol adds, where test images choose epochs, or "
+            "those of a batch change each other's scores."
+        )
+    if (aurocs["select_on"] == "val_auroc").any():
+        yield (
+            "Where the validation AUROC chose, it did so with anomalies of the tested class: each run's "
+            "epoch and the weights of its score's parts, if a model has several."
         )
     if (aurocs["too_few"] != "").any():
         yield "Where an interval would span half of the scale, the cell says what there are too few of."

@@ -98,12 +98,13 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
 def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
     """How much each hyperparameter decided which configurations are best (Optuna's PED-ANOVA)."""
     weighed = {column: importance(varied, gain) for column, varied, gain in searched(trials)}
-    weighed = {column: shares for column, shares in weighed.items() if shares}
+    weighed = {column: shares for column, shares in weighed.items() if len(shares) > 1}
     if not weighed:
         return
     with mpl.rc_context(STYLE):
         heights = [0.45 + 0.16 * len(values) for values in weighed.values()]
-        figure = Figure(figsize=(WIDTH, sum(heights) + 0.4), layout="constrained")
+        width = max(WIDTH, 1.5 + 0.07 * max(map(len, weighed)))
+        figure = Figure(figsize=(width, sum(heights) + 0.4), layout="constrained")
         ratios = {"height_ratios": heights}
         grid = figure.subplots(len(heights), 1, squeeze=False, gridspec_kw=ratios, sharex=True)
         for axes, (column, values) in zip(grid.flat, weighed.items(), strict=True):
@@ -112,7 +113,7 @@ def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
         grid[-1, 0].set_xlabel("importance")
         caption = (
             "Hyperparameter importances (PED-ANOVA, arXiv:2304.10255, as Optuna computes it), over "
-            "all classes of a model. With few configurations they are a hint at most."
+            "all classes of a model; they add up to 1. With few configurations they are a hint at most."
         )
         yield drawn("importances", caption, figure)
 

@@ -103,7 +103,7 @@ def report(studies: Mapping[str, Results], out: Path, title: str = "", lead: str
     curves = searches.learning_curves(finals, epochs)
     if len(aurocs):
         others = [
-            *difference_tables(finals, studies),
+            *difference_tables(finals, studies, settings.frame),
             sweeps.dataset_table(aurocs),
             *sweeps.amount_tables(aurocs),
             tables.metrics_table(finals),

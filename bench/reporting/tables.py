@@ -17,6 +17,8 @@ from bench.reporting.headline import untested
 from bench.reporting.writers import Table
 from bench.results.reading import Results
 
+ABNORMAL = "share of abnormal images"
+
 
 def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table:
     """What each study's figures rest on, in a few words each; the whole of it is in study.json."""
@@ -85,13 +87,19 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
     )
     frame = pd.DataFrame(
         {
+            "generator steps": groups["generator_steps"].mean(),
+            "fair steps": groups["fair_steps"].mean(),
             "parameters": groups["parameters"].mean(),
             "training, minutes a run": groups["train_seconds"].mean() / 60,
             "scoring, ms an image": groups["score_ms"].mean(),
             "peak memory, MiB": groups["peak_memory_mb"].max(),
         }
     ).reset_index()
+    fitted = frame["generator steps"] == 0  # at once, in no steps
+    frame.loc[fitted, ["generator steps", "fair steps"]] = math.nan
     forms = {
+        "generator steps": "{:,.0f}",
+        "fair steps": "{:,.0f}",
         "parameters": "{:,.0f}",
         "peak memory, MiB": "{:,.0f}",
         "scoring, ms an image": "{:.3g}",
@@ -101,8 +109,8 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
     )
     note = (
         "Means over final runs, but the largest peak memory: on a GPU its tensors', on a CPU the whole "
-        "process's, mostly that of Python and its libraries. Runs were timed beside the other runs of "
-        "their study, which share the machine."
+        "process's, mostly that of Python and its libraries. Fair steps: the model's fair budget. Runs "
+        "were timed beside the other runs of their study, which share the machine."
     )
     return Table("costs", "What does a model cost?", shown, note, frame)
 
@@ -132,15 +140,32 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     known = {name: metric for name, metric in known.items() if name in measured}
     if not known:
         return None
-    groups = finals.groupby(["row", "column"], sort=False)[list(known)]
-    mean, sd = groups.mean(), groups.std()
+    abnormal = finals["n_test_abnormal"] / (finals["n_test_abnormal"] + finals["n_test_normal"])
+    places = finals.assign(**{ABNORMAL: abnormal}).groupby(["row", "column"], sort=False)
+    groups, share = places[list(known)], places[ABNORMAL].mean()
+    mean, sd, runs = groups.mean(), groups.std(), groups.count()
     text = spreads(mean, sd)
+    if share.notna().any():
+        for frame in (text, mean):
+            frame.insert(0, ABNORMAL, share)
     titles = {name: metric.title for name, metric in known.items()}
     titles |= {"row": "class", "column": "model"}
     text, mean = (frame.reset_index().rename(columns=titles) for frame in (text, mean))
     lower = [metric.title for metric in known.values() if not metric.higher_is_better]
     fitted = [metric.title for metric in known.values() if metric.fits_threshold]
     note = "Mean ± standard deviation over seeds." if sd.notna().any(axis=None) else "One seed."
+    of_fewer = [
+        titles[name]
+        for name in known
+        if runs[name].between(0, places.size(), inclusive="neither").any()
+    ]
+    if of_fewer:
+        note += f" Of some runs only, as older rows lack them: {', '.join(of_fewer)}."
+    if share.nunique() > 1:
+        note += (
+            " AP and F1 depend on the share of abnormal images (AP's chance level): they cannot be "
+            "compared where it differs."
+        )
     if lower:
         note += f" Lower is better: {', '.join(lower)}."
     if fitted:
