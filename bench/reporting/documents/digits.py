@@ -21,7 +21,7 @@ TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-def
 BOTTLENECKS = (("latents", "autoencoder", "nz"), ("components", "pca", "components"))
 TUNED = {
     "one left out": ("", "-ganomaly", "-skipganomaly", "-w-skipganomaly", "-classical"),
-    "one digit normal": ("-one-class-classical",),
+    "one digit normal": ("-one-class", "-one-class-classical"),
 }
 
 
