@@ -182,7 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{extras['score_folder']} is not scored yet: {hint}, and --score_folder")
             return int(earlier.trials["status"].iloc[-1] == "error")
     else:
-        study, extras = study_from(given), {"hyperparameters": hyperparameters} | files
+        study = study_from(given)
+        extras = {"hyperparameters": hyperparameters, "set": hyperparameters} | files
         checks.check_new(study)
     if extras["score_folder"]:
         images_in(Path(extras["score_folder"]), "--score_folder")
@@ -218,9 +219,8 @@ def score_or_export(given: dict[str, Any], view: View) -> int:
     from bench.training.devices import choose_device
 
     # An exported file computes in float32.
-    device, precision = (
-        ("cpu", "float32") if out else (choose_device(study), given.get("precision"))
-    )
+    device = "cpu" if out else choose_device(study)
+    precision = "float32" if out else given.get("precision")
     model, content = model_files.load(given["load"], device, precision, own_file(study))
     rate = given.get("false_alarms")
     if out:

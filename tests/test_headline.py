@@ -125,7 +125,7 @@ def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
         make_study(tmp_path / "many", classes="abcdefgh"),
     )
     without, marked = (auroc_table(load(folder)[-1]) for folder in (few, many))
-    assert "5 shared classes are too few to test (6 are needed)" in without.note
+    assert "5 shared class(es) are too few to test (6 are needed)" in without.note
     assert not without.frame["mean"].str.contains("*", regex=False).any()
     assert marked.frame.set_index("model").loc["pca", "mean"].endswith(" *")
     assert "* above every other model" in marked.note

@@ -26,7 +26,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Budget, PlannedRun, RunKind, Task, variants
 from bench.commands import resume
 from bench.data.splits import make_splits
-from bench.reporting import cautions, reproduce, sweeps
+from bench.reporting import mismatches, reproduce, sweeps
 from bench.results import columns
 from bench.tuning.planner import Planner
 from bench.tuning.spaces import spaces_of
@@ -251,7 +251,7 @@ def test_a_curve_joins_no_points_that_differ_in_more_than_the_amount(tmp_path):
         edit(folder, lambda row, s=steps: row | {"protocol": "sound", "generator_steps": s})
     _, trials, *_, areas = load(small, full)
     assert [*sweeps.amount_tables(areas)]
-    lines = cautions.joined(trials)
+    lines = mismatches.joined(trials)
     assert [line for line in lines if line.endswith("s and t differ in generator_steps")]
 
 

@@ -87,9 +87,9 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
 
     trials = load(edit(make_study(tmp_path / "s", classes=("bird",)), change))[1]
     assert cautions.edge_epochs(trials) == [
-        "in 1 of 3 final runs, of 75 generator steps, the chosen epoch is the last one: "
+        "in 1 of 3 final runs of winners, of 75 generator steps, the chosen epoch is the last one: "
         "longer training may do better",
-        "in 1 of 3 final runs, of 75 generator steps, the chosen epoch is the first one: "
+        "in 1 of 3 final runs of winners, of 75 generator steps, the chosen epoch is the first one: "
         "no later one was better by the signal that chooses",
     ]
     assert cautions.short_budgets(trials) == [

@@ -242,7 +242,7 @@ def test_dry_run_prints_the_cost_and_writes_nothing(
     ]
     seconds = [[float(cell) for cell in line[6:]] for line in cells[2:]]
     assert all(0 < tuning <= final for tuning, final, _ in seconds)
-    assert "108 runs, 396 epochs at most" in text
+    assert "108 run(s), 396 epoch(s) at most" in text
     assert not list(tmp_path.iterdir())
 
 
@@ -252,7 +252,7 @@ def test_dry_run_counts_a_grid_and_what_is_left_of_an_unfinished_study(
     grid = ["--searcher", "grid", "--space", "w_con=25,50,75"]
     flags = [*grid, "--epochs", "1", "--seeds", "1", "--dry_run"]
     assert train_tune.main([*DIGITS, *SMALL, *NARROW, *flags, "--results_dir", str(tmp_path)]) == 0
-    assert "11 runs, 11 epochs at most" in capsys.readouterr().out
+    assert "11 run(s), 11 epoch(s) at most" in capsys.readouterr().out
     out = ["--results_dir", str(tmp_path), "--name", "one"]
     assert train.main([*DIGITS, "--model", "pca", "--epochs", "1", *out]) == 0
     study = tmp_path / "one" / "study.json"
@@ -260,7 +260,7 @@ def test_dry_run_counts_a_grid_and_what_is_left_of_an_unfinished_study(
     assert train_tune.main([*out, "--resume", "--dry_run"]) == 0
     # 10 configurations, 4 finalists under 2 seeds, winner and default under 5. Whether the run that
     # is finished is one of them is known once the search is over.
-    assert "28 runs, 28 epochs at most" in capsys.readouterr().out
+    assert "28 run(s), 28 epoch(s) at most" in capsys.readouterr().out
 
 
 def test_quiet_train_prints_only_the_result(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -274,7 +274,7 @@ def test_quiet_train_prints_only_the_result(tmp_path: Path, capsys: pytest.Captu
 
 def test_the_summary_compares_winner_and_default_on_the_seeds_that_both_have(capsys):
     """Of the winner's two final runs one failed."""
-    row = {"model": "gan", "class": "a", "variant": "", "config_lr": 0.1, "status": "done"}
+    row = {"model": "gan", "class": "a", "variant": "", "config_lr": 0.1, "kind": "final"}
     rows = [
         row | {"role": role, "number": number, "seed": seed, "test_auroc": area, "status": status}
         for role, number, seed, area, status in (

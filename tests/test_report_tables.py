@@ -13,7 +13,7 @@ import report
 from bench.choices.errors import UserError
 from bench.judging import metrics
 from bench.judging.comparison import compare
-from bench.reporting import cautions, fair, frames, parts, searches, tables, writers
+from bench.reporting import cautions, fair, frames, mismatches, parts, searches, tables, writers
 from bench.reporting.writers import Table, file_names
 
 
@@ -69,13 +69,13 @@ def test_thresholds_for_different_rates_are_named(tmp_path):
     studies, *_ = load(
         make_study(tmp_path / "s"), make_study(tmp_path / "t", study={"false_alarms": 0.2})
     )
-    assert cautions.thresholds(studies) == [], "no run has one"
+    assert mismatches.thresholds(studies) == [], "no run has one"
     for name in studies:
         edit(tmp_path / name, lambda row: row | {"threshold": 0.5})
     studies, *_ = load(tmp_path / "s", tmp_path / "t")
-    (line,) = cautions.thresholds(studies)
+    (line,) = mismatches.thresholds(studies)
     assert line.endswith("set for 5 %, 20 % false alarms")
-    assert cautions.thresholds({"s": studies["s"]}) == []
+    assert mismatches.thresholds({"s": studies["s"]}) == []
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "class", "model"])
@@ -149,7 +149,7 @@ def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
         make_study(tmp_path / name, models=("pca",), classes=(cls,))
         for name, cls in (("a", "bird"), ("b", "cat"))
     ]
-    assert not cautions.joined(load(*studies)[1])
+    assert not mismatches.joined(load(*studies)[1])
     for number, study in enumerate(studies):
         changes = {
             "number": 0,
@@ -157,7 +157,7 @@ def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
             "config_nz": number,
         }
         edit(study, lambda row, new=changes: row | new)
-    (line,) = cautions.joined(load(*studies)[1])
+    (line,) = mismatches.joined(load(*studies)[1])
     assert line == "pca: a and b differ in select_on, nz"
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +102,6 @@ def add_model_flags(parser: Parser, name: str) -> None:
                 metavar={bool: "True|False", int: "N", float: "X", str: "NAME"}[kind],
                 help=f"{text} (default: {default})".replace("%", "%%"),
             )
-
-
-def not_default(model: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a model's hyperparameters that differ from its defaults; all, of a model elsewhere."""
-    known = models.hyperparameters(model) if model in models.NAMES else {}
-    defaults = {name: each.default for name, each in known.items()}
-    return {k: value for k, value in hyperparameters.items() if defaults.get(k) != value}
 
 
 def take_models(choices: Sequence[str]) -> list[str]:

@@ -56,34 +56,36 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
 
     with resume.resumable("train_tune.py", open_folder, lambda: "before the first run") as store:
         if not view.quiet:
-            introduce(study, ready, store)
+            searched = [s for s in spaces.values() if not s.unsearched.issuperset(ready.tasks)]
+            several = study.trials not in (0, 1) and any(s.distributions for s in searched)
+            introduce(study, ready, store, several)
         planner = study_run.run(study, ready, spaces, budgets, store, provenance, view)
-    status = summary(store.path, planner.stopped, planner.planned().total(), len(planner.rows))
+    status = summary(store.path, planner.stopped, planner.planned().total(), planner.done.total())
     return 130 if planner.interrupted else status
 
 
-def introduce(study: Study, ready: Prepared, store: Store) -> None:
+def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> None:
     """Prints what runs, and how it is judged."""
     signals = " or ".join(sorted(set(ready.select_on.values())))
     classes = f"{len({task.cls for task in ready.tasks})} class(es) of {ready.dataset.name}"
     variants = dict.fromkeys(task.variant for task in ready.tasks if task.variant)
     each = f", each with {'; '.join(variants)}" if variants else ""
     print(f"study {store.path}: {', '.join(study.model_names())} on {classes}{each}")
-    tuning = f"{study.searcher} + {study.scheduler}" if study.trials != 0 else "no search"
+    tuning = f"{study.searcher} + {study.scheduler}" if searching else "no search"
+    if study.tune_for == "mean" and searching:
+        tuning += ", one configuration for all classes"
     print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
     if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
         note(
             "trials that share a GPU take turns on it; under NVIDIA's Multi-Process Service "
             "(nvidia-cuda-mps-control -d) they run side by side, 1.5 times as fast"
         )
-    if done := len(read(store.path).finished()):
-        print(f"{done} runs are done already")
 
 
 def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
     """Prints which configurations won, what failed and what to do next; gives the exit status."""
     trials = read(path).trials
-    if len(trials):
+    if anything := len(trials) > 0:
         print_winners(trials)
         for line in of_training(trials):
             print(f"\nwarning: {line}")
@@ -106,8 +108,9 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
     if (path / JOURNAL).exists():
         command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])
         print(f"\nthe searches in Optuna's dashboard: {command}")
-    print(f"\nnext: {shlex.join(['python', 'report.py', str(path)])}")
-    return int(len(trials) > 0 and (trials["status"] == "error").any())
+    if anything:
+        print(f"\nnext: {shlex.join(['python', 'report.py', str(path)])}")
+    return int(anything and (trials["status"] == "error").any())
 
 
 def print_winners(trials: pd.DataFrame) -> None:
@@ -125,9 +128,10 @@ def print_winners(trials: pd.DataFrame) -> None:
         own = trials[trials["model"] == place[0]].filter(regex="^config_")
         tuned = [name for name in own if own[name].nunique() > 1]
         values = short({name.removeprefix("config_"): winner[name] for name in tuned})
-        default = " (the model's default)" if winner["number"] == 0 else ""
+        default = " (the default)" if winner["number"] == 0 else ""
         won = f"configuration {winner['number']}{default} won{': ' if values else ''}{values}"
-        if not (trials["kind"] == "tuning").any():
+        tried = trials[trials[SEARCH].eq(list(place)).all(axis=1) & (trials["kind"] == "tuning")]
+        if tried["number"].nunique() < 2:
             won = "the default configuration (no search)"
         print(f"\n{', '.join(filter(None, place))}: {won}")
         for column, signal in by_column().items():

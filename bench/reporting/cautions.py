@@ -4,14 +4,12 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from bench.judging.selection import SIGNALS
+from bench.choices.outside import name_of
+from bench.reporting import mismatches
 from bench.reporting.fair import is_unsound
-from bench.reporting.frames import Caution, span, without_amounts
+from bench.reporting.frames import AMOUNTS, Caution, span
 from bench.reporting.tables import set_values
 from bench.results.reading import Results
-
-# Results are only comparable where studies agree in these.
-SAME_IMAGES = ("limit_train", "limit_test", "contamination", "untrained_classes")
 
 LONGEST = 200  # characters of a reason why trials failed
 OF_ONE_PROCESS = r"\x1b\[[0-9;]*m|\(pid=[^)]*\)|0x[0-9a-f]+"  # in Ray's reasons
@@ -50,40 +48,43 @@ def cautions(
     kinds = {
         "studies were made from trees with uncommitted changes": dirty,
         "reasons made trials fail": failures(trials),
-        "studies mix rows of different images or code": mixed_rows(studies, trials),
-        "data sets differ in their images between studies": different_images(studies),
+        "studies are not finished": partly_done(studies, trials),
+        "studies mix rows of different images or code": mismatches.mixed_rows(studies, trials),
+        "data sets differ in their images between studies": mismatches.different_images(studies),
         "studies have no finished trial": unfinished,
         "studies are on the way to a larger budget": growing(studies),
         "studies set hyperparameters of their models": [
-            f"{name}: not its models' defaults: {', '.join(values)}"
+            f"{name}: hyperparameters were set: {', '.join(values)}"
             for name, study in studies.items()
             if (values := set_values(study))
         ],
-        "thresholds differ between studies": thresholds(studies),
+        "thresholds differ between studies": mismatches.thresholds(studies),
     }
     if aurocs.empty:
         finals = trials[trials["kind"] == "final"]
         reason = "has a labelled test set" if (finals["status"] == "done").any() else "has finished"
         none = f"no final run {reason}: there are validation figures only, and no test figure"
+        if trials["objective"].isna().all():
+            none = "no run came through: there are no figures"
         kinds[none] = [none]
     else:
         kinds |= of_results(trials, aurocs)
     return [Caution(kind, line) for kind, lines in kinds.items() for line in lines]
 
 
-def thresholds(studies: Mapping[str, Results]) -> list[str]:
-    """A line where studies' thresholds are set for different rates of false alarms."""
-    rates = {
-        study.study.get("false_alarms", 0.05)
-        for study in studies.values()
-        if "threshold" in study.trials and study.trials["threshold"].notna().any()
-    }
-    if len(rates) < 2:
-        return []
-    shares = ", ".join(f"{100 * rate:g} %" for rate in sorted(rates))
-    return [
-        f"true and false alarms and F1 are of different thresholds, set for {shares} false alarms"
-    ]
+def partly_done(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
+    """A line for each study some of whose winners lack final runs, or some of whose models do."""
+    lines = []
+    for name, study in studies.items():
+        finals = trials[(trials["study"] == name) & (trials["role"] == "winner")]
+        models, seeds = {name_of(model) for model in study.study["model"]}, study.study.get("seeds")
+        lacking = [f"no final run of {model}" for model in sorted(models - {*finals["model"]})]
+        runs = finals.groupby(["model", "class", *AMOUNTS])["seed"].nunique()
+        if study.made_by == "train_tune.py" and seeds and (fewer := (runs < seeds).sum()):
+            lacking.append(f"fewer than {seeds} seed(s) in {fewer} of {len(runs)} results")
+        if lacking and len(trials[trials["study"] == name]):
+            lines.append(f"{name}: {', '.join(lacking)}")
+    return lines
 
 
 def growing(studies: Mapping[str, Results]) -> list[str]:
@@ -106,11 +107,13 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
             for row in below_chance.sort_values("auroc").to_dict("records")
         ],
         "models trained for less than is fair": short_budgets(trials),
-        "data sets have models that were tuned, and others that were not": some_tuned(trials),
+        "data sets have models that were tuned, and others that were not": mismatches.some_tuned(
+            trials
+        ),
         "protocols are not sound": unsound(aurocs),
         "studies went on from models trained before": trained_further(trials),
-        "models' rows join studies that differ": joined(trials),
-        "data sets have models that different signals chose": chosen_differently(trials),
+        "models' rows join studies that differ": mismatches.joined(trials),
+        "data sets have models that different signals chose": mismatches.chosen_differently(trials),
     }
     alone = edge_epochs(trials)
     if single := (aurocs["seeds"] == 1).sum():
@@ -121,20 +124,6 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
     if aurocs["seeds"].nunique() > 1:
         alone.append("results rest on different numbers of seeds (see auroc.csv)")
     return kinds | {line: [line] for line in alone}
-
-
-def some_tuned(trials: pd.DataFrame) -> list[str]:
-    """A line for each data set and task where some models were tuned, and others were not."""
-    searched = trials.groupby(["study", "model"])["kind"].agg(lambda kinds: "tuning" in set(kinds))
-    finals = trials[trials["role"] == "winner"].join(
-        searched.rename("tuned"), on=["study", "model"]
-    )
-    lines = []
-    for (dataset, task), runs in finals.groupby(["dataset", "task"], sort=False):
-        columns = runs.groupby("tuned")["column"].unique().map(", ".join)
-        if len(columns) > 1:
-            lines.append(f"{dataset}, {task}: tuned: {columns[True]}; not tuned: {columns[False]}")
-    return lines
 
 
 def unsound(aurocs: pd.DataFrame) -> list[str]:
@@ -180,7 +169,7 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
         "first": "no later one was better by the signal that chooses",
     }
     return [
-        f"in {at_edge.sum()} of {len(trained)} final runs, of "
+        f"in {at_edge.sum()} of {len(trained)} final runs of winners, of "
         f"{span(trained.loc[at_edge, 'generator_steps'])} generator steps, the chosen epoch is the "
         f"{edge} one: {advice[edge]}"
         for edge, at_edge in edges.items()
@@ -218,82 +207,4 @@ def failures(trials: pd.DataFrame) -> list[str]:
         more = ", …" if len(group) > 1 else ""
         where = f"{first['column']}, {first['row']}, trial {first['trial']}{more}"
         lines.append(f"{study}: {len(group)} of {of} trials failed: {reason} ({where})")
-    return lines
-
-
-def chosen_differently(trials: pd.DataFrame) -> list[str]:
-    """A line for each data set and task where models' epochs and weights are of several signals."""
-    of_several = (trials["role"] == "winner") & (trials["epochs"] > 1)
-    # Where the test images chose, `unsound` says so.
-    known = of_several & trials["select_on"].isin(SIGNALS) & (trials["signal"] != "test_auroc")
-    lines = []
-    for (dataset, task), runs in trials[known].groupby(["dataset", "task"], sort=False):
-        models = runs.groupby("select_on")["column"].unique().items()
-        chose = [f"{SIGNALS[name].title}: {', '.join(columns)}" for name, columns in models]
-        if len(chose) > 1:
-            lines.append(
-                f"{dataset}, {task}: different signals chose epochs and weights of parts, and some "
-                f"see anomalies of the tested class ({'; '.join(chose)})"
-            )
-    return lines
-
-
-def joined(trials: pd.DataFrame) -> list[str]:
-    """A line for each model whose row joins studies with other signals, mixes or hyperparameters."""
-    lines = []
-    finals = trials[trials["role"] == "winner"]
-    finals = finals.assign(column=without_amounts(finals))
-    for (_, _, column), runs in finals.groupby(["dataset", "task", "column"], sort=False):
-        default = runs[runs["number"] == 0].filter(regex="^config_").columns
-        values = runs.reindex(columns=["select_on", "protocol_mix", *default]).astype(object)
-        values = values.where(values.notna(), "").astype(str)  # older rows lack some
-        values.loc[runs["number"] != 0, default] = ""  # what a search chose may differ
-        by_study = values.groupby(runs["study"]).agg(lambda given: frozenset(given) - {""})
-        differ = [
-            name.removeprefix("config_").removeprefix("protocol_")
-            for name, given in by_study.items()
-            if given.map(bool).all() and given.nunique() > 1
-        ]
-        steps = runs.groupby("study")["generator_steps"].max()  # a few more or less by the class
-        differ += ["generator_steps"] * bool(steps.max() > 1.1 * steps.min())
-        if differ:
-            lines.append(f"{column}: {' and '.join(by_study.index)} differ in {', '.join(differ)}")
-    return lines
-
-
-def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
-    """A line per study whose rows differ in images or code, so that no mean may join them."""
-    lines = []
-    for name, study in studies.items():
-        rows, data = trials[trials["study"] == name], study.provenance.get("dataset") or {}
-        first = {"fingerprint": data.get("fingerprint"), "commit": study.provenance.get("commit")}
-        for column, what in (("fingerprint", "images"), ("commit", "code")):
-            if len(values := {first[column], *rows[column].dropna()} - {None}) > 1:
-                lines.append(
-                    f"{name}: not all of its rows are of the same {what} ({column}s "
-                    f"{', '.join(sorted(values))})"
-                )
-    return lines
-
-
-def test_pools(study: Results) -> str | None:
-    """Which images a study's rows were tested on; None where they do not say."""
-    pools = study.trials.get("protocol_test_pool", pd.Series()).dropna().unique()
-    return ", ".join(sorted(pools)) or None
-
-
-def different_images(studies: Mapping[str, Results]) -> list[str]:
-    """A line where studies of one data set differ in images: their figures cannot be compared."""
-    origins = pd.DataFrame(
-        {key: str(study.study[key]) for key in SAME_IMAGES if key in study.study}
-        | {"test_pool": test_pools(study)}
-        | (study.provenance.get("dataset") or {})
-        for study in studies.values()
-    ).reindex(columns=["name", "fingerprint", *SAME_IMAGES, "test_pool"])
-    lines = []
-    for name, group in origins.groupby("name", sort=False):
-        if differing := [key for key in map(str, origins) if group[key].nunique() > 1]:
-            lines.append(
-                f"the studies of {name} are not of the same images ({', '.join(differing)} differ)"
-            )
     return lines

@@ -51,7 +51,7 @@ def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
         f"Test AUROC under the same fresh seeds ({chose}); gain: their paired difference with its "
         "95 % interval over seeds (Student's t). " + " ".join(verdicts)
     )
-    if len(verdicts) > 1:
+    if len(verdicts) > 1 and "Wilcoxon" in note:
         note += " Each p is of one model, without correction for several."
     if "Wilcoxon" in note:
         note += too_small(dependence(finals))

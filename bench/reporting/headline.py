@@ -169,7 +169,7 @@ def untested(comparison: Comparison) -> str:
     pairs = len(comparison.pairs)
     of_pairs = f" {pairs} pairs of models" if pairs > 1 else ""
     return (
-        f"{comparison.classes} shared classes are too few to test{of_pairs} "
+        f"{comparison.classes} shared class(es) are too few to test{of_pairs} "
         f"({fewest_classes(pairs)} are needed)."
     )
 

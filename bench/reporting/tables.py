@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
-from bench.choices.flags import not_default
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.judging.comparison import ALPHA, Comparison
 from bench.judging.metrics import METRICS
@@ -33,6 +33,11 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         ran = rows["hardware"].dropna().unique()
         hardware = ", ".join(map(str, ran)) or machine.get("gpu") or machine.get("cpu")
         deterministic = ", deterministic" if study.get("deterministic") else ""
+        limits = [
+            f"{name} {' '.join(map(str, np.atleast_1d(study[name])))}"
+            for name in ("limit_train", "limit_test", "contamination")
+            if study.get(name)
+        ]
         protocol = different(rows["protocol"])
         switched = [f"{name} {study[name]}" for name in PROTOCOL_FIELDS if study.get(name)]
         switched = [choice for choice in switched if choice not in protocol]
@@ -40,12 +45,13 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         searched = (
             f"{study.get('searcher')} + {study.get('scheduler')}, up to "
             f"{tried['number'].max() + 1:.0f} configurations"
-            if len(tried)
+            + (", one for all classes" if study.get("tune_for") == "mean" else "")
+            if tried["number"].max() > 0
             else "none: one configuration"
         )
         sizes = different(finals["config_batch_size"]) if "config_batch_size" in rows else ""
         columns[name] = {
-            "data": f"{different(rows['dataset'])}, {different(rows['task'])}",
+            "data": ", ".join([different(rows["dataset"]), different(rows["task"]), *limits]),
             "protocol": ", ".join([protocol, *switched]),
             "chosen by": different(rows["select_on"].replace(titles)),
             "threshold": f"{100 * study.get('false_alarms', 0.05):g} % false alarms"
@@ -69,13 +75,9 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
 
 
 def set_values(results: Results) -> list[str]:
-    """The hyperparameters that a command set, `skip=False`.
-
-    Of a run of train.py, which has flags for them, those that are not the model's defaults.
-    """
-    values = results.run.get("hyperparameters", {})
-    changed = not_default(results.study["model"][0], values).items()
-    return [*results.study.get("set", []), *(f"{name}={value}" for name, value in changed)]
+    """The hyperparameters that a command set, `skip=False`; an older run of train.py has none."""
+    flags = results.run.get("set", {}).items()
+    return [*results.study.get("set", []), *(f"{name}={value}" for name, value in flags)]
 
 
 def cost_table(finals: pd.DataFrame) -> Table | None:
@@ -117,6 +119,8 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
 
 def length(finals: pd.DataFrame) -> str:
     """How long final runs trained: `1000 generator steps in 20 epochs`."""
+    if finals["epochs"].isna().all():
+        return "none finished"
     epochs = f"{different(finals['epochs'])} epoch(s)"
     steps = different(finals["generator_steps"][finals["generator_steps"] > 0])
     return f"{steps} generator steps in {epochs}" if steps else epochs

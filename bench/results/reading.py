@@ -136,14 +136,6 @@ class Results:
             return "winner"
         return "default" if row["number"] == 0 else "superseded"
 
-    def finished(self) -> list[dict[str, Any]]:
-        """The rows of runs that --resume does not run again.
-
-        Without those that failed for a reason that may have passed, such as too little memory. A
-        run that diverged would do so again.
-        """
-        return [row for row in self.rows if not may_pass(row)]
-
     @cached_property
     def epochs(self) -> pd.DataFrame:
         """One row per trial and epoch: of the attempt that the trial's row names, or else the last.

@@ -99,7 +99,8 @@ def plan(
     One line per model that has runs left, and per number of training images and contamination,
     where there are several.
     """
-    left = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1).left()
+    planner = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1)
+    left = planner.planned() - planner.done
     machine = {"cpu": cpu_count(), "gpu": torch.cuda.device_count()}
     lines = []
     for variant in dict.fromkeys(task.variant for task in ready.tasks):
@@ -155,14 +156,17 @@ def show(
         print("0 runs: this study is done")
         return
     slots = lines.pop("at a time")
-    print(lines.to_markdown(index=False, floatfmt=".3g"))
     runs = int(lines[["tuning runs", "finalists", "final runs"]].to_numpy().sum())
     epochs = int(lines["epochs at most"].sum())
+    searched = lines["tuning runs"].any()  # of which some are stopped early
+    most = " at most" if searched else ""
+    titles = lines.columns if searched else lines.columns.str.removesuffix(" at most")
+    print(lines.set_axis(titles, axis=1).to_markdown(index=False, floatfmt=".3g"))
     at_a_time = " to ".join(map(str, sorted({slots.min(), slots.max()})))
     left = clock(lines["hours at most"].sum() * 3600)
     print(
-        f"\n{runs} runs, {epochs} epochs at most: about {left} at most, {at_a_time} run(s) at a "
-        "time on this machine"
+        f"\n{runs} run(s), {epochs} epoch(s){most}: about {left}{most}, {at_a_time} run(s) at a time "
+        "on this machine"
     )
     print(
         "(timed: the default configuration, a few images in proportion; starting a run's process "

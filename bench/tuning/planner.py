@@ -20,7 +20,7 @@ from bench.judging.selection import MOST_SEEDS
 from bench.results.columns import of_variant
 from bench.results.reading import may_pass
 from bench.tuning.journal import Journal
-from bench.tuning.search_group import Group, means
+from bench.tuning.search_group import Group, means, of_row
 from bench.tuning.searchers import INFORMED, Search
 from bench.tuning.spaces import SearchSpace
 from bench.tuning.trainable import PLANNED
@@ -65,9 +65,8 @@ class Planner(Searcher):
             for (model, task), budget in budgets.items()
         }
         self.runs: dict[str, PlannedRun] = {}  # by Ray's trial id, while they are under way
-        # The rows of the study as it is now, and how many there are of each kind.
-        self.rows: list[dict[str, Any]] = []
-        self.done: Counter[RunKind] = Counter()
+        self.rows: list[dict[str, Any]] = []  # of the study as it is now, as far as it has come
+        self.done: Counter[RunKind] = Counter()  # finished runs of the study as it is now
         self.failures: list[str] = []
         self.stopped: str | None = None  # why no more trials are started
         self.interrupted = False
@@ -78,8 +77,14 @@ class Planner(Searcher):
         self.groups = [
             self.group_of(model, members) for model in study.model_names() for members in together
         ]
+        self.members = {
+            (group.model, task.cls, task.variant): (group, budgets[group.model, task].steps)
+            for group in self.groups
+            for task in group.tasks
+        }
         for group in self.groups:
             self.take_in_finished(group, ask=False)
+        self.count()
 
     def group_of(self, model: str, tasks: list[Task]) -> Group:
         space, study = self.spaces[model], self.study
@@ -107,15 +112,15 @@ class Planner(Searcher):
                 planned[group.kind("final")] += finals  # of the default
         return planned
 
-    def left(self) -> Counter[RunKind]:
-        """How many runs of each kind are to do; `done` lacks tuning runs that ended out of turn."""
-        tuned: Counter[RunKind] = Counter()
-        ended = {row["number"] for row in self.finished.values() if row["kind"] == "tuning"}
-        for group in self.groups:
-            for number in ended & set(range(group.trials)):
-                runs = self.plan(group, "tuning", number, self.study.seed, {})
-                tuned[group.kind("tuning")] += sum(run.trial in self.finished for run in runs)
-        return self.planned() - (self.done | tuned)
+    def count(self) -> None:
+        """Counts the finished runs again, after a decision that may have no more use for some."""
+        counts: Counter[RunKind] = Counter()
+        for row in (row for row in self.finished.values() if search_of(row) in self.members):
+            group, steps = self.members[search_of(row)]
+            if row.get("steps") == steps and group.may_plan(row, self.study, self.judges(group)):
+                counts[group.kind(row["kind"])] += 1
+        for kind, planned in self.planned().items():
+            self.done[kind] = min(counts[kind], planned)
 
     def judges(self, group: Group) -> int:
         """How many runs a finalist of the group has; 0 where tuning alone chooses."""
@@ -163,6 +168,7 @@ class Planner(Searcher):
             group.finalists = group.best(self.finalists) if self.judges(group) else []
             for number in group.finalists:
                 self.plan_again(group, "finalist", number, MOST_SEEDS, self.study.finalist_seeds)
+            self.count()
         if not group.queue and len(group.judged) == len(group.finalists) * self.judges(group):
             self.plan_finals(group)
         return bool(group.queue)
@@ -199,6 +205,7 @@ class Planner(Searcher):
             self.decided(decision)
         for number in {winner, 0} if self.judges(group) else {winner}:
             self.plan_again(group, "final", number, 0, self.study.seeds)
+        self.count()
 
     def plan_again(self, group: Group, kind: str, number: int, above: int, seeds: int) -> None:
         """Queues runs of a configuration under so many seeds, the first of them above + 1."""
@@ -233,7 +240,6 @@ class Planner(Searcher):
         """Takes in a finished run's objective, None if it failed; tells the search of its own."""
         row = self.finished[run.trial]
         self.rows.append(row)
-        self.done[group.kind(run.kind)] += 1
         value = row["objective"]
         if run.kind == "finalist":
             group.judged[run.number, run.task, run.seed] = value
@@ -250,6 +256,7 @@ class Planner(Searcher):
         group = self.group(run)
         group.live -= 1
         self.finished[run.trial] = row
+        self.done[group.kind(run.kind)] += 1
         if row["status"] == "error":
             self.failures.append(row["error"])
         self.take_in(group, run)
@@ -259,7 +266,7 @@ class Planner(Searcher):
 
     def group(self, run: PlannedRun) -> Group:
         """The search that a run belongs to."""
-        return next(g for g in self.groups if g.model == run.model and run.task in g.tasks)
+        return self.members[run.model, run.task.cls, run.task.variant][0]
 
     def searched(self, run: PlannedRun) -> bool:
         """Whether the search that a run belongs to is over."""
@@ -290,8 +297,3 @@ class Planner(Searcher):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, see `save_to_dir`; Ray pickles its Tuner."""
         return {}
-
-
-def of_row(row: Mapping[str, Any], name: str, default: Any) -> Any:
-    """A run's hyperparameter; the default where the row is of a version that did not have it."""
-    return row.get(f"config_{name}", default)

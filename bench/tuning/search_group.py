@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun, RunKind, Task
-from bench.judging.selection import best_number, cut_short
+from bench.judging.selection import MOST_SEEDS, best_number, cut_short
 from bench.tuning.searchers import Search
 
 
@@ -92,6 +93,21 @@ class Group:
             return best_number(means(self.judged, of=runs))
         return best_number(self.candidates(), self.stopped)
 
+    def may_plan(self, row: Mapping[str, Any], study: Study, judges: int) -> bool:
+        """Whether a finished run of the search's model and classes is one that it plans.
+
+        Until it has decided, any configuration may be a finalist, or the winner. `judges`: the runs
+        of each finalist.
+        """
+        number, after = row["number"], row["seed"] - study.seed
+        if row["kind"] == "tuning":
+            return number < self.trials
+        if row["kind"] == "finalist":
+            chosen = not self.finalists or number in self.finalists
+            return chosen and 0 < after - MOST_SEEDS <= study.finalist_seeds
+        chosen = not self.finals_planned or number in (self.winner(judges), 0)
+        return chosen and 0 < after <= study.seeds
+
 
 def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict[int, float | None]:
     """Number -> mean over its runs, once it has so many; None if one failed."""
@@ -103,3 +119,8 @@ def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict
         for number, runs in by_number.items()
         if len(runs) == of
     }
+
+
+def of_row(row: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A run's hyperparameter; the default where the row is of a version that did not have it."""
+    return row.get(f"config_{name}", default)

@@ -62,6 +62,8 @@ def run(
     planner = Planner(
         study, ready.tasks, spaces, budgets, earlier.rows, slots, journal, store.add_winner
     )
+    if done := planner.done.total():
+        view.say(f"{done} run(s) are done already")
     able = {model: changeable(model, space.distributions) for model, space in spaces.items()}
     scheduler = PerTask(lambda run: make_scheduler(study, able[run.model], run.budget.epochs))
     with (
@@ -190,6 +192,7 @@ def progress_of(study: Study, ready: Prepared, planner: Planner, view: View) -> 
         planner.rows,
         figures.pop() if len(figures) == 1 else "objective",
         at_a_time=lambda: min(map(planner.slots, study.model_names())),
-        stops_early=study.trials != 0 and study.scheduler not in ("fifo", "pbt", "pb2"),
+        stops_early=any(group.trials > 1 for group in planner.groups)
+        and study.scheduler not in ("fifo", "pbt", "pb2"),
         quiet=view.quiet,
     )

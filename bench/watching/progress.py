@@ -165,7 +165,10 @@ class Progress:
         self.latest.pop(row["trial"], None)
         self.compare(row)
         failed = row["status"] == "error"
-        outcome = row["error"] if failed else f"epoch {row['epoch']}  {describe(row)}"
+        figures = describe(row)
+        if not failed and row.get(self.column) is None:  # where test images choose
+            figures = f"{self.column} {figure(self.column, row['objective'])}"
+        outcome = row["error"] if failed else f"epoch {row['epoch']}  {figures}"
         line = f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {outcome}"
         if not self.console.is_terminal:  # there, the live view has the time left
             left, untimed = self.time_left()
