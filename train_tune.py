@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return sweep.run(several, jobs, new=not resumes, dry=dry_run, view=view)
     from bench.commands import tune  # takes seconds, in which Ray starts in a thread of its own
 
-    return tune.run_study(*jobs[0], dry_run, view)
+    return tune.run_study(*jobs[0], dry_run, view).status
 
 
 if __name__ == "__main__":

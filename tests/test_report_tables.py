@@ -144,6 +144,22 @@ def test_warnings(tmp_path):
     assert len(unread) == 4
 
 
+def test_an_unfinished_study_says_what_is_missing(tmp_path):
+    asked = {"model": ["w_skipganomaly", "pca", "models/knn.py"], "seeds": 9}
+    studies, trials, *_ = load(make_study(tmp_path / "s", study=asked))
+    (line,) = cautions.partly_done(studies, trials)
+    assert line == "s: no final run of knn, fewer than 9 seed(s) in 4 of 4 results"
+    assert not cautions.partly_done(*load(make_study(tmp_path / "t", study={"seeds": 3}))[:2])
+
+
+def test_tuned_models_beside_others_are_named(tmp_path):
+    study = make_study(tmp_path / "s")
+    assert not mismatches.some_tuned(load(study)[1])
+    edit(study, lambda row: None if (row["model"], row["kind"]) == ("pca", "tuning") else row)
+    (line,) = mismatches.some_tuned(load(study)[1])
+    assert line == "cifar10, leave-one-class-out: tuned: w_skipganomaly; not tuned: pca"
+
+
 def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
     studies = [
         make_study(tmp_path / name, models=("pca",), classes=(cls,))

@@ -110,12 +110,13 @@ def run(
     if not dry:
         sweep.begin(new)
     failed: dict[str, str] = {}
-    status = 0
+    status, unfinished = 0, False
     for number, (study, earlier) in enumerate(jobs, start=1):
         if dry or not view.quiet:
             print(f"\ndata set {number} of {len(jobs)}: {study.dataset}")
         try:
-            status = max(status, tune.run_study(study, earlier, dry, view))
+            outcome = tune.run_study(study, earlier, dry, view)
+            status, unfinished = max(status, outcome.status), unfinished or outcome.unfinished
         except (KeyboardInterrupt, SystemExit):  # the second while Ray starts
             status = 130
         except Exception as error:  # whatever it is, the other data sets can do without it
@@ -128,11 +129,11 @@ def run(
         if status == 130:
             break
     if not dry:
-        summary(sweep, failed, status)
+        summary(sweep, failed, unfinished or status == 130)
     return status
 
 
-def summary(sweep: Sweep, failed: dict[str, str], status: int) -> None:
+def summary(sweep: Sweep, failed: dict[str, str], unfinished: bool) -> None:
     """Prints how good each model is on each data set, what failed, and what to do next."""
     from bench.commands.resume import hint
     from bench.results.reading import read
@@ -142,13 +143,19 @@ def summary(sweep: Sweep, failed: dict[str, str], status: int) -> None:
         figures = ""
         if (sweep.path / name / "study.json").exists():
             trials = read(sweep.path / name).trials
-            winners = trials[trials["role"] == "winner"].reindex(columns=[*SEARCH, "test_auroc"])
-            means = winners.groupby(SEARCH, sort=False)["test_auroc"].mean().dropna()
-            figures = "; ".join(
-                f"{' '.join(key).strip()} {mean:.3f}" for key, mean in means.items()
+            winners = trials[trials["role"] == "winner"].reindex(
+                columns=[*SEARCH, "class", "test_auroc"]
             )
+            tested = winners.dropna(subset="test_auroc").groupby(SEARCH, sort=False)
+            figures = "; ".join(
+                f"{' '.join(key).strip()} {runs['test_auroc'].mean():.3f} "
+                f"({runs['class'].nunique()} class(es))"
+                for key, runs in tested
+            )
+            if not figures and len(trials) and (trials["status"] == "error").all():
+                figures = f"all {len(trials)} runs so far failed"
         reason = f"failed: {failed[name]}" if name in failed else ""
         print(f"  {name}: {'; '.join(filter(None, [figures, reason])) or 'nothing yet'}")
-    if status:
+    if unfinished or failed:
         print(f"go on with: {hint('train_tune.py', sweep.path)}")
     print(f"next: {shlex.join(['python', 'report.py', str(sweep.path)])}")

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -23,8 +24,15 @@ from bench.watching.progress import figure, short
 SEARCH = ["model", "class", "variant"]
 
 
-def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> int:
-    """Runs a study, or what an `earlier` command left of it; gives the exit status.
+class Outcome(NamedTuple):
+    """How a command ended: its exit status, and whether --resume has anything to do."""
+
+    status: int
+    unfinished: bool = False
+
+
+def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> Outcome:
+    """Runs a study, or what an `earlier` command left of it.
 
     `dry`: only says what the study would cost.
     """
@@ -41,7 +49,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
     if dry:
         done = earlier.rows if earlier else []
         cost_estimate.show(study, ready, spaces, budgets, done)
-        return 0
+        return Outcome(0)
     from bench.tuning import study_run  # loads Ray, before there is a folder to go on with
 
     def open_folder() -> Store:
@@ -60,8 +68,9 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> i
             several = study.trials not in (0, 1) and any(s.distributions for s in searched)
             introduce(study, ready, store, several)
         planner = study_run.run(study, ready, spaces, budgets, store, provenance, view)
-    status = summary(store.path, planner.stopped, planner.planned().total(), planner.done.total())
-    return 130 if planner.interrupted else status
+    runs, ended = planner.planned().total(), planner.done.total()
+    outcome = summary(store.path, planner.stopped, runs, ended)
+    return outcome._replace(status=130) if planner.interrupted else outcome
 
 
 def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> None:
@@ -82,8 +91,8 @@ def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> N
         )
 
 
-def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
-    """Prints which configurations won, what failed and what to do next; gives the exit status."""
+def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
+    """Prints which configurations won, what failed and what to do next."""
     trials = read(path).trials
     if anything := len(trials) > 0:
         print_winners(trials)
@@ -101,7 +110,7 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
         reason = stopped or "all configurations of a search failed"
         print(f"\n{reason}: {left} of {runs} runs are not done")
     again = sum(map(may_pass, trials.to_dict("records")))
-    unfinished = stopped and left
+    unfinished = stopped is not None and left > 0
     if unfinished or again:
         what = "go on with" if unfinished else f"try the {again} failed run(s) again with"
         print(f"\n{what}:\n  {resume.hint('train_tune.py', path)}")
@@ -110,7 +119,8 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> int:
         print(f"\nthe searches in Optuna's dashboard: {command}")
     if anything:
         print(f"\nnext: {shlex.join(['python', 'report.py', str(path)])}")
-    return int(anything and (trials["status"] == "error").any())
+    status = int(anything and (trials["status"] == "error").any())
+    return Outcome(status, unfinished or again > 0)
 
 
 def print_winners(trials: pd.DataFrame) -> None:
