@@ -78,7 +78,7 @@ class Discriminator(nn.Module):
         images = torch.cat([self.image(x) for x, _ in batches])
         latents = self.latent(torch.cat([z for _, z in batches]))
         features = self.features(torch.cat([images, latents], dim=1))
-        sizes = [len(z) for _, z in batches]
+        sizes = [z.shape[0] for _, z in batches]  # `len` would fix an exported model's batch
         logits = self.classifier(features).flatten()
         return logits.split(sizes), features.float().split(sizes)
 

@@ -237,8 +237,7 @@ def test_more_trials_and_seeds_go_on_with_what_is_there():
     small = planner(trials=2, seeds=1)
     run_all(small, lucky)
     grown = planner(rows_of(small), trials=4, seeds=2)
-    known = {("pca", "tuning", ""): 4, ("pca", "finalist", ""): 8, ("pca", "final", ""): 2}
-    assert grown.done == known, "who is judged and tested is open again, and may be the same"
+    assert +grown.done == {("pca", "tuning", ""): 4}, "who is judged and tested is open again"
     again = kinds(run_all(grown, lucky))
     assert again["tuning"] == {(2, 0), (3, 0)}
     assert {number for number, _ in again["finalist"]} == {2, 3}, "1 and 0 were judged before"

@@ -154,6 +154,8 @@ def summary(sweep: Sweep, failed: dict[str, str], unfinished: bool) -> None:
             )
             if not figures and len(trials) and (trials["status"] == "error").all():
                 figures = f"all {len(trials)} runs so far failed"
+            elif not figures and len(winners):
+                figures = "done, without labelled test images"
         reason = f"failed: {failed[name]}" if name in failed else ""
         print(f"  {name}: {'; '.join(filter(None, [figures, reason])) or 'nothing yet'}")
     if unfinished or failed:

@@ -76,13 +76,18 @@ def partly_done(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[st
     """A line for each study some of whose winners lack final runs, or some of whose models do."""
     lines = []
     for name, study in studies.items():
-        finals = trials[(trials["study"] == name) & (trials["role"] == "winner")]
+        rows = trials[trials["study"] == name]
+        finals = rows[rows["role"] == "winner"]
         models, seeds = {name_of(model) for model in study.study["model"]}, study.study.get("seeds")
         lacking = [f"no final run of {model}" for model in sorted(models - {*finals["model"]})]
-        runs = finals.groupby(["model", "class", *AMOUNTS])["seed"].nunique()
+        searches, runs = (
+            part.groupby(["model", "class", *AMOUNTS])["seed"].nunique() for part in (rows, finals)
+        )
+        if untested := len(searches) - len(runs):
+            lacking.append(f"none yet in {untested} of {len(searches)} searches")
         if study.made_by == "train_tune.py" and seeds and (fewer := (runs < seeds).sum()):
             lacking.append(f"fewer than {seeds} seed(s) in {fewer} of {len(runs)} results")
-        if lacking and len(trials[trials["study"] == name]):
+        if lacking and len(rows):
             lines.append(f"{name}: {', '.join(lacking)}")
     return lines
 

@@ -15,7 +15,7 @@ from bench.results.reading import SWEEP, Results
 
 PLACE = ["dataset", "task", "model", "class"]
 # The settings that decide figures
-DECIDE = ["data", "protocol", "chosen by", "search", "set", "final runs", "arithmetic"]
+DECIDE = ["data", "protocol", "chosen by", "search", "set", "arithmetic"]
 
 
 def difference_tables(
@@ -46,11 +46,8 @@ def difference_tables(
             cells = pd.DataFrame(differences(both, place, name, other))
             if len(cells):
                 number += 1
-                rest = settings[["choice", name, other]].set_axis(["choice", "one", "two"], axis=1)
-                rest = rest[rest["choice"].isin(DECIDE) & (rest["one"] != rest["two"])]
-                apart = [
-                    f"{what} ({one}; {two})" for what, one, two in rest.itertuples(index=False)
-                ]
+                rest = settings.iloc[:, 1:].loc[DECIDE, [name, other]].itertuples(name=None)
+                apart = [f"{what} ({one}; {two})" for what, one, two in rest if one != two]
                 yield difference_table(cells, number, name, other, apart)
 
 

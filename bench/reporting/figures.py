@@ -171,7 +171,7 @@ def curves(
                 axes.plot(x, np.mean(runs, axis=0), **look, linewidth=1.4)
 
     kept = finals[[key in by_panel for key in zip(finals["row"], finals["column"], strict=True)]]
-    several = any(len(of_panel) > 1 for of_panel in shares.values())
+    several = any(len({chance(share) for share in each}) > 1 for each in shares.values())
     grey = "chance, at each share of abnormal images" if several else "chance"
     yield from panels(name, f"{title}. {means}; grey: {grey}.", kept, panel, looks, **labels)
 

@@ -126,15 +126,15 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
             else "Intervals are over seeds and test images"
             + (", of a single seed over test images only." if aurocs["seeds"].min() == 1 else ".")
         )
-    if is_unsound(aurocs["protocol"]).any():
+    if is_unsound(aurocs["protocol"]).any() and aurocs["low"].notna().any():
         yield (
             "They do not allow for what an unsound protocol adds, where test images choose epochs, or "
             "those of a batch change each other's scores."
         )
     if (aurocs["select_on"] == "val_auroc").any():
         yield (
-            "Where the validation AUROC chose, it did so with anomalies of the tested class: each run's "
-            "epoch and the weights of its score's parts, if a model has several."
+            "What a model had to choose (epochs, the weights of a score's parts, the winner of a "
+            "search), the validation AUROC chose, which sees anomalies like those of the test."
         )
     if (aurocs["too_few"] != "").any():
         yield "Where an interval would span half of the scale, the cell says what there are too few of."

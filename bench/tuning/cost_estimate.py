@@ -158,7 +158,8 @@ def show(
     slots = lines.pop("at a time")
     runs = int(lines[["tuning runs", "finalists", "final runs"]].to_numpy().sum())
     epochs = int(lines["epochs at most"].sum())
-    searched = lines["tuning runs"].any()  # of which some are stopped early
+    # Runs of a search may be stopped early, and a default that wins is not tested beside itself.
+    searched = study.trials not in (0, 1) and lines[["tuning runs", "finalists"]].any(axis=None)
     most = " at most" if searched else ""
     titles = lines.columns if searched else lines.columns.str.removesuffix(" at most")
     print(lines.set_axis(titles, axis=1).to_markdown(index=False, floatfmt=".3g"))

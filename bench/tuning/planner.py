@@ -117,10 +117,10 @@ class Planner(Searcher):
         counts: Counter[RunKind] = Counter()
         for row in (row for row in self.finished.values() if search_of(row) in self.members):
             group, steps = self.members[search_of(row)]
-            if row.get("steps") == steps and group.may_plan(row, self.study, self.judges(group)):
+            if row.get("steps") == steps and group.planned(row, self.study, self.judges(group)):
                 counts[group.kind(row["kind"])] += 1
-        for kind, planned in self.planned().items():
-            self.done[kind] = min(counts[kind], planned)
+        for kind in self.planned():
+            self.done[kind] = counts[kind]
 
     def judges(self, group: Group) -> int:
         """How many runs a finalist of the group has; 0 where tuning alone chooses."""

@@ -93,19 +93,20 @@ class Group:
             return best_number(means(self.judged, of=runs))
         return best_number(self.candidates(), self.stopped)
 
-    def may_plan(self, row: Mapping[str, Any], study: Study, judges: int) -> bool:
-        """Whether a finished run of the search's model and classes is one that it plans.
+    def planned(self, row: Mapping[str, Any], study: Study, judges: int) -> bool:
+        """Whether a finished run of the search's model and classes is one that it has planned.
 
-        Until it has decided, any configuration may be a finalist, or the winner. `judges`: the runs
-        of each finalist.
+        `judges`: the runs of each finalist.
         """
         number, after = row["number"], row["seed"] - study.seed
         if row["kind"] == "tuning":
             return number < self.trials
         if row["kind"] == "finalist":
-            chosen = not self.finalists or number in self.finalists
+            chosen = number in (self.finalists or ())
             return chosen and 0 < after - MOST_SEEDS <= study.finalist_seeds
-        chosen = not self.finals_planned or number in (self.winner(judges), 0)
+        chosen = self.finals_planned and number in (
+            {self.winner(judges), 0} if judges else {self.winner(judges)}
+        )
         return chosen and 0 < after <= study.seeds
 
 
