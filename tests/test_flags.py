@@ -43,7 +43,7 @@ def test_home_folders_and_names_with_spaces(
 def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> None:
     study = make_study(tmp_path / "my results" / "it's", models=("pca",))
     (study / JOURNAL).touch()
-    assert tune.summary(study, "interrupted", 99, 3) == 0
+    assert tune.summary(study, "interrupted", 99, 3).status == 0
     lines = capsys.readouterr().out.splitlines()
     script, *flags = next(shlex.split(line)[1:] for line in lines if "--resume" in line)
     assert script == "train_tune.py"
