@@ -144,7 +144,7 @@ def summary(sweep: Sweep, failed: dict[str, str], unfinished: bool) -> None:
         if (sweep.path / name / "study.json").exists():
             trials = read(sweep.path / name).trials
             winners = trials[trials["role"] == "winner"].reindex(
-                columns=[*SEARCH, "class", "test_auroc"]
+                columns=[*SEARCH, "class", "status", "test_auroc"]
             )
             tested = winners.dropna(subset="test_auroc").groupby(SEARCH, sort=False)
             figures = "; ".join(
@@ -154,7 +154,7 @@ def summary(sweep: Sweep, failed: dict[str, str], unfinished: bool) -> None:
             )
             if not figures and len(trials) and (trials["status"] == "error").all():
                 figures = f"all {len(trials)} runs so far failed"
-            elif not figures and len(winners):
+            elif not figures and (winners["status"] == "done").any():
                 figures = "done, without labelled test images"
         reason = f"failed: {failed[name]}" if name in failed else ""
         print(f"  {name}: {'; '.join(filter(None, [figures, reason])) or 'nothing yet'}")

@@ -73,7 +73,7 @@ def cautions(
 
 
 def partly_done(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
-    """A line for each study some of whose winners lack final runs, or some of whose models do."""
+    """A line for each study that lacks final runs of a model, of a search, or under a seed."""
     lines = []
     for name, study in studies.items():
         rows = trials[trials["study"] == name]
@@ -84,7 +84,7 @@ def partly_done(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[st
             part.groupby(["model", "class", *AMOUNTS])["seed"].nunique() for part in (rows, finals)
         )
         if untested := len(searches) - len(runs):
-            lacking.append(f"none yet in {untested} of {len(searches)} searches")
+            lacking.append(f"no final run yet in {untested} of {len(searches)} searches")
         if study.made_by == "train_tune.py" and seeds and (fewer := (runs < seeds).sum()):
             lacking.append(f"fewer than {seeds} seed(s) in {fewer} of {len(runs)} results")
         if lacking and len(rows):
