@@ -203,7 +203,7 @@ class Planner(Searcher):
             decision |= {"class": run.task.cls} | of_variant(run.task)
             decision |= {"number": winner, "steps": run.budget.steps, "objectives": objectives}
             self.decided(decision)
-        for number in {winner, 0} if self.judges(group) else {winner}:
+        for number in group.tested(self.judges(group)):
             self.plan_again(group, "final", number, 0, self.study.seeds)
         self.count()
 

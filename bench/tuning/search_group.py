@@ -93,6 +93,11 @@ class Group:
             return best_number(means(self.judged, of=runs))
         return best_number(self.candidates(), self.stopped)
 
+    def tested(self, judges: int) -> set[int]:
+        """The numbers of the winner and, where finalists were judged, of the default beside it."""
+        numbers = (self.winner(judges), 0 if judges else None)
+        return {number for number in numbers if number is not None}
+
     def planned(self, row: Mapping[str, Any], study: Study, judges: int) -> bool:
         """Whether a finished run of the search's model and classes is one that it has planned.
 
@@ -104,9 +109,7 @@ class Group:
         if row["kind"] == "finalist":
             chosen = number in (self.finalists or ())
             return chosen and 0 < after - MOST_SEEDS <= study.finalist_seeds
-        chosen = self.finals_planned and number in (
-            {self.winner(judges), 0} if judges else {self.winner(judges)}
-        )
+        chosen = self.finals_planned and number in self.tested(judges)
         return chosen and 0 < after <= study.seeds
 
 
