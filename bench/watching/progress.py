@@ -166,14 +166,19 @@ class Progress:
         self.compare(row)
         failed = row["status"] == "error"
         figures = describe(row)
-        if not failed and row.get(self.column) is None:  # where test images choose
-            figures = f"{self.column} {figure(self.column, row['objective'])}"
+        if row.get(self.column) is None and row["objective"] is not None:
+            figures = f"{self.column} {self.judged(row)}"
         outcome = row["error"] if failed else f"epoch {row['epoch']}  {figures}"
         line = f"[{self.done}/{self.runs}] {row['trial']}  {row['status']}  {outcome}"
         if not self.console.is_terminal:  # there, the live view has the time left
             left, untimed = self.time_left()
             line += f"  ({left}{' without ' if untimed else ''}{', '.join(untimed)})"
         self.say(line)
+
+    def judged(self, row: Mapping[str, Any]) -> str:
+        """The figure that chose; where test images do, a tuning run's row has it as objective alone."""
+        value = row.get(self.column)
+        return figure(self.column, row["objective"] if value is None else value)
 
     def compare(self, row: dict[str, Any]) -> None:
         """Compares a finished run with the best so far of its search."""
@@ -280,7 +285,6 @@ class Progress:
             if row is None:
                 table.add_row(Text(f"{name}: none came through"), str(self.tried[search]), "")
                 continue
-            value = row.get(self.column)
             changed = {
                 key.removeprefix("config_"): new
                 for key, new in row.items()
@@ -290,6 +294,6 @@ class Progress:
             table.add_row(
                 Text(f"{name}: {row['number']} ({config})"),
                 str(self.tried[search]),
-                figure(self.column, row["objective"] if value is None else value),
+                self.judged(row),
             )
         return table
