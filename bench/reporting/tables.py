@@ -33,6 +33,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         ran = rows["hardware"].dropna().unique()
         hardware = ", ".join(map(str, ran)) or machine.get("gpu") or machine.get("cpu")
         deterministic = ", deterministic" if study.get("deterministic") else ""
+        recorded = "set" in results.run or "hyperparameters" not in results.run
         limits = [
             f"{name} {' '.join(map(str, np.atleast_1d(study[name])))}"
             for name in ("limit_train", "limit_test", "contamination")
@@ -58,7 +59,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             if rows["threshold"].notna().any()
             else "none",
             "search": searched,
-            "set": ", ".join(set_values(results)) or "nothing",
+            "set": ", ".join(set_values(results)) or ("nothing" if recorded else "not recorded"),
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
