@@ -1,6 +1,7 @@
 """--dataset with several data sets: a study of each in one folder, which a fault in one does not end."""
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -22,6 +23,7 @@ from bench.choices.study import SWEEP
 from bench.commands.sweep import sweep_of
 from bench.reporting import sweeps
 from bench.reporting.cautions import unsound
+from bench.tuning import cost_estimate
 
 
 def folder_of(path: Path, classes: str = "ab") -> Path:
@@ -81,6 +83,23 @@ def test_a_sweep_comes_back_from_a_file(tmp_path: Path, capsys):
     words = config.words_of(sweep().path / SWEEP)
     again = sweep_of(vars(train_tune.parser().parse_args([*words, *flags[-8:]])))
     assert again == sweep()
+
+
+def test_a_dry_run_says_what_all_of_it_costs(tmp_path: Path, monkeypatch, capsys):
+    ab, abc = folder_of(tmp_path / "ab"), folder_of(tmp_path / "abc", "abc")
+    hour = cost_estimate.Epoch(start=0.0, tuning=0.0, final=3600.0)
+    monkeypatch.setattr(cost_estimate, "time_epoch", lambda *args: hour)
+    flags = [*flags_of(tmp_path, ab, abc), "--normal_class", "all", "--epochs", "1", "--dry_run"]
+    assert train_tune.main(flags) == 0
+    out = capsys.readouterr().out
+    *each, whole = (int(hours) for hours in re.findall(r"about (\d+):00:00", out))
+    assert len(each) == 2
+    assert sum(each) == whole, out
+    assert f"sweep {tmp_path / 'results' / 'sweep'}: about {whole}:00:00 at most in all" in out
+    assert not (tmp_path / "results").exists()
+    (abc / "train" / "a" / "0.png").write_text("no image")
+    assert train_tune.main(flags) == 2
+    assert f"about {each[0]}:00:00 at most in all, without abc" in capsys.readouterr().out
 
 
 def test_a_sweep_that_goes_on_leaves_no_study_out(tmp_path: Path):

@@ -10,6 +10,7 @@ from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands.train import opened
+from bench.reporting.cautions import undertrained
 from bench.results import Results, write_whole
 from bench.training.audit import audit, markdown
 from bench.training.prepare import Prepared, released_otherwise
@@ -61,7 +62,16 @@ def audit_run(
             say=view.say,
             done=done,
         ):
-            write_whole(file.with_suffix(".md"), "\n\n".join([markdown(table), *others]) + "\n")
+            below = "\n\n".join([*others, *short_of_fair(model, table)])
+            write_whole(file.with_suffix(".md"), f"{markdown(table)}\n\n{below}".strip() + "\n")
             write_whole(file, table.to_csv(index=False))  # last: it says what is done
     print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
+    for line in short_of_fair(model, table):
+        print(f"warning: {line}")
     return 0
+
+
+def short_of_fair(model: str, table: pd.DataFrame) -> list[str]:
+    """A line where an audit's trainings were shorter than is fair; an older audit does not say."""
+    trained = table.reindex(columns=["generator_steps", "fair_steps"]).assign(model=model)
+    return undertrained(trained, "step(s)")

@@ -18,6 +18,7 @@ from bench.choices.monitoring import View
 from bench.choices.names import folder_name, on_disk, stamped
 from bench.choices.outside import name_of
 from bench.choices.study import SWEEP, Study
+from bench.watching.time_left import clock
 
 if TYPE_CHECKING:  # loads pandas
     from bench.results.reading import Results
@@ -110,13 +111,14 @@ def run(
     if not dry:
         sweep.begin(new)
     failed: dict[str, str] = {}
-    status, unfinished = 0, False
+    status, unfinished, seconds = 0, False, 0.0
     for number, (study, earlier) in enumerate(jobs, start=1):
         if dry or not view.quiet:
             print(f"\ndata set {number} of {len(jobs)}: {study.dataset}")
         try:
             outcome = tune.run_study(study, earlier, dry, view)
             status, unfinished = max(status, outcome.status), unfinished or outcome.unfinished
+            seconds += outcome.seconds
         except (KeyboardInterrupt, SystemExit):  # the second while Ray starts
             status = 130
         except Exception as error:  # whatever it is, the other data sets can do without it
@@ -128,7 +130,10 @@ def run(
             print(f"error: {study.dataset}: {failed[str(study.name)]}", file=sys.stderr)
         if status == 130:
             break
-    if not dry:
+    if dry and status != 130:
+        others = f", without {', '.join(failed)}" if failed else ""
+        print(f"\nsweep {sweep.path}: about {clock(seconds)} at most in all{others}")
+    elif not dry:
         summary(sweep, failed, unfinished or status == 130)
     return status
 

@@ -29,6 +29,7 @@ class Outcome(NamedTuple):
 
     status: int
     unfinished: bool = False
+    seconds: float = 0.0  # that its runs take at most, by --dry_run
 
 
 def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> Outcome:
@@ -48,8 +49,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
     provenance = resume.same_images(earlier, ready.provenance())
     if dry:
         done = earlier.rows if earlier else []
-        cost_estimate.show(study, ready, spaces, budgets, done)
-        return Outcome(0)
+        return Outcome(0, seconds=cost_estimate.show(study, ready, spaces, budgets, done))
     from bench.tuning import study_run  # loads Ray, before there is a folder to go on with
 
     def open_folder() -> Store:

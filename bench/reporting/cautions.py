@@ -185,9 +185,14 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
 def short_budgets(trials: pd.DataFrame) -> list[str]:
     """A line for each model and fair budget, where final runs trained for less than that."""
     finals = trials[(trials["role"] == "winner") & (trials["status"] != "error")]
-    short = finals[finals["generator_steps"] < finals["fair_steps"]]
+    return undertrained(finals, "final run(s)")
+
+
+def undertrained(rows: pd.DataFrame, of_what: str) -> list[str]:
+    """The same of any rows with `model`, `generator_steps` and `fair_steps`: runs, or an audit's."""
+    short = rows[rows["generator_steps"] < rows["fair_steps"]]
     return [
-        f"{model}: {len(group)} final run(s) had {span(group['generator_steps'])} generator steps, "
+        f"{model}: {len(group)} {of_what} had {span(group['generator_steps'])} generator steps, "
         f"where {fair:.0f} are fair: their figures are of a network that is not fully trained"
         for (model, fair), group in short.groupby(["model", "fair_steps"])
     ]

@@ -65,7 +65,8 @@ def audit(
 ) -> Iterator[pd.DataFrame]:
     """The table so far, after each training; it goes on after the steps that are `done`.
 
-    One row per step: change, training (new or the same), epoch, auroc, low, high, cost.
+    One row per step: change, training (new or the same), epoch, auroc, low, high, cost, and the
+    generator steps of the whole training beside those that are fair.
 
     Every step holds out validation images, also where the published protocol would train on them,
     so that all steps up to `selection` are measured on the very same training.
@@ -124,7 +125,8 @@ def audit(
             training = "new" if member is members[0] else "the same"
             fields = dataclasses.asdict(member.protocol)
             row = {"change": member.change, "training": training} | chosen
-            rows.append(row | {"cost": cost} | fields)
+            trained = {"generator_steps": record["generator_steps"], "fair_steps": budget.fair}
+            rows.append(row | {"cost": cost} | trained | fields)
         yield pd.DataFrame(rows)
 
 

@@ -146,15 +146,15 @@ def slowdown(runs: float) -> float:
 
 def show(
     study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
-) -> None:
-    """Prints what a study comes to on this machine."""
+) -> float:
+    """Prints what a study comes to on this machine; gives its seconds at most."""
     if ready.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
     ready_process(study.cpus_per_trial or 1)
     lines = plan(study, ready, spaces, budgets, rows)
     if lines.empty:
         print("0 runs: this study is done")
-        return
+        return 0.0
     slots = lines.pop("at a time")
     runs = int(lines[["tuning runs", "finalists", "final runs"]].to_numpy().sum())
     epochs = int(lines["epochs at most"].sum())
@@ -164,10 +164,10 @@ def show(
     titles = lines.columns if searched else lines.columns.str.removesuffix(" at most")
     print(lines.set_axis(titles, axis=1).to_markdown(index=False, floatfmt=".3g"))
     at_a_time = " to ".join(map(str, sorted({slots.min(), slots.max()})))
-    left = clock(lines["hours at most"].sum() * 3600)
+    seconds = lines["hours at most"].sum() * 3600
     print(
-        f"\n{runs} run(s), {epochs} epoch(s){most}: about {left}{most}, {at_a_time} run(s) at a time "
-        "on this machine"
+        f"\n{runs} run(s), {epochs} epoch(s){most}: about {clock(seconds)}{most}, {at_a_time} run(s) "
+        "at a time on this machine"
     )
     print(
         "(timed: the default configuration, a few images in proportion; starting a run's process "
@@ -175,3 +175,4 @@ def show(
     )
     if study.time_budget:
         print(f"--time_budget {study.time_budget}: no run is started after that")
+    return float(seconds)
