@@ -7,7 +7,7 @@ import pytest
 from studies import edit, load, make_study, write_rows
 
 from bench import results
-from bench.commands.tune import summary
+from bench.commands.tune import print_winners, summary
 from bench.reporting import choosing, frames, hyperparameters, searches
 from bench.reporting.cautions import growing
 from bench.reporting.report import report
@@ -199,3 +199,23 @@ def test_luck_is_a_matter_of_searches_of_one_class(tmp_path, tune_for):
     report({"s": results.read(tmp_path / "s")}, tmp_path / "out")
     assert (tmp_path / "out" / "luck.md").exists() == (tune_for == "class")
     assert (tmp_path / "out" / "tuning_gain.md").exists()
+
+
+def test_the_summary_of_one_configuration_for_all_classes_is_of_their_mean(capsys):
+    """A seed that one class lacks, in a study that was stopped, is in no figure."""
+    row = {"model": "gan", "variant": "", "kind": "final", "status": "done"}
+    rows = [
+        row | {"class": cls, "role": role, "number": number, "seed": seed, "test_auroc": area}
+        for cls, role, number, seed, area in (
+            *(("a", "winner", 1, 1, 0.9), ("a", "winner", 1, 2, 0.8), ("a", "winner", 1, 3, 0.1)),
+            *(("b", "winner", 1, 1, 0.7), ("b", "winner", 1, 2, 0.6)),
+            *(("a", "default", 0, 1, 0.5), ("b", "default", 0, 1, 0.4), ("b", "default", 0, 3, 1)),
+        )
+    ]
+    print_winners(pd.DataFrame(rows), together=True)
+    assert capsys.readouterr().out.splitlines() == [
+        "",
+        "gan: the default configuration (no search)",
+        "  test AUROC: 0.750 +- 0.071 over 2 seed(s), mean of 2 class(es)",
+        "  test AUROC of the default: 0.450, 2 of the same 4 runs",
+    ]

@@ -282,7 +282,7 @@ def test_the_summary_compares_winner_and_default_on_the_seeds_that_both_have(cap
             *(("default", 0, 1, 0.95, "done"), ("default", 0, 2, 0.55, "done")),
         )
     ]
-    print_winners(pd.DataFrame(rows))
+    print_winners(pd.DataFrame(rows), together=False)
     assert "test AUROC of the default: 0.950, same seeds" in capsys.readouterr().out
 
 

@@ -21,8 +21,6 @@ from bench.tuning import cost_estimate
 from bench.tuning.spaces import mark_unsearched, spaces_of
 from bench.watching.progress import figure, short
 
-SEARCH = ["model", "class", "variant"]
-
 
 class Outcome(NamedTuple):
     """How a command ended: its exit status, and whether --resume has anything to do."""
@@ -93,9 +91,10 @@ def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> N
 
 def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     """Prints which configurations won, what failed and what to do next."""
-    trials = read(path).trials
+    results = read(path)
+    trials = results.trials
     if anything := len(trials) > 0:
-        print_winners(trials)
+        print_winners(trials, together=results.study.get("tune_for") == "mean")
         for line in of_training(trials):
             print(f"\nwarning: {line}")
         # Superseded runs no longer count; a finalist that failed may be one of the next decision.
@@ -123,34 +122,42 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     return Outcome(status, unfinished or again > 0)
 
 
-def print_winners(trials: pd.DataFrame) -> None:
+def print_winners(trials: pd.DataFrame, together: bool) -> None:
     """Prints each search's winner: the values that the search chose, and its final figures.
 
-    Without a search it is the default.
+    Without a search it is the default. `together`: one configuration serves all classes, whose
+    means are shown.
     """
     finals, defaults = (
         trials[(trials["role"] == role) & (trials["status"] != "error")]
         for role in ("winner", "default")
     )
+    search = ["model", "variant"] if together else ["model", "class", "variant"]
     in_order = finals.sort_values(["model", "class"], kind="stable")
-    for place, group in in_order.groupby(SEARCH, sort=False):
+    for place, group in in_order.groupby(search, sort=False):
         winner = group.iloc[0]
+        reached = group.groupby("seed")["class"].transform("nunique")
+        group = group[reached == reached.max()]  # a study that goes on lacks classes of some seeds
         own = trials[trials["model"] == place[0]].filter(regex="^config_")
         tuned = [name for name in own if own[name].nunique() > 1]
         values = short({name.removeprefix("config_"): winner[name] for name in tuned})
         default = " (the default)" if winner["number"] == 0 else ""
         won = f"configuration {winner['number']}{default} won{': ' if values else ''}{values}"
-        tried = trials[trials[SEARCH].eq(list(place)).all(axis=1) & (trials["kind"] == "tuning")]
+        tried = trials[trials[search].eq(list(place)).all(axis=1) & (trials["kind"] == "tuning")]
         if tried["number"].nunique() < 2:
             won = "the default configuration (no search)"
+        classes = f", mean of {group['class'].nunique()} class(es)" if together else ""
         print(f"\n{', '.join(filter(None, place))}: {won}")
         for column, signal in by_column().items():
             if column in group and group[column].notna().any():
-                sd = f" +- {figure(column, group[column].std())}" if len(group) > 1 else ""
-                mean = figure(column, group[column].mean())
-                print(f"  {signal.title}: {mean}{sd} over {len(group)} seed(s)")
-        beside = defaults[defaults[SEARCH].eq(list(place)).all(axis=1)]
+                seeds = group.groupby("seed")[column].mean()
+                sd = f" +- {figure(column, seeds.std())}" if len(seeds) > 1 else ""
+                mean = figure(column, seeds.mean())
+                print(f"  {signal.title}: {mean}{sd} over {len(seeds)} seed(s){classes}")
+        beside = defaults[defaults[search].eq(list(place)).all(axis=1)]
         beside = beside[beside["seed"].isin(group["seed"])]
         if "test_auroc" in beside and len(beside):
-            same = "same seeds" if len(beside) == len(group) else f"{len(beside)} of the same seeds"
-            print(f"  test AUROC of the default: {beside['test_auroc'].mean():.3f}, {same}")
+            missing = len(beside) < len(group)
+            same = f"{len(beside)} of the same {len(group)} runs" if missing else "same seeds"
+            mean = beside.groupby("seed")["test_auroc"].mean().mean()
+            print(f"  test AUROC of the default: {mean:.3f}, {same}")
