@@ -134,10 +134,10 @@ def print_winners(trials: pd.DataFrame, together: bool) -> None:
     )
     search = ["model", "variant"] if together else ["model", "class", "variant"]
     in_order = finals.sort_values(["model", "class"], kind="stable")
-    for place, group in in_order.groupby(search, sort=False):
-        winner = group.iloc[0]
-        reached = group.groupby("seed")["class"].transform("nunique")
-        group = group[reached == reached.max()]  # a study that goes on lacks classes of some seeds
+    for place, runs in in_order.groupby(search, sort=False):
+        winner = runs.iloc[0]
+        classes = runs.groupby("seed")["class"].transform("nunique")
+        group = runs[classes == classes.max()]  # a study that goes on lacks some of other seeds
         own = trials[trials["model"] == place[0]].filter(regex="^config_")
         tuned = [name for name in own if own[name].nunique() > 1]
         values = short({name.removeprefix("config_"): winner[name] for name in tuned})
@@ -146,14 +146,14 @@ def print_winners(trials: pd.DataFrame, together: bool) -> None:
         tried = trials[trials[search].eq(list(place)).all(axis=1) & (trials["kind"] == "tuning")]
         if tried["number"].nunique() < 2:
             won = "the default configuration (no search)"
-        classes = f", mean of {group['class'].nunique()} class(es)" if together else ""
+        of_classes = f", mean of {classes.max()} class(es)" if together else ""
         print(f"\n{', '.join(filter(None, place))}: {won}")
         for column, signal in by_column().items():
             if column in group and group[column].notna().any():
                 seeds = group.groupby("seed")[column].mean()
                 sd = f" +- {figure(column, seeds.std())}" if len(seeds) > 1 else ""
                 mean = figure(column, seeds.mean())
-                print(f"  {signal.title}: {mean}{sd} over {len(seeds)} seed(s){classes}")
+                print(f"  {signal.title}: {mean}{sd} over {len(seeds)} seed(s){of_classes}")
         beside = defaults[defaults[search].eq(list(place)).all(axis=1)]
         beside = beside[beside["seed"].isin(group["seed"])]
         if "test_auroc" in beside and len(beside):
