@@ -128,6 +128,9 @@ def test_warnings(tmp_path):
     (folder / "scores" / "final-0-0-2" / "histogram.csv").write_text("scores,labels\n1,0\n")
     studies, trials, _, finals, _, aurocs = load(folder, other)
     lines = "\n".join(line for _, line in cautions.cautions(studies, trials, aurocs))
+    assert "is under 0.5" not in lines, "these scores are not of the row, and give no interval"
+    aurocs.loc[aurocs["auroc"] < 0.5, "high"] = 0.4
+    lines = "\n".join(line for _, line in cautions.cautions(studies, trials, aurocs))
     assert "s: made from a tree with uncommitted changes (on commit abc)" in lines
     assert (
         "s: 1 of 12 trials failed: loss_generator is nan (skipganomaly, bird, trial tune-0-0-1)"
@@ -270,11 +273,19 @@ def test_a_study_without_scores_says_so_in_one_line(
     lines = [line for line in capsys.readouterr().out.splitlines() if "scores" in line]
     assert [line for line in lines if line.startswith("warning")] == [
         "warning: s: its scores were not kept: its figures are those of its rows, "
-        "without intervals, curves and histograms"
+        "without curves, histograms and intervals over seeds"
     ]
     table = pd.read_csv(tmp_path / "out" / "auroc.csv").query("source == 'measured'")
     assert table["auroc"].tolist() == pytest.approx(aurocs["auroc"].tolist())
     assert table.groupby("study")["low"].count().to_dict() == {"s": 0, "t": 4}
+
+
+def test_the_interval_of_one_seed_is_in_its_row(tmp_path):
+    study = make_study(tmp_path / "s", seeds=(1,))
+    edit(study, lambda row: row | {"test_auroc_low": 0.125, "test_auroc_high": 0.875})
+    shutil.rmtree(study / "scores")
+    *_, aurocs = load(study)
+    assert set(zip(aurocs["low"], aurocs["high"], strict=True)) == {(0.125, 0.875)}
 
 
 def test_a_study_that_does_not_say_what_won_is_not_guessed(tmp_path):

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from bench.judging.metrics import checked, placements
 
+ALIKE = 1e-12  # equal figures can differ in their last bits
 Run = tuple[ArrayLike, ArrayLike]  # labels (1: abnormal) and scores of the same test images
 
 
@@ -48,9 +49,14 @@ def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, flo
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
-    """The mean of independent values and its Student interval; unknown (NaN) for one value."""
+    """The mean of independent values and its Student interval.
+
+    It is unknown (NaN) for one value, and for values all alike: where seeds change nothing, all that
+    is uncertain is in what they share, such as the test images.
+    """
     array = np.asarray(values, float)
-    mean, half = float(array.mean()), student(array) if len(array) > 1 else math.nan
+    half = student(array) if len(array) > 1 and np.ptp(array) > ALIKE else math.nan
+    mean = float(array.mean())
     return mean, mean - half, mean + half
 
 

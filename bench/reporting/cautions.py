@@ -104,7 +104,7 @@ def growing(studies: Mapping[str, Results]) -> list[str]:
 
 def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str]]:
     """Lines on test figures and the runs that they are of, by kind."""
-    below_chance = aurocs[(aurocs["auroc"] < 0.5) & ~(aurocs["high"] >= 0.5)]
+    below_chance = aurocs[aurocs["high"] < 0.5]
     kinds = {
         "results are worse than chance": [
             f"{row['column']}, {row['row']}: AUROC {row['auroc']:.3f} is under 0.5, worse than "

@@ -16,6 +16,7 @@ from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
 
 ORACLE = "oracle (upper bound)"
+A_HINT = 0.01  # p above it: classes share training images, so that p are too small
 
 
 def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
@@ -49,7 +50,8 @@ def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
         chose = "these chose nothing"
     note = (
         f"Test AUROC under the same fresh seeds ({chose}); gain: their paired difference with its "
-        "95 % interval over seeds (Student's t). " + " ".join(verdicts)
+        "95 % interval over seeds (Student's t; of the test images' chance it says nothing, and "
+        "where seeds change nothing there is none). " + " ".join(verdicts)
     )
     if len(verdicts) > 1 and "Wilcoxon" in note:
         note += " Each p is of one model, without correction for several."
@@ -70,6 +72,8 @@ def verdict(model: str, rows: pd.DataFrame) -> str:
     pair = compare(rows.set_index("class")[["winner", "default"]]).pairs.iloc[0]
     p = pair["p"]
     helped = "no clear answer" if not pair["differ"] else "yes" if gain > 0 else "no, it harmed"
+    if pair["differ"] and p > A_HINT:
+        helped = f"a hint that it {'did' if gain > 0 else 'harmed'}"
     return f"{text}; Wilcoxon p = {p:.2g}: {helped}."
 
 
@@ -121,13 +125,14 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
         "seed and by fresh ones. Finalists' winner: chosen by all fresh seeds but one, judged by that "
         "one, each in turn; gain: its lead over 'again'."
     )
-    for signal, group in frame.groupby("signal", sort=False):
+    note += " How much the best of one seed changed under fresh ones, and the gain, in the mean:"
+    for (signal, model), group in frame.groupby(["signal", "model"], sort=False):
         note += (
-            f" By {signal}, the best of one seed changed by {signed(group['changed'].mean())} in the mean "
-            "under fresh ones; another "
-            f"won in {int(group['another won'].sum())} of {len(group)} searches, and the gain is "
-            f"{signed(group['gain'].mean())} in the mean (above 0 is better)."
+            f" {model} (by {signal}) {signed(group['changed'].mean())}, another won in "
+            f"{int(group['another won'].sum())} of {len(group)} search(es), gain "
+            f"{signed(group['gain'].mean())};"
         )
+    note = f"{note[:-1]}. A gain above 0 is better."
     if unjudged:
         note += f" Without {unjudged} search(es) whose best failed under a fresh seed."
     frame = frame.drop(columns="changed")

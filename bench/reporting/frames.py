@@ -26,7 +26,7 @@ KEY += ["limit_train", "contamination"]
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
-EXPECTED += ["n_test_normal", "n_test_abnormal"]
+EXPECTED += ["test_auroc_low", "test_auroc_high", "n_test_normal", "n_test_abnormal"]
 # A protocol's choices that make a figure another one; in evaluation mode the order does not.
 DECISIVE = ("scoring_mode", "selection", "test_pool")
 SAME = 1e-6  # AUROCs that differ by no more are the same
@@ -173,7 +173,7 @@ def read_scores(
         Caution(
             "studies' scores were not kept",
             f"{study}: its scores were not kept: its figures are those of its rows, "
-            "without intervals, curves and histograms",
+            "without curves, histograms and intervals over seeds",
         )
         for study in without
     ]
@@ -212,6 +212,8 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caut
                 lacking = too_few(pairs, high - low)
                 if abs(area - values.mean()) > SAME:  # read_scores warns of it
                     low, high, lacking = np.nan, np.nan, ""
+            elif len(group) == 1 and not runs:  # its row has the interval of its scores
+                low, high = group[["test_auroc_low", "test_auroc_high"]].iloc[0]
         except ValueError as error:
             line = f"{key[-1]}, {key[-2]}: no confidence interval ({error})"
             warnings.append(Caution("results have no confidence interval", line))
