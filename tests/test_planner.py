@@ -119,6 +119,19 @@ def test_a_winner_stands_where_another_task_is_not_searched():
     assert {run.task.cls for run in runs if run.kind == "tuning"} == {"3"}
 
 
+def test_a_search_by_validation_loss_says_what_that_prefers(capsys):
+    spaces = spaces_of(Study(model=("knn", "ganomaly", "autoencoder")))
+    mark_unsearched(spaces, dict.fromkeys(TASKS, "val_auroc"))
+    assert capsys.readouterr().err == ""
+    mark_unsearched(spaces, dict.fromkeys(TASKS, "last_epoch"))
+    fitted, networks = capsys.readouterr().err.splitlines()
+    assert fitted.startswith("note: knn: nothing is searched: last_epoch cannot compare")
+    assert networks.startswith(
+        "note: ganomaly, autoencoder: last_epoch compares configurations by validation loss, and so "
+        "prefers those that copy images best"
+    )
+
+
 def test_the_search_is_told_of_the_configuration_that_earned_the_objective():
     """PBT changes it in mid-training."""
     plan = planner(trials=3, searcher="tpe")

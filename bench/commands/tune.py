@@ -42,7 +42,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     # Only for its UserError: the largest configurations must be trainable in their budgets, too.
     ready.budgets(study, {model: space.largest() for model, space in spaces.items()})
-    if ready.protocol.selection == "val" and study.trials != 0:
+    if ready.protocol.selection == "val" and study.trials not in (0, 1):
         spaces = mark_unsearched(spaces, ready.select_on)
     provenance = resume.same_images(earlier, ready.provenance())
     if dry:

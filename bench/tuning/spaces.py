@@ -186,9 +186,13 @@ def mark_unsearched(
     from models.fitted import FittedModel  # loads torch
 
     by_loss = [task for task, name in select_on.items() if SIGNALS[name].column == "val_loss"]
-    marked = dict(spaces)
+    marked, networks = dict(spaces), []
     for model, space in spaces.items():
-        if by_loss and space.distributions and issubclass(models.get(model), FittedModel):
+        if not (by_loss and space.distributions):
+            continue
+        if not issubclass(models.get(model), FittedModel):
+            networks.append(model)
+        else:
             marked[model] = replace(space, unsearched=frozenset(by_loss))
             classes = ", ".join(dict.fromkeys(task.cls for task in by_loss))
             where = f" on {classes}" if len(by_loss) < len(select_on) else ""
@@ -196,6 +200,12 @@ def mark_unsearched(
                 f"{model}: nothing is searched{where}: {select_on[by_loss[0]]} cannot compare its "
                 "configurations (--select_on pseudo_auroc can)"
             )
+    if networks:
+        note(
+            f"{', '.join(networks)}: {select_on[by_loss[0]]} compares configurations by validation "
+            "loss, and so prefers those that copy images best, abnormal ones too (measured on "
+            "digits; --trials 0 takes the default)"
+        )
     return marked
 
 

@@ -68,6 +68,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "left-out-on-digits": partial(digits.on_digits, "digits-left-out-defaults"),
     "budgets-on-digits": digits.budgets_on_digits,
     "tuned-on-digits": digits.tuned_on_digits,
+    "preferred-on-digits": digits.preferred_on_digits,
     "skip-on-digits": digits.skip_on_digits,
     "nearest-on-digits": digits.nearest_on_digits,
     "bottlenecks-on-digits": digits.bottlenecks_on_digits,

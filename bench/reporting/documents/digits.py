@@ -5,6 +5,7 @@ from statistics import fmean
 import pandas as pd
 
 from bench.judging.metrics import auroc
+from bench.judging.selection import SIGNALS
 from bench.reporting.choosing import chosen
 from bench.reporting.documents.rows import (
     after_shares,
@@ -56,6 +57,40 @@ def tuned_on_digits() -> pd.DataFrame:
         for study in studies
         for row in tuned(f"digits-finalists{study}")
     ]
+    return pd.DataFrame(rows)
+
+
+def preferred_on_digits() -> pd.DataFrame:
+    """What each signal prefers of winner and default, in the searches that the default did not win.
+
+    By final runs after their last epoch, means over seeds, one digit left out. Test AUROC with the
+    default weights, means over those digits: of the default, and of what a signal prefers, with how
+    often that is the winner.
+    """
+    signals, rows = [SIGNALS[name] for name in ("val_auroc", "val_loss", "pseudo_auroc")], []
+    for study in TUNED["one left out"]:
+        read = saved(f"digits-finalists{study}")
+        finals = read.trials[read.trials["role"].isin(["winner", "default"])]
+        for model, trained in finals[finals["generator_steps"] > 0].groupby("model"):
+            last = read.epochs.groupby("trial").last()
+            if "test_default_mix_auroc" in last:
+                last["test_auroc"] = last["test_default_mix_auroc"]
+            columns = last[["test_auroc", *(signal.column for signal in signals)]]
+            runs = trained[["trial", "class", "role"]].merge(columns, on="trial")
+            places = runs.drop(columns="trial").groupby(["class", "role"])
+            won = places.mean().unstack().dropna()
+            test = won["test_auroc"]
+            row = {
+                "model": f"`{model}`",
+                "another won": len(won),
+                "default": test["default"].mean(),
+            }
+            for signal in signals:
+                figure = signal.sign * won[signal.column]
+                better = figure["winner"] > figure["default"]
+                mean = test["winner"].where(better, test["default"]).mean()
+                row[signal.title] = f"{mean:.3f} ({better.sum()} of {len(won)})"
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
