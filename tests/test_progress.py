@@ -74,7 +74,7 @@ def half_done(**more: Any) -> Progress:
     progress.console = Console(file=io.StringIO())
     finish(progress, trial_row(0, 0.6, lr=2e-4, w_con=50))
     finish(progress, trial_row(1, 0.71234, lr=0.000345678, w_con=50))
-    progress.set_running(["gan-3-002", "gan-3-003"])
+    progress.running = ["gan-3-002", "gan-3-003"]
     for epoch in (1, 2, 3):
         progress.epoch(epoch_row("gan-3-002", epoch, 0.55))
     progress.machine.lines = ["cpu 93 % of 2 cores, memory 5.1 of 8 GB"]
@@ -100,7 +100,7 @@ def test_a_view_is_no_taller_than_the_terminal() -> None:
     progress.eta.planned = {TUNING: 100}
     for cls in range(30):
         finish(progress, trial_row(0, 0.5, cls=f"class{cls}"))
-    progress.set_running([f"gan-3-{n:03d}" for n in range(64)])
+    progress.running = [f"gan-3-{n:03d}" for n in range(64)]
     for height in (10, 24, 50):
         lines = rendered(progress, 80, height)
         assert len(lines) < height
@@ -112,7 +112,7 @@ def test_a_view_is_no_taller_than_the_terminal() -> None:
 
 def test_the_view_names_failed_searches_and_models_without_times() -> None:
     progress = Progress(eta(), [], "val_auroc")
-    progress.set_running(["gan-3-000"])
+    progress.running = ["gan-3-000"]
     assert "time left unknown" in "\n".join(rendered(progress, 80, 24))
     finish(progress, trial_row(0, None))
     assert "gan 3: none came through" in "\n".join(rendered(progress, 80, 24))
@@ -188,7 +188,7 @@ def test_quiet_prints_nothing(terminal: bool) -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal)
     with Progress(eta(), [], "val_auroc", quiet=True, console=console) as progress:
-        progress.set_running(["gan-3-000"])
+        progress.running = ["gan-3-000"]
         progress.epoch(epoch_row("gan-3-000", 1))
         finish(progress, trial_row(0, 0.6))
     assert out.getvalue() == ""
@@ -199,7 +199,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, highlight=False)
     with Progress(eta(), [], "val_auroc", console=console) as progress:
-        progress.set_running(["gan-3-000"])
+        progress.running = ["gan-3-000"]
         finish(progress, trial_row(0, 0.6))
     assert "running" in out.getvalue()
     assert "[1/6] gan-3-000" in out.getvalue()

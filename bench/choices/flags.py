@@ -6,9 +6,7 @@ Made with argparse: tyro cannot tell a flag that was given from its default, whi
 import argparse
 import dataclasses
 import os
-import types
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +14,12 @@ import models
 from bench.choices import outside
 from bench.choices.errors import UserError, unknown
 from bench.choices.monitoring import View
+from bench.choices.option_field import types_of
 from bench.choices.script import Parser
 from bench.choices.study import HYPERPARAMETERS, Study
 
+METAVARS: dict[type, str] = {bool: "True|False", int: "N", float: "X", str: "NAME"}
 OF_A_RUN = {"audit", "resume", "load", "export", "score_folder", "help"}  # train.py's own flags
-
-
-def base_type(hint: Any) -> Callable[[str], Any]:
-    """The type of one value of a flag: int for `int | None`, str for `tuple[str, ...]`."""
-    if isinstance(hint, types.UnionType):
-        hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
-    return typing.get_args(hint)[0] if typing.get_origin(hint) is tuple else hint
 
 
 def expanded(text: str) -> str:
@@ -69,17 +62,12 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
         text = meta["help"] + (f" (default: {default})" if default not in (None, "") else "")
         spellings = [f"--{name}" for name in (field.name, *meta["aliases"])]
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] or meta["several"] else {}
-        kind: Any = meta["parse"] or (expanded if meta["path"] else base_type(field.type))
-        if meta["choices"]:
-            kwargs["metavar"] = "|".join(meta["choices"])
-        elif meta["metavar"]:
-            kwargs["metavar"] = meta["metavar"]
-        elif meta["path"]:
-            kwargs["metavar"] = "PATH"
-        elif kind is bool:
-            kind, kwargs = truth, {"nargs": "?", "const": True, "metavar": "True|False"}
-        else:
-            kwargs["metavar"] = {str: "NAME", int: "N", float: "X"}[kind]
+        one, *_ = types_of(field.type)  # type: ignore[arg-type]  # of several `parse` chooses
+        kind: Any = meta["parse"] or (expanded if meta["path"] else one)
+        own = "|".join(meta["choices"] or ()) or meta["metavar"] or ("PATH" if meta["path"] else "")
+        kwargs["metavar"] = own or METAVARS[kind]
+        if kind is bool:
+            kind, kwargs = truth, kwargs | {"nargs": "?", "const": True}
         sections[meta["group"]].add_argument(
             *spellings,
             dest=field.name,
@@ -99,7 +87,7 @@ def add_model_flags(parser: Parser, name: str) -> None:
                 f"--{key}",
                 type=truth if kind is bool else kind,
                 default=argparse.SUPPRESS,
-                metavar={bool: "True|False", int: "N", float: "X", str: "NAME"}[kind],
+                metavar=METAVARS[kind],
                 help=f"{text} (default: {default})".replace("%", "%%"),
             )
 

@@ -142,7 +142,6 @@ def train_and_test(
     Raises FloatingPointError, once that is recorded, where the training diverges.
     """
     checkpoint = store.path / RUN
-    board = None
     try:
         if checkpoint.exists():
             go_on(run, checkpoint)
@@ -165,9 +164,6 @@ def train_and_test(
         recorder.finish(planned, columns.of_failure(f"FloatingPointError: {error}"))
         checkpoint.unlink(missing_ok=True)
         raise
-    finally:
-        if board:
-            board.close(planned.trial)
     return row
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench.choices.errors import note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
 from bench.commands import resume
@@ -15,8 +14,7 @@ from bench.judging.selection import by_column
 from bench.reporting.cautions import of_training
 from bench.results.reading import Results, may_pass, read
 from bench.results.store import JOURNAL, RAY_LOG, Store
-from bench.training.devices import mps_runs
-from bench.training.prepare import Prepared, default_name, prepare
+from bench.training.prepare import default_name, prepare
 from bench.tuning import cost_estimate
 from bench.tuning.spaces import mark_unsearched, spaces_of
 from bench.watching.progress import figure, short
@@ -61,32 +59,10 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
         return store
 
     with resume.resumable("train_tune.py", open_folder, lambda: "before the first run") as store:
-        if not view.quiet:
-            searched = [s for s in spaces.values() if not s.unsearched.issuperset(ready.tasks)]
-            several = study.trials not in (0, 1) and any(s.distributions for s in searched)
-            introduce(study, ready, store, several)
         planner = study_run.run(study, ready, spaces, budgets, store, provenance, view)
     runs, ended = planner.planned().total(), planner.done.total()
     outcome = summary(store.path, planner.stopped, runs, ended)
     return outcome._replace(status=130) if planner.interrupted else outcome
-
-
-def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> None:
-    """Prints what runs, and how it is judged."""
-    signals = " or ".join(sorted(set(ready.select_on.values())))
-    classes = f"{len({task.cls for task in ready.tasks})} class(es) of {ready.dataset.name}"
-    variants = dict.fromkeys(task.variant for task in ready.tasks if task.variant)
-    each = f", each with {'; '.join(variants)}" if variants else ""
-    print(f"study {store.path}: {', '.join(study.model_names())} on {classes}{each}")
-    tuning = f"{study.searcher} + {study.scheduler}" if searching else "no search"
-    if study.tune_for == "mean" and searching:
-        tuning += ", one configuration for all classes"
-    print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
-    if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
-        note(
-            "trials that share a GPU take turns on it; under NVIDIA's Multi-Process Service "
-            "(nvidia-cuda-mps-control -d) they run side by side, 1.5 times as fast"
-        )
 
 
 def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:

@@ -69,7 +69,7 @@ class Results:
         study: every choice of the study, as in Study.
         provenance: commit, command, versions, hardware and data set of the command that began it.
         made_by: that command's script: train.py (`train.py --audit` for an audit) or train_tune.py.
-        run: what a run of train.py has beside the study's choices, such as its hyperparameters.
+        run: what there is beside these choices: a run's hyperparameters, winners of --start_from.
         grown_from: what some choices were, each time before it went on as a larger study.
     """
 

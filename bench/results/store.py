@@ -110,8 +110,7 @@ class Store:
     ) -> "Store":
         """A new study's folder, with its study.json; UserError if it exists or cannot be written.
 
-        `made_by` is the script that begins the study, `run` what a run of train.py has beside the
-        study's choices.
+        `made_by` is the script that begins the study; `run`: see Results.
         """
         path = new_folder(Path(study.results_dir), name, given=study.name is not None)
         content = {"made_by": made_by, "study": dataclasses.asdict(study)}

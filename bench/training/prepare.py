@@ -94,6 +94,13 @@ class Prepared:
         except ValueError as error:
             raise UserError(f"--model: {model} on {task.name}: {error}") from None
 
+    def scored(self, task: Task, final: bool) -> int:
+        """How many images a run on the task scores after an epoch (see Run.step)."""
+        split = self.splits[task]
+        val, test = (len(part.labels) if part else 0 for part in (split.val, split.test))
+        pseudo = split.pseudo if final or self.select_on[task] == "pseudo_auroc" else 0
+        return val + pseudo + (test if final or self.protocol.selection == "test" else 0)
+
     def facts(self, study: Study, task: Task) -> dict[str, Any]:
         """What a trained model's file says of the images: among it, which of them are held out."""
         decoding, protocol = asdict(self.dataset.decoding), self.protocol

@@ -75,7 +75,7 @@ class StudyCallback(Callback):
         """Looks at what Ray has no event for: paused trials, and processes that do not start."""
         running = [trial.trial_id for trial in trials if trial.status == trial.RUNNING]
         runs = self.planner.runs
-        self.progress.set_running([runs[id_].trial for id_ in running if id_ in runs])
+        self.progress.running = [runs[id_].trial for id_ in running if id_ in runs]
         if self.broken:  # where a paused trial was stopped, Tune has swallowed it
             raise self.broken
         if self.session and time.time() > self.patience_ends:

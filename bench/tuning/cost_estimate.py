@@ -13,7 +13,6 @@ from joblib import cpu_count
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, RunKind, Task
-from bench.data.splits import Split
 from bench.results.columns import of_variant
 from bench.training.devices import create, device_of, mps_runs, ready_process
 from bench.training.prepare import Prepared
@@ -58,13 +57,14 @@ def seconds_each(call: Callable[[int], Any], first: int, most: int, device: str)
 
 
 def time_epoch(
-    study: Study, ready: Prepared, config: dict[str, Any], model: str, split: Split, budget: Budget
+    study: Study, ready: Prepared, config: dict[str, Any], model: str, task: Task, budget: Budget
 ) -> Epoch:
     """Measures a model for a few steps on few images; in proportion, an epoch of the budget."""
     torch.manual_seed(study.seed)
-    shape, device = tuple(split.train.shape[1:]), device_of(model, ready.device)
+    device = device_of(model, ready.device)
+    split = ready.splits[task].to(device)
+    shape = tuple(split.train.shape[1:])
     detector = create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
-    split = split.to(device)
     generator, images = torch.Generator().manual_seed(study.seed), split.train
     batch, fit, train = detector.config.batch_size, 0.0, 0.0
     if isinstance(detector, FittedModel):  # fitted in one piece, to a sample of the images
@@ -85,21 +85,16 @@ def time_epoch(
             len(some.images),
             device,
         )
-    val, test = (len(part.labels) if part is not None else 0 for part in (split.val, split.test))
-    tuning = val + (test if ready.protocol.selection == "test" else 0)
-    tuning += split.pseudo if "pseudo_auroc" in ready.select_on.values() else 0
-    return Epoch(fit, train + each * tuning, train + each * (val + test + split.pseudo))
+    tuning, final = (train + each * ready.scored(task, final) for final in (False, True))
+    return Epoch(fit, tuning, final)
 
 
-def plan(
-    study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
-) -> pd.DataFrame:
-    """What is left to run after `rows`, and the hours that it takes at most.
+def plan(study: Study, ready: Prepared, planner: Planner) -> pd.DataFrame:
+    """What is left to run, and the hours that it takes at most.
 
     One line per model that has runs left, and per number of training images and contamination,
     where there are several.
     """
-    planner = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1)
     left = planner.planned() - planner.done
     machine = {"cpu": cpu_count(), "gpu": torch.cuda.device_count()}
     lines = []
@@ -112,10 +107,9 @@ def plan(
             )
             if not tuning + finalists + final:
                 continue
-            budget = budgets[model, task]
-            config, split = spaces[model].default, ready.splits[task]
+            budget, config = planner.budgets[model, task], planner.spaces[model].default
             try:
-                epoch = time_epoch(study, ready, config, model, split, budget)
+                epoch = time_epoch(study, ready, config, model, task, budget)
             except FloatingPointError as error:
                 raise UserError(f"{model} fails with its default configuration: {error}") from None
             device = device_of(model, ready.device)
@@ -151,7 +145,8 @@ def show(
     if ready.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
     ready_process(study.cpus_per_trial or 1)
-    lines = plan(study, ready, spaces, budgets, rows)
+    planner = Planner(study, ready.tasks, spaces, budgets, rows, lambda model: 1)
+    lines = plan(study, ready, planner)
     if lines.empty:
         print("0 runs: this study is done")
         return 0.0
@@ -159,7 +154,7 @@ def show(
     runs = int(lines[["tuning runs", "finalists", "final runs"]].to_numpy().sum())
     epochs = int(lines["epochs at most"].sum())
     # Runs of a search may be stopped early, and a default that wins is not tested beside itself.
-    searched = study.trials not in (0, 1) and lines[["tuning runs", "finalists"]].any(axis=None)
+    searched = planner.searches and lines[["tuning runs", "finalists"]].any(axis=None)
     most = " at most" if searched else ""
     titles = lines.columns if searched else lines.columns.str.removesuffix(" at most")
     print(lines.set_axis(titles, axis=1).to_markdown(index=False, floatfmt=".3g"))

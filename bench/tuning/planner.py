@@ -95,7 +95,14 @@ class Planner(Searcher):
             self.journal,
             first=space.first([task.cls for task in tasks]),
         )
-        return Group(model, tasks, search, space.default, search.trials(study.trials))
+        trials = search.trials(study.trials)
+        judges = study.finalist_seeds * len(tasks) if self.finalists and trials > 1 else 0
+        return Group(model, tasks, search, space.default, trials, judges)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the study tries any configuration but the default."""
+        return any(group.trials > 1 for group in self.groups)
 
     def planned(self) -> Counter[RunKind]:
         """How many runs of each kind there are in all."""
@@ -104,11 +111,11 @@ class Planner(Searcher):
             tasks, finals = len(group.tasks), len(group.tasks) * self.study.seeds
             planned[group.kind("tuning")] += tasks * group.trials
             planned[group.kind("final")] += finals
-            if not self.judges(group):
+            if not group.judges:
                 continue
             finalists = group.finalists or range(min(self.finalists, group.trials - 1) + 1)
             planned[group.kind("finalist")] += tasks * len(finalists) * self.study.finalist_seeds
-            if not (group.finals_planned and group.winner(self.judges(group)) == 0):
+            if not (group.finals_planned and group.winner() == 0):
                 planned[group.kind("final")] += finals  # of the default
         return planned
 
@@ -117,16 +124,10 @@ class Planner(Searcher):
         counts: Counter[RunKind] = Counter()
         for row in (row for row in self.finished.values() if search_of(row) in self.members):
             group, steps = self.members[search_of(row)]
-            if row.get("steps") == steps and group.planned(row, self.study, self.judges(group)):
+            if row.get("steps") == steps and group.planned(row, self.study):
                 counts[group.kind(row["kind"])] += 1
         for kind in self.planned():
             self.done[kind] = counts[kind]
-
-    def judges(self, group: Group) -> int:
-        """How many runs a finalist of the group has; 0 where tuning alone chooses."""
-        if group.trials < 2 or not self.finalists:
-            return 0
-        return self.study.finalist_seeds * len(group.tasks)
 
     def next_run(self) -> PlannedRun | None:
         if self.deadline is None:
@@ -165,11 +166,11 @@ class Planner(Searcher):
         if len(group.objectives()) < group.trials:
             return False
         if group.finalists is None:
-            group.finalists = group.best(self.finalists) if self.judges(group) else []
+            group.finalists = group.best(self.finalists) if group.judges else []
             for number in group.finalists:
                 self.plan_again(group, "finalist", number, MOST_SEEDS, self.study.finalist_seeds)
             self.count()
-        if not group.queue and len(group.judged) == len(group.finalists) * self.judges(group):
+        if not group.queue and len(group.judged) == len(group.finalists) * group.judges:
             self.plan_finals(group)
         return bool(group.queue)
 
@@ -192,18 +193,18 @@ class Planner(Searcher):
 
     def plan_finals(self, group: Group) -> None:
         """Queues the final runs: those of the winner, and of the default beside it."""
-        winner = group.winner(self.judges(group))
+        winner = group.winner()
         if group.finals_planned or winner is None:
             return
         group.finals_planned = True
-        judged = means(group.judged, self.judges(group)) or group.candidates()
+        judged = means(group.judged, group.judges) or group.candidates()
         objectives = {str(number): value for number, value in judged.items()}
         for run in self.plan(group, "tuning", winner, self.study.seed, {}):
             decision: dict[str, Any] = {"trial": run.trial, "model": run.model}
             decision |= {"class": run.task.cls} | of_variant(run.task)
             decision |= {"number": winner, "steps": run.budget.steps, "objectives": objectives}
             self.decided(decision)
-        for number in group.tested(self.judges(group)):
+        for number in group.tested():
             self.plan_again(group, "final", number, 0, self.study.seeds)
         self.count()
 

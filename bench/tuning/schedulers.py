@@ -1,4 +1,4 @@
-"""Ray Tune's trial schedulers, one for each model and task: only trials of both are compared."""
+"""Ray Tune's trial schedulers, one for each model and task, whose trials alone are compared."""
 
 import sys
 from collections import defaultdict
@@ -154,7 +154,7 @@ class PerTask(TrialScheduler):
         scheduler, view = self.scheduler(trial, tune_controller)
         by_epoch = self.objectives[self.key(trial)]
         by_epoch[result["training_iteration"]][trial.trial_id] = result["objective"]
-        # The median rule keeps every result that it is given: records and pictures would pile up.
+        # The median rule keeps what it is given: nested parts (record/val_auroc …) would pile up.
         few = {name: value for name, value in result.items() if "/" not in name}
         return scheduler.on_trial_result(view, trial, few)
 

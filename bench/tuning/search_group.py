@@ -21,12 +21,13 @@ class Group:
     search: Search
     default: dict[str, Any]
     trials: int  # configurations
+    judges: int  # runs of each finalist; 0: tuning alone chooses
     asked: int = 0
     queue: deque[PlannedRun] = field(default_factory=deque)
     live: int = 0  # runs that are under way
     # (number, task) -> the configuration as its run ended, and its objective
     tuned: dict[tuple[int, Task], tuple[dict[str, Any], float | None]] = field(default_factory=dict)
-    # numbers whose objective is of an epoch before the last, which is the one that was to count
+    # numbers of the configurations of which a run was cut short (see `cut_short`)
     stopped: set[int] = field(default_factory=set)
     finalists: list[int] | None = None  # their numbers, once they are planned
     # (number, task, seed) -> the objective of a finalist's run
@@ -82,34 +83,28 @@ class Group:
                 taken.append(self.config(number))
         return [*numbers, 0]
 
-    def winner(self, runs: int) -> int | None:
-        """The best configuration's number; None where all of them failed.
-
-        By the means of the finalists' `runs` each, if there are any.
-        """
+    def winner(self) -> int | None:
+        """The best configuration's number; None where all of them failed."""
         if not self.trials:
             return 0
-        if runs:
-            return best_number(means(self.judged, of=runs))
+        if self.judges:
+            return best_number(means(self.judged, of=self.judges))
         return best_number(self.candidates(), self.stopped)
 
-    def tested(self, judges: int) -> set[int]:
+    def tested(self) -> set[int]:
         """The numbers of the winner and, where finalists were judged, of the default beside it."""
-        numbers = (self.winner(judges), 0 if judges else None)
+        numbers = (self.winner(), 0 if self.judges else None)
         return {number for number in numbers if number is not None}
 
-    def planned(self, row: Mapping[str, Any], study: Study, judges: int) -> bool:
-        """Whether a finished run of the search's model and classes is one that it has planned.
-
-        `judges`: the runs of each finalist.
-        """
+    def planned(self, row: Mapping[str, Any], study: Study) -> bool:
+        """Whether a finished run of the search's model and classes is one that it has planned."""
         number, after = row["number"], row["seed"] - study.seed
         if row["kind"] == "tuning":
             return number < self.trials
         if row["kind"] == "finalist":
             chosen = number in (self.finalists or ())
             return chosen and 0 < after - MOST_SEEDS <= study.finalist_seeds
-        chosen = self.finals_planned and number in self.tested(judges)
+        chosen = self.finals_planned and number in self.tested()
         return chosen and 0 < after <= study.seeds
 
 

@@ -55,16 +55,13 @@ class Search:
         points = grid(space, seed) if searcher == "grid" else []
         self.grid = [point for point in points if point not in (self.default, *self.first)]
 
-    def size(self) -> int:
-        """How many configurations a grid has, the default and the first ones included."""
-        return 1 + len(self.first) + len(self.grid)
-
     def trials(self, wanted: int | None) -> int:
         """How many of the `wanted` configurations to try: as many as there are, none without a space."""
         if not self.space:
             return 0
         if self.searcher == "grid":
-            return self.size() if wanted is None else min(wanted, self.size())
+            size = 1 + len(self.first) + len(self.grid)
+            return size if wanted is None else min(wanted, size)
         beside = [config for config in (self.default, *self.first) if not self.holds(config)]
         wanted = DEFAULT_TRIALS if wanted is None else wanted
         return int(min(wanted, len(beside) + count(self.space)))
@@ -102,7 +99,7 @@ class Search:
         return config
 
     def propose(self, number: int) -> dict[str, Any]:
-        if number == 0 or not self.space:
+        if number == 0:
             return self.default
         if number <= len(self.first):
             return self.first[number - 1]

@@ -219,12 +219,8 @@ def changeable(model: str, space: Space) -> Changeable:
     except ValueError:
         reason = "NOT_BY_PBT must be written out, as in ('w_rot',)"
         raise UserError(f"--model: {model}: {reason}") from None
-
-    def real(d: BaseDistribution) -> bool:
-        choices = d.choices if isinstance(d, CategoricalDistribution) else [None]
-        return isinstance(d, FloatDistribution) or all(isinstance(v, float) for v in choices)
-
-    return {k: d for k, d in space.items() if k not in left_alone and real(d)}  # type: ignore[misc]
+    real = {k: d for k, d in space.items() if all(isinstance(v, float) for v in edges(d))}
+    return {k: d for k, d in real.items() if k not in left_alone}  # type: ignore[misc]
 
 
 def check_scheduler(study: Study, model: str) -> None:

@@ -18,7 +18,7 @@ from bench.choices.tasks import Budget, Task
 from bench.judging.selection import SIGNALS
 from bench.results.reading import read
 from bench.results.store import JOURNAL, RAY_LOG, Store
-from bench.training.devices import device_of
+from bench.training.devices import device_of, mps_runs
 from bench.training.prepare import Prepared
 from bench.training.recorder import Recorder
 from bench.tuning import ray_start
@@ -46,22 +46,22 @@ def run(
     view: View,
 ) -> Planner:
     """Runs what is left of a study, and writes its rows as they come."""
-    earlier, device = read(store.path), ready.device
-    board = Board(store.path) if view.display else None
-    recorder = Recorder(study, ready, store, provenance, board)
-    trackers = trackers_of(view, store.path)
-    log = store.path / RAY_LOG
+    device = ready.device
 
     def slots(model: str) -> int:
         """How many runs of a model the cluster trains at a time."""
         cluster = {name.lower(): amount for name, amount in ray.cluster_resources().items()}
         return study.at_a_time(device_of(model, device), cluster)
 
+    rows, journal = read(store.path).rows, Journal(store.path / JOURNAL)
+    planner = Planner(study, ready.tasks, spaces, budgets, rows, slots, journal, store.add_winner)
+    if not view.quiet:
+        introduce(study, ready, store, planner.searches)
+    board = Board(store.path) if view.display else None
+    recorder = Recorder(study, ready, store, provenance, board)
+    trackers = trackers_of(view, store.path)
+    log = store.path / RAY_LOG
     own = ray_start.start(view.verbose) if study.address is None else None
-    journal = Journal(store.path / JOURNAL)
-    planner = Planner(
-        study, ready.tasks, spaces, budgets, earlier.rows, slots, journal, store.add_winner
-    )
     if done := planner.done.total():
         view.say(f"{done} run(s) are done already")
     able = {model: changeable(model, space.distributions) for model, space in spaces.items()}
@@ -118,6 +118,24 @@ def run(
                     f"Ray ended a run ({type(cause).__name__}: {reason}); go on with --resume"
                 ) from None
     return planner
+
+
+def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> None:
+    """Prints what runs, and how it is judged."""
+    signals = " or ".join(sorted(set(ready.select_on.values())))
+    classes = f"{len({task.cls for task in ready.tasks})} class(es) of {ready.dataset.name}"
+    variants = dict.fromkeys(task.variant for task in ready.tasks if task.variant)
+    each = f", each with {'; '.join(variants)}" if variants else ""
+    print(f"study {store.path}: {', '.join(study.model_names())} on {classes}{each}")
+    tuning = f"{study.searcher} + {study.scheduler}" if searching else "no search"
+    if study.tune_for == "mean" and searching:
+        tuning += ", one configuration for all classes"
+    print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
+    if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
+        note(
+            "trials that share a GPU take turns on it; under NVIDIA's Multi-Process Service "
+            "(nvidia-cuda-mps-control -d) they run side by side, 1.5 times as fast"
+        )
 
 
 def epochs_of(budgets: Mapping[tuple[str, Task], Budget]) -> dict[tuple[str, str], int]:
@@ -179,12 +197,8 @@ def check_room(study: Study, device: str) -> None:
 def progress_of(study: Study, ready: Prepared, planner: Planner, view: View) -> Progress:
     """The screen's view of a study, with what earlier commands finished."""
     by_test = ready.protocol.selection == "test"
-    splits = ready.splits.values()
-    both = [(split.val, split.test) for split in splits]
-    val, test = (sum(len(p.labels) for p in parts if p) for parts in zip(*both, strict=True))
-    # Only a final run scores test images and pseudo-anomalies as well.
-    more = test + sum(split.pseudo for split in splits)
-    final_scoring = 1.0 if by_test or not val else 1 + more / val
+    tuning, final = (sum(ready.scored(task, f) for task in ready.tasks) for f in (False, True))
+    final_scoring = final / tuning if tuning else 1.0
     signals = ["test_auroc"] if by_test else ready.select_on.values()
     figures = {SIGNALS[signal].column for signal in signals}
     return Progress(
@@ -192,7 +206,6 @@ def progress_of(study: Study, ready: Prepared, planner: Planner, view: View) -> 
         planner.rows,
         figures.pop() if len(figures) == 1 else "objective",
         at_a_time=lambda: min(map(planner.slots, study.model_names())),
-        stops_early=any(group.trials > 1 for group in planner.groups)
-        and study.scheduler not in ("fifo", "pbt", "pb2"),
+        stops_early=planner.searches and study.scheduler not in ("fifo", "pbt", "pb2"),
         quiet=view.quiet,
     )

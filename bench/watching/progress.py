@@ -1,10 +1,11 @@
 """Progress on the screen.
 
-On a terminal a live view, elsewhere one line per finished run, and nothing with --quiet.
+On a terminal a live view, elsewhere lines of finished runs and of some epochs; --quiet: nothing.
 """
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
@@ -18,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.choices.tasks import RunKind, search_of
-from bench.judging.selection import by_column, cut_short
+from bench.judging.selection import best_run, by_column
 from bench.watching.machine_load import Machine
 from bench.watching.time_left import Eta, clock
 from models.base import AnomalyModel
@@ -45,7 +46,7 @@ def short(values: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def scoring(model: AnomalyModel, quiet: bool = False) -> Iterator[None]:
+def scoring(model: AnomalyModel, quiet: bool) -> Iterator[None]:
     """Shows a bar on a terminal while the model scores images: AnoGAN's search takes minutes."""
     console = Console(highlight=False)
     label, remaining = TextColumn("scoring images"), TimeRemainingColumn()
@@ -68,9 +69,6 @@ def scoring(model: AnomalyModel, quiet: bool = False) -> Iterator[None]:
             yield
         finally:
             model.progress = None
-
-
-Search = tuple[str, str, str]
 
 
 class Progress:
@@ -99,16 +97,15 @@ class Progress:
         self.stops_early, self.quiet = stops_early, quiet
         self.slots = 1
         self.started = self.last_line = time.monotonic()
-        self.running: list[str] = []
+        self.running: list[str] = []  # runs that are under way; kept up by the study
         self.latest: dict[str, dict[str, Any]] = {}  # unfinished run -> the row of its last epoch
-        self.defaults: dict[Search, dict[str, Any]] = {}  # search -> its default's row
-        self.best: dict[Search, dict[str, Any]] = {}  # search -> its best trial's row
-        self.tried: dict[Search, int] = {}  # search -> its finished trials
+        # search -> the rows of its finished trials
+        self.tried: defaultdict[tuple, list[dict[str, Any]]] = defaultdict(list)
         self.machine = Machine()
         self.stack = ExitStack()
         for row in rows:
             self.eta.add_row(row)
-            self.compare(row)
+            self.keep(row)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal and not self.quiet:
@@ -136,10 +133,6 @@ class Progress:
         """How many of them are finished."""
         return self.eta.finished.total()
 
-    def set_running(self, trials: list[str]) -> None:
-        """Replaces the list of the runs that are under way."""
-        self.running = trials
-
     def epoch(self, row: dict[str, Any]) -> None:
         """Reports an epoch of a run; `row` is its row of epochs.jsonl."""
         trial = row["trial"]
@@ -163,7 +156,7 @@ class Progress:
     def trial(self, row: dict[str, Any]) -> None:
         """Reports a finished run; `row` is its row of trials.jsonl."""
         self.latest.pop(row["trial"], None)
-        self.compare(row)
+        self.keep(row)
         failed = row["status"] == "error"
         figures = describe(row)
         if row.get(self.column) is None and row["objective"] is not None:
@@ -180,19 +173,10 @@ class Progress:
         value = row.get(self.column)
         return figure(self.column, row["objective"] if value is None else value)
 
-    def compare(self, row: dict[str, Any]) -> None:
-        """Compares a finished run with the best so far of its search."""
-        if row["kind"] != "tuning":
-            return
-        search = search_of(row)
-        self.tried[search] = self.tried.get(search, 0) + 1
-        if row["number"] == 0:
-            self.defaults[search] = row
-        best, objective = self.best.get(search), row["objective"]
-        if objective is None or cut_short(row):
-            return
-        if best is None or objective > best["objective"]:
-            self.best[search] = row
+    def keep(self, row: dict[str, Any]) -> None:
+        """Keeps the row of a finished trial, for the best of its search."""
+        if row["kind"] == "tuning":
+            self.tried[search_of(row)].append(row)
 
     def say(self, line: str) -> None:
         """Prints a line above the live view, or by itself; nothing with --quiet."""
@@ -279,21 +263,18 @@ class Progress:
         more = len(self.tried) - limit
         title = f"best so far (and {more} earlier)" if more > 0 else "best so far"
         table = self.table(title, "tried", self.column)
-        for search in list(self.tried)[-limit:]:
-            row = self.best.get(search)
-            name = " ".join(filter(None, search))
-            if row is None:
-                table.add_row(Text(f"{name}: none came through"), str(self.tried[search]), "")
+        for search, rows in list(self.tried.items())[-limit:]:
+            by_number = {row["number"]: row for row in rows}
+            name, best = " ".join(filter(None, search)), best_run(rows)
+            if best is None:
+                table.add_row(Text(f"{name}: none came through"), str(len(rows)), "")
                 continue
+            row = by_number[best]
             changed = {
                 key.removeprefix("config_"): new
                 for key, new in row.items()
-                if key.startswith("config_") and new != self.defaults.get(search, row).get(key)
+                if key.startswith("config_") and new != by_number.get(0, row).get(key)
             }
-            config = "default" if row["number"] == 0 else short(changed)
-            table.add_row(
-                Text(f"{name}: {row['number']} ({config})"),
-                str(self.tried[search]),
-                self.judged(row),
-            )
+            config = "default" if best == 0 else short(changed)
+            table.add_row(Text(f"{name}: {best} ({config})"), str(len(rows)), self.judged(row))
         return table
