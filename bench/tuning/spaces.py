@@ -203,8 +203,8 @@ def mark_unsearched(
     if networks:
         note(
             f"{', '.join(networks)}: {select_on[by_loss[0]]} compares configurations by validation "
-            "loss, and so prefers those that copy images best, abnormal ones too (measured on "
-            "digits; --trials 0 takes the default)"
+            "loss, and so prefers those that copy images best, perhaps abnormal ones too (--trials 0 "
+            "takes the default)"
         )
     return marked
 

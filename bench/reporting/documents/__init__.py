@@ -27,7 +27,7 @@ SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
 SITE += [f"cifar10-{name}" for name in cifar10.RIVALS]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
 SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-skipganomaly")]
-SITE += [f"digits-finalists-{name}" for name in ("w-skipganomaly", "classical")]
+SITE += [f"digits-finalists-{name}" for name in ("w-skipganomaly", "egbad", "classical")]
 SITE += ["digits-finalists-one-class-classical", "cifar10-finalists-classical"]
 
 TITLE = "GAN-based image anomaly detection: sound results beside published ones"
@@ -68,6 +68,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "left-out-on-digits": partial(digits.on_digits, "digits-left-out-defaults"),
     "budgets-on-digits": digits.budgets_on_digits,
     "tuned-on-digits": digits.tuned_on_digits,
+    "luck-on-digits": digits.luck_on_digits,
     "preferred-on-digits": digits.preferred_on_digits,
     "skip-on-digits": digits.skip_on_digits,
     "nearest-on-digits": digits.nearest_on_digits,

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.judging.metrics import auroc
 from bench.judging.selection import SIGNALS
-from bench.reporting.choosing import chosen
+from bench.reporting.choosing import chosen, luck_table
 from bench.reporting.documents.rows import (
     after_shares,
     against,
@@ -21,7 +21,7 @@ from bench.reporting.frames import join, span
 TASKS = {"one digit normal": "one-class-defaults", "one left out": "left-out-defaults"}
 BOTTLENECKS = (("latents", "autoencoder", "nz"), ("components", "pca", "components"))
 TUNED = {
-    "one left out": ("", "-ganomaly", "-skipganomaly", "-w-skipganomaly", "-classical"),
+    "one left out": ("", "-ganomaly", "-skipganomaly", "-w-skipganomaly", "-egbad", "-classical"),
     "one digit normal": ("-one-class", "-one-class-classical"),
 }
 
@@ -57,6 +57,27 @@ def tuned_on_digits() -> pd.DataFrame:
         for study in studies
         for row in tuned(f"digits-finalists{study}")
     ]
+    return pd.DataFrame(rows)
+
+
+def luck_on_digits() -> pd.DataFrame:
+    """What finalists are worth, a row for each task and model: means over the searches (luck_table)."""
+    rows = []
+    for task, studies in TUNED.items():
+        for study in studies:
+            table = luck_table(join({study: saved(f"digits-finalists{study}")})[0])
+            assert table is not None, f"{study} has no finalists"
+            for model, group in table.frame.groupby("model", sort=False):
+                row = {"task": task, "model": f"`{model}`"}
+                means = group[["in the search", "again", "finalists' winner"]].mean()
+                won = (group["another won"] == "yes").sum()
+                row |= {
+                    **means,
+                    "another won": f"{won} of {len(group)}",
+                    "gain": group["gain"].mean(),
+                }
+                if means["again"] != means["in the search"]:
+                    rows.append(row)
     return pd.DataFrame(rows)
 
 
