@@ -77,6 +77,16 @@ def test_amounts_tell_apart_where_a_study_has_several(tmp_path):
     }
 
 
+def test_versions_of_a_model_from_a_file_are_told_apart(tmp_path):
+    folders = [
+        make_study(tmp_path / name, provenance={"files": {"model": {"pca": name * 64}}})
+        for name in "ab"
+    ]
+    (table,) = tables_of(*folders)
+    versions = f"pca.py {'a' * 12}; pca.py {'b' * 12}"
+    assert f"The studies differ in Python files ({versions})." in table.note
+
+
 def test_every_further_study_is_compared_with_the_first(tmp_path):
     folders = [make_study(tmp_path / name) for name in "stu"]
     tables = tables_of(*folders)

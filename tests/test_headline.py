@@ -12,7 +12,7 @@ from studies import auroc_table, edit, load, make_study
 import report
 from bench.judging.comparison import compare
 from bench.judging.intervals import mean_interval
-from bench.reporting import cautions, fair, frames, headline
+from bench.reporting import cautions, fair, headline
 
 
 def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
@@ -37,32 +37,6 @@ def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
     assert row["seeds"] == 3
     of_mean = fair.class_means(aurocs).loc["pca", ["mean", "low", "high"]]
     assert of_mean.tolist() == pytest.approx(np.clip(mean_interval(by_class), 0, 1))
-
-
-@pytest.mark.parametrize(
-    ("row", "shown"),
-    [
-        ({"dataset": "data/cifar10_jpeg"}, True),
-        ({"dataset": "CIFAR10"}, True),
-        ({"dataset": "cifar100"}, False),
-        ({"dataset": "digits"}, False),
-        ({"task": "one-class"}, False),
-    ],
-)
-def test_published_figures_are_shown_for_their_own_data_and_task_only(tmp_path, row, shown):
-    folder = edit(make_study(tmp_path / "s", seeds=(1,)), lambda trial: trial | row)
-    table = auroc_table(load(folder)[-1])
-    assert ("published figures" in table.groups) == shown
-    assert ("Published figures: README" in table.note) == shown
-    assert (table.data["source"] != "measured").sum() == (4 if shown else 0)
-
-
-def test_published_figures_are_those_of_the_reference():
-    figures = pd.read_csv(frames.PUBLISHED / "skip_wganomaly_cifar10.csv")
-    assert figures.groupby("model")["auroc"].mean().round(4).to_dict() == {
-        "w_skipganomaly": 0.8384,
-        "w_skipganomaly_noskip": 0.7355,
-    }
 
 
 PARTS = ({"selection": "test"}, {"scoring_mode": "training"}, {"test_pool": "with_training"})

@@ -174,10 +174,11 @@ def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
             "number": 0,
             "select_on": ["val_loss", "last_epoch"][number],
             "config_nz": number,
+            "sha256_model": str(number),
         }
         edit(study, lambda row, new=changes: row | new)
     (line,) = mismatches.joined(load(*studies)[1])
-    assert line == "pca: a and b differ in select_on, nz"
+    assert line == "pca: a and b differ in select_on, the model's file, nz"
 
 
 def test_one_reason_of_failures_is_one_whatever_processes_it_ended(tmp_path):

@@ -15,7 +15,7 @@ from bench.results.reading import SWEEP, Results
 
 PLACE = ["dataset", "task", "model", "class"]
 # The settings that decide figures
-DECIDE = ["data", "protocol", "chosen by", "search", "set", "arithmetic"]
+DECIDE = ["data", "protocol", "chosen by", "search", "set", "arithmetic", "Python files"]
 
 
 def difference_tables(

@@ -237,19 +237,42 @@ def published(aurocs: pd.DataFrame) -> pd.DataFrame:
     """The published figures for an AUROC frame's data, task and classes, with source and caveat."""
     frames = []
     for path in sorted(PUBLISHED.glob("*.csv")):
-        origin = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        origin, figures = published_table(path)
         # no digit after it: cifar100 is not cifar10
         pattern = re.escape(origin["dataset"]) + r"(?!\d)"
         same_data = aurocs["dataset"].str.contains(pattern, case=False)
         same_task = aurocs["task"] == origin["task"]
         rows = aurocs.loc[same_data & same_task, ["dataset", "task", "class", "row"]]
-        figures = pd.read_csv(path).rename(columns={"abnormal_class": "class"})
-        figures = figures.assign(source=origin["source"], caveat=origin["caveat"])
         figures = rows.drop_duplicates("row").merge(figures, on="class")
         of_others = figures["dataset"] != origin["dataset"]
         figures.loc[of_others, "caveat"] += (
             f"; of {origin['dataset']}, ours of " + figures["dataset"][of_others]
         )
-        frames.append(figures)
+        frames.append(figures.assign(file=path.stem))
     table = pd.concat(frames, ignore_index=True)
+    of_several = table.groupby("model")["file"].transform("nunique") > 1
+    table["model"] += (" (" + table.pop("file") + ")").where(of_several, "")
     return table.assign(column=table["model"] + ", published figure")
+
+
+def published_table(path: Path) -> tuple[dict[str, str], pd.DataFrame]:
+    """A published table's origin, from the .json file beside it, and its figures.
+
+    These have the columns model, class, auroc, source and caveat. UserError where either file lacks
+    something, or an AUROC is outside 0 to 1.
+    """
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        raise UserError(f"{path} needs {beside.name} beside it, with source, dataset and task")
+    origin = {"caveat": ""} | json.loads(beside.read_text(encoding="utf-8"))
+    classes = {"abnormal_class": "class", "normal_class": "class"}
+    figures = pd.read_csv(path, dtype=dict.fromkeys([*classes, "class"], str))
+    figures = figures.rename(columns=classes)
+    lacking = {beside: {"source", "dataset", "task"} - {*origin}}
+    lacking[path] = {"model", "class", "auroc"} - {*figures}
+    for file, names in lacking.items():
+        if names:
+            raise UserError(f"{file} has no {' and no '.join(sorted(names))}")
+    if not figures["auroc"].between(0, 1).all():
+        raise UserError(f"{path}: an AUROC is from 0 to 1")
+    return origin, figures.assign(source=origin["source"], caveat=origin["caveat"])

@@ -162,7 +162,7 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         yield f"Models that {more}, or were not measured soundly, are not compared."
     yield from baselines_ahead(rivals(aurocs))
     for source in (known["source"] + "; " + known["caveat"]).unique():
-        yield f"Published figures: {source}."
+        yield f"Published figures: {source.rstrip('; ')}."
 
 
 def untested(comparison: Comparison) -> str:

@@ -10,6 +10,8 @@ from bench.results.reading import Results
 
 # Results are only comparable where studies agree in these.
 SAME_IMAGES = ("limit_train", "limit_test", "contamination", "untrained_classes")
+# Columns that rows joined into one should agree in, and what they are called.
+OF_A_ROW = {"select_on": "select_on", "protocol_mix": "mix", "sha256_model": "the model's file"}
 
 
 def thresholds(studies: Mapping[str, Results]) -> list[str]:
@@ -66,12 +68,12 @@ def joined(trials: pd.DataFrame) -> list[str]:
     finals = finals.assign(column=without_amounts(finals))
     for (_, _, column), runs in finals.groupby(["dataset", "task", "column"], sort=False):
         default = runs[runs["number"] == 0].filter(regex="^config_").columns
-        values = runs.reindex(columns=["select_on", "protocol_mix", *default]).astype(object)
+        values = runs.reindex(columns=[*OF_A_ROW, *default]).astype(object)
         values = values.where(values.notna(), "").astype(str)  # older rows lack some
         values.loc[runs["number"] != 0, default] = ""  # what a search chose may differ
         by_study = values.groupby(runs["study"]).agg(lambda given: frozenset(given) - {""})
         differ = [
-            name.removeprefix("config_").removeprefix("protocol_")
+            OF_A_ROW.get(name) or name.removeprefix("config_")
             for name, given in by_study.items()
             if given.map(bool).all() and given.nunique() > 1
         ]

@@ -63,12 +63,13 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
-            "created": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}"
-            + "".join(
-                f", {name}.py {sha256[:12]}"
+            "Python files": ", ".join(
+                f"{name}.py {sha256[:12]}"
                 for files in origin.get("files", {}).values()
                 for name, sha256 in files.items()
-            ),
+            )
+            or "none from outside",
+            "created": f"{str(origin.get('created'))[:10]}, commit {str(origin.get('commit'))[:12]}",
         }
     frame = pd.DataFrame(columns)
     frame.insert(0, "choice", frame.index, allow_duplicates=True)  # a study may be called so too
