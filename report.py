@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = args.out or on_disk(args.studies[0]) / "report"
     report.check_out(out, own=args.out is None)
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
-        report.report(read, out)
+        report.report(read, out, own=args.out is None)
     return 0
 
 

@@ -66,16 +66,16 @@ def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
 
 
 def test_thresholds_for_different_rates_are_named(tmp_path):
-    studies, *_ = load(
+    studies, trials, *_ = load(
         make_study(tmp_path / "s"), make_study(tmp_path / "t", study={"false_alarms": 0.2})
     )
-    assert mismatches.thresholds(studies) == [], "no run has one"
+    assert mismatches.thresholds(studies, trials) == [], "no run has one"
     for name in studies:
         edit(tmp_path / name, lambda row: row | {"threshold": 0.5})
-    studies, *_ = load(tmp_path / "s", tmp_path / "t")
-    (line,) = mismatches.thresholds(studies)
+    studies, trials, *_ = load(tmp_path / "s", tmp_path / "t")
+    (line,) = mismatches.thresholds(studies, trials)
     assert line.endswith("set for 5 %, 20 % false alarms")
-    assert mismatches.thresholds({"s": studies["s"]}) == []
+    assert mismatches.thresholds(studies, trials[trials["study"] == "s"]) == []
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "class", "model"])

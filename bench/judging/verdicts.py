@@ -38,7 +38,7 @@ class Verdicts:
 
     def p_values(self, scores: ArrayLike) -> Floats:
         """The p-value of each score, float64 (N,), from 1 / (n + 1) to 1."""
-        normal, values = np.sort(np.asarray(self.normal)), np.asarray(scores, dtype=np.float64)
+        normal, values = np.sort(self.normal), np.asarray(scores, dtype=np.float64)
         at_least = len(normal) - np.searchsorted(normal, values, side="left")
         return (at_least + 1) / (len(normal) + 1)
 
@@ -51,7 +51,7 @@ class Verdicts:
         """A score above it is abnormal; None where there are too few held-out images for any."""
         above = int(self.false_alarms * (len(self.normal) + 1) + 1e-9) - 1  # may score higher
         above = min(above, len(self.normal) - 1)
-        return None if above < 0 else float(np.sort(np.asarray(self.normal))[::-1][above])
+        return None if above < 0 else float(np.sort(self.normal)[::-1][above])
 
     def figures(self, labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
         """How these verdicts do on labelled images (1: abnormal); nothing where there are none."""

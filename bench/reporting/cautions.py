@@ -7,16 +7,12 @@ import pandas as pd
 from bench.choices.outside import name_of
 from bench.reporting import mismatches
 from bench.reporting.fair import is_unsound
-from bench.reporting.frames import AMOUNTS, Caution, span
+from bench.reporting.frames import AMOUNTS, EXPECTED, Caution, span
 from bench.reporting.tables import set_values
 from bench.results.reading import Results
 
 LONGEST = 200  # characters of a reason why trials failed
 OF_ONE_PROCESS = r"\x1b\[[0-9;]*m|\(pid=[^)]*\)|0x[0-9a-f]+"  # in Ray's reasons
-
-# Older rows lack some of these.
-TRAINED_COLUMNS = ["model", "role", "status", "select_on", "epoch", "epochs"]
-TRAINED_COLUMNS += ["generator_steps", "fair_steps"]
 
 
 def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
@@ -58,7 +54,7 @@ def cautions(
             for name, study in studies.items()
             if (values := set_values(study))
         ],
-        "thresholds differ between studies": mismatches.thresholds(studies),
+        "thresholds differ between studies": mismatches.thresholds(studies, trials),
     }
     if aurocs.empty:
         finals = trials[trials["kind"] == "final"]
@@ -154,7 +150,7 @@ def trained_further(trials: pd.DataFrame) -> list[str]:
 
 def of_training(trials: pd.DataFrame) -> list[str]:
     """Lines on final runs that may have trained too little: `trials` as Results gives them."""
-    known = trials.reindex(columns=TRAINED_COLUMNS)
+    known = trials.reindex(columns=EXPECTED)
     return [*edge_epochs(known), *short_budgets(known)]
 
 

@@ -33,7 +33,7 @@ def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
         pairs = pd.DataFrame({"winner": winner, "default": default}).dropna()
         if key not in searched or pairs.empty:
             continue
-        mean, low, high = mean_interval((pairs["winner"] - pairs["default"]).to_numpy())
+        mean, low, high = mean_interval(pairs["winner"] - pairs["default"])
         number = group.loc[group["role"] == "winner", "number"].iloc[0]
         row = {"class": group["row"].iloc[0], "model": group["search"].iloc[0]}
         row |= {"configuration": "default" if number == 0 else str(number), "seeds": len(pairs)}
@@ -53,10 +53,9 @@ def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
         "95 % interval over seeds (Student's t; of the test images' chance it says nothing, and "
         "where seeds change nothing there is none). " + " ".join(verdicts)
     )
-    if len(verdicts) > 1 and "Wilcoxon" in note:
-        note += " Each p is of one model, without correction for several."
     if "Wilcoxon" in note:
-        note += too_small(dependence(finals))
+        several = " Each p is of one model, without correction for several."
+        note += several * (len(verdicts) > 1) + too_small(dependence(finals))
     return Table("tuning_gain", "Did tuning help?", frame, note)
 
 
@@ -97,10 +96,7 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
         if first not in by_seed:
             unjudged += 1
             continue
-        others = [by_seed.drop(index=seed).mean().idxmax() for seed in by_seed.index]
-        judged = [
-            by_seed.loc[seed, number] for seed, number in zip(by_seed.index, others, strict=True)
-        ]
+        judged = [own[by_seed.drop(index=seed).mean().idxmax()] for seed, own in by_seed.iterrows()]
         signal, sign = title_and_sign(group["signal"].iloc[0])
         again, winner = by_seed[first].mean(), float(np.mean(judged))
         rows.append(
@@ -186,9 +182,8 @@ def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
     signal may profit from.
     """
     run = run.sort_values("epoch")
-    weighed = run["test_auroc"]
-    default = run.get("test_default_mix_auroc", weighed).fillna(weighed)
-    records = run.assign(weighed=weighed, default=default).to_dict("records")
+    default = run.get("test_default_mix_auroc", run["test_auroc"]).fillna(run["test_auroc"])
+    records = run.assign(default=default).to_dict("records")
     for name, signal in SIGNALS.items():
         known = all(pd.notna(record.get(signal.column)) for record in records)
         if name == "test_auroc" or not (signal.last or known):
@@ -198,6 +193,6 @@ def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
             value = objective({signal.column: record.get(signal.column) or 0.0}, name)
             if improves(value, best, name):
                 own = signal.weighs and signal.column == record["signal"]
-                best, area = value, record["weighed" if own else "default"]
+                best, area = value, record["test_auroc" if own else "default"]
         yield signal.title, float(area)
-    yield ORACLE, float(max(weighed.max(), default.max()))
+    yield ORACLE, float(max(run["test_auroc"].max(), default.max()))

@@ -1,17 +1,19 @@
 """Two studies compared cell by cell: by how much one's AUROC is above the other's."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
+from bench.choices.study import SWEEP
 from bench.judging.intervals import mean_interval
 from bench.reporting.fair import gapless
 from bench.reporting.frames import AMOUNTS, amount_label, placed
 from bench.reporting.headline import OF_MEANS, detail, grid
 from bench.reporting.writers import Table
-from bench.results.reading import SWEEP, Results
+from bench.results.reading import Results
 
 PLACE = ["dataset", "task", "model", "class"]
 # The settings that decide figures
@@ -34,21 +36,18 @@ def difference_tables(
         for name, path in folders.items()
         if path == first or (in_sweep and path.parent == first.parent)
     ]
-    by_study, number = dict(list(finals.groupby("study"))), 0
-    for other in (name for name in studies if name in by_study and name not in firsts):
-        for name in firsts:
-            pair = [by_study[study] for study in (name, other) if study in by_study]
-            # An amount tells apart where a study has several; else it may be the question.
-            place = PLACE + [
-                amount for amount in AMOUNTS if any(part[amount].nunique() > 1 for part in pair)
-            ]
-            both = placed(pd.concat(pair))
-            cells = pd.DataFrame(differences(both, place, name, other))
-            if len(cells):
-                number += 1
-                rest = settings.iloc[:, 1:].loc[DECIDE, [name, other]].itertuples(name=None)
-                apart = [f"{what} ({one}; {two})" for what, one, two in rest if one != two]
-                yield difference_table(cells, number, name, other, apart)
+    number, tested = 0, set(finals["study"])
+    others = [name for name in studies if name in tested and name not in firsts]
+    for other, name in itertools.product(others, firsts):
+        pair = finals[finals["study"].isin([name, other])]
+        # An amount tells apart where a study has several; else it may be the question.
+        place = PLACE + [a for a in AMOUNTS if (pair.groupby("study")[a].nunique() > 1).any()]
+        cells = pd.DataFrame(differences(placed(pair), place, name, other))
+        if len(cells):
+            number += 1
+            rest = settings.iloc[:, 1:].loc[DECIDE, [name, other]].itertuples(name=None)
+            apart = [f"{what} ({one}; {two})" for what, one, two in rest if one != two]
+            yield difference_table(cells, number, name, other, apart)
 
 
 def differences(

@@ -33,7 +33,7 @@ def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
     know_more = aurocs["family"].isin(["labelled", "pretrained"])
     if not know_more.all():
         return aurocs[~know_more]
-    return aurocs[aurocs["family"] == aurocs["family"].mode().get(0)]
+    return aurocs[aurocs["family"] == aurocs["family"].mode()[0]]
 
 
 def dependence(aurocs: pd.DataFrame) -> str:
@@ -59,7 +59,7 @@ def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     common = set(shared(aurocs).index)
     if len(groups) < 2 or all(common & set(group["row"]) for group in groups.values()):
         return {"": aurocs}
-    return {", ".join(name): placed(group) for name, group in groups.items()}
+    return {", ".join(name): placed(group)[[*aurocs]] for name, group in groups.items()}
 
 
 def gapless(table: pd.DataFrame) -> pd.DataFrame:

@@ -187,7 +187,7 @@ def critical_differences(comparison: Comparison, dependence: str = "") -> Iterat
 
     ranks = comparison.ranks.set_index("model")["average_rank"]
     p = pd.DataFrame(1.0, index=ranks.index, columns=ranks.index)
-    for pair in comparison.pairs.dropna().to_dict("records"):
+    for pair in comparison.pairs.to_dict("records"):
         p.loc[pair["better"], pair["worse"]] = p.loc[pair["worse"], pair["better"]] = pair["p_holm"]
     # Room for names on both sides, and the line between them.
     room = 1.4 + 0.13 * max(map(len, ranks.index))
@@ -230,10 +230,7 @@ def panels(
 
     `share`: all panels have the same axes.
     """
-    rows = finals[["row", "class"]].drop_duplicates()
-    rows["data"] = [
-        row.removesuffix(cls).removesuffix(": ") for row, cls in rows.itertuples(index=False)
-    ]
+    rows = finals[["data", "row", "class"]].drop_duplicates()
     pages = [
         (data, group[start : start + PANELS])
         for data, group in rows.groupby("data", sort=False)

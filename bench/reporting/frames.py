@@ -19,17 +19,15 @@ from bench.results.columns import COLUMNS
 from bench.results.reading import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
-# Means are over the seeds within these.
-KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class"]
-KEY += ["limit_train", "contamination"]
 # What a column's name says of an amount, where results that would share a cell differ in it.
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
+# Means are over the seeds within these.
+KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class", *AMOUNTS]
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 EXPECTED += ["test_auroc_low", "test_auroc_high", "n_test_normal", "n_test_abnormal"]
 # A protocol's choices that make a figure another one; in evaluation mode the order does not.
 DECISIVE = ("scoring_mode", "selection", "test_pool")
-SAME = 1e-6  # AUROCs that differ by no more are the same
 WIDEST = 0.5  # an interval that leaves half of the scale open tells nothing
 
 # By study and trial: scores, labels (1: abnormal), part_*.
@@ -81,13 +79,15 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
 def placed(results: pd.DataFrame) -> pd.DataFrame:
     """The results with `row` and `column`, their places in one table of them all (see `join`).
 
-    `search` is as `column`, but the same for all runs of a search, whose families can differ
-    (`w_class`).
+    `data` is what `row` has before the class: data set and task, where there are several. `search`
+    is as `column`, but the same for all runs of a search, whose families can differ (`w_class`).
     """
-    results = results.assign(row=results["class"], column=results["model"])
-    for name in ("task", "dataset"):
-        if results[name].nunique() > 1:
-            results["row"] = results[name] + ": " + results["row"]
+    apart = [name for name in ("dataset", "task") if results[name].nunique() > 1]
+    results = results.assign(
+        data=list(map(": ".join, results[apart].to_numpy())),
+        row=list(map(": ".join, results[[*apart, "class"]].to_numpy())),
+        column=results["model"],
+    )
     for name in AMOUNTS:
         if mixed(results, ["dataset", "task", "column"], name):
             results["column"] += [amount_label(name, amount) for amount in results[name]]
@@ -187,7 +187,7 @@ def read_scores(
             warnings.append(Caution("runs have scores that cannot be used", line))
             continue
         scores[study, trial] = frame
-        if abs(area - run["test_auroc"]) > SAME:
+        if abs(area - run["test_auroc"]) > metrics.SAME:
             line = f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row "
             line += f"{run['test_auroc']:.4f}"
             warnings.append(Caution("runs have scores that do not give their row's AUROC", line))
@@ -210,7 +210,7 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caut
                 pairs = [(run["labels"], run["scores"]) for run in runs]
                 area, low, high = auroc_interval(pairs)
                 lacking = too_few(pairs, high - low)
-                if abs(area - values.mean()) > SAME:  # read_scores warns of it
+                if abs(area - values.mean()) > metrics.SAME:  # read_scores warns of it
                     low, high, lacking = np.nan, np.nan, ""
             elif len(group) == 1 and not runs:  # its row has the interval of its scores
                 low, high = group[["test_auroc_low", "test_auroc_high"]].iloc[0]

@@ -146,7 +146,7 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
     elif len(table) < aurocs["row"].nunique():
         whose = "the other models share" if left_out else "all models share"
         yield f"Means are over the {len(table)} classes that {whose}."
-    all_are_rivals = set(counts.index) == set(rivals(aurocs)["column"])
+    fair = rivals(aurocs)
     if comparison.ranks["best"].any():
         those = "" if set(counts.index) == set(comparison.ranks["model"]) else " of those compared"
         yield f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
@@ -155,12 +155,12 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
             "none is above every other by the test." if comparison.tested else untested(comparison)
         )
         yield f"No model is marked as best: {reason}"
-    if not all_are_rivals:
+    if set(counts.index) != set(fair["column"]):
         more = "know more than normal images (labels, other data)"
-        if aurocs["family"].isin(["labelled", "pretrained"]).all():
+        if fair["family"].isin(["labelled", "pretrained"]).all():
             more = "know other things than most"
         yield f"Models that {more}, or were not measured soundly, are not compared."
-    yield from baselines_ahead(rivals(aurocs))
+    yield from baselines_ahead(fair)
     for source in (known["source"] + "; " + known["caveat"]).unique():
         yield f"Published figures: {source.rstrip('; ')}."
 

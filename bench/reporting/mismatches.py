@@ -14,13 +14,10 @@ SAME_IMAGES = ("limit_train", "limit_test", "contamination", "untrained_classes"
 OF_A_ROW = {"select_on": "select_on", "protocol_mix": "mix", "sha256_model": "the model's file"}
 
 
-def thresholds(studies: Mapping[str, Results]) -> list[str]:
+def thresholds(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
     """A line where studies' thresholds are set for different rates of false alarms."""
-    rates = {
-        study.study.get("false_alarms", 0.05)
-        for study in studies.values()
-        if "threshold" in study.trials and study.trials["threshold"].notna().any()
-    }
+    known = trials.loc[trials["threshold"].notna(), "study"].unique()
+    rates = {studies[name].study.get("false_alarms", 0.05) for name in known}
     if len(rates) < 2:
         return []
     shares = ", ".join(f"{100 * rate:g} %" for rate in sorted(rates))

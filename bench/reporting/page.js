@@ -8,7 +8,7 @@ for (const button of document.querySelectorAll("th button")) {
     const head = button.parentElement, column = head.cellIndex;
     const cells = [...head.closest("table").rows].map((row) => row.cells[column]?.textContent.trim() ?? "");
     const first = cells.some((text) => !isNaN(number(text))) ? "descending" : "ascending";
-    const down = (head.getAttribute("aria-sort") ?? "") === first ? first === "ascending" : first === "descending";
+    const down = head.getAttribute("aria-sort") === first ? first === "ascending" : first === "descending";
     for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     for (const body of head.closest("table").tBodies) {

@@ -61,11 +61,13 @@ def check_out(out: Path, own: bool) -> None:
         raise UserError(f"--out: {page} is no report's page (give another folder)")
 
 
-def report(studies: Mapping[str, Results], out: Path, title: str = "", lead: str = "") -> None:
+def report(
+    studies: Mapping[str, Results], out: Path, title: str = "", lead: str = "", own: bool = False
+) -> None:
     """Writes the report to a folder and prints its main table, its warnings and its files.
 
-    `title`: the page's, in place of the studies' names or number; `lead`: HTML below it. UserError
-    if it cannot.
+    `title`: the page's, in place of the studies' names or number; `lead`: HTML below it; `own`: as
+    in `check_out`. UserError if it cannot.
     """
     for study in studies.values():
         study.check_decided()
@@ -153,7 +155,7 @@ def report(studies: Mapping[str, Results], out: Path, title: str = "", lead: str
     except OSError as error:
         raise cannot_write(out, error, "--out") from None
     new = {f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
-    replace_report(out, new, own=out in [study.path / "report" for study in studies.values()])
+    replace_report(out, new, own)
 
     if kept:
         print(kept[0].markdown())

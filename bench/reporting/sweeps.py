@@ -129,7 +129,7 @@ def amount_drawings(aurocs: pd.DataFrame) -> Iterator[Drawing]:
         if points.empty:
             continue
         places = points.rename(columns={"model": "column", "dataset": "row"})
-        places["class"] = places["row"]
+        places = places.assign(data="", **{"class": places["row"]})
         looks = looks_of(places)
         panel = panel_of(points, looks, "log" if amount == "limit_train" else "linear")
         caption = f"{curve.title} {note_on(points, left_out)}"

@@ -36,6 +36,7 @@ from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
 from bench.results.provenance import machine
 from bench.speed import gpu, harness, plain_loops
+from bench.speed.gpu import BATCH
 from bench.training import model_files
 from bench.training.devices import ready_process
 from models.base import AnomalyModel
@@ -45,7 +46,6 @@ GPU = "train w_skipganomaly on a GPU: one run, so many in one process, and in as
 SEARCH = "under this many seeds: epochs until TPE with ASHA is as good as a whole grid"
 OUT = "folder of speed.jsonl (default: results/speed)"
 
-BATCH = 64  # images per step in released code
 Work = tuple[Callable[[], Any], int]  # a call, and how many images it trains on or scores
 MakeWork = Callable[[str | None], Work]  # from a precision, or None for the plain loop
 
