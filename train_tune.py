@@ -156,6 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             study_and_earlier(flags, resumes and there) for flags, there in several.studies(given)
         ]
     else:
+        if resumes:
+            sweep.check_alone(given)
         jobs = [study_and_earlier(given, resumes)]
     if only_print:
         study, datasets = jobs[0][0], []

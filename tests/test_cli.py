@@ -67,6 +67,9 @@ MISTAKES = [
     (["--abnormal_class", "3", "--abnormal_class", "4"], ["--abnormal_class is given twice"]),
 ]
 RUN_MISTAKES = [
+    (["--trials", "3"], ["--trials: this is a flag of train_tune.py"]),
+    (["--set", "w_con=3"], ["--set: a flag of train_tune.py", "(--w_con 50)"]),
+    (["--list"], ["--list: this is a flag of train_tune.py"]),
     (["--abnormal_class", "3", "4"], ["--abnormal_class: train.py trains on one class"]),
     (["--abnormal_class", "all"], ["--abnormal_class: train.py trains on one class"]),
     (["--audit", "--false_alarms", "0.1"], ["--audit", "leave out --false_alarms"]),
@@ -106,6 +109,8 @@ TUNE_MISTAKES = [
     (["--scheduler", "pb2", "--space", "nz=10,20"], ["pb2", "range"]),
     (["--quiet", "--verbose"], ["--quiet", "--verbose"]),
     (["--wandb"], ["--wandb"]),
+    (["--nz", "50"], ["--nz: a hyperparameter is fixed with --set nz=VALUE"]),
+    (["--audit"], ["--audit: this is a flag of train.py"]),
     (["--resume"], ["--resume", "--name"]),
     (["--resume", "--name", "never_was"], ["never_was"]),
 ]
@@ -244,6 +249,7 @@ def test_each_models_own_batch_size_is_held_against_the_images(
     out = ["--results_dir", str(tmp_path), "--name", "k", "--dataroot", str(tmp_path)]
     assert train.main([*folder, *out, "--model", "knn"]) == 0
     assert results.read(tmp_path / "k").trials.iloc[0].status == "done"
+    assert "10 normal images that were held out are too few to call any" in capsys.readouterr().err
     for script in (train, train_tune):
         line = fails(capsys, script, [*folder, "--model", "anogan"], tmp_path)
         assert "--batch_size: 50 (anogan) is more than the 30 training images" in line

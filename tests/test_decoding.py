@@ -229,8 +229,8 @@ def test_one_odd_size_changes_no_other_image(tmp_path):
         save(tmp_path / "test" / f"{i}.png", size=(40, 40))
     dataset = load(str(tmp_path), root=tmp_path)
     assert dataset.image_shape == (1, 128, 128)
-    (line,) = dataset.notes
-    assert line.startswith("images of 40 x 40 (9 of 13) and others are squashed to 128 x 128")
+    assert dataset.notes[0] == "9 of 13 images of 40 x 40 are resized to 128 x 128"
+    assert dataset.notes[1].startswith("2 of 13 images of 129 x 128 and others are squashed to 128")
 
 
 def test_only_the_first_of_several_pictures_is_read(tmp_path):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from studies import make_study
+from studies import edit, make_study
 from test_cli import ROOT, SMALL, fails
 
 import report
@@ -53,6 +53,15 @@ def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> 
     assert shlex.split(next(line for line in lines if "optuna-dashboard" in line).split(": ")[1])[
         1:
     ] == [str(study / JOURNAL)]
+
+
+def test_a_model_of_ones_own_that_failed_is_mended_in_a_new_study(capsys, tmp_path: Path) -> None:
+    def failed(row: dict) -> dict:
+        return row | {"status": "error", "error": "no such attribute", "sha256_model": "1"}
+
+    study = edit(make_study(tmp_path / "s", models=("pca",)), failed)
+    assert tune.summary(study, "the first 3 trials all failed", 99, 3).status == 1
+    assert "--resume\n(with pca.py as it was: once mended, it" in capsys.readouterr().out
 
 
 def test_what_does_nothing_is_refused(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:

@@ -89,9 +89,12 @@ def test_earlier_winners_are_tried_first(tmp_path: Path, ray_session) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--trials", "1"], "it was started with --trials 2, not 1"),
-        (["--normal_class", "5"], "it was started with --normal_class 3, not 5"),
-        (["--steps", "2"], "it was started with --steps 4, not 2"),
+        (["--trials", "1"], "it has --trials 2, not 1"),
+        (
+            ["--normal_class", "5"],
+            "it has --normal_class 3, not 5 .it can only grow: --normal_class 3 5",
+        ),
+        (["--steps", "2"], "it has --steps 4, not 2"),
         (["--searcher", "tpe"], "it was started with --searcher random, not tpe"),
     ],
 )
@@ -155,7 +158,7 @@ def test_what_a_study_was_to_grow_to_is_taken_back_while_no_run_has_it(tmp_path)
     with pytest.raises(UserError, match=r"not 99 .it can only grow: give more"):
         study_of(results.read(folder), {"steps": 99})
     edit(folder, lambda row: row | {"steps": 500_000})
-    with pytest.raises(UserError, match="with --steps 500000, not 5000"):
+    with pytest.raises(UserError, match="it has --steps 500000, not 5000"):
         study_of(results.read(folder), {"steps": 5000})
 
 

@@ -296,5 +296,5 @@ def test_a_learning_curve_from_its_command_to_its_figure(tmp_path, ray_session, 
     table = pd.read_csv(study.path / "report" / "auroc_by_images.csv")
     assert table["limit_train"].tolist() == [100, 300, 1000]
     assert (study.path / "report" / "curve_images.pdf").stat().st_size
-    with pytest.raises(UserError, match="it was started with --limit_train 100 300 1000, not 100"):
+    with pytest.raises(UserError, match="it has --limit_train 100 300 1000, not 100"):
         train_tune.main([*place, "--resume", "--limit_train", "100", "2000"])

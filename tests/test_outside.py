@@ -93,6 +93,8 @@ def test_a_run_says_which_files_made_it_and_its_model_scores_anywhere(own, capsy
 def test_a_run_goes_on_with_the_same_file_only(own, monkeypatch):
     interrupted(monkeypatch, ["--model", "mine.py", "--dataset", "flipped.py", "--name", "run"])
     resume = ["--name", "run", "--resume"]
+    with pytest.raises(UserError, match=r"it was started with --dataset flipped.py \(leave --data"):
+        train.main([*resume, "--dataset", "digits"])
     (own / "mine.py").write_text(EDITED)
     with pytest.raises(UserError, match=r"--model file mine\.py has changed: its SHA-256 begins"):
         train.main(resume)

@@ -96,5 +96,7 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
         "w_skipganomaly: 3 final run(s) had 75 generator steps, where 100 are fair: their figures "
         "are of a network that is not fully trained"
     ]
+    perfect = trials.assign(objective=1.0)
+    assert cautions.edge_epochs(perfect) == cautions.edge_epochs(trials)[1:], "of equals the last"
     older = load(make_study(tmp_path / "older", classes=("bird",)))[1]
     assert cautions.edge_epochs(older) == []

@@ -7,6 +7,7 @@ from studies import make_study
 
 import report
 from bench.choices.errors import UserError
+from bench.choices.study import SWEEP
 from bench.reporting.report import replace_report
 
 
@@ -33,6 +34,12 @@ def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path: 
     earlier.write_text("<html>of an earlier version</html>")
     assert report.main([str(study)]) == 0, "a study's own folder of reports"
     assert "earlier version" not in earlier.read_text()
+    sweep = tmp_path / "sweep"
+    make_study(sweep / "data")
+    (sweep / SWEEP).write_text("{}")
+    (sweep / "report").mkdir()
+    (sweep / "report" / "metrics.csv").write_text("mine")
+    assert report.main([str(sweep)]) == 0, "likewise a sweep's"
     (earlier.parent / "notes.md").write_text("mine")
     assert report.main([str(study), str(make_study(tmp_path / "other"))]) == 0
     assert (earlier.parent / "difference.csv").exists()

@@ -108,6 +108,9 @@ def test_a_sweep_that_goes_on_leaves_no_study_out(tmp_path: Path):
     sweep = [*flags_of(tmp_path, "digits", tmp_path / "cd"), "--resume"]
     with pytest.raises(UserError, match="the sweep has begun ab; name it in --dataset too"):
         train_tune.main(sweep)
+    alone = [*flags_of(tmp_path, "digits"), "--resume"]
+    with pytest.raises(UserError, match="sweep is a sweep: leave --dataset out, or name all"):
+        train_tune.main(alone)
     assert (folder / "study.json").exists()
 
 

@@ -19,7 +19,24 @@ from bench.choices.script import Parser
 from bench.choices.study import HYPERPARAMETERS, Study
 
 METAVARS: dict[type, str] = {bool: "True|False", int: "N", float: "X", str: "NAME"}
+OF_A_STUDY = {"list", "tune", "config", "print_config", "dry_run"}  # train_tune.py's own flags
 OF_A_RUN = {"audit", "resume", "load", "export", "score_folder", "help"}  # train.py's own flags
+
+
+def of_train(name: str) -> str:
+    """What a flag that train_tune.py does not have is to train.py, if anything."""
+    if name in OF_A_RUN:
+        return "this is a flag of train.py"
+    known = any(name in models.hyperparameters(model) for model in models.NAMES)
+    return f"a hyperparameter is fixed with --set {name}=VALUE" if known else ""
+
+
+def of_train_tune(name: str) -> str:
+    """What a flag that train.py does not have is to train_tune.py, if anything."""
+    if name == "set":
+        return "a flag of train_tune.py; here each hyperparameter is a flag (--w_con 50)"
+    tuning = {f.name for f in dataclasses.fields(Study) if f.metadata["group"] == "tuning"}
+    return "this is a flag of train_tune.py" if name in tuning | OF_A_STUDY else ""
 
 
 def expanded(text: str) -> str:
@@ -53,6 +70,7 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
     A flag that is not given is absent from the parsed arguments, so that `--resume` knows which
     ones the user repeated.
     """
+    parser.elsewhere = of_train if "tuning" in groups else of_train_tune
     sections = {name: parser.add_argument_group(name) for name in groups}
     for field in dataclasses.fields(Study):
         meta = field.metadata

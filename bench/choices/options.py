@@ -22,7 +22,7 @@ class Options:
     model: tuple[str, ...] = option(
         ("w_skipganomaly",),
         "task",
-        "one model or several: names (--list has them), or Python files of your own",
+        "one model or several: names (train_tune.py --list), or Python files of your own",
         many=True,
     )
     dataset: str = option(

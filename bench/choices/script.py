@@ -16,6 +16,8 @@ from bench.choices.names import LEGIBLE
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises UserError and prints the help's examples line by line."""
 
+    elsewhere: Callable[[str], str] | None = None  # what a flag that it lacks is to another script
+
     def __init__(self, **kwargs: Any):
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs
@@ -32,8 +34,11 @@ class Parser(argparse.ArgumentParser):
         word = rest[0].partition("=")[0]
         if not word.startswith("--"):
             raise UserError(f"{word}: nothing takes this (a flag may have too many values)")
+        name = word[2:].replace("-", "_")
+        if self.elsewhere and (what := self.elsewhere(name)):
+            raise UserError(f"{word}: {what}")
         flags = [flag for action in self._actions for flag in action.option_strings]
-        similar = most_similar(f"--{word[2:].replace('-', '_')}", flags)
+        similar = most_similar(f"--{name}", flags)
         hint = f"; did you mean {similar}?" if similar else " (--help lists all)"
         raise UserError(f"{word}: there is no such flag{hint}")
 

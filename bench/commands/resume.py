@@ -142,7 +142,12 @@ def same_files(earlier: Results, now: dict[str, dict[str, str]]) -> None:
     """
     for flag, before in earlier.provenance.get("files", {}).items():
         for name, old in before.items():
-            new = now.get(flag, {}).get(name, "")
+            new = now.get(flag, {}).get(name)
+            if new is None:
+                raise UserError(
+                    f"--resume: it was started with --{flag} {name}.py (leave --{flag} out, or give "
+                    "that file)"
+                )
             if new != old:
                 raise UserError(
                     f"--resume: the --{flag} file {name}.py has changed: its SHA-256 begins with "
@@ -193,17 +198,24 @@ def run_of(
 
 
 def check_same(choices: dict[str, Any], before: dict[str, Any], grows: bool = False) -> None:
-    """UserError where a choice differs from what it was before; `grows`: MORE may be more."""
+    """UserError where a choice differs from what it was before; `grows`: there may be more of some."""
 
     def text(value: Any) -> str:
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     for key, value in choices.items():
-        if (old := before.get(key)) != value:
-            differs = f"with --{key} {text(old)}, not {text(value)}"
-            how = differs if old not in (None, []) else f"without --{key}: leave it out"
-            more = " (it can only grow: give more)" if grows and key in MORE and old else ""
-            raise UserError(f"--resume: it was started {how}{more}")
+        old = before.get(key)
+        if old == value:
+            continue
+        if old in (None, []):
+            raise UserError(f"--resume: it was started without --{key}: leave it out")
+        verb, more = "was started with", ""
+        if grows and key in MORE:
+            verb, more = "has", " (it can only grow: give more)"
+        elif grows and key in MORE_OF and isinstance(old, list) and isinstance(value, list):
+            both = text(list(dict.fromkeys([*old, *value])))
+            verb, more = "has", f" (it can only grow: --{key} {both})"
+        raise UserError(f"--resume: it {verb} --{key} {text(old)}, not {text(value)}{more}")
 
 
 def same_images(earlier: Results | None, provenance: dict[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,15 @@ def sweep_of(given: dict[str, Any]) -> Sweep | None:
     return Sweep(whole, by_name)
 
 
+def check_alone(given: dict[str, Any]) -> None:
+    """UserError where --resume names a sweep, but --dataset one data set."""
+    folder = Path(given.get("results_dir", Study.results_dir)) / given.get("name", "")
+    if (on_disk(folder) / SWEEP).exists():
+        raise UserError(
+            f"--resume: {folder} is a sweep: leave --dataset out, or name all of its data sets"
+        )
+
+
 def run(
     sweep: Sweep,
     jobs: Sequence[tuple[Study, "Results | None"]],

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from bench.choices import interrupts
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.names import stamped
@@ -81,6 +82,7 @@ def train_run(
             f"{run.select_on}, {run.ran['device']}"
         )
         row = train_and_test(run, planned, study, ready, store, provenance, view)
+    judged = verdicts.from_file({"verdicts": run.best_verdicts}, None)
     print(f"\nepoch {row['epoch']} was chosen: {describe(row)}")
     if "test_auroc" in row:
         low, high = row["test_auroc_low"], row["test_auroc_high"]
@@ -94,6 +96,8 @@ def train_run(
                 f"false alarms: {row['test_true_alarms']:.1%} of the abnormal and "
                 f"{row['test_false_alarms']:.1%} of the normal test images"
             )
+        elif judged:
+            note(verdicts.why_none(judged))
     for line in of_training(read(store.path).trials):
         print(f"warning: {line}")
     if study.keep_models == "all":
@@ -101,7 +105,6 @@ def train_run(
     if extras["score_folder"]:
         run.model.restore(run.best_state)
         folder, decoding = Path(extras["score_folder"]), ready.dataset.decoding
-        judged = verdicts.from_file({"verdicts": run.best_verdicts}, None)
         write_scores(run.model, decoding, folder, store.path, view, judged)
     print(f"next: {shlex.join(['python', 'report.py', str(store.path)])}")
     return 0
@@ -150,8 +153,9 @@ def train_and_test(
         recorder = Recorder(study, ready, store, provenance, board, after=run.epoch)
         with scoring(run.model, view.quiet):
             for record in train(run):
-                recorder.epoch(planned, record, run.curves() if board else None)
-                write_whole(checkpoint, stored(run.checkpoint()))
+                with interrupts.deferred():  # what counts as done is saved
+                    recorder.epoch(planned, record, run.curves() if board else None)
+                    write_whole(checkpoint, stored(run.checkpoint()))
                 epoch = f"epoch {record['epoch']}/{planned.budget.epochs}"
                 view.say(f"{epoch}  {describe(record)}  {losses(record)}")
             packed = None

@@ -67,7 +67,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
 
 def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     """Prints which configurations won, what failed and what to do next."""
-    results = read(path)
+    results, own = read(path), set()
     trials = results.trials
     if anything := len(trials) > 0:
         print_winners(trials, together=results.study.get("tune_for") == "mean")
@@ -80,6 +80,8 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
         for trial, error in zip(failed["trial"], failed["error"], strict=True):
             print(f"failed: {trial}: {error}", file=sys.stderr)
         if len(failed):
+            from_file = failed.reindex(columns=["model", "sha256_model"]).dropna()
+            own = {f"{model}.py" for model in from_file["model"]}
             print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
     if left := runs - done:
         reason = stopped or "all configurations of a search failed"
@@ -89,6 +91,8 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     if unfinished or again:
         what = "go on with" if unfinished else f"try the {again} failed run(s) again with"
         print(f"\n{what}:\n  {resume.hint('train_tune.py', path)}")
+        if own:
+            print(f"(with {', '.join(sorted(own))} as it was: once mended, it wants a new study)")
     if (path / JOURNAL).exists():
         command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])
         print(f"\nthe searches in Optuna's dashboard: {command}")

@@ -161,8 +161,12 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
     """
     of_several = (trials["role"] == "winner") & (trials["epochs"] > 1)
     trained = trials[of_several & (trials["generator_steps"] > 0)]
+    by_auroc = trained["select_on"].isin(["val_auroc", "pseudo_auroc"])
+    perfect = by_auroc & (trained["objective"] >= 1)  # no epoch can do better by the signal
     edges = {
-        "last": (trained["epoch"] == trained["epochs"]) & (trained["select_on"] != "last_epoch"),
+        "last": (trained["epoch"] == trained["epochs"])
+        & (trained["select_on"] != "last_epoch")
+        & ~perfect,
         "first": trained["epoch"] == 1,
     }
     advice = {

@@ -157,8 +157,8 @@ def report(
     new = {f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
     replace_report(out, new, own)
 
-    if kept:
-        print(kept[0].markdown())
+    for part in [part for part in sections if part.name.startswith("results")] or sections[:1]:
+        print(*(table.markdown() for table in part.tables[:1]))
     for line in messages:
         print(f"warning: {line}")
     print("\nwritten:")
@@ -213,6 +213,8 @@ def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
         why = dependence(fair)
         kept = [auroc_table(part, comparison), *tables.comparison_tables(comparison, means, why)]
         kept = [replace(table, name=table.name + suffix) for table in kept]
+        if len(tables_apart) > 1:
+            kept = [replace(table, title=f"{of}: {table.title}") for table in kept]
         drawn = (
             [*figures.critical_differences(comparison, why)],
             [*overview(without_unsound(part))],

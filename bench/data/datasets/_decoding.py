@@ -179,18 +179,22 @@ def notes(images: Sequence[Decoded], size: Size, decoding: Decoding, advise: boo
 
     `advise`: with the flags that would do otherwise.
     """
-    sizes = Counter(image.size for image in images)
     lines = []
     tall, wide = size
-    if set(sizes) != {(wide, tall)}:
-        (width, height), most = sizes.most_common(1)[0]
-        others = f" ({most} of {len(images)}) and others" if len(sizes) > 1 else ""
-        some = f"images of {width} x {height}{others}"
-        alike = all(width * tall == height * wide for width, height in sizes)  # in proportions
-        how, advice = ("resized to {}", "") if alike else RESIZED[decoding.resize]
-        order = "" if tall == wide else " (width x height)"
-        how = how.format(f"{wide} x {tall}{order}")
-        lines.append(f"{some} are {how}{advice if advise else ''}")
+    order = "" if tall == wide else " (width x height)"
+    others = Counter(image.size for image in images if image.size != (wide, tall))
+    unlike = Counter({s: n for s, n in others.items() if s[0] * tall != s[1] * wide})  # in shape
+    for sizes, (how, advice) in (
+        (others - unlike, ("resized to {}", "")),
+        (unlike, RESIZED[decoding.resize]),
+    ):
+        if sizes:
+            (width, height), _ = sizes.most_common(1)[0]
+            some = f"images of {width} x {height}{' and others' if len(sizes) > 1 else ''}"
+            if sizes.total() < len(images):
+                some = f"{sizes.total()} of {len(images)} {some}"
+            to = how.format(f"{wide} x {tall}{order}")
+            lines.append(f"{some} are {to}{advice if advise else ''}")
     if deep := sum(image.deep for image in images):
         top = 2**decoding.bits - 1
         lines.append(
