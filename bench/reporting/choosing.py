@@ -166,7 +166,7 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
         "signal's column, and the model's own in the others. The validation AUROC sees anomalies of "
         "the tested class, the others need none; but where it is the study's signal, "
         "pseudo-anomalies judged epochs by scores of its weights. The oracle takes the best epoch "
-        "and the better weights on the test images: no result, but a bound on any such choice."
+        "and the better weights on the test images: no result, but a bound on choices among these."
     )
     if len(rows) < len(finals):
         note += (
