@@ -4,9 +4,10 @@ The GAN learns normal images alone. To score an image, gradient descent searches
 whose generated image is closest to it; the distance that remains is the score (eq. 6).
 "Released code" below is github.com/oyxhust/wgan-gp-anomaly. This file differs from it: layers
 upsample by two, as in WGAN-GP's own networks for digits; the critic has LeakyReLU, as theirs, and
-weights begin as torch's; images are in [-1, 1]; step sizes do not decay (there over the last two
-thirds of training); the search's loss has the paper's feature term; and the search starts near the
-image and adapts its step size, where the code takes 15,000 steps of 1e-4 from a random latent.
+weights begin as torch's; images are in [-1, 1], and not mirrored at random in training; step sizes
+do not decay (there over the last two thirds of training); the search's loss has the paper's feature
+term; and the search starts near the image and adapts its step size, where the code takes 15,000
+steps of 1e-4 from a random latent.
 """
 
 from dataclasses import dataclass

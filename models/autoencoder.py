@@ -40,9 +40,7 @@ class Model(base.AnomalyModel):
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         loss = (self.reconstruct(x) - x).square().mean()
-        self.optimizers["autoencoder"].zero_grad()
-        loss.backward()
-        self.optimizers["autoencoder"].step()
+        self.optimizers["autoencoder"].minimise(loss)
         return {"reconstruction": loss}
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:

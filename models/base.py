@@ -40,14 +40,19 @@ class Config:
 
     @classmethod
     def make(cls, values: dict[str, Any]) -> Self:
-        """A Config with these values, cast to the fields' types.
+        """A Config with these values, cast to the fields' types: numbers may be text.
 
         Raises ValueError for an unknown name or a value that does not fit.
         """
         known = get_type_hints(cls)
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"no hyperparameter '{unknown[0]}' (there are: {', '.join(known)})")
-        return cls(**{name: known[name](value) for name, value in values.items()})
+        cast = {name: known[name](value) for name, value in values.items()}
+        for name, value in values.items():
+            text = isinstance(value, str) and known[name] is not bool
+            if cast[name] != value and not text:  # 2.7 is no whole number, 'False' would be True
+                raise ValueError(f"{name}: {value!r} is no {known[name].__name__}")
+        return cls(**cast)
 
 
 class AnomalyModel(ABC):
@@ -129,9 +134,14 @@ class AnomalyModel(ABC):
         """Training steps for each generator step: `n_critic` where the model has a critic."""
         return getattr(self.config, "n_critic", 1)
 
+    @property
+    def ends_turn(self) -> bool:
+        """Whether the step at hand is its turn's last, which updates the generator."""
+        return (self.steps + 1) % self.turn == 0
+
     def kind_of_step(self) -> Hashable:
         """What `train_step` may branch on in Python: steps of one kind call the same kernels."""
-        return (self.steps + 1) % self.turn == 0
+        return self.ends_turn
 
     def images_seen(self, images: Images) -> int:
         """How many images the training steps so far took in, all epochs over `images` counted."""

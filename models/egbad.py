@@ -133,22 +133,16 @@ class Model(base.AnomalyModel):
         discriminator_loss = (
             cross_entropy(real_logit, 1).mean() + cross_entropy(fake_logit, 0).mean()
         )
-        self.optimizers["discriminator"].zero_grad()
-        discriminator_loss.backward()
-        self.optimizers["discriminator"].step()
+        self.optimizers["discriminator"].minimise(discriminator_loss)
 
         if self.config.fresh_noise:
             z = torch.randn(len(x), self.config.nz, generator=rng, device=rng.device)
             fake = self.generator(z)
         # Swapped labels: the encoder's pairs are to look like the generator's, and the reverse.
-        self.discriminator.requires_grad_(False)
         (real_logit, fake_logit), _ = self.discriminator((x, encoded), (fake, z))
         encoder_loss = cross_entropy(real_logit, 0).mean()
         generator_loss = cross_entropy(fake_logit, 1).mean()
-        self.optimizers["generators"].zero_grad()
-        (encoder_loss + generator_loss).backward()
-        self.optimizers["generators"].step()
-        self.discriminator.requires_grad_(True)
+        self.optimizers["generators"].minimise(encoder_loss + generator_loss)
         return {
             "discriminator": discriminator_loss,
             "encoder": encoder_loss,

@@ -7,10 +7,10 @@ epoch ends with a model that can score (`encoder_beside`). Generator and critic 
 (the original has residual networks for 64 x 64 images, with layer normalisation in the critic);
 batch normalisation, Adam's first moment and the size of batches are the released code's. That code
 is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has no encoder beside the GAN; it scores
-in evaluation mode (`--scoring_mode evaluation`), after the last epoch. While the encoder trains
-alone, `n_critic` of its steps count as one generator step; with fewer `--steps` than `gan_steps` it
-never does, and with `--load` it goes on where the loaded model was. RMSprop is torch's, whose first
-steps are larger than TensorFlow's.
+in evaluation mode (`--scoring_mode evaluation`), after the last epoch. Unlike here, it mirrors half
+of the training images at random. While the encoder trains alone, `n_critic` of its steps count as
+one generator step; with fewer `--steps` than `gan_steps` it never does, and with `--load` it goes on
+where the loaded model was. RMSprop is torch's, whose first steps are larger than TensorFlow's.
 """
 
 from collections.abc import Hashable, Mapping
@@ -77,13 +77,11 @@ class Model(WGAN):
         self.optimizers["encoder"] = RMSprop(self.encoder, c.lr_encoder, alpha=0.9)
 
     def gan_is_frozen(self) -> bool:
-        return self.steps >= self.config.gan_steps * self.config.n_critic
+        return self.generator_steps >= self.config.gan_steps
 
     @property
     def can_score(self) -> bool:
-        return (
-            self.config.encoder_beside or self.steps > self.config.gan_steps * self.config.n_critic
-        )
+        return self.config.encoder_beside or self.steps > self.config.gan_steps * self.turn
 
     def kind_of_step(self) -> Hashable:
         return "encoder alone" if self.gan_is_frozen() else super().kind_of_step()
@@ -95,24 +93,19 @@ class Model(WGAN):
 
     def encoder_step(self, x: Tensor) -> dict[str, Tensor]:
         self.generator.eval()  # its running statistics are of its own images
-        reconstruction, feature = self.distances(x)
-        loss = (reconstruction + self.config.kappa * feature).mean()
-        self.optimizers["encoder"].zero_grad()
-        # The gradient passes through the generator and the critic, but only the encoder keeps one.
-        loss.backward(inputs=list(self.encoder.parameters()))
-        self.optimizers["encoder"].step()
+        loss = self.combine(self.parts(x)).mean()  # the score is also the loss, `izi_f`
+        self.optimizers["encoder"].minimise(loss)
         self.generator.train()
         return {"encoder": loss}
 
-    def distances(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean squared distances (B,) of x and G(E(x)): in pixels, in the critic's features."""
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        """Mean squared distances of x and G(E(x)): in pixels, in the critic's features."""
         fake = self.reconstruct(x)
         features = self.features(x).float() - self.features(fake).float()
-        return per_image((x - fake).square()), per_image(features.square())
-
-    def parts(self, x: Tensor) -> dict[str, Tensor]:
-        reconstruction, feature = self.distances(x)
-        return {"reconstruction": reconstruction, "feature": feature}
+        return {
+            "reconstruction": per_image((x - fake).square()),
+            "feature": per_image(features.square()),
+        }
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
         return parts["reconstruction"] + self.config.kappa * parts["feature"]

@@ -8,7 +8,8 @@ draws the discriminator's weights anew when its loss is near zero. Each of these
 `Config`: the defaults are the paper's, PUBLISHED holds the code's. Step sizes and the squared
 distances of the losses (norms in eq. 1 and 3) are the code's in both. Both match features in the
 adversarial term; the code until August 2019 (commit cd5f78e) had a cross-entropy there, which
-feature_matching=False brings back. The code shuffles the test images of MNIST and of folders, not
+feature_matching=False brings back (but not that its discriminator then minimised the distance of
+real and generated features). The code shuffles the test images of MNIST and of folders, not
 of CIFAR-10 (`--test_order shuffled`), and standardises MNIST's pixels; here all are in [-1, 1]. Its
 run scripts also split all images anew, 80 % of the normal ones for training.
 """
@@ -100,9 +101,7 @@ class Model(base.AnomalyModel):
         real_loss = cross_entropy(self.discriminator(x)[0], 1).mean()
         fake_loss = cross_entropy(self.discriminator(fake.detach())[0], 0).mean()
         loss = (real_loss + fake_loss) / 2
-        self.optimizers["discriminator"].zero_grad()
-        loss.backward()
-        self.optimizers["discriminator"].step()
+        self.optimizers["discriminator"].minimise(loss)
         if self.config.restart_discriminator:
             init_weights(self.discriminator, loss < 1e-5)
         return {"discriminator": loss}
@@ -110,17 +109,16 @@ class Model(base.AnomalyModel):
     def generator_step(self, x: Tensor, fake: Tensor, latent: Tensor) -> dict[str, Tensor]:
         """Updates the generator that made `fake` from x, with this latent (encoder) loss."""
         c = self.config
-        self.discriminator.requires_grad_(False)
         logit, features = self.discriminator(fake)
         if c.feature_matching:  # |f(x) - f(G(x))|_2^2
-            adversarial = (features - self.discriminator(x)[1]).square().mean()
+            with torch.no_grad():
+                real_features = self.discriminator(x)[1]
+            adversarial = (features - real_features).square().mean()
         else:
             adversarial = cross_entropy(logit, 1).mean()
         contextual = (fake - x).abs().mean()
-        self.optimizers["generator"].zero_grad()
-        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
-        self.optimizers["generator"].step()
-        self.discriminator.requires_grad_(True)
+        loss = c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent
+        self.optimizers["generator"].minimise(loss)
         return {"adversarial": adversarial, "contextual": contextual, "latent": latent}
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:

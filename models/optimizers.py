@@ -35,6 +35,12 @@ class Optimizer:
         """Changes these parameters and their state in place."""
         raise NotImplementedError
 
+    def minimise(self, loss: Tensor) -> None:
+        """One update by the loss's gradient, which no other optimiser's parameters keep."""
+        self.zero_grad()
+        loss.backward(inputs=self.parameters)
+        self.step()
+
     @torch.no_grad()
     def step(self) -> None:
         """Updates the parameters that have a gradient."""

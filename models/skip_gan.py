@@ -42,11 +42,11 @@ class Config(base.Config):
     skip: bool = True  # skip connections from the generator's encoder to its decoder
     score_lat: float = 0.1  # the latent's weight in the score (1 - lambda, arXiv:1901.08954, eq. 5)
     w_rot: float = 0.0  # weight of rotation loss in discriminator or critic (arXiv:1811.11212)
-    score_rot: float = 0.5  # weight of the rotation loss in the score, where w_rot is above 0
+    score_rot: float = 0.5  # the rotation loss's share in the score, where w_rot is above 0
     # That loss is the mean cross-entropy; arXiv:1906.12340's code sums the softmax of the true turns.
-    score_near: float = 0.0  # weight in the score of how far f(x) is from training images'; 0: none
+    score_near: float = 0.0  # share in the score of how far f(x) is from training images'; 0: none
     w_class: float = 0.0  # weight of class loss in discriminator or critic; 0: none
-    score_class: float = 1.0  # weight in the score of being like no class, where w_class is above 0
+    score_class: float = 1.0  # share in the score of being like no class, if w_class > 0; 1: all
     augment: bool = False  # training images are flipped and shifted at random
     adversarial_gradient: bool = True  # the adversarial term reaches the generator
     latent_gradient: bool = True  # the latent term reaches the generator
@@ -118,14 +118,11 @@ class SkipGAN(base.AnomalyModel):
     def adversarial(self, verdict: Tensor) -> Tensor:
         """The generator's adversarial loss, a scalar, from the verdict on its images."""
 
-    def generator_step(self, x: Tensor, fake: Tensor, opponent: nn.Module) -> dict[str, Tensor]:
-        """Updates the generator that made `fake` from x (eq. 4); returns its three losses.
-
-        `opponent` is the discriminator or critic; its weights get no gradient here.
-        """
+    def generator_step(self, x: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Updates the generator that made `fake` from x (eq. 4); returns its three losses."""
         c = self.config
-        opponent.requires_grad_(False)
-        _, real_features = self.judge(x)
+        with torch.no_grad():
+            _, real_features = self.judge(x)
         verdict, features = self.judge(fake)
         if not c.adversarial_gradient:
             verdict = verdict.detach()
@@ -134,19 +131,13 @@ class SkipGAN(base.AnomalyModel):
         adversarial = self.adversarial(verdict)
         latent = (features - real_features).square().mean()
         contextual = (fake - x).abs().mean()
-        self.optimizers["generator"].zero_grad()
-        (c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent).backward()
-        self.optimizers["generator"].step()
-        opponent.requires_grad_(True)
+        loss = c.w_adv * adversarial + c.w_con * contextual + c.w_lat * latent
+        self.optimizers["generator"].minimise(loss)
         return {"adversarial": adversarial, "contextual": contextual, "latent": latent}
 
     def rotation_losses(self, features: Tensor, turns: Tensor) -> Tensor:
         """The cross-entropy (B,) of telling images' quarter turns (B,) by their f(x) (B, K)."""
         return cross_entropy(self.rotations(features), turns, reduction="none")
-
-    def rotation_loss(self, features: Tensor, turns: Tensor) -> Tensor:
-        """Its mean, weighted: what the opponent's loss has of it."""
-        return self.config.w_rot * self.rotation_losses(features, turns).mean()
 
     def turned(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The images, a quarter of them each turned by 0, 90, 180 and 270 degrees.
@@ -211,6 +202,7 @@ class SkipGAN(base.AnomalyModel):
 
     @property
     def weights(self) -> dict[str, float]:
+        """Rotation, nearest and class, in this order, take their shares of what was there before."""
         c = self.config
         weights = {"reconstruction": 1 - c.score_lat, "latent": c.score_lat}
         more = {"rotation": c.score_rot if c.w_rot else 0.0, "nearest": c.score_near}

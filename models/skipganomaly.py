@@ -69,7 +69,7 @@ class Model(skip_gan.SkipGAN):
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         x = augmented(x, rng) if self.config.augment else x
         fake = self.reconstruct(x)
-        generator_losses = self.generator_step(x, fake, self.discriminator)
+        generator_losses = self.generator_step(x, fake)
 
         real_logit, real_features = self.discriminator(x)
         fake_logit, fake_features = self.discriminator(fake.detach())
@@ -78,17 +78,15 @@ class Model(skip_gan.SkipGAN):
         if self.config.discriminator_latent:
             latent = (fake_features - real_features).square().mean()
             discriminator_loss = discriminator_loss + self.config.w_lat * latent
-        losses = {"discriminator": discriminator_loss.detach()} | generator_losses
+        losses = {"discriminator": discriminator_loss} | generator_losses
         if self.config.w_rot:
             turned, turns = self.turned(x)
-            losses["rotation"] = self.rotation_loss(self.judge(turned)[1], turns)
-            discriminator_loss = discriminator_loss + losses["rotation"]
+            losses["rotation"] = self.rotation_losses(self.judge(turned)[1], turns).mean()
+            discriminator_loss = discriminator_loss + self.config.w_rot * losses["rotation"]
         if self.config.w_class:
-            losses["class"] = self.config.w_class * self.classes.loss(real_features)
-            discriminator_loss = discriminator_loss + losses["class"]
-        self.optimizers["discriminator"].zero_grad()
-        discriminator_loss.backward()
-        self.optimizers["discriminator"].step()
+            losses["class"] = self.classes.loss(real_features)
+            discriminator_loss = discriminator_loss + self.config.w_class * losses["class"]
+        self.optimizers["discriminator"].minimise(discriminator_loss)
         if self.config.restart_discriminator:
             init_weights(self.discriminator, losses["discriminator"] < 1e-5)
         return losses

@@ -74,6 +74,6 @@ class Steps:
         # The sums stay on the device: reading one would make each step wait for a GPU.
         for name, loss in losses.items():
             if name not in self.sums:
-                self.sums[name] = torch.zeros_like(loss, requires_grad=False)
+                self.sums[name] = torch.zeros_like(loss)
             self.sums[name] += loss.detach()
         self.losses[model.kind_of_step()] = list(losses)

@@ -72,8 +72,7 @@ class Model(skip_gan.SkipGAN):
         c = self.config
         x = augmented(x, rng) if c.augment else x
         # The critic's step needs no graph through the generator: only the generator's own does.
-        updates_generator = (self.steps + 1) % c.n_critic == 0
-        with torch.set_grad_enabled(updates_generator):
+        with torch.set_grad_enabled(self.ends_turn):
             fake = self.reconstruct(x)
 
         turned, turns = self.turned(x) if c.w_rot else (x[:0], x[:0])
@@ -81,18 +80,16 @@ class Model(skip_gan.SkipGAN):
         real_features, fake_features, *turned_features = self.features(images).split(len(x))
         penalty = gradient_penalty(self.penalised, x, fake.detach(), rng).mean()
         critic_loss = (fake_features - real_features).mean() + c.w_gp * penalty
-        losses = {"critic": critic_loss.detach(), "penalty": penalty}
+        losses = {"critic": critic_loss, "penalty": penalty}
         if c.w_rot:
-            losses["rotation"] = self.rotation_loss(turned_features[0], turns)
-            critic_loss = critic_loss + losses["rotation"]
+            losses["rotation"] = self.rotation_losses(turned_features[0], turns).mean()
+            critic_loss = critic_loss + c.w_rot * losses["rotation"]
         if c.w_class:
-            losses["class"] = c.w_class * self.classes.loss(real_features)
-            critic_loss = critic_loss + losses["class"]
-        self.optimizers["critic"].zero_grad()
-        critic_loss.backward()
-        self.optimizers["critic"].step()
+            losses["class"] = self.classes.loss(real_features)
+            critic_loss = critic_loss + c.w_class * losses["class"]
+        self.optimizers["critic"].minimise(critic_loss)
         if c.restart_critic:
             init_weights(self.critic, losses["critic"] < 1e-5)
-        if not updates_generator:
+        if not self.ends_turn:
             return losses
-        return losses | self.generator_step(x, fake, self.critic)
+        return losses | self.generator_step(x, fake)

@@ -42,23 +42,18 @@ class WGAN(base.AnomalyModel):
         their losses.
         """
         c = self.config
-        updates_generator = (self.steps + 1) % c.n_critic == 0
         z = torch.randn(len(x), c.nz, generator=rng, device=rng.device)
-        with torch.set_grad_enabled(updates_generator):
+        with torch.set_grad_enabled(self.ends_turn):
             fake = self.generator(z).float()
 
         real_score, fake_score = self.critic(torch.cat([x, fake.detach()])).float().chunk(2)
         penalty = gradient_penalty(self.critic, x, fake.detach(), rng).mean()
         critic_loss = (fake_score - real_score).mean() + c.w_gp * penalty
-        self.optimizers["critic"].zero_grad()
-        critic_loss.backward()
-        self.optimizers["critic"].step()
+        self.optimizers["critic"].minimise(critic_loss)
         losses = {"critic": critic_loss, "penalty": penalty}
-        if not updates_generator:
+        if not self.ends_turn:
             return losses
 
         generator_loss = -self.critic(fake).float().mean()
-        self.optimizers["generator"].zero_grad()
-        generator_loss.backward(inputs=list(self.generator.parameters()))
-        self.optimizers["generator"].step()
+        self.optimizers["generator"].minimise(generator_loss)
         return losses | {"generator": generator_loss}

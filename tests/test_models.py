@@ -222,8 +222,8 @@ def test_hyperparameters_have_help_and_bad_values_are_refused(name):
     for field, (kind, default, _) in known.items():
         assert config.make({field: str(default) if kind is not bool else default}) == config()
         invalid: dict[type, list[Any]] = {
-            bool: [],
-            int: [0, -1, "many"],
+            bool: ["False", 2],
+            int: [0, -1, 2.7, "many"],
             float: [-1.0, math.nan, math.inf, "much"],
             str: ["no-such-thing"],
         }

@@ -88,7 +88,8 @@ COLUMNS = {
     "defect_*": "of one kind of defect against the normal test images, where there are several: "
     "defect_images_<defect>, and likewise auroc, pixel_auroc and aupro",
     # of an epoch alone
-    "loss_*": "the mean of each training loss",
+    "loss_*": "the mean of each training loss, without its weight (of rotations and classes, rows of "
+    "an earlier version have it)",
 }
 SECONDS = ("train_seconds", "score_seconds")
 # An epoch's record has these of all epochs until then.
