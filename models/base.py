@@ -49,8 +49,7 @@ class Config:
             raise ValueError(f"no hyperparameter '{unknown[0]}' (there are: {', '.join(known)})")
         cast = {name: known[name](value) for name, value in values.items()}
         for name, value in values.items():
-            text = isinstance(value, str) and known[name] is not bool
-            if cast[name] != value and not text:  # 2.7 is no whole number, 'False' would be True
+            if cast[name] != value and (known[name] is bool or not isinstance(value, str)):
                 raise ValueError(f"{name}: {value!r} is no {known[name].__name__}")
         return cls(**cast)
 

@@ -1,8 +1,10 @@
 """How long runs train: generator steps that epochs share, passes that follow one another."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import mvtec
 import pytest
 import torch
 from hypothesis import given
@@ -93,6 +95,14 @@ def test_whose_released_code_differs_from_the_published_protocol_is_named(capsys
     assert capsys.readouterr().err == "".join(f"note: {line}\n" for line in lines)
     other = {"scoring_mode": "evaluation", "selection": "val", "select_on": "last_epoch"}
     assert not prepare(replace(published, **other, steps=50_400)).notes
+
+
+def test_a_guessed_normal_class_is_one_normal_class(tmp_path: Path) -> None:
+    nut = mvtec.draw(tmp_path) / "nut"
+    study = Study(dataset=str(nut), dataroot=str(tmp_path), model=("pca",))
+    line = "without effect with one normal class: --untrained_classes"
+    assert line in prepare(replace(study, untrained_classes="normal")).notes
+    assert line not in prepare(study).notes
 
 
 def test_flags_that_change_nothing_are_named(capsys) -> None:

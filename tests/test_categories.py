@@ -162,7 +162,7 @@ def test_folders_that_are_no_categories_are_counted(changed, tmp_path):
 
 def test_masks_as_in_visa_and_in_loco(tmp_path):
     """By the image's own name, of small numbers in place of white; several files of one image."""
-    names = ("good/1", "bad/001", "bad/002", "bad/003", "bad/004")
+    names = ("good/1", "bad/001", "bad/002", "bad/003", "bad/004", "bad/005", "bad/006_mask")
     for name in ("train/good/1", *(f"test/{name}" for name in names)):
         save(tmp_path / "d" / f"{name}.jpg", size=(16, 16))
     truth = tmp_path / "d" / "ground_truth" / "bad"
@@ -176,10 +176,12 @@ def test_masks_as_in_visa_and_in_loco(tmp_path):
     palette = Image.fromarray(1 - mask)  # black is its second colour
     palette.putpalette([255, 255, 255, 0, 0, 0])
     palette.save(truth / "004.png")
+    Image.fromarray(mask).save(truth / "005_MASK.PNG")
+    Image.fromarray(mask).save(truth / "006_mask.png")  # the image's own name
     save(truth / "009.png")
     save(truth / "_mask.png")
     dataset = load(str(tmp_path / "d"), root=tmp_path)
-    expected_masks = (mask, mask | mask.T, mask, mask, 0 * mask)
+    expected_masks = (mask, mask | mask.T, mask, mask, mask, mask, 0 * mask)
     for mine, expected in zip(dataset.masks, expected_masks, strict=True):
         np.testing.assert_array_equal(mine, expected)
     assert any("2 in ground_truth/ (masks of no test image)" in line for line in dataset.notes)

@@ -193,6 +193,28 @@ def test_deep_images_are_turned_as_their_exif_says(tmp_path, suffix):
     assert dataset.notes[0].startswith("images of 16 x 32 are squashed to 16 x 16")
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_colour_that_a_png_calls_transparent_is_laid_over_white(tmp_path, bits):
+    pixels = np.full((16, 16), 40 << (bits - 8), np.uint8 if bits == 8 else np.uint16)
+    pixels[:8], pixels[15] = 0, 255 << (bits - 8)  # needs all bits
+    (tmp_path / "train").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "train" / "a.png", transparency=0)
+    Image.fromarray(pixels).save(tmp_path / "train" / "b.png")
+    dataset = load(str(tmp_path), root=tmp_path)
+    assert (dataset.train_images[0, 0, :8] == 255).all()
+    assert (dataset.train_images[0, 0, 8:15] == 40).all()
+    assert "1 image(s) with transparent parts are laid over white" in dataset.notes
+
+
+def test_depths_that_pillow_cuts_are_refused(tmp_path):
+    """A 16-bit SGI file, of which it reads the upper bytes alone."""
+    (tmp_path / "train").mkdir()
+    header = struct.pack(">HBBHHHHII4x80sI", 474, 0, 2, 2, 16, 16, 1, 0, 960, b"", 0)
+    (tmp_path / "train" / "a.sgi").write_bytes(header.ljust(512, b"\0") + b"\1\2" * 256)
+    with pytest.raises(UserError, match=r"a.sgi.* bits"):
+        load(str(tmp_path), root=tmp_path)
+
+
 def test_colours_that_become_grey_are_counted(tmp_path):
     (tmp_path / "train").mkdir()
     for name, colour in (("red", (200, 10, 10)), ("grey", (9, 9, 9))):

@@ -42,6 +42,10 @@ DATASETS = {
     "floats": (DATASET.replace("np.uint8", "np.float32"), "train_images float32 .* must be uint8"),
     "not square": (DATASET.replace("8, 8", "4, 16"), "train_images of 4 x 16; they must be square"),
     "labels": (DATASET.replace("np.int64", "np.int8"), "train_labels int8 .* must be int64"),
+    "other": (
+        DATASET.replace('"digits", CLASSES', '"digits", (0, 1)'),
+        "gives the classes 0, 1, and",
+    ),
     "slash": (DATASET.replace('"0123456789"', '("a/b", *"123456789")'), "a class called 'a/b'"),
     "twice": (DATASET.replace('"0123456789"', '"0123456788"'), "CLASSES has a name twice"),
     "defaults": (DATASET.replace('{"batch_size": 8}', "[8]"), "DEFAULTS must be a dict"),

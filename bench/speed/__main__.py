@@ -15,7 +15,6 @@ Prints a table and appends its rows, with hardware and versions, to results/spee
 import argparse
 import dataclasses
 import json
-import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +35,7 @@ from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
 from bench.results.provenance import machine
 from bench.speed import gpu, harness, plain_loops
-from bench.speed.gpu import BATCH
+from bench.speed.gpu import BATCH, LIMIT, SPAWN
 from bench.training import model_files
 from bench.training.devices import ready_process
 from models.base import AnomalyModel
@@ -92,11 +91,15 @@ def training(precision: str | None) -> Work:
     return plain_steps, len(images)
 
 
-def on_one_core(make_work: MakeWork, precision: str, rounds: int) -> float:
-    """Our images per second on one thread; run it in a process of its own."""
+def on_one_core(make_work: MakeWork, precision: str, rounds: int, barrier: Any) -> float:
+    """Our images per second on one thread; run it in a process of its own.
+
+    It is timed from when all processes of the barrier are ready.
+    """
     ready_process(1)
     ours, images = make_work(precision)
     ours()
+    barrier.wait(LIMIT)
     return images * rounds / seconds(lambda: [ours() for _ in range(rounds)])
 
 
@@ -108,9 +111,10 @@ def one_trial_per_core(
     plain_work, images = make_work(None)
     plain_work()
     plain = images / np.median([seconds(plain_work) for _ in range(rounds)])
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-        speeds = pool.map(on_one_core, [make_work] * cores, [precision] * cores, [rounds] * cores)
-        ours = sum(speeds)
+    with SPAWN.Manager() as manager, ProcessPoolExecutor(cores, SPAWN) as pool:
+        arguments = make_work, precision, rounds, manager.Barrier(cores)
+        runs = [pool.submit(on_one_core, *arguments) for _ in range(cores)]
+        ours = sum(run.result() for run in runs)
     return row(f"{what}, a trial a core", "images/s", plain, ours, precision=precision, batch=BATCH)
 
 
@@ -220,8 +224,11 @@ def measure(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
         if content["model"] != "anogan":
             reason = f"{given.latent[0]} is a model of {content['model']}, not of anogan"
             raise UserError(f"--latent: {reason}")
-        changes = dict(item.split("=", 1) for item in given.set)
-        model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
+        try:
+            changes = dict(item.split("=", 1) for item in given.set)
+            model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
+        except ValueError as error:
+            raise UserError(f"--set: {error}") from None
         folder, decoding = given.latent[1], content["decoding"]
         return [latent_search(model, decoding, folder, given.slice, given.steps)]
     if given.study:

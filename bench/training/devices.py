@@ -113,7 +113,7 @@ def peak_memory(device: str) -> int:
     """
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, IndexError):  # gVisor has the file, without this line
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT

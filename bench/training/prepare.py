@@ -16,7 +16,7 @@ from bench.choices.errors import UserError, note
 from bench.choices.names import on_disk, stamped
 from bench.choices.options import WHOLE_POPULATION
 from bench.choices.study import LONGEST, Study
-from bench.choices.tasks import Budget, Protocol, Task, protocol_of
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
 from bench.data.splits import Split, guess_said, make_splits, tasks_of, without_masks
@@ -70,29 +70,27 @@ class Prepared:
         }
 
     def budget(self, study: Study, model: str, task: Task, config: Mapping[str, Any]) -> Budget:
+        """UserError for one that cannot train all of the model."""
         kind, images = models.get(model), len(self.splits[task].train)
         if not kind.BATCHES:
             return Budget(epochs=1)  # it is fitted at once
         fair = kind.DIGITS_STEPS if self.dataset.few else kind.STEPS
-        decay = study.niter_decay
         pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         if study.epochs and not study.steps:
-            self.check_training(model, task, config, study.epochs * pass_steps)
-            return check_decay(Budget(study.epochs, None, fair, decay), model)
-        steps = study.steps or fair
-        epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
-        turns = math.ceil(steps / epochs)
-        self.check_training(model, task, config, epochs * turns)
-        return check_decay(Budget(epochs, turns, fair, decay), model)
-
-    def check_training(
-        self, model: str, task: Task, config: Mapping[str, Any], steps: float
-    ) -> None:
-        """UserError where a run of so many generator steps cannot train all of the model."""
+            budget = Budget(study.epochs, None, fair, study.niter_decay)
+        else:
+            steps = study.steps or fair
+            epochs = study.epochs or min(EVALUATIONS, steps, math.ceil(steps / pass_steps))
+            budget = Budget(epochs, math.ceil(steps / epochs), fair, study.niter_decay)
         try:
-            models.get(model).check_training(config, self.splits[task].train, steps)
+            trained = budget.steps or budget.epochs * pass_steps
+            kind.check_training(config, self.splits[task].train, trained)
         except ValueError as error:
             raise UserError(f"--model: {model} on {task.name}: {error}") from None
+        if budget.decay >= budget.epochs:  # over before step sizes have fallen
+            reason = f"a run of {model} has {budget.epochs} epochs"
+            raise UserError(f"--niter_decay: {budget.decay} is too many: {reason} (give fewer)")
+        return budget
 
     def scored(self, task: Task, final: bool) -> int:
         """How many images a run on the task scores after an epoch (see Run.step)."""
@@ -143,7 +141,7 @@ def prepare(study: Study) -> Prepared:
         *guess_said(study, dataset),
         *without_masks(splits),
         *released,
-        *without_effect(study, device),
+        *without_effect(study, tasks, device),
     ]
     if all(split.test is None for split in splits.values()):
         more.append("nothing is tested: there are no test images of a known class")
@@ -176,7 +174,7 @@ def released_otherwise(study: Study) -> list[tuple[str, str]]:
     return facts
 
 
-def without_effect(study: Study, device: str) -> list[str]:
+def without_effect(study: Study, tasks: list[Task], device: str) -> list[str]:
     """Lines on choices with which this study does nothing, by why they have no effect."""
     idle: dict[str, tuple[str, ...]] = {}
     if study.trials in (0, 1):
@@ -192,7 +190,7 @@ def without_effect(study: Study, device: str) -> list[str]:
             study.finalists is None and protocol_of(study).selection == "test"
         ):
             idle[", as there are no finalists"] = ("finalist_seeds",)
-    if study.normal_class:
+    if all(task.kind != LEAVE_ONE_CLASS_OUT for task in tasks):
         idle[" with one normal class"] = ("untrained_classes",)
     if device == "cpu":
         idle[" on a CPU"] = ("gpus_per_trial",)
@@ -205,14 +203,6 @@ def without_effect(study: Study, device: str) -> list[str]:
         given = [f"--{k}" for k, v in values.items() if v and v != getattr(default, k)]
         lines += [f"without effect{reason}: {', '.join(given)}"] if given else []
     return lines
-
-
-def check_decay(budget: Budget, model: str) -> Budget:
-    """The budget; UserError where it is over before step sizes have fallen."""
-    if budget.decay >= budget.epochs:
-        reason = f"a run of {model} has {budget.epochs} epochs"
-        raise UserError(f"--niter_decay: {budget.decay} is too many: {reason} (give fewer)")
-    return budget
 
 
 def check_shape(model: str, dataset: Dataset, config: Mapping[str, Any] | None = None) -> None:

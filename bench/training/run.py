@@ -65,9 +65,8 @@ class Run:
         hardware = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
         forget_peak_memory(device)
         torch.manual_seed(seed)
-        shape = tuple(split.train.shape[1:])
-        form: Any = {"device": device, "precision": precision} | hyperparameters
-        self.model = create(model, shape, **form)  # type: ignore[arg-type]
+        shape: Any = tuple(split.train.shape[1:])
+        self.model = create(model, shape, device=device, precision=precision, **hyperparameters)
         self.ran = {"family": self.model.FAMILY, "device": device}
         self.ran |= {"hardware": hardware, "precision": self.model.precision}
         check_batch(model, self.model.config.batch_size, len(split.train))
@@ -79,7 +78,7 @@ class Run:
             beside = beside_normal(split.val.normal().cpu(), learned, protocol.mixes_batches)
             self.pseudo = beside.to(device)
         self.generator = torch.Generator().manual_seed(seed)
-        self.tests = split.test is not None and (final or protocol.selection == "test")
+        self.test = self.split.test if final or protocol.selection == "test" else None
         self.final, self.budget, self.epoch, self.images_seen = final, budget, 0, 0
         self.false_alarms, self.score_ms = false_alarms, 0.0
         # The last epoch's parts of validation images and of pseudo-anomalies' scores.
@@ -115,8 +114,8 @@ class Run:
         if judged := self.verdicts():
             record |= {"threshold": judged.threshold, "threshold_balanced": judged.balanced}
         parts: dict[str, Tensor] = {}
-        if self.tests and self.split.test is not None:
-            parts, labels = self.parts(self.split.test), self.split.test.labels
+        if self.test:
+            parts, labels = self.parts(self.test), self.test.labels
             if mix := self.model.mix:
                 default = replace(mix, weights=list(self.model.weights.values()))(parts)
                 record["test_default_mix_auroc"] = metrics.auroc(labels, default.numpy())
@@ -214,24 +213,24 @@ class Run:
 
     def test_scores(self) -> pd.DataFrame:
         """One row per test image, as the chosen epoch scores it: scores, labels, part_*."""
-        assert self.split.test is not None
+        assert self.test
         parts = {f"part_{name}": part.numpy() for name, part in self.best_parts.items()}
-        columns = {"scores": parts.pop("part_score"), "labels": self.split.test.labels}
+        columns = {"scores": parts.pop("part_score"), "labels": self.test.labels}
         return pd.DataFrame(columns | parts)
 
     def gallery(self, scores: pd.DataFrame) -> bytes:
         """The most telling test images, as the model reconstructs them."""
-        assert self.split.test is not None
+        assert self.test
         telling = chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy())
         index = np.concatenate(list(telling.values()))
-        images = self.split.test.images[torch.from_numpy(index)].cpu()
+        images = self.test.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
 
     def located(self, scores: pd.DataFrame) -> dict[str, float]:
         """The columns of defects and pixels."""
-        assert self.split.test is not None
-        test, maps = self.split.test, None
+        assert self.test
+        test, maps = self.test, None
         if test.masks is not None:
             images = test.images[:].cpu()
             rebuilt = self.model.reconstructions(images)

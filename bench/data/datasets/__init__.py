@@ -145,11 +145,12 @@ class Dataset:
             return self
         trains = self.kept(train, seed)
         tests = self._of_each_category(self.test_labels, test, seed, "--limit_test")
+        images = self.images[np.concatenate([trains, len(self.train_images) + tests])]
         return replace(
             self,
-            train_images=self.train_images[trains],
+            train_images=images[: len(trains)],
             train_labels=self.train_labels[trains],
-            test_images=self.test_images[tests],
+            test_images=images[len(trains) :],
             test_labels=self.test_labels[tests],
             masks=None if self.masks is None else self.masks[tests],
         )
@@ -250,16 +251,15 @@ def load(
 
     `root` is where data sets lie, are downloaded to and are cached; a folder may be named relative
     to it. By default the size is the smallest of SIZES that holds the data's own, and the channels
-    are the data's own. `resize` says how images get other proportions (see Decoding); `categories`:
-    of a folder that has some, only these. UserError for a choice that does not exist, and for data
-    that cannot be read or downloaded.
+    are theirs. `resize` says how images get other proportions (see Decoding); `categories`: of a
+    folder that has some, only these. UserError for a choice that does not exist, and for data that
+    cannot be read or downloaded.
     """
     check_form(image_size, channels)
     if path := folder_of(name_or_folder, root):
         from bench.data.datasets import folder
 
         return folder.load(path, root / ".cache", image_size, channels, resize, categories)
-
     check_square(name_or_folder, image_size)
     if outside.is_file(name_or_folder):
         from bench.data.datasets._outside import load as load_file
@@ -268,13 +268,14 @@ def load(
     else:
         dataset = outside.module("dataset", name_or_folder).load(root)
     size = sides(image_size)[0] if image_size else smallest_size(max(dataset.image_shape[1:]))
-    train, test = (
-        recoloured(resized(images, size), channels)
-        for images in (dataset.train_images, dataset.test_images)
+    images = recoloured(resized(dataset.images, size), channels)
+    return replace(
+        dataset,
+        train_images=images[: len(dataset.train_images)],
+        test_images=images[len(dataset.train_images) :],
+        masks=None if dataset.masks is None else nearest_pixels(dataset.masks, size),
+        decoding=Decoding(resize),
     )
-    masks = dataset.masks if dataset.masks is None else nearest_pixels(dataset.masks, size)
-    images: dict[str, Any] = {"train_images": train, "test_images": test, "masks": masks}
-    return replace(dataset, **images, decoding=Decoding(resize))
 
 
 def smallest_size(side: int) -> int:
@@ -288,9 +289,7 @@ def _balanced(labels: np.ndarray, count: int, seed: int, flag: str) -> np.ndarra
         return np.arange(len(labels))
     classes, sizes = np.unique(labels, return_counts=True)
     if count < len(classes):
-        raise UserError(
-            f"{flag}: {count} is less than one image for each of the {len(classes)} classes"
-        )
+        raise UserError(f"{flag}: {count} is not one image for each of the {len(classes)} classes")
     random = np.random.default_rng(seed)
     shuffled = [random.permutation(np.flatnonzero(labels == value)) for value in classes]
     chosen: list[int] = []

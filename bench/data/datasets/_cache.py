@@ -25,11 +25,6 @@ class Content(NamedTuple):
     notes: list[str]
 
 
-def path_of(folder: Path, name: str, key: str) -> Path:
-    """Where the content of a data set's folder of this name lies, decoded in the way of `key`."""
-    return folder / f"{name}-{key}.npz"
-
-
 def read(file: Path) -> Content | None:
     """What `write` wrote there; None where it is not there, or damaged."""
     try:
@@ -46,7 +41,7 @@ def read(file: Path) -> Content | None:
 
 
 def write(file: Path, content: Content) -> Content:
-    """Writes the file, and deletes all but the last used ones of its folder's name.
+    """Writes the file `<name of the folder>-<key>.npz`; deletes all but the last used of this name.
 
     Where it cannot be written, the content gets a note.
     """

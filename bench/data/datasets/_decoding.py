@@ -236,13 +236,16 @@ def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.I
         file.load()
         return ImageOps.exif_transpose(file), False
     values, alpha = split(values_of(file, data))
+    if alpha is None and (clear := file.info.get("transparency")) is not None:  # PNG: one colour is
+        hidden = np.atleast_3d(values == clear).all(axis=2, keepdims=True)
+        alpha = np.where(hidden, 0, 2**16 - 1)
     kept = values.clip(0, 2**bits - 1)
     pixels = (kept >> (bits - 8)).astype(np.uint8)
     tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
         pixels = 255 - pixels
     if alpha is not None:
-        pixels = np.concatenate([pixels, (alpha >> 8).astype(np.uint8)], axis=2)
+        pixels = np.concatenate([np.atleast_3d(pixels), (alpha >> 8).astype(np.uint8)], axis=2)
     image = Image.fromarray(pixels)
     image.getexif()[ExifTags.Base.Orientation] = file.getexif().get(ExifTags.Base.Orientation, 1)
     return ImageOps.exif_transpose(image), bool((kept != values).any())

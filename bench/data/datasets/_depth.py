@@ -68,6 +68,8 @@ def is_deep_otherwise(file: ImageFile.ImageFile, data: bytes) -> bool:
         several = len(file.getbands()) > 1
         swapped = "I;16BS" in (args or ()) and file.tag_v2.get(TiffImagePlugin.COMPRESSION, 1) != 1
         return swapped or (bits > 8 and several and (planar or not is_deep(file)))
+    if file.format == "SGI":
+        return data[3] == 2  # bytes a channel
     if file.format == "PPM":
         return file.mode == "RGB" and isinstance(args, tuple) and args[-1] > 255
     if file.format == "JPEG2000" and file.mode not in DEEP_GREY:

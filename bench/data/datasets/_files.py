@@ -132,15 +132,17 @@ def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
 
 def no_images(flag: str, folder: Path, others: Counter[str]) -> UserError:
     """The error that says so, and what there is instead."""
-    instead = "; ".join(left_out(folder, others)).removeprefix(f"{folder}: ")
-    instead = f" ({instead})" if instead else ""
+    instead = f" (left out {_kinds(others)})" if others else ""
     return UserError(f"{flag}: there are no images in {folder}{instead}")
 
 
 def left_out(folder: Path, others: Counter[str]) -> list[str]:
     """The note that says so, if anything was."""
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
-    return [f"{folder}: left out {kinds}"] if kinds else []
+    return [f"{folder}: left out {_kinds(others)}"] if others else []
+
+
+def _kinds(others: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
 
 
 def _is_junk(name: str) -> bool:

@@ -105,7 +105,7 @@ def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:
         Item(
             here / name,
             legible(name.parts[0]) if len(name.parts) > 1 else UNSORTED[part],
-            tuple(masks[name.with_suffix("")]) if masks else (),
+            tuple(masks.get(_stem(name), ())),
         )
         for name in names
     ]
@@ -119,25 +119,30 @@ def _in_folders(items: list[Item], part: Path, others: Counter[str]) -> list[Ite
     return inside or items
 
 
-def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path, list[Path]]:
-    """The masks by the path of their image below test/, without suffix.
+def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[str, list[Path]]:
+    """The masks by the path of their image below test/ (see `_stem`).
 
     Of crack/1.png: crack/1_mask.png as in MVTec AD, crack/1.png as in VisA, crack/1/*.png as in
     MVTec LOCO AD.
     """
     if not folder.is_dir():
         return {}
-    masks: dict[Path, list[Path]] = {name.with_suffix(""): [] for name in images}
+    masks: dict[str, list[Path]] = {_stem(name): [] for name in images}
     names, more = find_images(folder, "--dataset")
     others.update(more)
     for name in names:
-        image = name.with_name(name.stem.removesuffix("_mask") or name.stem)
-        image = image if image in masks else name.parent
-        if image in masks:
+        own, above = _stem(name), legible(str(name.parent))
+        plain = own[:-5] if own.lower().endswith("_mask") else own
+        if image := next((stem for stem in (own, plain, above) if stem in masks), None):
             masks[image].append(folder / name)
         else:
             others[f"in {folder.name}/ (masks of no test image)"] += 1
     return masks
+
+
+def _stem(name: Path) -> str:
+    """The path without its suffix, however a file system spells an accent in it."""
+    return legible(str(name.with_suffix("")))
 
 
 def _normal(top: Path, train: list[Item], test: list[Item]) -> str:

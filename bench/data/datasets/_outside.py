@@ -26,15 +26,15 @@ def load(path: str, root: Path) -> Dataset:
         raise file.fault(error) from None
     if reason := mistake(dataset, module.CLASSES):
         raise UserError(f"--dataset: {path}: load(root) {reason}")
-    return replace(dataset, name=file.name)
+    return replace(dataset, name=file.name, classes=module.CLASSES)
 
 
 def mistake(dataset: object, classes: Sequence[str]) -> str | None:
     """What is wrong with what `load` gave; None where nothing is."""
     if not isinstance(dataset, Dataset):
         return f"gives no bench.data.datasets.Dataset but a {type(dataset).__name__}"
-    if dataset.classes != tuple(classes):
-        return f"gives the classes {', '.join(dataset.classes)}, and CLASSES are others"
+    if tuple(dataset.classes) != tuple(classes):
+        return f"gives the classes {', '.join(map(str, dataset.classes))}, and CLASSES are others"
     if unfit := [name for name in classes if "/" in name or not name.strip()]:
         return f"gives a class called '{unfit[0]}', and runs' files are named after classes"
     for part, first in (("train", 0), ("test", -1)):

@@ -1,7 +1,7 @@
 """Any folder of images: train/<class>/* and test/<class>/*, where a class may be in test/ only.
 
-Images lying directly in train/ are the class "normal"; those lying directly in test/ have no label,
-and are left out where others lie in folders of classes.
+Images lying directly in train/ are the class "normal"; those lying directly in test/ have no label.
+Where others in train/ (or in test/) lie in folders of classes, they are left out.
 Masks and categories: see _layout.py.
 """
 
@@ -31,7 +31,7 @@ from bench.data.datasets._layout import Item, categories_of, items_of
 from models.sizes import Size
 
 SAMPLED = 1000  # files whose sizes tell whether threads read faster
-RECIPE = 4  # counts the ways in which files became arrays: kept arrays of another one are not taken
+RECIPE = 5  # counts the ways in which files became arrays: kept arrays of another one are not taken
 
 
 def load(
@@ -57,7 +57,8 @@ def load(
     labels = np.array([classes.index(item.cls) if item.cls else -1 for item in both], np.int64)
     files = [item.path for item in both] + [mask for item in both for mask in item.masks]
     key = _key(folder, files, (image_size, channels, resize))
-    file = _cache.path_of(cache, folder.resolve().name, key)
+    name = folder.resolve().name
+    file = cache / f"{name}-{key}.npz"
     size = sides(image_size) if image_size else None
     content = _cache.read(file)
     if content is None:
@@ -66,7 +67,7 @@ def load(
         content = _cache.write(file, content._replace(notes=[*content.notes, *warned]))
     images = content.images
     return Dataset(
-        legible(folder.resolve().name),
+        legible(name),
         classes,
         images[:n],
         labels[:n],
@@ -137,19 +138,19 @@ def _read(
     """All the images and masks, decoded as the training images ask for."""
     paths = [item.path for item in train + test]
     headers: list[Header] = list(_each(_decoding.read_header, paths))
+    training = list(zip(train, headers, strict=False))  # the test images' come after these
     if size is None:
         side = max if resize == "pad" else min
-        counts = Counter(smallest_size(side(header.size)) for header in headers[: len(train)])
+        counts = Counter(smallest_size(side(header.size)) for _, header in training)
         most = max(counts, key=lambda size: (counts[size], -size))
         size = (most, most)
     channels = channels or (1 if all(header.grey for header in headers) else 3)
 
-    training = list(zip(paths, headers[: len(train)], strict=False))
-    deep = [path for path, header in training if header.deep]
+    deep = [item.path for item, header in training if header.deep]
     bits = (
         _decoding.fewest_bits(max(_each(_decoding.read_largest, deep))) if deep else Decoding.bits
     )
-    seen_through = [path for path, header in training if header.alpha]
+    seen_through = [item.path for item, header in training if header.alpha]
     alphas: list[Alpha] = list(_each(partial(_decoding.read_alpha, bits=bits), seen_through))
     if len(alphas) < len(train):
         alphas.append(Alpha(255, 255, 0, 0))  # of the images that nothing shines through
