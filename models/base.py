@@ -47,11 +47,11 @@ class Config:
         known = get_type_hints(cls)
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"no hyperparameter '{unknown[0]}' (there are: {', '.join(known)})")
-        cast = {name: known[name](value) for name, value in values.items()}
-        for name, value in values.items():
-            if cast[name] != value and (known[name] is bool or not isinstance(value, str)):
-                raise ValueError(f"{name}: {value!r} is no {known[name].__name__}")
-        return cls(**cast)
+        config = cls(**{name: known[name](value) for name, value in values.items()})
+        plain = {k: v for k, v in values.items() if known[k] is bool or not isinstance(v, str)}
+        if cast := [k for k, v in plain.items() if getattr(config, k) != v]:  # 2.7 to 2
+            raise ValueError(f"{cast[0]}: {values[cast[0]]!r} is no {known[cast[0]].__name__}")
+        return config
 
 
 class AnomalyModel(ABC):

@@ -38,7 +38,7 @@ class Optimizer:
     def minimise(self, loss: Tensor) -> None:
         """One update by the loss's gradient, which no other optimiser's parameters keep."""
         self.zero_grad()
-        loss.backward(inputs=self.parameters)
+        loss.backward(inputs=[p for p in self.parameters if p.requires_grad])
         self.step()
 
     @torch.no_grad()

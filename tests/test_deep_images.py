@@ -206,6 +206,19 @@ def test_the_colour_that_a_png_calls_transparent_is_laid_over_white(tmp_path, bi
     assert "1 image(s) with transparent parts are laid over white" in dataset.notes
 
 
+def test_a_transparent_colour_sets_no_scale(tmp_path):
+    """12 bits, whose transparent colour needs 16."""
+    (tmp_path / "train").mkdir()
+    for number in range(2):
+        pixels = np.linspace(1000 + number, 4095, 256).reshape(16, 16).astype(np.uint16)
+        pixels[:4] = 2**16 - 1
+        Image.fromarray(pixels).save(tmp_path / "train" / f"{number}.png", transparency=2**16 - 1)
+    dataset = load(str(tmp_path), root=tmp_path)
+    assert dataset.decoding.bits == 12
+    assert dataset.train_images[:, 0, 4:].max() == 255
+    assert not any("clipped" in line for line in dataset.notes)
+
+
 def test_depths_that_pillow_cuts_are_refused(tmp_path):
     """A 16-bit SGI file, of which it reads the upper bytes alone."""
     (tmp_path / "train").mkdir()

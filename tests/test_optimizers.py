@@ -19,6 +19,19 @@ def set_gradients(network: nn.Module, seed: int) -> None:
         parameter.grad = None if number == 1 and seed % 2 else torch.randn_like(parameter)
 
 
+def test_a_layer_that_is_held_stays_as_it_is() -> None:
+    """And no other optimiser's parameters get a gradient."""
+    held, trained, other = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 1)
+    held.requires_grad_(False)
+    before = [parameter.clone() for parameter in (held.weight, trained.weight)]
+    Adam(nn.Sequential(held, trained), 1e-2, 0.5, 0.9).minimise(
+        other(trained(held(torch.ones(2, 3)))).sum()
+    )
+    assert torch.equal(held.weight, before[0])
+    assert not torch.equal(trained.weight, before[1])
+    assert other.weight.grad is None
+
+
 @pytest.mark.parametrize("name", ["adam", "rmsprop"])
 def test_steps_are_torchs_to_the_bit(name: str) -> None:
     networks = []

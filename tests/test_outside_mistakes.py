@@ -42,6 +42,7 @@ DATASETS = {
     "floats": (DATASET.replace("np.uint8", "np.float32"), "train_images float32 .* must be uint8"),
     "not square": (DATASET.replace("8, 8", "4, 16"), "train_images of 4 x 16; they must be square"),
     "labels": (DATASET.replace("np.int64", "np.int8"), "train_labels int8 .* must be int64"),
+    "none": (DATASET.replace('"digits", CLASSES', '"digits", None'), "classes as a NoneType; they"),
     "other": (
         DATASET.replace('"digits", CLASSES', '"digits", (0, 1)'),
         "gives the classes 0, 1, and",

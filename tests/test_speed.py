@@ -67,6 +67,18 @@ def test_latent_search_refuses_a_model_other_than_anogan(tmp_path):
         speed.main(["--latent", str(path), str(tmp_path)])
 
 
+def test_a_process_that_fails_is_the_reason():
+    """The others do not wait for it."""
+    with pytest.raises(ZeroDivisionError):
+        speed.one_trial_per_core("nothing", broken_work, "float32", 1)
+
+
+def broken_work(precision):
+    if precision is None:
+        return lambda: None, 1
+    return lambda: 1 / 0, 1
+
+
 @pytest.fixture
 def small_networks(monkeypatch):
     """The benchmark of a small model: that of the full one takes minutes."""

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from threading import BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ from joblib import cpu_count
 
 import models
 from bench.choices.errors import UserError
-from bench.choices.flags import path_of
+from bench.choices.flags import path_of, truth
 from bench.choices.script import Parser, run_main
+from bench.choices.study import Study
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
 from bench.results.provenance import machine
@@ -96,9 +98,13 @@ def on_one_core(make_work: MakeWork, precision: str, rounds: int, barrier: Any) 
 
     It is timed from when all processes of the barrier are ready.
     """
-    ready_process(1)
-    ours, images = make_work(precision)
-    ours()
+    try:
+        ready_process(1)
+        ours, images = make_work(precision)
+        ours()
+    except BaseException:
+        barrier.abort()  # or the others would wait
+        raise
     barrier.wait(LIMIT)
     return images * rounds / seconds(lambda: [ours() for _ in range(rounds)])
 
@@ -114,6 +120,10 @@ def one_trial_per_core(
     with SPAWN.Manager() as manager, ProcessPoolExecutor(cores, SPAWN) as pool:
         arguments = make_work, precision, rounds, manager.Barrier(cores)
         runs = [pool.submit(on_one_core, *arguments) for _ in range(cores)]
+        failures = [run.exception() for run in runs]
+        for failure in failures:
+            if failure and not isinstance(failure, BrokenBarrierError):
+                raise failure
         ours = sum(run.result() for run in runs)
     return row(f"{what}, a trial a core", "images/s", plain, ours, precision=precision, batch=BATCH)
 
@@ -224,10 +234,15 @@ def measure(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
         if content["model"] != "anogan":
             reason = f"{given.latent[0]} is a model of {content['model']}, not of anogan"
             raise UserError(f"--latent: {reason}")
+        values = Study(model=("anogan",), set=tuple(given.set)).hyperparameters()
+        known = models.hyperparameters("anogan")
         try:
-            changes = dict(item.split("=", 1) for item in given.set)
-            model.config = type(model.config).make(dataclasses.asdict(model.config) | changes)
-        except ValueError as error:
+            switches = {
+                n: truth(v) for n, v in values.items() if n in known and known[n].type is bool
+            }
+            config = dataclasses.asdict(model.config) | values | switches
+            model.config = type(model.config).make(config)
+        except (ValueError, argparse.ArgumentTypeError) as error:
             raise UserError(f"--set: {error}") from None
         folder, decoding = given.latent[1], content["decoding"]
         return [latent_search(model, decoding, folder, given.slice, given.steps)]

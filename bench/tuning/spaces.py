@@ -53,11 +53,12 @@ def space_of(study: Study, model: str) -> Space:
         if name not in known:
             raise unknown(f"--space (model {model})", name, known)
         try:
-            check_type(name, known[name].type, distribution)
-            if known[name].type is float and isinstance(distribution, CategoricalDistribution):
-                space[name] = CategoricalDistribution([float(v) for v in edges(distribution)])
-            for value in edges(distribution):
-                fields.check(name, known[name].type, value)
+            kind = known[name].type
+            check_type(name, kind, distribution)
+            if kind in (float, str) and isinstance(distribution, CategoricalDistribution):
+                space[name] = CategoricalDistribution([kind(v) for v in edges(distribution)])
+            for value in edges(space[name]):
+                fields.check(name, kind, value)
         except ValueError as error:
             raise UserError(f"--space (model {model}): {error}") from None
     return {name: distribution for name, distribution in space.items() if name not in held}

@@ -18,8 +18,7 @@ from bench.data.datasets._depth import (
     is_deep,
     is_deep_otherwise,
     open_image,
-    split,
-    values_of,
+    values_and_alpha,
 )
 from bench.data.datasets._files import formats
 from bench.data.datasets._pixels import coloured
@@ -85,10 +84,11 @@ def read_header(path: Path) -> Header:
 
 
 def read_largest(path: Path) -> int:
-    """The largest grey or colour value of a deep image."""
+    """The largest grey or colour value of a deep image, but for what is transparent."""
     data = path.read_bytes()
     with open_image(data) as file:
-        return int(split(values_of(file, data))[0].max())
+        values, alpha = values_and_alpha(file, data)
+        return int(values.max(initial=0, where=True if alpha is None else alpha > 0))
 
 
 def read_alpha(path: Path, bits: int) -> Alpha:
@@ -235,17 +235,15 @@ def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.I
     if not is_deep(file):
         file.load()
         return ImageOps.exif_transpose(file), False
-    values, alpha = split(values_of(file, data))
-    if alpha is None and (clear := file.info.get("transparency")) is not None:  # PNG: one colour is
-        hidden = np.atleast_3d(values == clear).all(axis=2, keepdims=True)
-        alpha = np.where(hidden, 0, 2**16 - 1)
+    values, alpha = values_and_alpha(file, data)
     kept = values.clip(0, 2**bits - 1)
     pixels = (kept >> (bits - 8)).astype(np.uint8)
     tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
         pixels = 255 - pixels
     if alpha is not None:
-        pixels = np.concatenate([np.atleast_3d(pixels), (alpha >> 8).astype(np.uint8)], axis=2)
+        pixels = np.concatenate([pixels, (alpha >> 8).astype(np.uint8)], axis=2)
+        kept = np.where(alpha > 0, kept, values)  # what is transparent is not clipped
     image = Image.fromarray(pixels)
     image.getexif()[ExifTags.Base.Orientation] = file.getexif().get(ExifTags.Base.Orientation, 1)
     return ImageOps.exif_transpose(image), bool((kept != values).any())

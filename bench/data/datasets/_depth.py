@@ -52,11 +52,18 @@ def values_of(file: ImageFile.ImageFile, data: bytes) -> np.ndarray:
     return np.asarray(file).astype(np.int32) << 8 | lower
 
 
-def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Grey or colour values, and the alpha channel if there is one."""
+def values_and_alpha(
+    file: ImageFile.ImageFile, data: bytes
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A deep image's values, and its alpha (H, W, 1), if any; then the values are (H, W, C) too."""
+    values = values_of(file, data)
     if values.ndim == 3 and values.shape[2] in (2, 4):
         return values[..., :-1], values[..., -1:]
-    return values, None
+    clear = file.info.get("transparency")  # of a PNG: the one colour that is transparent
+    if clear is None:
+        return values, None
+    values = np.atleast_3d(values)
+    return values, np.where((values == clear).all(axis=2, keepdims=True), 0, 2**16 - 1)
 
 
 def is_deep_otherwise(file: ImageFile.ImageFile, data: bytes) -> bool:

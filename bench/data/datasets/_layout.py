@@ -105,7 +105,7 @@ def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:
         Item(
             here / name,
             legible(name.parts[0]) if len(name.parts) > 1 else UNSORTED[part],
-            tuple(masks.get(_stem(name), ())),
+            tuple(masks.get(name.with_suffix(""), ())),
         )
         for name in names
     ]
@@ -119,30 +119,29 @@ def _in_folders(items: list[Item], part: Path, others: Counter[str]) -> list[Ite
     return inside or items
 
 
-def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[str, list[Path]]:
-    """The masks by the path of their image below test/ (see `_stem`).
+def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path, list[Path]]:
+    """The masks by the path of their image below test/, without suffix.
 
     Of crack/1.png: crack/1_mask.png as in MVTec AD, crack/1.png as in VisA, crack/1/*.png as in
-    MVTec LOCO AD.
+    MVTec LOCO AD. An image whose name is spelled alike is next best: file systems differ in accents.
     """
     if not folder.is_dir():
         return {}
-    masks: dict[str, list[Path]] = {_stem(name): [] for name in images}
+    masks: dict[Path, list[Path]] = {name.with_suffix(""): [] for name in images}
+    alike = {legible(str(image)): image for image in masks}
     names, more = find_images(folder, "--dataset")
     others.update(more)
     for name in names:
-        own, above = _stem(name), legible(str(name.parent))
-        plain = own[:-5] if own.lower().endswith("_mask") else own
-        if image := next((stem for stem in (own, plain, above) if stem in masks), None):
-            masks[image].append(folder / name)
+        own, stem = name.with_suffix(""), name.stem
+        plain = own.with_name(stem[:-5]) if stem.lower()[1:].endswith("_mask") else own
+        meant = (own, plain, name.parent)
+        exact = [image for image in meant if image in masks]
+        spelled = [alike[key] for key in map(legible, map(str, meant)) if key in alike]
+        if found := exact or spelled:
+            masks[found[0]].append(folder / name)
         else:
             others[f"in {folder.name}/ (masks of no test image)"] += 1
     return masks
-
-
-def _stem(name: Path) -> str:
-    """The path without its suffix, however a file system spells an accent in it."""
-    return legible(str(name.with_suffix("")))
 
 
 def _normal(top: Path, train: list[Item], test: list[Item]) -> str:

@@ -33,6 +33,8 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
     """What is wrong with what `load` gave; None where nothing is."""
     if not isinstance(dataset, Dataset):
         return f"gives no bench.data.datasets.Dataset but a {type(dataset).__name__}"
+    if not isinstance(dataset.classes, list | tuple):
+        return f"gives classes as a {type(dataset.classes).__name__}; they must be a tuple of names"
     if tuple(dataset.classes) != tuple(classes):
         return f"gives the classes {', '.join(map(str, dataset.classes))}, and CLASSES are others"
     if unfit := [name for name in classes if "/" in name or not name.strip()]:

@@ -71,6 +71,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "luck-on-digits": digits.luck_on_digits,
     "preferred-on-digits": digits.preferred_on_digits,
     "one-change-on-digits": digits.one_change_on_digits,
+    "latents-on-digits": digits.latents_on_digits,
     "nearest-on-digits": digits.nearest_on_digits,
     "bottlenecks-on-digits": digits.bottlenecks_on_digits,
     "mixes-on-digits": digits.mixes_on_digits,

@@ -10,7 +10,7 @@ from bench.reporting.documents.rows import (
     after_shares,
     against,
     figures,
-    saved,
+    last_epochs,
     tuned,
     winners,
 )
@@ -137,9 +137,7 @@ def cifar10_choices() -> pd.DataFrame:
     """Test AUROC, means over ten classes, where validation anomalies choose and where none are."""
     rows = []
     for study, more in (STUDIES | SHORT).items():
-        read = saved(f"cifar10-{study}")
-        last = read.epochs.groupby("trial").last()
-        last = last.get("test_default_mix_auroc", last["test_auroc"]).fillna(last["test_auroc"])
+        last = last_epochs(f"cifar10-{study}")["test_auroc"]
         for model, runs in winners(f"cifar10-{study}").groupby("model"):
             row = {"model": titled(f"`{model}`", more), "seeds": runs["seed"].nunique()}
             row["epoch and mix by anomalies"] = runs["test_auroc"].mean()

@@ -32,6 +32,13 @@ def figures(study: str) -> pd.DataFrame:
     return winners(study).pivot_table(index="class", columns="model", values="test_auroc")
 
 
+def last_epochs(study: str) -> pd.DataFrame:
+    """By trial: the last epoch's row; its `test_auroc` is by the default weights of a score's parts."""
+    last = saved(study).epochs.groupby("trial").last()
+    default = last.get("test_default_mix_auroc", last["test_auroc"])
+    return last.assign(test_auroc=default.fillna(last["test_auroc"]))
+
+
 def after_shares(study: str) -> dict[str, dict[str, float]]:
     """For each network, its mean test AUROC after shares of its training."""
     trials, epochs = winners(study), saved(study).epochs
