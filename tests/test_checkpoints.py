@@ -169,6 +169,27 @@ def test_train_then_score_a_folder_then_train_on(
         assert line.count("\n") == 1
 
 
+def test_how_many_images_are_called_abnormal_is_said(tmp_path: Path, capsys) -> None:
+    for i, kind in enumerate((*["plain"] * 5, "odd")):
+        pixels = np.random.default_rng(i).integers(0, 255, (16, 16), dtype=np.uint8)
+        picture = Image.fromarray(pixels * (kind == "odd"))
+        (tmp_path / "new").mkdir(exist_ok=True)
+        picture.save(tmp_path / "new" / f"{i}.png")
+    flags = ["--dataset", "digits", "--normal_class", "3", "--model", "pca", "--components", "4"]
+    place = ["--results_dir", str(tmp_path), "--score_folder", str(tmp_path / "new")]
+    assert train.main([*flags, *place, "--name", "sound"]) == 0
+    row = results.read(tmp_path / "sound").trials.iloc[0]
+    called = pd.read_csv(tmp_path / "sound" / "scores.csv").verdict.eq("abnormal").sum()
+    out = capsys.readouterr().out
+    above = f"{called} of 6 called abnormal: above {row.threshold:.4g}"
+    assert f"{above}, where at most 5 % of normal images should be" in out
+    assert called != 3
+    assert f"for 5 % false alarms: {row.test_true_alarms:.1%} of the abnormal" in out
+    assert train.main([*flags, *place, "--name", "all", "--protocol", "published"]) == 0
+    assert "note: there are no verdicts: no normal images were held" in capsys.readouterr().err
+    assert "verdict" not in pd.read_csv(tmp_path / "all" / "scores.csv")
+
+
 class Code:
     """A pickle of it creates a file as it is loaded."""
 

@@ -91,16 +91,18 @@ def test_earlier_winners_are_tried_first(tmp_path: Path, ray_session) -> None:
     [
         (["--trials", "1"], "it has --trials 2, not 1"),
         (
-            ["--normal_class", "5"],
-            "it has --normal_class 3, not 5 .it can only grow: --normal_class 3 5",
+            ["--normal_class", "7"],
+            "it has --normal_class 3 5, not 7 .it can only grow: --normal_class 3 5 7",
         ),
+        (["--normal_class", "5", "7"], "it has --normal_class 3 5, not 5 7"),
         (["--steps", "2"], "it has --steps 4, not 2"),
         (["--searcher", "tpe"], "it was started with --searcher random, not tpe"),
     ],
 )
 def test_a_study_neither_shrinks_nor_changes(tmp_path: Path, flags: list[str], message: str):
     place = ["--results_dir", str(tmp_path), "--name", "study"]
-    choices = {"model": ["autoencoder"], "dataset": "digits", "normal_class": ["3"], "trials": 2}
+    choices = {"model": ["autoencoder"], "dataset": "digits", "trials": 2}
+    choices |= {"normal_class": ["3", "5"]}
     choices |= {"searcher": "random", "seeds": 1, "steps": 4, "finalists": None}
     (tmp_path / "study").mkdir()
     content = {"study": choices, "provenance": {}, "made_by": "train_tune.py"}
@@ -128,7 +130,10 @@ def test_a_folder_without_winners_starts_nothing(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("rows", "trials", "more"),
-    [([], 20, True), ([], 5, False), ([0, 1, 2], 5, False), ([0], 11, True)],
+    [
+        *[([], 20, True), ([], 10, False), ([], 5, False), ([0, 1, 2], 5, False), ([0], 11, True)],
+        *[(range(12), 12, False), (range(12), 13, True)],
+    ],
 )
 def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows, trials, more):
     """Also before its first run has ended."""
@@ -138,6 +143,32 @@ def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows,
         [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows],
     )
     assert is_more("trials", None, trials, results.read(tmp_path)) == more
+
+
+def test_every_kind_of_growth(tmp_path: Path) -> None:
+    """The seeds of a study are those of its final runs: 1, 2 and 3."""
+    earlier = results.read(make_study(tmp_path / "study"))
+    for name, some, more in (
+        ("model", ["pca"], ["knn", "pca"]),
+        ("limit_train", [100, 300], [100, 300, 1000]),
+        ("contamination", [0.0, 0.05], [0.0, 0.05, 0.1]),
+        ("seeds", 3, 4),
+    ):
+        assert is_more(name, some, more, earlier)
+        assert is_more(name, some, some, earlier)
+        assert not is_more(name, more, some, earlier) or name == "seeds", "no run has the fourth"
+    assert not is_more("seeds", 3, 2, earlier)
+    assert not is_more("limit_train", 100, [100, 300], earlier), "its runs' names lack the size"
+
+
+def test_what_changes_no_figure_may_be_given_anew(tmp_path: Path) -> None:
+    earlier = results.read(make_study(tmp_path / "s", study={"finalists": None}))
+    given = {"time_budget": "2h", "keep_models": "none", "address": "auto", "storage": "there"}
+    given |= {"gpus_per_trial": 0.5, "cpus_per_trial": 1, "dataroot": "elsewhere"}
+    study = study_of(earlier, given)
+    assert {name: getattr(study, name) for name in given} == given
+    with pytest.raises(UserError, match="it was started with --precision float32, not bfloat16"):
+        study_of(earlier, {"precision": "bfloat16"})
 
 
 def test_a_task_that_the_data_set_gave_does_not_become_another(tmp_path: Path) -> None:

@@ -73,6 +73,19 @@ def test_equal_errors_lie_on_the_line_between_thresholds():
     assert metrics.evaluate([1, 1, 0, 0], [2, 1, 1, 1])["eer"] == pytest.approx(1 / 3)
 
 
+def test_a_true_positive_rate_of_just_95_percent_is_enough():
+    labels = np.repeat([1, 0, 1], [19, 30, 1])
+    assert metrics.evaluate(labels, -np.arange(50))["fpr95"] == 0
+
+
+def test_each_metric_says_which_way_is_better():
+    labels = np.repeat([0, 1], [30, 20])
+    right, wrong = metrics.evaluate(labels, labels), metrics.evaluate(labels, -labels)
+    for name, metric in metrics.METRICS.items():
+        assert (right[name] > wrong[name]) == metric.higher_is_better, name
+        assert right[name] != wrong[name]
+
+
 def one_interval(labels, scores):
     return auroc_interval([(labels, scores)])
 

@@ -1,20 +1,26 @@
 """Thresholds and p-values: what they promise, whatever the scores are."""
 
+import base64
+import io
+import re
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from images import save
+from PIL import Image
 
 import models
 from bench.choices.monitoring import View
 from bench.commands.score import score_folder
 from bench.data.datasets import Decoding
-from bench.judging.verdicts import Verdicts, verdicts
+from bench.judging.verdicts import Verdicts, verdicts, why_none
 
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 RATES = st.floats(0.001, 0.999)
+GREYS = (120, 0, 60)  # the darkest is the most anomalous
 
 
 @given(pool=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=60), rate=RATES)
@@ -57,25 +63,58 @@ def test_too_few_held_out_images_give_no_threshold():
     assert Verdicts([1.0, 2.0], 1 - 1e-10).threshold == 1
 
 
+def test_a_rate_of_whole_images_is_no_image_less():
+    """0.29 of 100 images is 28.999999999999996 in floating point."""
+    for percent in range(1, 100):
+        judged = Verdicts([float(i) for i in range(99)], percent / 100)
+        assert judged.threshold == 99 - percent
+        assert judged.abnormal([99.5 - percent, 99 - percent]).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("rate", [0.03, 0.05, 0.3])
+def test_as_many_held_out_images_as_are_said_to_be_enough_are(rate):
+    enough = int(re.search(r"\((\d+) are enough\)", why_none(Verdicts([0.0], rate)))[1])
+    assert Verdicts([0.0] * enough, rate).threshold == 0
+    assert Verdicts([0.0] * (enough - 1), rate).threshold is None
+    assert "no normal images were held out" in why_none(None)
+
+
 def test_balanced_errors():
     labels, scores = [0] * 5 + [1] * 5, [0, 1, 2, 3, 6, 4, 5, 7, 8, 9]
     assert verdicts(labels, scores, 0.05).balanced == 4  # one of five mistaken on either side
     assert verdicts([0, 0], [1, 2], 0.05).balanced is None
 
 
-def test_where_too_few_images_were_held_out_no_new_image_has_a_verdict(tmp_path):
+def scored(tmp_path, judged):
+    """The table and the page of three new images, each of one grey: GREYS."""
     model = models.create("pca", (1, 16, 16), components=2)
     rng = np.random.default_rng(0)
     model.train_epoch(
         torch.from_numpy(rng.integers(0, 255, (20, 1, 16, 16), np.uint8)), torch.Generator()
     )
     for i in range(3):
-        save(tmp_path / "new" / f"{i}.png", 60 * i)
-    few = Verdicts([0.1] * 10, 0.05)
+        save(tmp_path / "new" / f"{i}.png", GREYS[i])
     out, quiet = tmp_path / "out", View(quiet=True)
-    frame = score_folder(model, Decoding(), tmp_path / "new", out, quiet, few)
+    frame = score_folder(model, Decoding(), tmp_path / "new", out, quiet, judged)
+    return frame, (tmp_path / "out" / "scores.html").read_text()
+
+
+def test_each_picture_and_heat_map_stands_beside_its_own_name(tmp_path):
+    frame, page = scored(tmp_path, None)
+    figure = r'src="\S+,(\S+)" alt="image".*?src="\S+,(\S+)" alt="heat map.*?\d+\. (\S+):'
+    figures = re.findall(figure, page, re.DOTALL)
+    assert (
+        [name for _, _, name in figures] == frame["image"].tolist() != ["0.png", "1.png", "2.png"]
+    )
+    for image, heat, name in figures:
+        with Image.open(io.BytesIO(base64.b64decode(image))) as picture:
+            assert picture.getextrema() == (GREYS[int(name[0])],) * 2
+        assert base64.b64decode(heat) == (tmp_path / "out/heat_maps" / f"{name}.png").read_bytes()
+
+
+def test_where_too_few_images_were_held_out_no_new_image_has_a_verdict(tmp_path):
+    frame, page = scored(tmp_path, Verdicts([0.1] * 10, 0.05))
     assert set(frame["verdict"]) == {""}
-    page = (tmp_path / "out" / "scores.html").read_text()
     assert "No image is called abnormal or normal" in page
     assert "are too few to call any image abnormal (19 are enough)" in page
     assert '<figure class="abnormal">' not in page

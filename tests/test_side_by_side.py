@@ -1,0 +1,157 @@
+"""Runs that go side by side, die or fail, and studies that go on with them: what the planner makes of it."""
+
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+from test_planner import TASKS, kinds, lucky, planner, rows_of, run_all
+
+from bench.choices.study import Study
+from bench.choices.tasks import PlannedRun
+from bench.judging.selection import MOST_SEEDS
+from bench.tuning.planner import Planner
+from bench.tuning.spaces import spaces_of
+
+
+def end(plan: Planner, run: PlannedRun, value: float | None = 0.5, error: str = "why") -> None:
+    """The run ends with this objective; None: it failed."""
+    row = {"trial": run.trial, "kind": run.kind, "model": run.model, "class": run.task.cls}
+    row |= {"number": run.number, "seed": run.seed, "steps": run.budget.steps, "objective": value}
+    row |= {"status": "error" if value is None else "done", "error": error}
+    plan.finish(run, row | {f"config_{name}": value for name, value in run.config.items()})
+
+
+def begun(plan: Planner, count: int) -> list[PlannedRun]:
+    """So many runs, none of which has ended."""
+    runs = [plan.next_run() for _ in range(count)]
+    assert None not in runs
+    return runs  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("searcher", "scheduler"), [("tpe", "asha"), ("tpe", "pbt"), ("random", "asha")]
+)
+def test_a_search_that_learns_waits_for_as_many_runs_as_there_are_slots(searcher, scheduler):
+    """But where the scheduler needs all trials at once; a run whose process died comes again."""
+    plan = planner(trials=4, finalists=0, searcher=searcher, scheduler=scheduler)
+    first, other = begun(plan, 2)
+    if (searcher, scheduler) != ("tpe", "asha"):
+        assert [(run.task, run.number) for run in (first, other)] == [(TASKS[0], 0), (TASKS[0], 1)]
+        return
+    assert [(run.task, run.number) for run in (first, other)] == [(task, 0) for task in TASKS]
+    assert plan.next_run() is None
+    assert plan.suggest("a trial") is None, "Ray asks again"
+    plan.again(first)
+    assert plan.next_run() == first
+    end(plan, first)
+    assert begun(plan, 1)[0].number == 1
+
+
+def test_a_run_whose_process_died_comes_before_those_that_have_not_begun():
+    plan = planner(trials=1, seeds=3)
+    end(plan, begun(plan, 1)[0])
+    final = begun(plan, 1)[0]
+    assert final.kind == "final"
+    plan.again(final)
+    assert begun(plan, 1) == [final]
+
+
+def test_a_configuration_for_all_classes_counts_once_it_ran_on_all_of_them():
+    plan = planner(trials=2, finalists=1, finalist_seeds=1, seeds=1, tune_for="mean")
+    *ended, last = begun(plan, 4)
+    for run in ended:
+        end(plan, run)
+    assert plan.next_run() is None, "who is a finalist is open"
+    assert plan.suggest("a trial") is None
+    assert not plan.searched(last), "its paused trials may go on"
+    end(plan, last)
+    assert plan.searched(last)
+    assert begun(plan, 1)[0].kind == "finalist"
+
+
+def test_a_finalist_of_which_a_run_failed_does_not_win():
+    """Nor as if that had an objective of 0, which is the best of a loss."""
+
+    def loss(run: PlannedRun) -> float | None:
+        if run.number == 2 and run.seed == MOST_SEEDS + 1:
+            return None
+        return -0.1 if run.number == 2 else -0.5
+
+    by_kind = kinds(run_all(planner(trials=3, finalists=2, finalist_seeds=2, seeds=1), loss))
+    assert (2, MOST_SEEDS + 1) in by_kind["finalist"]
+    assert by_kind["final"] == {(0, 1)}
+
+
+def test_seeds_follow_the_studys_and_it_draws_other_configurations():
+    choices: dict[str, Any] = {"trials": 3, "finalists": 1, "finalist_seeds": 2, "seeds": 2}
+    plan = planner(seed=7, **choices)
+    runs = run_all(plan, lambda run: run.number)
+    by_kind = kinds(runs)
+    assert by_kind["tuning"] == {(number, 7) for number in range(3)}
+    assert {seed for _, seed in by_kind["finalist"]} == {MOST_SEEDS + 8, MOST_SEEDS + 9}
+    assert by_kind["final"] == {(number, seed) for number in (0, 2) for seed in (8, 9)}
+    again = planner(rows_of(plan), seed=7, **choices)
+    assert again.planned() == again.done
+    others = run_all(planner(**choices), lambda run: run.number)
+    assert [r.config for r in runs if r.number == 1] != [r.config for r in others if r.number == 1]
+
+
+@pytest.mark.parametrize(
+    ("ends", "stops"), [("aaa", True), ("aa", False), ("aba", False), (".aaa", False)]
+)
+def test_a_study_stops_where_its_first_three_runs_fail_alike(ends: str, stops: bool):
+    """`.` is a run that ended well, a letter the reason of one that failed."""
+    plan = planner(trials=6)
+    for reason in ends:
+        end(plan, begun(plan, 1)[0], 0.5 if reason == "." else None, reason)
+    assert (plan.stopped is not None) == stops
+    assert (plan.suggest("a trial") == Searcher.FINISHED) == stops
+
+
+def test_no_run_begins_after_the_time_budget():
+    plan = planner(trials=4, time_budget="2h")
+    end(plan, begun(plan, 1)[0])
+    begun(plan, 1)
+    plan.deadline = 0.0
+    assert plan.next_run() is None
+    assert plan.stopped == "the time budget of 2h is used up"
+
+
+def test_runs_that_were_stopped_early_are_not_run_again():
+    choices: dict[str, Any] = {"trials": 4, "finalists": 0, "seeds": 1}
+    first = planner(**choices)
+    run_all(first, lucky, stopped={1, 2})
+    assert run_all(planner(rows_of(first), **choices), lucky) == []
+
+
+def test_what_pbt_changed_is_tried_again_as_it_was_proposed():
+    first = planner(trials=2, finalists=0, seeds=1)
+    run_all(first, lambda run: None if run.number == 1 else 0.5)
+    changed = {"config_components": 7, "tried_components": 5}
+    rows = [row | (changed if row["status"] == "error" else {}) for row in rows_of(first)]
+    again = run_all(planner(rows, trials=2, finalists=0, seeds=1), lambda run: 0.4)
+    assert {run.config["components"] for run in again if run.kind == "tuning"} == {5}
+
+
+def test_a_search_for_all_classes_tries_the_earlier_winners_of_each():
+    study = Study(model=("pca",), trials=4)
+    spaces = spaces_of(study)
+    default = spaces["pca"].default
+    spaces["pca"].earlier.extend(
+        [("3", default | {"components": 7}), ("5", default | {"components": 9})]
+    )
+    runs = run_all(planner(spaces=spaces, trials=4, tune_for="mean"), lucky)
+    tried = {run.number: run.config["components"] for run in runs if run.kind == "tuning"}
+    assert [tried[number] for number in range(3)] == [default["components"], 7, 9]
+
+
+def test_without_finalists_a_run_that_was_cut_short_does_not_win_where_the_last_epoch_counts():
+    plan = planner(trials=4, finalists=0, seeds=1, select_on="last_epoch")
+    assert kinds(run_all(plan, lucky, stopped={1}))["final"] == {(2, 1)}
+
+
+@pytest.mark.parametrize("trials", [0, 1])
+def test_the_default_alone_needs_no_judges(trials: int):
+    by_kind = kinds(run_all(planner(trials=trials, seeds=2), lucky))
+    assert by_kind["finalist"] == set()
+    assert by_kind["final"] == {(0, 1), (0, 2)}
