@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from test_protocols import dataset_of
 
 from bench.choices.errors import UserError
-from bench.choices.study import Study
-from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, SOUND, Task, protocol_of
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, SOUND, Task
 from bench.data.splits import make_split
 
 
@@ -39,8 +38,3 @@ def test_contamination_hides_a_share_of_abnormal_images_in_the_training_set(shar
         same, other = getattr(clean, part), getattr(split, part)
         assert same.images.index.tolist() == other.images.index.tolist()
         assert not set(other.images.index) & set(split.train.index)
-
-
-def test_contamination_does_not_go_with_a_test_set_of_training_images():
-    with pytest.raises(UserError, match=r"--contamination: .*--test_pool official"):
-        protocol_of(Study(contamination=0.1, protocol="published"))

@@ -12,22 +12,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import models
 import train
 from bench import results
-from bench.choices.tasks import SOUND, Task
-from bench.data import datasets
-from bench.data.splits import Split, make_split
+from bench.choices.tasks import SOUND
+from bench.data.splits import Split
 from bench.results.gallery import picture
 from bench.training.run import PICTURED, Run
 from bench.watching import live_curves
 from bench.watching.live_curves import PICTURE
 
 DIGITS = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "200"]
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    dataset = datasets.load("digits", root=Path("unused"), image_size=None, channels=None)
-    task = Task("leave-one-class-out", "3")
-    return make_split(dataset.limit(200, 100, seed=0), task, SOUND, seed=0)
 
 
 def run_of(model: str, split: Split) -> Run:

@@ -242,5 +242,5 @@ def test_the_shared_classes_are_the_most_that_several_models_have(cells: list[li
 
 
 def test_classes_and_studies_may_be_called_like_columns(tmp_path):
-    folder = make_study(tmp_path / "choice", classes=("model", "mean"), seeds=(1,))
-    assert report.main([str(folder)]) == 0
+    places = {"models": ("pca",), "classes": ("model", "mean"), "seeds": (1,)}
+    assert report.main([str(make_study(tmp_path / "choice", **places))]) == 0

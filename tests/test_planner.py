@@ -225,17 +225,17 @@ def test_every_plan_comes_to_an_end(values: dict, trials: int, finalists: int, f
     runs, seen = [], Counter[str]()
     while (run := plan.next_run()) is not None:
         value = values.get((run.number, run.seed), fallback)
-        row = {
-            "trial": run.trial,
-            "status": "error" if value is None else "done",
-            "error": run.trial,
-        }
+        status = "error" if value is None else "done"
+        row = {"trial": run.trial, "status": status, "error": run.trial}
         row |= {"kind": run.kind, "objective": value, "steps": 100, "number": run.number}
         row |= {"model": "pca", "class": run.task.cls, "seed": run.seed}
         plan.finish(run, row | {f"config_{k}": v for k, v in run.config.items()})
         runs.append(run)
         seen[run.trial] += 1
     assert set(seen.values()) <= {1}
+    assert plan.stopped is None, "no two reasons are alike"
+    if all(group.winner() is not None for group in plan.groups):
+        assert plan.planned() == plan.done
     for decision in plan.decisions:
         finals = {r.number for r in runs if r.kind == "final" and r.task.cls == decision["class"]}
         assert finals <= {decision["number"], 0}

@@ -50,7 +50,10 @@ def dataset_of(train: list[int], test: list[int], seed: int = 0) -> Dataset:
     return Dataset("synthetic", tuple("abcdefgh"[: len(train)]), *images(train), *images(test))
 
 
-@pytest.fixture(params=["folder", *(name for name in datasets.NAMES if name not in STAND_INS)])
+CIFAR10 = pytest.param("folder", marks=pytest.mark.slow)  # it takes seconds to unpack
+
+
+@pytest.fixture(params=[CIFAR10, *(n for n in datasets.NAMES if n not in STAND_INS)])
 def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
     """The data sets with enough images that need no download, and one's own."""
     if request.param == "folder":
@@ -127,8 +130,7 @@ def test_each_kind_of_image_left_out_has_its_line() -> None:
 
 
 def test_test_images_that_are_there_twice_are_counted() -> None:
-    dataset = dataset_of([3, 3], [2, 2])
-    task = Task(LEAVE_ONE_CLASS_OUT, "a")
+    dataset, task = dataset_of([3, 3], [2, 2]), Task(LEAVE_ONE_CLASS_OUT, "a")
     assert left_out(dataset, [task], SOUND) == []
     images = dataset.test_images[[0, 1, 2, 2]]
     (line,) = left_out(replace(dataset, test_images=images), [task], SOUND)

@@ -4,9 +4,9 @@ import json
 import time
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
+from small_models import make, pictures
 
 import models
 from bench.choices.errors import UserError
@@ -15,20 +15,17 @@ from bench.speed import gpu, harness, plain_loops
 from bench.training import model_files
 from models.base import AnomalyModel
 
+SHAPE = (3, 16, 16)
+
 
 def model() -> AnomalyModel:
     """A small w_skipganomaly, with the same weights each time."""
-    torch.manual_seed(0)
-    return models.create("w_skipganomaly", (3, 16, 16), ngf=4, ndf=4, nz=8, batch_size=4)
-
-
-def pictures(count: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, 3, 16, 16), dtype=np.uint8)
+    return make("w_skipganomaly", SHAPE)
 
 
 def test_the_plain_loop_takes_the_models_training_steps():
     plain, ours = plain_loops.plain_layers(model()), model()
-    images, optimizers = pictures(28), plain_loops.adams(plain)
+    images, optimizers = pictures(28, SHAPE).numpy(), plain_loops.adams(plain)
     rngs = [torch.Generator().manual_seed(1) for _ in range(2)]
     for step in range(7):
         batch = images[4 * step : 4 * step + 4]
@@ -44,14 +41,13 @@ def test_the_plain_loop_takes_the_models_training_steps():
 
 def test_the_plain_loop_gives_the_models_scores():
     plain, ours = plain_loops.plain_layers(model()), model()
-    images = pictures(20)
+    images = pictures(20, SHAPE).numpy()
     scores = ours.score(torch.from_numpy(images))
     torch.testing.assert_close(plain_loops.wgan_scores(plain, images, 8), scores)
 
 
 def test_the_plain_search_approaches_an_image_of_the_generator():
-    torch.manual_seed(0)
-    anogan = models.create("anogan", (1, 16, 16), ngf=4, ndf=4, nz=8)
+    anogan = make("anogan")
     with anogan.frozen(training=False):
         x = anogan.generator(torch.randn(1, 8)).detach()
         after_200 = plain_loops.search_latent(anogan.generator, x, 8, steps=200, lr=0.05)

@@ -107,14 +107,6 @@ def test_reproduce_gives_the_same_scores_to_the_bit(
             )
 
 
-@pytest.mark.slow
-def test_time_budget_starts_no_more_trials(study, capsys: pytest.CaptureFixture) -> None:
-    status, saved = study("--trials", "50", "--epochs", "1", "--time_budget", "1s")
-    assert status == 0
-    assert len(saved.trials) < 50
-    assert "time budget of 1s is used up" in capsys.readouterr().out
-
-
 def test_trials_map_the_images_uncopied(ray_session) -> None:
     """The object store holds the images once; every trial on the machine reads the same memory."""
     import ray
