@@ -222,3 +222,6 @@ def test_the_summary_of_one_configuration_for_all_classes_is_of_their_mean(capsy
         "  test AUROC: 0.750 +- 0.071 over 2 seed(s), mean of 2 class(es)",
         "  test AUROC of the default: 0.450, 2 of the same 4 runs",
     ]
+    apart = [run for run in rows if (run["class"], run["seed"]) in (("a", 1), ("b", 2))]
+    print_winners(pd.DataFrame(apart), together=True)
+    assert "0.900 over 1 seed(s), mean of 1 class(es)" in capsys.readouterr().out

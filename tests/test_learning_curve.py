@@ -117,7 +117,7 @@ def test_each_value_has_a_winner_of_its_own(tune_for):
         (train, ["--limit_train", "100", "500"], ["--limit_train", "train.py takes one value"]),
         (train, ["--contamination", "0", "0.1"], ["--contamination", "train.py takes one value"]),
         (train_tune, ["--limit_train", "100", "-5"], ["--limit_train", "1 or more, not -5"]),
-        (train_tune, ["--limit_train", "100", "4"], ["--limit_train", "4 is less than"]),
+        (train_tune, ["--limit_train", "100", "4"], ["--limit_train", "4 is not one image"]),
         (train_tune, ["--limit_train", "100", "9999"], ["9999 is more than the 1198 training"]),
         (train_tune, ["--contamination", "0", "0.6"], ["--contamination", "not 0.6"]),
         (

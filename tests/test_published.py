@@ -60,7 +60,12 @@ def test_published_figures_of_ones_own_have_a_place(tmp_path, monkeypatch):
     [
         ("model,class,auroc\npca,3,95\n", "{}", "t.json has no dataset and no source and no task"),
         ("model,class\npca,3\n", None, "t.csv needs t.json beside it"),
-        ("model,class\npca,3\n", ORIGIN, "t.csv has no auroc"),
+        ("model,class\npca,3\n", ORIGIN, "t.csv: give one auroc for each model and class"),
+        ("model,auroc\npca,0.3\n", ORIGIN, "t.csv has no class"),
+        ("model,class,auroc\npca,3,n/a?\n", ORIGIN, "t.csv or t.json cannot be read"),
+        ("model,class,auroc\npca,3,0.9\npca,3,0.8\n", ORIGIN, "give one auroc for each"),
+        ("", ORIGIN, "t.csv or t.json cannot be read"),
+        ("model,class,auroc\npca,3,0.9\n", "{", "t.csv or t.json cannot be read"),
         ("model,class,auroc\npca,3,95\n", ORIGIN, "t.csv: an AUROC is from 0 to 1"),
     ],
 )

@@ -20,6 +20,7 @@ from bench.choices.study import HYPERPARAMETERS, Study
 
 METAVARS: dict[type, str] = {bool: "True|False", int: "N", float: "X", str: "NAME"}
 OF_A_STUDY = {"list", "tune", "config", "print_config", "dry_run"}  # train_tune.py's own flags
+OF_A_STUDY |= {"verbose", "mlflow", "wandb"}
 OF_A_RUN = {"audit", "resume", "load", "export", "score_folder", "help"}  # train.py's own flags
 
 
@@ -36,7 +37,10 @@ def of_train_tune(name: str) -> str:
     if name == "set":
         return "a flag of train_tune.py; here each hyperparameter is a flag (--w_con 50)"
     tuning = {f.name for f in dataclasses.fields(Study) if f.metadata["group"] == "tuning"}
-    return "this is a flag of train_tune.py" if name in tuning | OF_A_STUDY else ""
+    if name in tuning | OF_A_STUDY:
+        return "this is a flag of train_tune.py"
+    others = [model for model in models.NAMES if name in models.hyperparameters(model)]
+    return f"this is a hyperparameter of {', '.join(others)}" if others else ""
 
 
 def expanded(text: str) -> str:

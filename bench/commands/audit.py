@@ -73,5 +73,6 @@ def audit_run(
 
 def short_of_fair(model: str, table: pd.DataFrame) -> list[str]:
     """A line where an audit's trainings were shorter than is fair; an older audit does not say."""
-    trained = table.reindex(columns=["generator_steps", "fair_steps"]).assign(model=model)
+    columns = table.reindex(columns=["generator_steps", "fair_steps"])
+    trained = columns.bfill().ffill().assign(model=model)  # all its trainings are equally long
     return undertrained(trained, "step(s)")

@@ -213,8 +213,10 @@ def check_same(choices: dict[str, Any], before: dict[str, Any], grows: bool = Fa
         if grows and key in MORE:
             verb, more = "has", " (it can only grow: give more)"
         elif grows and key in MORE_OF and isinstance(old, list) and isinstance(value, list):
-            both = text(list(dict.fromkeys([*old, *value])))
-            verb, more = "has", f" (it can only grow: --{key} {both})"
+            new = [one for one in value if one not in old]
+            adds = "all" not in old and new and key != "model"
+            how = f"--{key} {text([*old, *new])}" if adds else "give all of these, and more"
+            verb, more = "has", f" (it can only grow: {how})"
         raise UserError(f"--resume: it {verb} --{key} {text(old)}, not {text(value)}{more}")
 
 

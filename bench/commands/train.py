@@ -96,7 +96,7 @@ def train_run(
                 f"false alarms: {row['test_true_alarms']:.1%} of the abnormal and "
                 f"{row['test_false_alarms']:.1%} of the normal test images"
             )
-        elif judged:
+        elif judged and not extras["score_folder"]:  # which says so too
             note(verdicts.why_none(judged))
     for line in of_training(read(store.path).trials):
         print(f"warning: {line}")

@@ -40,8 +40,8 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
     budgets = ready.budgets(study, {model: space.default for model, space in spaces.items()})
     # Only for its UserError: the largest configurations must be trainable in their budgets, too.
     ready.budgets(study, {model: space.largest() for model, space in spaces.items()})
-    if ready.protocol.selection == "val" and study.trials not in (0, 1):
-        spaces = mark_unsearched(spaces, ready.select_on)
+    if ready.protocol.selection == "val" and study.trials != 0:
+        spaces = mark_unsearched(spaces, ready.select_on, several=study.trials != 1)
     provenance = resume.same_images(earlier, ready.provenance())
     if dry:
         done = earlier.rows if earlier else []
@@ -116,8 +116,11 @@ def print_winners(trials: pd.DataFrame, together: bool) -> None:
     in_order = finals.sort_values(["model", "class"], kind="stable")
     for place, runs in in_order.groupby(search, sort=False):
         winner = runs.iloc[0]
-        classes = runs.groupby("seed")["class"].transform("nunique")
-        group = runs[classes == classes.max()]  # a study that goes on lacks some of other seeds
+        # A study that goes on lacks some classes under some seeds: the mean is of the same ones.
+        reached = runs.groupby("seed")["class"].transform("nunique")
+        group = runs[reached == reached.max()]
+        shared = group.groupby("class")["seed"].transform("nunique") == group["seed"].nunique()
+        group = group[shared if shared.any() else group["seed"] == group["seed"].iloc[0]]
         own = trials[trials["model"] == place[0]].filter(regex="^config_")
         tuned = [name for name in own if own[name].nunique() > 1]
         values = short({name.removeprefix("config_"): winner[name] for name in tuned})
@@ -126,7 +129,7 @@ def print_winners(trials: pd.DataFrame, together: bool) -> None:
         tried = trials[trials[search].eq(list(place)).all(axis=1) & (trials["kind"] == "tuning")]
         if tried["number"].nunique() < 2:
             won = "the default configuration (no search)"
-        of_classes = f", mean of {classes.max()} class(es)" if together else ""
+        of_classes = f", mean of {group['class'].nunique()} class(es)" if together else ""
         print(f"\n{', '.join(filter(None, place))}: {won}")
         for column, signal in by_column().items():
             if column in group and group[column].notna().any():
@@ -135,7 +138,7 @@ def print_winners(trials: pd.DataFrame, together: bool) -> None:
                 mean = figure(column, seeds.mean())
                 print(f"  {signal.title}: {mean}{sd} over {len(seeds)} seed(s){of_classes}")
         beside = defaults[defaults[search].eq(list(place)).all(axis=1)]
-        beside = beside[beside["seed"].isin(group["seed"])]
+        beside = beside.merge(group[["class", "seed"]])
         if "test_auroc" in beside and len(beside):
             missing = len(beside) < len(group)
             same = f"{len(beside)} of the same {len(group)} runs" if missing else "same seeds"

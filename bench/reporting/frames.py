@@ -264,15 +264,23 @@ def published_table(path: Path) -> tuple[dict[str, str], pd.DataFrame]:
     beside = path.with_suffix(".json")
     if not beside.exists():
         raise UserError(f"{path} needs {beside.name} beside it, with source, dataset and task")
-    origin = {"caveat": ""} | json.loads(beside.read_text(encoding="utf-8"))
     classes = {"abnormal_class": "class", "normal_class": "class"}
-    figures = pd.read_csv(path, dtype=dict.fromkeys([*classes, "class"], str))
-    figures = figures.rename(columns=classes)
+    texts = dict.fromkeys([*classes, "class", "model"], str)
+    try:
+        origin = json.loads(beside.read_text(encoding="utf-8"))
+        figures = pd.read_csv(path, dtype=texts).rename(columns=classes)
+        figures["auroc"] = pd.to_numeric(figures.get("auroc", np.nan))
+    except ValueError as error:
+        raise UserError(f"{path} or {beside.name} cannot be read ({error})") from None
     lacking = {beside: {"source", "dataset", "task"} - {*origin}}
-    lacking[path] = {"model", "class", "auroc"} - {*figures}
+    lacking[path] = {"model", "class"} - {*figures}
     for file, names in lacking.items():
         if names:
             raise UserError(f"{file} has no {' and no '.join(sorted(names))}")
+    figures = figures[["model", "class", "auroc"]].dropna()  # a class that the paper lacks
+    if figures.empty or figures.duplicated(["model", "class"]).any():
+        raise UserError(f"{path}: give one auroc for each model and class")
     if not figures["auroc"].between(0, 1).all():
         raise UserError(f"{path}: an AUROC is from 0 to 1")
+    origin["caveat"] = origin.get("caveat") or ""
     return origin, figures.assign(source=origin["source"], caveat=origin["caveat"])

@@ -181,9 +181,12 @@ def spaces_of(study: Study, began_with: dict[str, Winners] | None = None) -> dic
 
 
 def mark_unsearched(
-    spaces: Mapping[str, SearchSpace], select_on: Mapping[Task, str]
+    spaces: Mapping[str, SearchSpace], select_on: Mapping[Task, str], several: bool
 ) -> dict[str, SearchSpace]:
-    """The spaces, with the tasks whose signals cannot compare a model's configurations."""
+    """The spaces, with the tasks whose signals cannot compare a model's configurations.
+
+    `several`: more than the default is to be tried; networks then get a note, too.
+    """
     from models.fitted import FittedModel  # loads torch
 
     by_loss = [task for task, name in select_on.items() if SIGNALS[name].column == "val_loss"]
@@ -201,7 +204,7 @@ def mark_unsearched(
                 f"{model}: nothing is searched{where}: {select_on[by_loss[0]]} cannot compare its "
                 "configurations (--select_on pseudo_auroc can)"
             )
-    if networks:
+    if networks and several:
         note(
             f"{', '.join(networks)}: {select_on[by_loss[0]]} compares configurations by validation "
             "loss, and so prefers those that copy images best, perhaps abnormal ones too (--trials 0 "

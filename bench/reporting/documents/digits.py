@@ -163,7 +163,7 @@ def latents_on_digits() -> pd.DataFrame:
         both = default.merge(smaller, on=["class", "seed"], suffixes=("", "_16"))
         means = both.groupby("class").mean(numeric_only=True)
         row: dict[str, Any] = {"task": task, "model": f"`{model}`", "seeds": both["seed"].nunique()}
-        row["default `nz`"] = both["config_nz"].iloc[0]
+        row["default `nz`"] = f"{both['config_nz'].iloc[0]:.0f}"
         for column, title in (("test_auroc", "anomalies choose"), ("last", "none do")):
             with_16 = means[f"{column}_16"]
             ahead, p = against(with_16, means[column]).values()
