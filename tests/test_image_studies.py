@@ -101,7 +101,7 @@ def test_study_json_and_the_model_hold_it(camera, capsys):
     *of_images, too_few = printed
     assert data["notes"] == of_images
     assert "10 normal images that were held out are too few" in too_few
-    assert len(printed) == 4  # the folder new/, the sizes, the bits, the choice without effect
+    assert len(of_images) == 4  # the folder new/, the sizes, the bits, the choice without effect
     assert data["decoding"] == {"resize": "pad", "bits": 12, "background": 255}
     assert data["image_shape"] == [1, 64, 64]
     (model,) = (camera / "out" / "one" / "models").iterdir()
