@@ -57,7 +57,7 @@ def test_an_end_while_ray_starts_leaves_nothing_behind(tmp_path: Path) -> None:
     wait_for(lambda: not any(map(running, below)))
     interrupted, error = tmp_path.with_suffix(".log").read_text().splitlines()
     assert interrupted == "interrupted"
-    assert error.startswith("error: --limit_train: 4 is less than")
+    assert error.startswith("error: --limit_train: 4 is not one image")
 
 
 def test_a_start_of_ray_that_hangs_does_not_keep_an_ended_command() -> None:
