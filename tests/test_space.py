@@ -10,11 +10,12 @@ from small_models import NETWORKS, make
 
 import models
 from bench.choices.errors import UserError
+from bench.choices.flags import set_of
 from bench.choices.options import SEARCHERS
 from bench.choices.study import HYPERPARAMETERS, Study
 from bench.tuning.grid import count, grid, grid_points
 from bench.tuning.searchers import Search
-from bench.tuning.spaces import changeable, default_of, edges, inside, parse, set_of, space_of
+from bench.tuning.spaces import changeable, default_of, edges, inside, parse, space_of
 
 
 def test_parse() -> None:

@@ -17,6 +17,7 @@ from bench.choices.monitoring import View
 from bench.choices.option_field import types_of
 from bench.choices.script import Parser
 from bench.choices.study import HYPERPARAMETERS, Study
+from models import fields
 
 METAVARS: dict[type, str] = {bool: "True|False", int: "N", float: "X", str: "NAME"}
 OF_A_STUDY = {"list", "tune", "config", "print_config", "dry_run"}  # train_tune.py's own flags
@@ -66,6 +67,30 @@ def truth(text: str) -> bool:
     if text.lower() in ("false", "0", "no", "off"):
         return False
     raise argparse.ArgumentTypeError(f"'{text}' is neither True nor False")
+
+
+def set_of(study: Study, model: str) -> dict[str, Any]:
+    """The values at which `--set` and `--batch_size` hold a model's hyperparameters.
+
+    UserError for a hyperparameter that no model of the study has, or for a value that does not fit.
+    """
+    known, values = models.hyperparameters(model), {}
+    for name, text in study.hyperparameters().items():
+        if name not in known:
+            if any(name in models.hyperparameters(other) for other in study.model_names()):
+                continue  # another model of the sweep has it
+            raise unknown(f"--set (model {model})", name, known)
+        kind = known[name].type
+        try:
+            values[name] = truth(text) if kind is bool else kind(text)
+        except (ValueError, argparse.ArgumentTypeError):
+            wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
+            raise UserError(f"--set (model {model}): {name} must be {wanted}, not {text}") from None
+        try:
+            fields.check(name, kind, values[name])
+        except ValueError as error:
+            raise UserError(f"--set (model {model}): {error}") from None
+    return values
 
 
 def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import models
 from bench.choices import outside
 from bench.choices.errors import UserError, taken
+from bench.choices.flags import set_of
 from bench.choices.folders import abandoned, check_writable
 from bench.choices.image_size import sides
 from bench.choices.names import on_disk
@@ -107,7 +108,7 @@ def check_search(study: Study, goes_on: bool = False) -> None:
 
     A study that `goes_on` with the winners that it began with needs no --start_from any more.
     """
-    from bench.tuning.spaces import check_scheduler, set_of  # loads Optuna
+    from bench.tuning.spaces import check_scheduler  # loads Optuna
 
     for folder in () if goes_on else study.start_from:
         from bench.tuning.earlier import rows_of  # loads pandas

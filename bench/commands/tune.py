@@ -67,8 +67,9 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
 
 def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     """Prints which configurations won, what failed and what to do next."""
-    results, own = read(path), set()
+    results = read(path)
     trials = results.trials
+    files: set[str] = set()  # of the users' own models that failed
     if anything := len(trials) > 0:
         print_winners(trials, together=results.study.get("tune_for") == "mean")
         for line in of_training(trials):
@@ -81,7 +82,7 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
             print(f"failed: {trial}: {error}", file=sys.stderr)
         if len(failed):
             from_file = failed.reindex(columns=["model", "sha256_model"]).dropna()
-            own = {f"{model}.py" for model in from_file["model"]}
+            files = {f"{model}.py" for model in from_file["model"]}
             print(f"where they failed: {path / RAY_LOG}", file=sys.stderr)
     if left := runs - done:
         reason = stopped or "all configurations of a search failed"
@@ -91,8 +92,8 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     if unfinished or again:
         what = "go on with" if unfinished else f"try the {again} failed run(s) again with"
         print(f"\n{what}:\n  {resume.hint('train_tune.py', path)}")
-        if own:
-            print(f"(with {', '.join(sorted(own))} as it was: once mended, it wants a new study)")
+        if files:
+            print(f"(with {', '.join(sorted(files))} as it was: once mended, it wants a new study)")
     if (path / JOURNAL).exists():
         command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])
         print(f"\nthe searches in Optuna's dashboard: {command}")
@@ -100,6 +101,18 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
         print(f"\nnext: {shlex.join(['python', 'report.py', str(path)])}")
     status = int(anything and (trials["status"] == "error").any())
     return Outcome(status, unfinished or again > 0)
+
+
+def of_same_classes(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the seeds with most classes, of the classes that all of these seeds have.
+
+    A study that was stopped lacks some classes under some seeds. Where no class is shared, the
+    first of the seeds.
+    """
+    reached = runs.groupby("seed")["class"].transform("nunique")
+    most = runs[reached == reached.max()]
+    shared = most.groupby("class")["seed"].transform("nunique") == most["seed"].nunique()
+    return most[shared if shared.any() else most["seed"] == most["seed"].iloc[0]]
 
 
 def print_winners(trials: pd.DataFrame, together: bool) -> None:
@@ -116,11 +129,7 @@ def print_winners(trials: pd.DataFrame, together: bool) -> None:
     in_order = finals.sort_values(["model", "class"], kind="stable")
     for place, runs in in_order.groupby(search, sort=False):
         winner = runs.iloc[0]
-        # A study that goes on lacks some classes under some seeds: the mean is of the same ones.
-        reached = runs.groupby("seed")["class"].transform("nunique")
-        group = runs[reached == reached.max()]
-        shared = group.groupby("class")["seed"].transform("nunique") == group["seed"].nunique()
-        group = group[shared if shared.any() else group["seed"] == group["seed"].iloc[0]]
+        group = of_same_classes(runs)
         own = trials[trials["model"] == place[0]].filter(regex="^config_")
         tuned = [name for name in own if own[name].nunique() > 1]
         values = short({name.removeprefix("config_"): winner[name] for name in tuned})

@@ -121,14 +121,16 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
         "seed and by fresh ones. Finalists' winner: chosen by all fresh seeds but one, judged by that "
         "one, each in turn; gain: its lead over 'again'."
     )
-    note += " How much the best of one seed changed under fresh ones, and the gain, in the mean:"
-    for (signal, model), group in frame.groupby(["signal", "model"], sort=False):
-        note += (
-            f" {model} (by {signal}) {signed(group['changed'].mean())}, another won in "
-            f"{int(group['another won'].sum())} of {len(group)} search(es), gain "
-            f"{signed(group['gain'].mean())};"
-        )
-    note = f"{note[:-1]}. A gain above 0 is better."
+    means = [
+        f"{model} (by {signal}) {signed(group['changed'].mean())}, another won in "
+        f"{int(group['another won'].sum())} of {len(group)} search(es), gain "
+        f"{signed(group['gain'].mean())}"
+        for (signal, model), group in frame.groupby(["signal", "model"], sort=False)
+    ]
+    note += (
+        " How much the best of one seed changed under fresh ones, and the gain, in the mean: "
+        f"{'; '.join(means)}. A gain above 0 is better."
+    )
     if unjudged:
         note += f" Without {unjudged} search(es) whose best failed under a fresh seed."
     frame = frame.drop(columns="changed")
@@ -182,7 +184,7 @@ def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
     signal may profit from.
     """
     run = run.sort_values("epoch")
-    default = run.get("test_default_mix_auroc", run["test_auroc"]).fillna(run["test_auroc"])
+    default = by_default_weights(run)
     records = run.assign(default=default).to_dict("records")
     for name, signal in SIGNALS.items():
         known = all(pd.notna(record.get(signal.column)) for record in records)
@@ -196,3 +198,8 @@ def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
                 best, area = value, record["test_auroc" if own else "default"]
         yield signal.title, float(area)
     yield ORACLE, float(max(run["test_auroc"].max(), default.max()))
+
+
+def by_default_weights(epochs: pd.DataFrame) -> pd.Series:
+    """The epochs' test AUROC with the model's own weights of the score's parts, where it has any."""
+    return epochs.get("test_default_mix_auroc", epochs["test_auroc"]).fillna(epochs["test_auroc"])

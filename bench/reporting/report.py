@@ -157,8 +157,9 @@ def report(
     new = {f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
     replace_report(out, new, own)
 
-    for part in [part for part in sections if part.name.startswith("results")] or sections[:1]:
-        print(*(table.markdown() for table in part.tables[:1]))
+    main = [part.tables[0] for part in sections if part.name.startswith("results")]
+    for table in main or kept[:1]:
+        print(table.markdown())
     for line in messages:
         print(f"warning: {line}")
     print("\nwritten:")

@@ -30,7 +30,7 @@ from joblib import cpu_count
 
 import models
 from bench.choices.errors import UserError
-from bench.choices.flags import path_of, truth
+from bench.choices.flags import path_of, set_of
 from bench.choices.script import Parser, run_main
 from bench.choices.study import Study
 from bench.data.datasets import Decoding
@@ -234,16 +234,8 @@ def measure(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
         if content["model"] != "anogan":
             reason = f"{given.latent[0]} is a model of {content['model']}, not of anogan"
             raise UserError(f"--latent: {reason}")
-        values = Study(model=("anogan",), set=tuple(given.set)).hyperparameters()
-        known = models.hyperparameters("anogan")
-        try:
-            switches = {
-                n: truth(v) for n, v in values.items() if n in known and known[n].type is bool
-            }
-            config = dataclasses.asdict(model.config) | values | switches
-            model.config = type(model.config).make(config)
-        except (ValueError, argparse.ArgumentTypeError) as error:
-            raise UserError(f"--set: {error}") from None
+        changes = set_of(Study(model=("anogan",), set=tuple(given.set)), "anogan")
+        model.config = dataclasses.replace(model.config, **changes)
         folder, decoding = given.latent[1], content["decoding"]
         return [latent_search(model, decoding, folder, given.slice, given.steps)]
     if given.study:

@@ -1,7 +1,6 @@
 """What a study searches in each model: --space, or the model's own file, less what is held."""
 
 import dataclasses
-from argparse import ArgumentTypeError
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +15,7 @@ from optuna.distributions import (
 import models
 import search_spaces
 from bench.choices.errors import UserError, note, unknown
-from bench.choices.flags import truth
+from bench.choices.flags import set_of
 from bench.choices.options import WHOLE_POPULATION
 from bench.choices.outside import is_file, name_of
 from bench.choices.study import Study
@@ -83,30 +82,6 @@ def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
         raise ValueError(f"{name} is a whole number (as in {name}=10..50:int or {name}=10,20)")
     if kind is float and bool in types:
         raise ValueError(f"{name} is a number")
-
-
-def set_of(study: Study, model: str) -> dict[str, Any]:
-    """The values at which `--set` and `--batch_size` hold a model's hyperparameters.
-
-    UserError for a hyperparameter that no model of the study has, or for a value that does not fit.
-    """
-    known, values = models.hyperparameters(model), {}
-    for name, text in study.hyperparameters().items():
-        if name not in known:
-            if any(name in models.hyperparameters(other) for other in study.model_names()):
-                continue  # another model of the sweep has it
-            raise unknown(f"--set (model {model})", name, known)
-        kind = known[name].type
-        try:
-            values[name] = truth(text) if kind is bool else kind(text)
-        except (ValueError, ArgumentTypeError):
-            wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
-            raise UserError(f"--set (model {model}): {name} must be {wanted}, not {text}") from None
-        try:
-            fields.check(name, kind, values[name])
-        except ValueError as error:
-            raise UserError(f"--set (model {model}): {error}") from None
-    return values
 
 
 def start_of(study: Study, model: str) -> dict[str, Any]:

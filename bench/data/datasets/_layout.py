@@ -17,6 +17,7 @@ from bench.choices.tasks import NORMAL
 from bench.data.datasets._files import JUNK, find_images, no_images
 
 PARTS = {"train", "test", "ground_truth"}
+MARK = "_mask"  # ends the names of masks in MVTec AD
 UNSORTED = {"train": "normal", "test": ""}  # the class of images that lie in no folder of their own
 
 
@@ -132,13 +133,13 @@ def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path,
     names, more = find_images(folder, "--dataset")
     others.update(more)
     for name in names:
-        own, stem = name.with_suffix(""), name.stem
-        plain = own.with_name(stem[:-5]) if stem.lower()[1:].endswith("_mask") else own
-        meant = (own, plain, name.parent)
-        exact = [image for image in meant if image in masks]
-        spelled = [alike[key] for key in map(legible, map(str, meant)) if key in alike]
-        if found := exact or spelled:
-            masks[found[0]].append(folder / name)
+        own = name.with_suffix("")
+        is_marked = own.name[1:].lower().endswith(MARK)
+        plain = own.with_name(own.name[: -len(MARK)]) if is_marked else own
+        meant = [own, plain, name.parent]
+        meant += [alike[key] for key in map(legible, map(str, meant)) if key in alike]
+        if image := next((image for image in meant if image in masks), None):
+            masks[image].append(folder / name)
         else:
             others[f"in {folder.name}/ (masks of no test image)"] += 1
     return masks

@@ -9,6 +9,7 @@ from bench.reporting.documents.rows import (
     ROOT,
     after_shares,
     against,
+    ahead,
     figures,
     last_epochs,
     tuned,
@@ -99,10 +100,8 @@ def cifar10_tests() -> pd.DataFrame:
     columns = {"mean": theirs.mean()}
     for name, aurocs in ours.items():
         own = titled("w_skipganomaly", name.removesuffix(", other classes"))
-        tests = {rival: against(aurocs, theirs[rival]) for rival in theirs if rival != own}
-        columns[f"{name}: {aurocs.mean():.3f}"] = pd.Series(
-            {rival: f"{t['classes ahead']}, {t['p (Wilcoxon)']:.3f}" for rival, t in tests.items()}
-        )
+        tests = {rival: ahead(aurocs, theirs[rival]) for rival in theirs if rival != own}
+        columns[f"{name}: {aurocs.mean():.3f}"] = pd.Series(tests)
     return pd.DataFrame(columns).loc[theirs.columns].rename_axis("against").reset_index()
 
 

@@ -11,6 +11,7 @@ from bench.reporting.choosing import chosen, luck_table
 from bench.reporting.documents.rows import (
     after_shares,
     against,
+    ahead,
     figures,
     gains,
     last_epochs,
@@ -153,24 +154,24 @@ def latents_on_digits() -> pd.DataFrame:
     """
     rows = []
     for task, model, study in LATENTS:
-        name = f"digits-{study}"
-        default, smaller = (
-            runs[runs["model"] == model].assign(last=runs["trial"].map(last["test_auroc"]))
-            for runs, last in (
-                (winners(s), last_epochs(s)) for s in (f"digits-{TASKS[task]}", name)
-            )
-        )
+        default, smaller = (with_last(f"digits-{name}", model) for name in (TASKS[task], study))
         both = default.merge(smaller, on=["class", "seed"], suffixes=("", "_16"))
         means = both.groupby("class").mean(numeric_only=True)
         row: dict[str, Any] = {"task": task, "model": f"`{model}`", "seeds": both["seed"].nunique()}
         row["default `nz`"] = f"{both['config_nz'].iloc[0]:.0f}"
         for column, title in (("test_auroc", "anomalies choose"), ("last", "none do")):
             with_16 = means[f"{column}_16"]
-            ahead, p = against(with_16, means[column]).values()
             row |= {title: means[column].mean(), f"{title}, 16": with_16.mean()}
-            row[f"{title}: ahead, p"] = f"{ahead}, {p:.3f}"
+            row[f"{title}: ahead, p"] = ahead(with_16, means[column])
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def with_last(study: str, model: str) -> pd.DataFrame:
+    """A model's final runs, with `last`: the last epoch's test AUROC (see `last_epochs`)."""
+    runs = winners(study)
+    runs = runs[runs["model"] == model]
+    return runs.assign(last=runs["trial"].map(last_epochs(study)["test_auroc"]))
 
 
 def nearest_on_digits() -> pd.DataFrame:
