@@ -111,6 +111,8 @@ def test_readme_command(
         "results/<study>": whole_study,
         "results/<other>": whole_study,
         "results/my_study": whole_study,
+        "results/<study>/models/TRIAL.safetensors": next((whole_study / "models").iterdir()),
+        "path/to/images": whole_study / "scores",  # a folder with galleries, which are images
         **{
             str(folder.relative_to(ROOT)): whole_study
             for folder in (ROOT / "results" / "measured").iterdir()
@@ -121,6 +123,8 @@ def test_readme_command(
     words = [str(known.get(word, word)) for word in words]
     if script == "report.py":
         words += [] if "--reproduce" in words else ["--out", str(tmp_path)]
+    elif "--load" in words:
+        words += ["--results_dir", str(tmp_path)]
     elif "--resume" in words:
         words = [{"20": "2", "10": "2"}.get(word, word) for word in words]  # trials and seeds
         words += ["--results_dir", str(whole_study.parent)]
