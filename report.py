@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(pack(study.path))
         return 0
     if args.reproduce is not None:
-        print(reproduce.find(read, args.reproduce))
+        print(reproduce.command_for(read, args.reproduce))
         return 0
     out = args.out or on_disk(args.studies[0]) / "report"
     report.check_out(out, own=args.out is None)

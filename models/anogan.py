@@ -20,9 +20,9 @@ from models.graphs import replayed
 from models.losses import per_image
 from models.wgan import WGAN
 
-# Searches that run at a time, and the pixels up to which they are so many. torch's rounding depends
-# on the size of a batch; as this number never changes for a model, an image's result is the same, to
-# the bit, whatever images it is scored with.
+# How many searches run at a time, on images of up to SEARCH_PIXELS; on larger ones it is fewer.
+# torch's rounding depends on the size of a batch; as this number never changes for a model, an
+# image's result is the same, to the bit, whatever images it is scored with.
 SEARCH_ROWS, SEARCH_PIXELS = {"cpu": 64, "cuda": 256}, 128**2
 SEARCH_BETAS = (0.5, 0.9)  # Adam's moments in the search (released code)
 
@@ -45,7 +45,8 @@ class Config(base.Config):
     search_lr: float = 0.4  # the search's first step size (Adam); halved whenever the loss stalls
     search_gain: float = 0.02  # a loss stalls if it falls by less than this share
     search_patience: int = 10  # steps over which the loss must fall by search_gain
-    search_steps: int = 300  # that end a search, in whole patiences; steps under a tenth do too
+    search_steps: int = 300  # most steps of a search; a step size under search_lr / 10 ends it too
+    # (Both are checked every search_patience steps.)
 
     def __post_init__(self) -> None:
         super().__post_init__()

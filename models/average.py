@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class Average:
     """The exponential moving average of a network's weights (arXiv:1802.06222's released code).
 
-    Running statistics are not averaged, as there. But they are of the last ten steps or so, thus of
-    other weights than the average's, where batch normalisation has torch's momentum of 0.1; that code
-    has TensorFlow's, over a hundred steps.
+    As in that code, running statistics are not averaged. Here they are of about the last ten steps
+    (torch's momentum of 0.1), so of other weights than the averaged ones; in that code they are of
+    about a hundred steps (TensorFlow's momentum).
     """
 
     def __init__(self, networks: nn.Module, decay: float):

@@ -66,14 +66,14 @@ class AnomalyModel(ABC):
     FAMILY: str = "GAN"  # or baseline, labelled (learns classes), pretrained (has outside data)
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     RELEASED_MODE: ClassVar[str] = "training"  # of the networks as released code scores
-    RELEASED_EPOCH: ClassVar[str] = "best"  # by the test images; or "last", if it reports that
+    RELEASED_EPOCH: ClassVar[str] = "best"  # of the released code: best by test AUROC, or last
     RELEASED_STEPS: ClassVar[int] = 0  # of the released code, where far more than STEPS
     ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
     GRAPHS: ClassVar[bool] = True  # a GPU replays its steps (models.graphs); see `kind_of_step`
-    NOT_BY_PBT: ClassVar[tuple[str, ...]] = ()  # hyperparameters that add networks where above 0
-    NO_EXPORT: ClassVar[str] = ""  # why no file of another program can hold it, if none can
+    NOT_BY_PBT: ClassVar[tuple[str, ...]] = ()  # above 0 they add layers: PBT must not change them
+    NO_EXPORT: ClassVar[str] = ""  # why the model cannot be exported; empty if it can
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps of a fair budget; the comment has the source
     DIGITS_STEPS: ClassVar[int]  # the same for digits; what half of it is worth: results/digits.md
@@ -125,7 +125,7 @@ class AnomalyModel(ABC):
 
     @property
     def can_score(self) -> bool:
-        """False while a network that scores has yet to train: any later epoch is chosen before."""
+        """False before a network that scores has trained: any epoch after that is preferred."""
         return True
 
     @property
@@ -168,7 +168,7 @@ class AnomalyModel(ABC):
 
     @property
     def weights(self) -> dict[str, float]:
-        """By part: its weight where the score mixes standardised parts; in all 1, or none."""
+        """Each part's weight in a mix of standardised parts; they add up to 1. Empty: no mix."""
         return {}
 
     def score_of(self, parts: dict[str, Tensor]) -> Tensor:
@@ -180,7 +180,7 @@ class AnomalyModel(ABC):
         return None
 
     def reconstructions(self, images: Tensor) -> Tensor | None:
-        """Its version of each image, uint8 (N, C, H, W) on the CPU, evaluated; None if it has none."""
+        """Reconstructions in evaluation mode, uint8 (N, C, H, W) on the CPU; or None."""
         rebuilt, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=False), torch.no_grad(), self.arithmetic():
             for x in images.split(self.scoring_batch()):
@@ -220,7 +220,7 @@ class AnomalyModel(ABC):
     def draw(
         self, images: Images, generator: torch.Generator, steps: int | None
     ) -> Iterator[Tensor]:
-        """Which images are in so many batches, int64 (B,); in those of one pass if None."""
+        """The image indices, int64 (B,), of each of `steps` batches; None: of those of one pass."""
         size, self.left = min(self.config.batch_size, len(images)), self.left.to(images.device)
         for _ in range(len(images) // size if steps is None else steps):
             if len(self.left) < size:

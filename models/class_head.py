@@ -25,7 +25,8 @@ class ClassHead(nn.Module):
         super().__init__()
         self.logits = Head(features, MOST)
         self.register_buffer("seen", torch.ones(MOST, dtype=torch.bool))
-        # A step that a GPU replays reads its batch's classes where they lay as it was recorded.
+        # A step that a GPU replays reads the classes from the memory that it was recorded with, so
+        # each batch's classes are copied into this buffer.
         of_batch = torch.zeros(batch_size, dtype=torch.int64)
         self.register_buffer("of_batch", of_batch, persistent=False)
 

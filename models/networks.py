@@ -59,11 +59,11 @@ def placed(network: Network, device: torch.device, precision: str) -> Network:
 
 
 class Conv(nn.Conv2d):
-    """A convolution that computes a 1 x 1 output as one matrix product; 4 x 4 if it has padding.
+    """A convolution that computes a 1 x 1 output as one matrix product.
 
-    The libraries are slow on such layers. oneDNN, a CPU's, also multiplies the padding and reorders
-    all weights at each call; cuDNN, a GPU's, multiplies the padding too, with too few threads. On a
-    GPU all others are those of models.second_gradients.
+    Libraries are slow there: oneDNN (on a CPU) multiplies the padding too, and reorders all weights
+    at each call; cuDNN (on a GPU) multiplies the padding, with too few threads. On a GPU, other
+    outputs come from models.second_gradients. The kernel of a padded layer must be 4 x 4.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
@@ -160,7 +160,7 @@ class UNet(nn.Module):
             levels.append(x)
         for level in reversed(range(len(self.up))):
             if self.skip and level < len(self.up) - 1:
-                # Released code skips LeakyReLU(0.2) of it; the ReLU of `up` gives the same of both.
+                # Released code passes on LeakyReLU(0.2) of it: the same after the ReLU of `up`.
                 x = torch.cat([levels[level], x], dim=1)
             x = self.up[level](x)
         return x.contiguous()

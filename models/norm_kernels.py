@@ -32,7 +32,7 @@ def forward(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def gradient(g: Tensor, x: Tensor, mean: Tensor, rate: Tensor) -> Tensor:
-    """That of x, from the gradient g of its normalisation."""
+    """The gradient of x, from the gradient g of its normalisation."""
     result = torch.empty_like(x)
     launch(gradient_kernel, x, mean, rate, like(g, x), result)
     return result
@@ -41,10 +41,10 @@ def gradient(g: Tensor, x: Tensor, mean: Tensor, rate: Tensor) -> Tensor:
 def second_gradient(
     v: Tensor, g: Tensor, x: Tensor, mean: Tensor, rate: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Those of g and x, from the gradient v of what `gradient` gives."""
-    of_g, of_x = torch.empty_like(x), torch.empty_like(x)
-    launch(second_gradient_kernel, x, mean, rate, like(v, x), like(g, x), of_g, of_x)
-    return of_g, of_x
+    """The gradients of g and x, from the gradient v of the result of `gradient`."""
+    grad_g, grad_x = torch.empty_like(x), torch.empty_like(x)
+    launch(second_gradient_kernel, x, mean, rate, like(v, x), like(g, x), grad_g, grad_x)
+    return grad_g, grad_x
 
 
 def like(g: Tensor, x: Tensor) -> Tensor:
@@ -57,30 +57,33 @@ def launch(kernel: Any, x: Tensor, *others: Tensor, **constants: float) -> None:
     count, channels, height, width = x.shape
     side = triton.next_power_of_2(height * width)
     block = min(triton.next_power_of_2(channels), max(1, TILE // side))
-    of_pixel = x.stride(3 if width > 1 else 2)
-    sizes = channels, height * width, x.stride(0), x.stride(1), of_pixel
+    pixel_stride = x.stride(3 if width > 1 else 2)
+    sizes = channels, height * width, x.stride(0), x.stride(1), pixel_stride
     grid = count, triton.cdiv(channels, block)
     kernel[grid](x, *others, *sizes, **constants, SIDE=side, BLOCK=block)
 
 
 @triton.jit
 def places(
-    channels, pixels, of_image, of_channel, of_pixel, SIDE: tl.constexpr, BLOCK: tl.constexpr
-):
+    channels, pixels, image_stride, channel_stride, pixel_stride,
+    SIDE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     """The offsets of a program's pixels and of its channels' means, each with which of them exist."""
     image, channel = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     pixel = tl.arange(0, SIDE)
-    at = image * of_image + pixel[:, None] * of_pixel + channel[None, :] * of_channel
+    at = image * image_stride + pixel[:, None] * pixel_stride + channel[None, :] * channel_stride
     real = channel < channels
     return at, (pixel[:, None] < pixels) & real[None, :], image * channels + channel, real
 
 
 @triton.jit
 def normalise(
-    x, y, mean, rate, channels, pixels, of_image, of_channel, of_pixel,
+    x, y, mean, rate, channels, pixels, image_stride, channel_stride, pixel_stride,
     EPSILON: tl.constexpr, SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    at, there, channel, real = places(channels, pixels, of_image, of_channel, of_pixel, SIDE, BLOCK)
+    at, there, channel, real = places(
+        channels, pixels, image_stride, channel_stride, pixel_stride, SIDE, BLOCK
+    )
     values = tl.load(x + at, there, 0.0).to(tl.float32)
     means = tl.sum(values, 0) / pixels
     centred = tl.where(there, values - means[None, :], 0.0)
@@ -92,25 +95,29 @@ def normalise(
 
 @triton.jit
 def gradient_kernel(
-    x, mean, rate, g, result, channels, pixels, of_image, of_channel, of_pixel,
+    x, mean, rate, g, result, channels, pixels, image_stride, channel_stride, pixel_stride,
     SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    at, there, channel, real = places(channels, pixels, of_image, of_channel, of_pixel, SIDE, BLOCK)
+    at, there, channel, real = places(
+        channels, pixels, image_stride, channel_stride, pixel_stride, SIDE, BLOCK
+    )
     means, rates = tl.load(mean + channel, real, 0.0), tl.load(rate + channel, real, 0.0)
     y = (tl.load(x + at, there, 0.0).to(tl.float32) - means[None, :]) * rates[None, :]
     gs = tl.load(g + at, there, 0.0).to(tl.float32)
-    of_g, of_both = tl.sum(gs, 0) / pixels, tl.sum(gs * y, 0) / pixels
-    of_x = rates[None, :] * (gs - of_g[None, :] - y * of_both[None, :])
-    tl.store(result + at, of_x, there)
+    mean_g, mean_gy = tl.sum(gs, 0) / pixels, tl.sum(gs * y, 0) / pixels
+    grad_x = rates[None, :] * (gs - mean_g[None, :] - y * mean_gy[None, :])
+    tl.store(result + at, grad_x, there)
 
 
 @triton.jit
 def second_gradient_kernel(
     x, mean, rate, v, g, result_g, result_x,
-    channels, pixels, of_image, of_channel, of_pixel,
+    channels, pixels, image_stride, channel_stride, pixel_stride,
     SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    at, there, channel, real = places(channels, pixels, of_image, of_channel, of_pixel, SIDE, BLOCK)
+    at, there, channel, real = places(
+        channels, pixels, image_stride, channel_stride, pixel_stride, SIDE, BLOCK
+    )
     means, rates = tl.load(mean + channel, real, 0.0), tl.load(rate + channel, real, 0.0)
     y = (tl.load(x + at, there, 0.0).to(tl.float32) - means[None, :]) * rates[None, :]
     vs = tl.load(v + at, there, 0.0).to(tl.float32)

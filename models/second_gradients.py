@@ -1,9 +1,9 @@
 """Layers whose gradient's gradient is fast: a critic's gradient penalty differentiates twice.
 
-torch composes the second gradient of a normalisation from 46 kernels; here they are 22, and where
-Triton works one (models.norm_kernels). That of a convolution's weights it computes as a convolution
-with a kernel as large as the image, which took a GPU an eighth of a training step; here it is the
-weights' usual gradient.
+torch composes the second gradient of a normalisation from 46 kernels; here it takes 22, or one
+where Triton works (models.norm_kernels). For a convolution's weights, torch computes the second
+gradient as a convolution with a kernel as large as the image, which took a GPU an eighth of a
+training step; here it is computed as the weights' usual gradient is.
 """
 
 from functools import cache
@@ -91,9 +91,9 @@ class NormalisedGradient(Function):
         if kernels := kernels_for(x):
             return *kernels.second_gradient(v, g, x, mean, rate), None, None, None
         a, b = (g * y).mean(SIDES, keepdim=True), (v * y).mean(SIDES, keepdim=True)
-        of_v, of_g = v.mean(SIDES, keepdim=True), g.mean(SIDES, keepdim=True)
-        c = (v * g).mean(SIDES, keepdim=True) - of_v * of_g - 3 * a * b
-        total = torch.addcmul(torch.addcmul(y * c, a, v - of_v), b, g - of_g)
+        mean_v, mean_g = v.mean(SIDES, keepdim=True), g.mean(SIDES, keepdim=True)
+        c = (v * g).mean(SIDES, keepdim=True) - mean_v * mean_g - 3 * a * b
+        total = torch.addcmul(torch.addcmul(y * c, a, v - mean_v), b, g - mean_g)
         return norm_gradient(v, x, mean, rate), total.mul_(-rate.square()), None, None, None
 
 
@@ -117,14 +117,15 @@ class Convolved(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        of_x = of_weight = None
+        grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = ConvolvedGradient.apply(g, x, weight, *ctx.geometry)
-        # A gradient penalty asks for the images' gradient alone, as torch's own layers can tell.
+            grad_x = ConvolvedGradient.apply(g, x, weight, *ctx.geometry)
+        # Like torch's own layers, this gives no gradient of the weights where only that of the
+        # images is asked for, as by a gradient penalty.
         before = ctx.next_functions[1][0]
         if before is not None and torch._C._will_engine_execute_node(before):
-            of_weight = conv_gradient(g, x, weight, ctx.geometry, 1)
-        return of_x, of_weight, None, None
+            grad_weight = conv_gradient(g, x, weight, ctx.geometry, 1)
+        return grad_x, grad_weight, None, None
 
 
 def conv_gradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Any, which: int) -> Tensor:
@@ -147,5 +148,5 @@ class ConvolvedGradient(Function):
     @once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
         g, weight = ctx.saved_tensors
-        of_g = torch.conv2d(v, weight, None, *ctx.geometry)
-        return of_g, None, conv_gradient(g, v, weight, ctx.geometry, 1), None, None
+        grad_g = torch.conv2d(v, weight, None, *ctx.geometry)
+        return grad_g, None, conv_gradient(g, v, weight, ctx.geometry, 1), None, None

@@ -97,7 +97,7 @@ class SkipGAN(base.AnomalyModel):
         self.optimizers = {"generator": Adam(self.generator, c.lr, c.beta1, c.beta2)}
 
     def add_opponent(self, name: str, network: nn.Module, lr: float) -> None:
-        """Takes up the opponent, and heads on its features for what else it is to tell."""
+        """Adds the opponent, heads on its features for w_rot and w_class, and their optimiser."""
         c = self.config
         trained: dict[str, nn.Module] = {name: network}
         if c.w_rot:

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 class Steps:
     """Takes a model's training steps; on a GPU it replays them as graphs (models.graphs).
 
-    It does not keep the model, which keeps it: a GPU would hold both until Python clears cycles.
+    It holds no reference to the model, which refers to it: in a reference cycle, both would stay on
+    the GPU until Python's garbage collector runs.
     """
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}  # of each loss's values, on the device
-        self.losses: dict[Hashable, list[str]] = {}  # the names of those of each kind of step
+        self.loss_names: dict[Hashable, list[str]] = {}  # by kind of step
         self.rng: torch.Generator | None = None  # a GPU's own, which the steps draw from
         self.graphs: Graphs | None = None
 
@@ -47,7 +48,7 @@ class Steps:
                 else:
                     step(x)
                 model.steps += 1
-                counts.update(self.losses[kind])
+                counts.update(self.loss_names[kind])
         means = {name: float(self.sums[name] / count) for name, count in counts.items()}
         for name, mean in means.items():
             if not math.isfinite(mean):
@@ -76,4 +77,4 @@ class Steps:
             if name not in self.sums:
                 self.sums[name] = torch.zeros_like(loss)
             self.sums[name] += loss.detach()
-        self.losses[model.kind_of_step()] = list(losses)
+        self.loss_names[model.kind_of_step()] = list(losses)

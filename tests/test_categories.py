@@ -16,7 +16,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import CATEGORY, ONE_CLASS, PUBLISHED, SOUND, Task
 from bench.data.datasets import load
 from bench.data.images import IndexedImages
-from bench.data.splits import make_split, make_splits, tasks_of, without_masks
+from bench.data.splits import make_split, make_splits, missing_mask_notes, tasks_of
 from bench.data.unused import too_many
 from bench.results import read
 
@@ -214,10 +214,10 @@ def test_images_without_a_mask_are_counted(changed, tmp_path):
     Image.new("L", mvtec.SIZE).save(changed / "nut" / "ground_truth" / "blot" / "002_mask.png")
     dataset = load(str(changed), root=tmp_path)
     splits = {task: make_split(dataset, task, SOUND, 0) for task in tasks_of(Study(), dataset)}
-    (line,) = without_masks(splits)
+    (line,) = missing_mask_notes(splits)
     assert "(nut: 2 of 10): they are left out of pixel metrics" in line
     del splits[Task(CATEGORY, "nut")]
-    assert not without_masks(splits)
+    assert not missing_mask_notes(splits)
 
 
 def test_the_normal_class_may_be_called_otherwise_where_it_is_clear(tmp_path):

@@ -144,7 +144,7 @@ def test_train_then_score_a_folder_then_train_on(
     study = results.read(tmp_path / "further")
     assert study.trials.config_ngf[0] == 4
     with pytest.raises(UserError, match=r"began with the weights in .*safetensors"):
-        reproduce.find({"further": study}, study.trials.trial[0])
+        reproduce.command_for({"further": study}, study.trials.trial[0])
     assert train.main([*data, "--model", "knn", *common, "--name", "knn"]) == 0
     (fitted,) = (tmp_path / "knn" / "models").iterdir()
     capsys.readouterr()

@@ -37,7 +37,7 @@ def test_no_signal_profits_from_weights_that_another_one_chose(signal):
     epochs = {"epoch": [1, 2, 3], "val_auroc": [0.6, 0.9, 0.7], "val_loss": [3.0, 2.0, 1.0]}
     epochs |= {"val_pseudo_auroc": [0.9, 0.8, 0.7], "test_auroc": [0.7, 0.8, 0.6]}
     epochs |= {"test_default_mix_auroc": [0.5, 0.55, 0.95]}
-    areas = dict(choosing.chosen(pd.DataFrame(epochs | {"signal": signal})))
+    areas = dict(choosing.auroc_by_signal(pd.DataFrame(epochs | {"signal": signal})))
     by_pseudo = signal == "val_pseudo_auroc"
     assert areas == {
         "validation AUROC": 0.55 if by_pseudo else 0.8,

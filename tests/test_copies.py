@@ -13,7 +13,7 @@ from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, SOUND, Task
 from bench.data.datasets import load
-from bench.data.splits import guess_said, make_split, tasks_of
+from bench.data.splits import guess_notes, make_split, tasks_of
 from bench.data.unused import left_out, too_many
 
 
@@ -40,9 +40,9 @@ def test_a_category_with_known_anomalies_trains_on_good_images_alone(tmp_path, c
     dataset = load(str(folder), root=tmp_path)
     (task,) = tasks_of(Study(), dataset)
     assert task == Task(ONE_CLASS, "good")
-    (line,) = guess_said(Study(), dataset)
+    (line,) = guess_notes(Study(), dataset)
     assert line.startswith("good is normal and any other class abnormal")
-    assert guess_said(Study(normal_class=("good",)), dataset) == []
+    assert guess_notes(Study(normal_class=("good",)), dataset) == []
     shutil.rmtree(folder / "train" / "blot")
     shutil.rmtree(folder / "test" / "blot")
     (task,) = tasks_of(Study(), load(str(folder), root=tmp_path))
@@ -54,7 +54,7 @@ def test_the_task_that_folders_suggest_is_said(tmp_path):
         save(tmp_path / "images" / name, value=10 * int(name[-5]))
     dataset = load(str(tmp_path / "images"), root=tmp_path)
     assert [task.kind for task in tasks_of(Study(), dataset)] == [LEAVE_ONE_CLASS_OUT]
-    assert guess_said(Study(), dataset)[0].startswith("c is abnormal and any other class normal")
+    assert guess_notes(Study(), dataset)[0].startswith("c is abnormal and any other class normal")
 
 
 def test_equal_images_of_two_classes_are_named(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.results.anomaly_maps import heat_maps
-from bench.results.gallery import EACH, GROUPS, chosen, encoded, images_of, sheet
+from bench.results.gallery import EACH, GROUPS, encoded, extreme_images, images_of, sheet
 
 
 @given(
@@ -18,7 +18,7 @@ from bench.results.gallery import EACH, GROUPS, chosen, encoded, images_of, shee
 )
 def test_each_group_holds_the_extremes_of_its_label(rows: list[tuple[int, float]]) -> None:
     labels, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-    groups = chosen(labels, scores)
+    groups = extreme_images(labels, scores)
     for name, (label, highest) in GROUPS.items():
         index = groups[name]
         mine = np.sort(scores[labels == label])

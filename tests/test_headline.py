@@ -57,7 +57,7 @@ def test_what_the_published_protocol_or_a_part_of_it_measured_is_no_rival(tmp_pa
     assert table.groups == ["GANs", headline.BY_PUBLISHED]
     assert "The baseline" not in table.note
     (line,) = cautions.unsound(aurocs)
-    assert re.match("8 results were measured by the protocol '(published|sound but .*)'", line)
+    assert re.match(r"8 result\(s\) were measured by the protocol '(published|sound but .*)'", line)
     alone = aurocs.assign(protocol="published")
     assert fair.rivals(alone).equals(alone)
     other = alone.assign(protocol=alone["protocol"].where(alone["class"] > "b", "sound but less"))
@@ -167,6 +167,9 @@ def test_models_that_different_signals_chose_are_warned_of(tmp_path):
     lines = [line for _, line in cautions.cautions(studies, trials, aurocs)]
     (line,) = (line for line in lines if "different signals chose" in line)
     assert "(last epoch: pca; validation AUROC: w_skipganomaly)" in line
+    assert "For 2 of 4 results the validation AUROC" in auroc_table(aurocs).note
+    assert "The validation AUROC" in auroc_table(aurocs.assign(select_on="val_auroc")).note
+    assert "validation AUROC" not in auroc_table(aurocs.assign(select_on="val_loss")).note
 
 
 def test_models_that_share_no_class_have_no_mean(tmp_path):
@@ -198,7 +201,7 @@ def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
     assert "test images only" in table.note
     assert table.details["bird"].iloc[0].startswith("[0.")
     assert any(
-        "1 of 1 results rest on a single seed" in line
+        "1 of 1 result(s) rest on a single seed" in line
         for _, line in cautions.cautions(studies, trials, aurocs)
     )
 

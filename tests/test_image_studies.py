@@ -108,6 +108,6 @@ def test_study_json_and_the_model_hold_it(camera, capsys):
     assert model_files.load(model)[1]["decoding"] == Decoding("pad", 12)
 
     study = results.read(camera / "out" / "one")
-    command = reproduce.find({"one": study}, study.trials.trial[0])
+    command = reproduce.command_for({"one": study}, study.trials.trial[0])
     assert "--resize pad" in command
     assert "--untrained_classes normal" in command

@@ -286,7 +286,7 @@ def test_a_learning_curve_from_its_command_to_its_figure(tmp_path, ray_session, 
     assert winners.groupby("variant").size().tolist() == [1] * 3
     trained = dict(zip(winners["limit_train"], winners["n_train"], strict=True))
     assert trained == {100: 8, 300: 22, 1000: 75}, "of one class, less a quarter or 25"
-    command = reproduce.find({"s": study}, "knn-3-300images-000-seed1").split()
+    command = reproduce.command_for({"s": study}, "knn-3-300images-000-seed1").split()
     assert command[command.index("--limit_train") + 1] == "300"
     assert train.main([*command[2:], "--results_dir", str(tmp_path), "--name", "alone"]) == 0
     again, row = results.read(tmp_path / "alone").trials.iloc[0], winners.set_index("trial")

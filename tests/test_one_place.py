@@ -116,7 +116,7 @@ def test_switched_fields_of_the_protocol_are_in_the_settings_and_in_the_command(
     assert not set(switched.items()) & set(dataclasses.asdict(SOUND).items())
     studies, trials, *_ = load(make_study(tmp_path / "s", study=switched))
     settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
-    command = reproduce.find(studies, "final-0-0-1")
+    command = reproduce.command_for(studies, "final-0-0-1")
     for name, value in switched.items():
         assert f"{name} {value}" in settings["protocol"]
         assert f"--{name} {value}" in command

@@ -42,17 +42,17 @@ def test_reproduce_gives_every_choice_of_a_row(tmp_path):
     choices = {"scoring_mode": "training", "deterministic": True}
     folder = make_study(tmp_path / "s", classes=("bird", "it's"), study=choices)
     studies = {"s": results.read(folder)}
-    assert reproduce.find(studies, "final-1-1-3") == (
+    assert reproduce.command_for(studies, "final-1-1-3") == (
         "python train.py --model pca --dataset cifar10 --dataroot 'my data' --abnormal_class "
         "'it'\"'\"'s' --limit_test 200 --protocol sound --scoring_mode training --select_on "
         "val_auroc --epochs 3 --seed 3 --precision float32 --deterministic True --device cpu "
         "--split_seed 0 --cpus_per_trial 1 --skip True --lr 0.003 --nz 100"
     )
-    assert "--nz" not in reproduce.find(studies, "final-0-0-1")
+    assert "--nz" not in reproduce.command_for(studies, "final-0-0-1")
     with pytest.raises(
         UserError, match=r"no trial 'final-1-1-9' in s; did you mean 'final-1-1-\d'"
     ):
-        reproduce.find(studies, "final-1-1-9")
+        reproduce.command_for(studies, "final-1-1-9")
 
 
 def test_reproduce_of_a_run_that_was_stopped_before_its_step_sizes_fell():

@@ -213,7 +213,7 @@ def test_a_run_on_images_that_are_not_square_keeps_all_its_files(run: Path) -> N
     assert study.study["image_size"] == "24x40"
     assert study.provenance["dataset"]["image_shape"] == [1, 24, 40]
     (trial,) = study.trials["trial"]
-    assert "--image_size 24x40" in reproduce.find({"run": study}, trial)
+    assert "--image_size 24x40" in reproduce.command_for({"run": study}, trial)
     scores = study.scores(trial)
     shown = explorer.gallery(study.gallery(trial), scores)
     assert shown is not None

@@ -91,7 +91,7 @@ def test_reproduce_gives_the_same_scores_to_the_bit(
     )
     final = saved.trials.loc[saved.trials.role == "winner", "trial"].item()
     for trial in (final, "w_skipganomaly-3-001"):
-        command = shlex.split(reproduce.find({"study": saved}, trial))
+        command = shlex.split(reproduce.command_for({"study": saved}, trial))
         assert command[:2] == ["python", "train.py"]
         assert (
             train.main([*command[2:], "--results_dir", str(tmp_path), "--name", f"again-{trial}"])

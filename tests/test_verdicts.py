@@ -16,7 +16,7 @@ import models
 from bench.choices.monitoring import View
 from bench.commands.score import score_folder
 from bench.data.datasets import Decoding
-from bench.judging.verdicts import Verdicts, verdicts, why_none
+from bench.judging.verdicts import Verdicts, verdicts, why_no_verdicts
 
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 RATES = st.floats(0.001, 0.999)
@@ -73,10 +73,10 @@ def test_a_rate_of_whole_images_is_no_image_less():
 
 @pytest.mark.parametrize("rate", [0.03, 0.05, 0.3])
 def test_as_many_held_out_images_as_are_said_to_be_enough_are(rate):
-    enough = int(re.search(r"\((\d+) are enough\)", why_none(Verdicts([0.0], rate)))[1])
+    enough = int(re.search(r"\((\d+) are enough\)", why_no_verdicts(Verdicts([0.0], rate)))[1])
     assert Verdicts([0.0] * enough, rate).threshold == 0
     assert Verdicts([0.0] * (enough - 1), rate).threshold is None
-    assert "no normal images were held out" in why_none(None)
+    assert "no normal images were held out" in why_no_verdicts(None)
 
 
 def test_balanced_errors():

@@ -64,7 +64,7 @@ def export(
     shape = ", ".join(map(str, model.image_shape))
     print(f"written: {path}, for images uint8 (N, {shape}); threshold {facts['threshold']}")
     if facts["threshold"] is None:
-        note(verdicts.why_none(judged))
+        note(verdicts.why_no_verdicts(judged))
     return 0
 
 

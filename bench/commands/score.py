@@ -14,7 +14,7 @@ from bench.choices.monitoring import View
 from bench.choices.study import LONGEST
 from bench.data.datasets import Decoding
 from bench.data.datasets.folder import read_images
-from bench.judging.verdicts import Verdicts, why_none
+from bench.judging.verdicts import Verdicts, why_no_verdicts
 from bench.results.anomaly_maps import heat_maps
 from bench.results.gallery import data_uri, encoded, shrunk
 from bench.results.store import write_whole
@@ -86,7 +86,7 @@ def score_folder(
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     shown = {"folder": folder.resolve().name, "rows": rows, "images": len(frame), "judged": judged}
-    shown["undecided"] = why_none(judged) if judged and judged.threshold is None else ""
+    shown["undecided"] = why_no_verdicts(judged) if judged and judged.threshold is None else ""
     write_whole(out / "scores.html", page.render(shown))
     return frame
 

@@ -97,7 +97,7 @@ def train_run(
                 f"{row['test_false_alarms']:.1%} of the normal test images"
             )
         elif judged and not extras["score_folder"]:  # which says so too
-            note(verdicts.why_none(judged))
+            note(verdicts.why_no_verdicts(judged))
     for line in of_training(read(store.path).trials):
         print(f"warning: {line}")
     if study.keep_models == "all":
@@ -268,7 +268,7 @@ def write_scores(
 ) -> None:
     frame = score_folder(model, decoding, folder, out, view, judged)
     if judged is None or judged.threshold is None:
-        note(verdicts.why_none(judged))
+        note(verdicts.why_no_verdicts(judged))
     else:
         called = (frame["verdict"] == "abnormal").sum()
         print(

@@ -12,7 +12,7 @@ from bench.choices.study import Study
 from bench.commands import resume
 from bench.judging.selection import by_column
 from bench.reporting.cautions import of_training
-from bench.results.reading import Results, may_pass, read
+from bench.results.reading import Results, read, worth_retrying
 from bench.results.store import JOURNAL, RAY_LOG, Store
 from bench.training.prepare import default_name, prepare
 from bench.tuning import cost_estimate
@@ -87,7 +87,7 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     if left := runs - done:
         reason = stopped or "all configurations of a search failed"
         print(f"\n{reason}: {left} of {runs} runs are not done")
-    again = sum(map(may_pass, trials.to_dict("records")))
+    again = sum(map(worth_retrying, trials.to_dict("records")))
     unfinished = stopped is not None and left > 0
     if unfinished or again:
         what = "go on with" if unfinished else f"try the {again} failed run(s) again with"

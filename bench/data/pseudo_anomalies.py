@@ -21,11 +21,11 @@ def pseudo_anomalies(images: Tensor, seed: int, without_rotations: bool = False)
     return torch.stack([kinds[i % len(kinds)](image, rng) for i, image in enumerate(images)])
 
 
-def beside_normal(normal: Tensor, without_rotations: bool, mixed: bool) -> Labelled:
-    """Normal images (N, C, H, W) and an anomaly of each, labelled; shuffled if `mixed`."""
+def with_pseudo_anomalies(normal: Tensor, without_rotations: bool, shuffled: bool) -> Labelled:
+    """Normal images (N, C, H, W) and a pseudo-anomaly of each, labelled."""
     labels = np.repeat([0, 1], len(normal))
     images = torch.cat([normal, pseudo_anomalies(normal, 0, without_rotations)])
-    if mixed:
+    if shuffled:
         order = np.random.default_rng(0).permutation(len(labels))
         images, labels = images[torch.from_numpy(order)], labels[order]
     return Labelled(images, labels)

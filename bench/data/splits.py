@@ -56,8 +56,8 @@ class Split:
     test: Labelled | None  # chooses without val, else only reported; None: no label
 
     @property
-    def pseudo(self) -> int:
-        """How many images a pseudo_auroc is of: the held-out normal ones, and an anomaly of each."""
+    def pseudo_count(self) -> int:
+        """How many images val_pseudo_auroc is of: held-out normal ones, and an anomaly of each."""
         return 2 * int((self.val.labels == 0).sum()) if self.val else 0
 
     def to(self, device: str) -> "Split":
@@ -66,7 +66,10 @@ class Split:
         return Split(self.train.to(device), val, test)
 
     def within(self, dataset: Dataset, kept: np.ndarray) -> "Split":
-        """The same images in the array of the `dataset` of whose training images these were `kept`."""
+        """This split of a subset of the data set, as indices into the images of all of `dataset`.
+
+        `kept`: the indices of the training images that the subset has.
+        """
         places = np.concatenate([kept, np.arange(len(dataset.train_images), len(dataset.images))])
         source = dataset.image_array
         val, test = (
@@ -106,7 +109,7 @@ def guessed(study: Study, dataset: Dataset) -> tuple[str, str] | None:
     return suggested(dataset.classes, trained)
 
 
-def guess_said(study: Study, dataset: Dataset) -> list[str]:
+def guess_notes(study: Study, dataset: Dataset) -> list[str]:
     """A line on which classes are normal, where no flag says it."""
     if len(dataset.classes) < 2 or not (guess := guessed(study, dataset)):
         return []
@@ -259,7 +262,7 @@ def defects_and_masks(
     return defects, masks
 
 
-def without_masks(splits: Mapping[Task, Split]) -> list[str]:
+def missing_mask_notes(splits: Mapping[Task, Split]) -> list[str]:
     """How many images the figures of pixels leave out, if any."""
     counts = []
     for task, split in splits.items():

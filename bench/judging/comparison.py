@@ -90,10 +90,11 @@ def signed_ranks(differences: pd.Series) -> np.ndarray:
 
 
 def wilcoxon(differences: pd.Series) -> float:
-    """The two-sided p of Wilcoxon's signed-rank test of classes; 1 where hardly any differ.
+    """The two-sided p of Wilcoxon's signed-rank test over classes; 1 where fewer than two differ.
 
-    As scipy.stats.wilcoxon gives it, which tries all signs one after the other where differences
-    tie: half a second for ten of them. Here SciPy tries them all at once.
+    The same p as from scipy.stats.wilcoxon. Where differences tie, that function tries the
+    combinations of signs one by one, which takes half a second for ten classes; permutation_test
+    tries them all at once.
     """
     from scipy import stats
 

@@ -42,7 +42,9 @@ def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, flo
     variance = of_abnormal.var(ddof=1) / len(of_abnormal) + of_normal.var(ddof=1) / len(of_normal)
     half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
     if len(runs) > 1:
-        half = math.hypot(half, student([abnormal.mean() for abnormal, _ in by_run], level))
+        half = math.hypot(
+            half, student_half_width([abnormal.mean() for abnormal, _ in by_run], level)
+        )
     low, high = logit_interval(area, half) if 0 < area < 1 else (area, area)
     alike = ((1 - level) / 2) ** (1 / smaller)
     return area, min(low, area * alike), max(high, 1 - (1 - area) * alike)
@@ -55,12 +57,12 @@ def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     is uncertain is in what they share, such as the test images.
     """
     array = np.asarray(values, float)
-    half = student(array) if len(array) > 1 and np.ptp(array) > ALIKE else math.nan
+    half = student_half_width(array) if len(array) > 1 and np.ptp(array) > ALIKE else math.nan
     mean = float(array.mean())
     return mean, mean - half, mean + half
 
 
-def student(values: ArrayLike, level: float = 0.95) -> float:
+def student_half_width(values: ArrayLike, level: float = 0.95) -> float:
     """Half the width of Student's interval of the mean of several independent values."""
     from scipy.special import stdtrit  # takes a while to load; one run alone does without
 

@@ -53,9 +53,9 @@ def placements(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
     )
 
 
-def twice_below(these: Floats, others: Floats) -> NDArray[np.int64]:
-    """For each of these: twice how many of the sorted others are lower, where a tie counts half."""
-    return np.searchsorted(others, these) + np.searchsorted(others, these, side="right")
+def twice_below(values: Floats, reference: Floats) -> NDArray[np.int64]:
+    """For each value: twice how many of the sorted `reference` are lower; a tie counts half."""
+    return np.searchsorted(reference, values) + np.searchsorted(reference, values, side="right")
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -115,7 +115,7 @@ class Metric:
     """What the tables say of a figure, and the function of labels and scores that gives it."""
 
     title: str
-    of: Callable[[ArrayLike, ArrayLike], float] | None = None
+    compute: Callable[[ArrayLike, ArrayLike], float] | None = None
     higher_is_better: bool = True
     fits_threshold: bool = False  # on these very images: no promise for a threshold set beforehand
 
@@ -131,4 +131,6 @@ METRICS = {
 
 def evaluate(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
     """All metrics of one run, by their names in METRICS."""
-    return {name: metric.of(labels, scores) for name, metric in METRICS.items() if metric.of}
+    return {
+        name: metric.compute(labels, scores) for name, metric in METRICS.items() if metric.compute
+    }

@@ -23,7 +23,7 @@ class Rates(NamedTuple):
 
 
 def rates(maps: np.ndarray, masks: np.ndarray) -> Rates:
-    """Of anomaly maps (N, H, W), higher where more anomalous, and bool masks like them.
+    """The rates of anomaly maps (N, H, W), higher where more anomalous, by bool masks (N, H, W).
 
     A region is a part of a mask whose pixels touch, if only at a corner. ValueError where normal
     or anomalous pixels are missing, or a value is not finite.

@@ -85,11 +85,13 @@ def best_run(rows: Sequence[Mapping[str, Any]]) -> int | None:
     return best_number(objectives, {row["number"] for row in rows if cut_short(row)})
 
 
-def best_number(objectives: Mapping[int, float | None], last: Collection[int] = ()) -> int | None:
+def best_number(
+    objectives: Mapping[int, float | None], ranked_last: Collection[int] = ()
+) -> int | None:
     """The configuration with the highest objective, the lowest number among equals.
 
-    Those of the numbers `last` come after all others. None if all failed.
+    Those of the numbers `ranked_last` come after all others. None if all failed.
     """
     tried = {number: value for number, value in objectives.items() if value is not None}
-    ranked = sorted(tried, key=lambda number: (number in last, -tried[number], number))
+    ranked = sorted(tried, key=lambda number: (number in ranked_last, -tried[number], number))
     return ranked[0] if ranked else None

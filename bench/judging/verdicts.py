@@ -67,7 +67,7 @@ class Verdicts:
         }
 
 
-def why_none(judged: Verdicts | None) -> str:
+def why_no_verdicts(judged: Verdicts | None) -> str:
     """Why no image is called abnormal, where there is no threshold."""
     if judged is None:
         return (

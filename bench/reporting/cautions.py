@@ -16,7 +16,7 @@ OF_ONE_PROCESS = r"\x1b\[[0-9;]*m|\(pid=[^)]*\)|0x[0-9a-f]+"  # in Ray's reasons
 
 
 def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
-    """A line for each kind of warning, with what it stands for: nothing, or the lines of several."""
+    """A line for each kind of warning, and the single warnings that it sums up, if several."""
     by_kind: dict[str, list[str]] = {}
     for kind, line in cautions:
         by_kind.setdefault(kind, []).append(" ".join(line.split()))
@@ -119,7 +119,7 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
     alone = edge_epochs(trials)
     if single := (aurocs["seeds"] == 1).sum():
         alone.append(
-            f"{single} of {len(aurocs)} results rest on a single seed: their spread over seeds is "
+            f"{single} of {len(aurocs)} result(s) rest on a single seed: their spread over seeds is "
             "unknown"
         )
     if aurocs["seeds"].nunique() > 1:
@@ -131,7 +131,7 @@ def unsound(aurocs: pd.DataFrame) -> list[str]:
     """A line for each protocol but the sound one, and how many results it measured."""
     groups = aurocs[is_unsound(aurocs["protocol"])].groupby("protocol")["column"]
     return [
-        f"{len(columns)} results were measured by the protocol '{label}' "
+        f"{len(columns)} result(s) were measured by the protocol '{label}' "
         f"({', '.join(columns.unique())}): their figures can be far above what images scored one by "
         "one give, with epochs chosen on others"
         for label, columns in groups

@@ -11,12 +11,13 @@ from bench.judging.comparison import compare, fewest_classes
 from bench.judging.intervals import mean_interval
 from bench.judging.selection import SIGNALS, best_run, improves, objective, title_and_sign
 from bench.reporting.differences import signed
-from bench.reporting.fair import dependence, too_small
+from bench.reporting.fair import dependence, dependence_note
 from bench.reporting.frames import KEY
 from bench.reporting.writers import Table
 
 ORACLE = "oracle (upper bound)"
-A_HINT = 0.01  # p above it: classes share training images, so that p are too small
+# A significant p above this is only a hint: classes share training images, so p is too small.
+A_HINT = 0.01
 
 
 def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
@@ -50,12 +51,12 @@ def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
         chose = "these chose nothing"
     note = (
         f"Test AUROC under the same fresh seeds ({chose}); gain: their paired difference with its "
-        "95 % interval over seeds (Student's t; of the test images' chance it says nothing, and "
-        "where seeds change nothing there is none). " + " ".join(verdicts)
+        "95 % interval over seeds (Student's t; it does not cover chance in the test images, and "
+        "is missing where seeds change nothing). " + " ".join(verdicts)
     )
     if "Wilcoxon" in note:
         several = " Each p is of one model, without correction for several."
-        note += several * (len(verdicts) > 1) + too_small(dependence(finals))
+        note += several * (len(verdicts) > 1) + dependence_note(dependence(finals))
     return Table("tuning_gain", "Did tuning help?", frame, note)
 
 
@@ -77,9 +78,10 @@ def verdict(model: str, rows: pd.DataFrame) -> str:
 
 
 def luck_table(trials: pd.DataFrame) -> Table | None:
-    """What finalists are worth: fresh seeds' judgement of the best of one seed, and of the winner.
+    """What finalists are worth: the winner by one seed and by several, both judged by fresh seeds.
 
-    Of each finalist seed in turn, the others choose: it then judges a choice it had no part in.
+    Each fresh seed in turn judges the winner that the other fresh seeds choose, so that no seed
+    judges its own choice.
     """
     finalists = trials[(trials["kind"] == "finalist") & trials["objective"].notna()]
     tuning = trials[(trials["kind"] == "tuning") & trials["objective"].notna()]
@@ -117,9 +119,10 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
         return None
     frame = pd.DataFrame(rows)
     note = (
-        "Values of the signal that chose. In the search, again: its best configuration, by its one "
-        "seed and by fresh ones. Finalists' winner: chosen by all fresh seeds but one, judged by that "
-        "one, each in turn; gain: its lead over 'again'."
+        "Values of the signal that chose. 'In the search' and 'again': the search's best "
+        "configuration, under the search's one seed and under fresh ones. 'Finalists' winner': "
+        "chosen by all fresh seeds but one and judged by that one, each in turn; gain: its lead "
+        "over 'again'."
     )
     means = [
         f"{model} (by {signal}) {signed(group['changed'].mean())}, another won in "
@@ -145,7 +148,7 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
     places = finals[["study", "trial"]]
     known = places.merge(epochs).dropna(subset="test_auroc")
     rows = [
-        {"class": run["row"].iloc[0], "model": run["column"].iloc[0]} | dict(chosen(run))
+        {"class": run["row"].iloc[0], "model": run["column"].iloc[0]} | dict(auroc_by_signal(run))
         for _, run in known.groupby(["study", "trial"], sort=False)
     ]
     if not rows:
@@ -166,9 +169,10 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
         "Test AUROC of the epoch that each signal would have chosen in the same final runs, mean "
         "over seeds. The parts of a score have the weights that the study's own signal chose in that "
         "signal's column, and the model's own in the others. The validation AUROC sees anomalies of "
-        "the tested class, the others need none; but where it is the study's signal, "
-        "pseudo-anomalies judged epochs by scores of its weights. The oracle takes the best epoch "
-        "and the better weights on the test images: no result, but a bound on choices among these."
+        "the tested class, the others need none; but where it is the study's signal, the AUROC "
+        "against pseudo-anomalies is of scores with the weights that it chose. The oracle takes "
+        "the best epoch and the better weights on the test images: no result, but a bound on "
+        "choices among these."
     )
     if len(rows) < len(finals):
         note += (
@@ -177,7 +181,7 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
     return Table("signals", "What would each signal have chosen?", table, note)
 
 
-def chosen(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
+def auroc_by_signal(run: pd.DataFrame) -> Iterator[tuple[str, float]]:
     """By signal: the test AUROC of the epoch that it chooses in a run (frames.join's epochs).
 
     `test_auroc` has the weights of the score's parts that the study's signal chose, which no other

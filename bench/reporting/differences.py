@@ -23,10 +23,10 @@ DECIDE = ["data", "protocol", "chosen by", "search", "set", "arithmetic", "Pytho
 def difference_tables(
     finals: pd.DataFrame, studies: Mapping[str, Results], settings: pd.DataFrame
 ) -> Iterator[Table]:
-    """Of each study after the first: its test AUROC less the first's, where both have a result.
+    """For each study after the first: its test AUROC minus the first's, where both have a result.
 
-    Where the first is of a sweep, less that of the sweep's study that has the same data. `settings`:
-    what figures rest on (tables.settings_table).
+    If the first belongs to a sweep, each is compared with the sweep's study of the same data.
+    `settings`: what figures rest on (tables.settings_table).
     """
     folders = {name: study.path.resolve() for name, study in studies.items()}
     first, *_ = folders.values()
@@ -40,7 +40,8 @@ def difference_tables(
     others = [name for name in studies if name in tested and name not in firsts]
     for other, name in itertools.product(others, firsts):
         pair = finals[finals["study"].isin([name, other])]
-        # An amount tells apart where a study has several; else it may be the question.
+        # Results are matched by an amount only where a study has several: where each has one, its
+        # effect may be what the two studies are compared for.
         place = PLACE + [a for a in AMOUNTS if (pair.groupby("study")[a].nunique() > 1).any()]
         cells = pd.DataFrame(differences(placed(pair), place, name, other))
         if len(cells):

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.reporting.figures import binned, first_seeds
 from bench.reporting.frames import Caution, Scores
 from bench.results.anomaly_maps import heat_maps
-from bench.results.gallery import chosen, data_uri, images_of, sheet_array, shrunk
+from bench.results.gallery import data_uri, extreme_images, images_of, sheet_array, shrunk
 from bench.results.reading import Results
 
 BINS = 100  # thresholds of the slider
@@ -47,7 +47,7 @@ def gallery(sheet: bytes | None, frame: pd.DataFrame) -> dict[str, Any] | None:
     """
     if sheet is None:
         return None
-    groups = chosen(frame["labels"].to_numpy(), frame["scores"].to_numpy())
+    groups = extreme_images(frame["labels"].to_numpy(), frame["scores"].to_numpy())
     images, rebuilt = images_of(sheet, sum(map(len, groups.values())))
     rows = [images]
     if rebuilt is not None:

@@ -44,8 +44,8 @@ def dependence(aurocs: pd.DataFrame) -> str:
     return "classes share test images" if ONE_CLASS in tasks else ""
 
 
-def too_small(dependence: str) -> str:
-    """The sentence that tables of tests have where there is such a dependence."""
+def dependence_note(dependence: str) -> str:
+    """The sentence below tables of tests where `dependence` names a reason for it, else nothing."""
     samples = "Tests take classes for independent samples"
     return f" {samples}, but {dependence}: p is too small." if dependence else ""
 
@@ -63,9 +63,10 @@ def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def gapless(table: pd.DataFrame) -> pd.DataFrame:
-    """The largest part without a gap of a table of classes by models, of several models if it can be.
+    """The largest part of a table (classes by models) without gaps, of several models if any is.
 
-    A model that lacks so many classes that the others would lose more by them is left out.
+    It leaves a model out where keeping it would cost the other models more cells, by the classes
+    that it lacks, than it adds.
     """
     there = table.notna().to_numpy()
     fullest = there[:, np.argsort(-there.sum(axis=0), kind="stable")]

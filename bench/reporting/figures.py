@@ -24,7 +24,7 @@ Looks = dict[str, dict[str, Any]]  # a model's colour and dashes
 LONGEST = 22  # letters of a name beside which a legend has room for another
 LONGEST_TITLE = 18  # letters of a class's name beside which another panel has room
 PANELS = 10  # in one figure; more classes make more figures
-MOST_SEEDS_SHOWN = 4  # models in a panel, beyond which its seeds' curves would hide one another
+MOST_MODELS_WITH_SEEDS = 4  # with more in a panel, single seeds' curves would hide one another
 
 
 def looks_of(finals: pd.DataFrame) -> Looks:
@@ -156,7 +156,7 @@ def curves(
             by_panel.setdefault((run["row"], run["column"]), []).append(curve(frame))
             shares.setdefault(run["row"], set()).add(frame["labels"].mean())
     looks = looks_of(finals)
-    few = len(looks) <= MOST_SEEDS_SHOWN
+    few = len(looks) <= MOST_MODELS_WITH_SEEDS
     means = "Thin: one seed; thick: the mean over seeds" if few else "Means over seeds"
     if max(map(len, by_panel.values()), default=1) == 1:
         means = "One seed"

@@ -19,14 +19,16 @@ from bench.results.columns import COLUMNS
 from bench.results.reading import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
-# What a column's name says of an amount, where results that would share a cell differ in it.
+# Amounts that a study may vary. Where results that would share a cell of a table differ in one, its
+# text is added to the column's name.
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # Means are over the seeds within these.
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class", *AMOUNTS]
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 EXPECTED += ["test_auroc_low", "test_auroc_high", "n_test_normal", "n_test_abnormal"]
-# A protocol's choices that make a figure another one; in evaluation mode the order does not.
+# The choices of a protocol that change figures. The test images' order is not among them: it
+# changes scores in training mode only.
 DECISIVE = ("scoring_mode", "selection", "test_pool")
 WIDEST = 0.5  # an interval that leaves half of the scale open tells nothing
 

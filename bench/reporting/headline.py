@@ -128,13 +128,14 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         )
     if is_unsound(aurocs["protocol"]).any() and aurocs["low"].notna().any():
         yield (
-            "They do not allow for what an unsound protocol adds, where test images choose epochs, or "
-            "those of a batch change each other's scores."
+            "They do not cover what an unsound protocol adds where it chooses epochs on the test "
+            "images, or where an image's score depends on the others of its batch."
         )
-    if (aurocs["select_on"] == "val_auroc").any():
+    if count := (aurocs["select_on"] == "val_auroc").sum():
+        of_some = f"For {count} of {len(aurocs)} results the" if count < len(aurocs) else "The"
         yield (
-            "What a model had to choose (epochs, the weights of a score's parts, the winner of a "
-            "search), the validation AUROC chose, which sees anomalies like those of the test."
+            f"{of_some} validation AUROC, which sees anomalies like those of the test, made all "
+            "choices (epochs, the weights of a score's parts, the winner of a search)."
         )
     if (aurocs["too_few"] != "").any():
         yield "Where an interval would span half of the scale, the cell says what there are too few of."

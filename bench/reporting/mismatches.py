@@ -1,4 +1,4 @@
-"""In what the studies of a report, or the models of its tables, are not alike."""
+"""Warnings where a report's studies, or the models in its tables, are not comparable."""
 
 from collections.abc import Mapping
 

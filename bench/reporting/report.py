@@ -190,7 +190,7 @@ def replace_report(out: Path, new: Mapping[str, str | bytes], own: bool) -> None
 
 
 def in_another_process(call: Callable[[], Result]) -> Callable[[], Result]:
-    """Gives the call's result when called itself; another process computes it meanwhile."""
+    """Starts the call in another process, and returns a function that waits for its result."""
     # Spawned: a fork of a process with Ray's or torch's threads can hang.
     pool = ProcessPoolExecutor(
         1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
@@ -201,9 +201,9 @@ def in_another_process(call: Callable[[], Result]) -> Callable[[], Result]:
 
 
 def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
-    """How good each model is, for each data set and task that needs tables of its own, and `more`.
+    """Sections on how good models are: one for all, or for each data set and task (`comparable`).
 
-    That is a section of its own only where there are several others.
+    The content of `more` joins the section if there is one, or else follows as a section.
     """
     tables_apart = comparable(aurocs)
     for number, (of, part) in enumerate(tables_apart.items(), start=1):

@@ -25,7 +25,7 @@ FROM_ROW = ("model", "limit_train", "contamination", "epochs", "seed", "precisio
 TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 
 
-def find(studies: Mapping[str, Results], trial: str) -> str:
+def command_for(studies: Mapping[str, Results], trial: str) -> str:
     """The command of the trial with this id; UserError where no study has it."""
     rows = [(name, row) for name, study in studies.items() for row in study.rows]
     found = {name: row for name, row in rows if row["trial"] == trial}
@@ -41,12 +41,12 @@ def find(studies: Mapping[str, Results], trial: str) -> str:
     results = studies[holder]
     if row["kind"] == "tuning" and results.study.get("scheduler") in ("pbt", "pb2"):
         raise UserError(
-            f"--reproduce: {trial} took over others' weights as it trained; no command makes it"
+            f"--reproduce: {trial} took over others' weights as it trained; no command repeats that"
         )
     if file := results.run.get("load"):
         raise UserError(
-            f"--reproduce: {trial} began with the weights in {file}; this prints commands of runs "
-            "that began without"
+            f"--reproduce: {trial} began with the weights in {file}; only runs without "
+            "--load can be reproduced"
         )
     choices = results.study | (form(results) if row.get("task") == CATEGORY else {})
     warn_of_changes(choices, row)
@@ -92,7 +92,8 @@ def decay_of(decay: int, study: Mapping[str, Any], row: Mapping[str, Any]) -> in
     stopped_before = max(0, math.ceil(planned or reached) - reached)
     if 0 < stopped_before < decay:
         raise UserError(
-            f"--reproduce: {row['trial']} was stopped while its step sizes fell; no command makes it"
+            f"--reproduce: {row['trial']} was stopped while its step sizes fell; no command "
+            "repeats that"
         )
     return 0 if stopped_before else decay
 

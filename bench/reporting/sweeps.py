@@ -32,7 +32,7 @@ CURVES = {  # by the amount, which a study may vary
     ),
     "contamination": Curve(
         "contamination",
-        "How much contamination does a model bear?",
+        "How much contamination does a model tolerate?",
         "share of the training images that is abnormal",
         "contamination",
     ),
@@ -48,13 +48,14 @@ def data_of(aurocs: pd.DataFrame) -> pd.Series:
 
 
 def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str]]:
-    """One row per data set, model and amount, for the models that were trained with several.
+    """The points of the curves, and the columns left out for want of a shared class.
 
-    `aurocs`: the AUROC by study, model and class (frames.auroc). Several tasks of a data set count
-    as data sets. Means over the classes that the points of a data set share: n_train (images
-    trained on), auroc, and the ends of its interval: as wide as those of the classes are in the
-    mean, since classes share test images. x is the amount as the figure's axis has it, model the
-    column without the amount. The second are the columns left out where not all share a class.
+    `aurocs`: the AUROC by study, model and class (frames.auroc). A point is a row for a data set
+    (several tasks of one count as data sets), a model that was trained with several amounts
+    (`model`: the column without the amount) and one of these (`x`: as the figure's axis has it).
+    n_train (images trained on), auroc, low and high are means over the classes that the points of
+    a data set share. So an interval is as wide as those of the classes on average, since classes
+    share test images.
     """
     models = without_amounts(aurocs, [amount])
     runs = aurocs.assign(model=models, dataset=data_of(aurocs))

@@ -12,7 +12,7 @@ from bench.judging.metrics import METRICS
 from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
 from bench.judging.verdicts import ALARMS
-from bench.reporting.fair import too_small
+from bench.reporting.fair import dependence_note
 from bench.reporting.headline import untested
 from bench.reporting.writers import Table
 from bench.results.reading import Results
@@ -218,7 +218,7 @@ def comparison_tables(
         if math.isnan(comparison.friedman_p)
         else f" Friedman's test: p = {comparison.friedman_p:.2g}."
     )
-    optimistic = too_small(dependence)
+    optimistic = dependence_note(dependence)
     note = (
         f"Over {comparison.classes} classes. Paired two-sided Wilcoxon signed-rank tests with Holm's "
         "correction."

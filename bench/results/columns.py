@@ -93,7 +93,7 @@ COLUMNS = {
 }
 SECONDS = ("train_seconds", "score_seconds")
 # An epoch's record has these of all epochs until then.
-SO_FAR = ("generator_steps", "images_seen", "passes")
+CUMULATIVE = ("generator_steps", "images_seen", "passes")
 NO_EPOCHS: dict[str, Any] = dict.fromkeys(SECONDS)
 OF_THE_CHOSEN_EPOCH = (
     *("epoch", "objective", "test_default_mix_auroc", "threshold", "threshold_balanced"),
@@ -153,9 +153,9 @@ def of_epoch(run: PlannedRun, attempt: int, record: Mapping[str, Any]) -> dict[s
     return names | of_variant(run.task) | {"attempt": attempt} | dict(record)
 
 
-def of_epochs(before: Mapping[str, Any] | None, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of all epochs of a run: those `before` this record's, if any, and this one."""
-    totals = {name: record[name] for name in SO_FAR if name in record}
+def running_totals(before: Mapping[str, Any] | None, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that count all epochs so far: those `before`, if any, and this record's."""
+    totals = {name: record[name] for name in CUMULATIVE if name in record}
     seconds = {name: (before[name] if before else 0.0) + record[name] for name in SECONDS}
     return totals | seconds
 

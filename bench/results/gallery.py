@@ -21,8 +21,8 @@ GROUPS = {  # a group's label (1: abnormal), and whether it takes the highest sc
 }
 
 
-def chosen(labels: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
-    """The indices of each group's images, the most extreme score first.
+def extreme_images(labels: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """The indices of the images of each of GROUPS, the most extreme score first.
 
     `labels` and `scores` are (N,). The same scores always choose the same images.
     """

@@ -22,11 +22,11 @@ PACKED = "scores.parquet"  # the scores of all runs that were there at `report.p
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
 DIVERGED = "FloatingPointError"  # how the error of a run begins that no other attempt will mend
 NEEDED = ("kind", "status", "model", "class")  # of a trial's row
-NUMBERS = re.compile(
+NUMBER_COLUMNS = re.compile(
     "attempt|number|seed|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
     r"threshold\w*|contamination|limit_train|\w+_seconds|(val|test|mix|n|loss)_\w+"
 )
-NUMBER = {int, float, bool, type(None)}  # in JSON
+NUMBER_TYPES = {int, float, bool, type(None)}  # in JSON
 SAME_PART = "same_part"  # its column that names the part which is the score itself
 
 
@@ -194,8 +194,8 @@ class Results:
         return path.read_bytes() if path.is_file() else None
 
 
-def may_pass(row: Mapping[str, Any]) -> bool:
-    """Whether a run failed for a reason that another attempt may not meet."""
+def worth_retrying(row: Mapping[str, Any]) -> bool:
+    """Whether a run failed for a reason that may not come up in another attempt."""
     return row["status"] == "error" and not str(row.get("error")).startswith(DIVERGED)
 
 
@@ -228,8 +228,8 @@ def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
 def mistake_in(row: dict[str, Any]) -> str | None:
     """What figures cannot be made of in a row; None if nothing. Called for every row of a study."""
     numbers, aurocs = columns_to_check(tuple(row))
-    if not NUMBER.issuperset(map(type, map(row.get, numbers))):
-        name = next(name for name in numbers if type(row[name]) not in NUMBER)
+    if not NUMBER_TYPES.issuperset(map(type, map(row.get, numbers))):
+        name = next(name for name in numbers if type(row[name]) not in NUMBER_TYPES)
         return f"{name} is no number, but '{row[name]}'"
     for name in aurocs:
         if (value := row[name]) is not None and (value < 0 or value > 1):
@@ -240,7 +240,7 @@ def mistake_in(row: dict[str, Any]) -> str | None:
 @cache  # most rows of a file have the same columns
 def columns_to_check(columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """Those that hold numbers, and those that hold an AUROC."""
-    numbers = [name for name in columns if NUMBERS.fullmatch(name)]
+    numbers = [name for name in columns if NUMBER_COLUMNS.fullmatch(name)]
     counts = "defect_images_"  # of defects, which may be called anything
     return numbers, [n for n in columns if n.endswith("auroc") and not n.startswith(counts)]
 

@@ -19,7 +19,7 @@ from bench.choices.study import LONGEST, Study
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.data.splits import Split, guess_said, make_splits, tasks_of, without_masks
+from bench.data.splits import Split, guess_notes, make_splits, missing_mask_notes, tasks_of
 from bench.judging.selection import SIGNALS
 from bench.results.provenance import machine
 from bench.training.devices import choose_device
@@ -96,7 +96,7 @@ class Prepared:
         """How many images a run on the task scores after an epoch (see Run.step)."""
         split = self.splits[task]
         val, test = (len(part.labels) if part else 0 for part in (split.val, split.test))
-        pseudo = split.pseudo if final or self.select_on[task] == "pseudo_auroc" else 0
+        pseudo = split.pseudo_count if final or self.select_on[task] == "pseudo_auroc" else 0
         return val + pseudo + (test if final or self.protocol.selection == "test" else 0)
 
     def facts(self, study: Study, task: Task) -> dict[str, Any]:
@@ -138,8 +138,8 @@ def prepare(study: Study) -> Prepared:
     )
     released = [f"{fact} (add {flags})" for fact, flags in released_otherwise(study)]
     more += [
-        *guess_said(study, dataset),
-        *without_masks(splits),
+        *guess_notes(study, dataset),
+        *missing_mask_notes(splits),
         *released,
         *without_effect(study, tasks, device),
     ]

@@ -52,7 +52,7 @@ class Recorder:
 
     def count(self, trial: str, record: Mapping[str, Any]) -> None:
         """Takes an epoch into the totals of its run."""
-        self.totals[trial] = columns.of_epochs(self.totals.get(trial), record)
+        self.totals[trial] = columns.running_totals(self.totals.get(trial), record)
 
     def attempt(self, run: PlannedRun) -> int:
         return self.attempts.get(run.trial, 0) + 1

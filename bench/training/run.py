@@ -13,14 +13,14 @@ from torch import Tensor
 import models
 from bench.choices.errors import UserError
 from bench.choices.tasks import Budget, PlannedRun, Protocol
-from bench.data.pseudo_anomalies import beside_normal
+from bench.data.pseudo_anomalies import with_pseudo_anomalies
 from bench.data.splits import Labelled, Split
 from bench.judging import metrics
 from bench.judging.selection import SIGNALS, improves, objective, visible
 from bench.judging.verdicts import Verdicts, verdicts
 from bench.results.anomaly_maps import anomaly_maps
 from bench.results.columns import of_defects
-from bench.results.gallery import chosen, picture, sheet
+from bench.results.gallery import extreme_images, picture, sheet
 from bench.results.provenance import cpu_name
 from bench.training.devices import create, device_of, forget_peak_memory, peak_memory
 from bench.training.model_files import packed, trained_state
@@ -75,7 +75,9 @@ class Run:
         if (final or select_on == "pseudo_auroc") and split.val is not None:
             # What was trained on rotations cannot be chosen by them.
             learned = learns_rotations or self.model.learns_rotations(vars(self.model.config))
-            beside = beside_normal(split.val.normal().cpu(), learned, protocol.mixes_batches)
+            beside = with_pseudo_anomalies(
+                split.val.normal().cpu(), learned, protocol.mixes_batches
+            )
             self.pseudo = beside.to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.test = self.split.test if final or protocol.selection == "test" else None
@@ -221,7 +223,7 @@ class Run:
     def gallery(self, scores: pd.DataFrame) -> bytes:
         """The most telling test images, as the model reconstructs them."""
         assert self.test
-        telling = chosen(scores["labels"].to_numpy(), scores["scores"].to_numpy())
+        telling = extreme_images(scores["labels"].to_numpy(), scores["scores"].to_numpy())
         index = np.concatenate(list(telling.values()))
         images = self.test.images[torch.from_numpy(index)].cpu()
         rebuilt = self.model.reconstructions(images)

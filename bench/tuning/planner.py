@@ -18,7 +18,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import Budget, PlannedRun, RunKind, Task, protocol_of, search_of
 from bench.judging.selection import MOST_SEEDS
 from bench.results.columns import of_variant
-from bench.results.reading import may_pass
+from bench.results.reading import worth_retrying
 from bench.tuning.journal import Journal
 from bench.tuning.search_group import Group, means, of_row
 from bench.tuning.searchers import INFORMED, Search
@@ -55,7 +55,7 @@ class Planner(Searcher):
         self.finalists = default if study.finalists is None else study.finalists
         self.deadline: float | None = None  # set as the first run starts
         self.known: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
-        self.finished = {trial: row for trial, row in self.known.items() if not may_pass(row)}
+        self.finished = {trial: row for trial, row in self.known.items() if not worth_retrying(row)}
         self.grown = {
             (model, task): any(
                 search_of(row) == (model, task.cls, task.variant)

@@ -36,7 +36,7 @@ NAMES = sorted(
     for file in Path(__file__).parent.glob("*.py")
     if file.stem != "folder" and not file.stem.startswith("_")
 )
-SIZES = (16, 32, 64, 128, 256)  # that every model takes, and one is chosen of by default
+SIZES = (16, 32, 64, 128, 256)  # every model takes these; the default size is one of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Dataset:
     # How image files were decoded; new ones that its models score are decoded alike.
     decoding: Decoding = field(default_factory=Decoding)
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
-    few: bool = False  # so few and so small images that models learn them in their DIGITS_STEPS
+    few: bool = False  # few and small images: models train for DIGITS_STEPS, not STEPS
     # Each a task of its own, with a normal class of that name and the defects `<category>/…`.
     categories: tuple[str, ...] = ()
     masks: np.ndarray | None = None  # bool (M, H, W): where test images are anomalous, if known

@@ -37,8 +37,8 @@ def values_of(file: ImageFile.ImageFile, data: bytes) -> np.ndarray:
     if not colour:
         return np.asarray(file).astype(np.int32)
     layout, order = colour.groups()
-    # Told the other byte order, PIL gives the lower bytes; it knows one order of LA, but RGBA has
-    # the same four bytes.
+    # If it is told the other byte order, PIL gives the lower bytes. It has LA in one byte order
+    # only, but read as RGBA, LA's two 16-bit values are four bytes.
     other = "RGBA" if layout == "LA" else f"{layout};16{'L' if order == OPPOSITE else 'B'}"
     with open_image(data) as again:
         args = [

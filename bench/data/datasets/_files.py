@@ -32,7 +32,7 @@ JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # not worth a note, as hidden f
 
 @contextmanager
 def named(file: Path, flag: str) -> Iterator[None]:
-    """Makes what fails while this image is read a UserError that names it."""
+    """Turns any error in reading this image into a UserError that names its file."""
     try:
         yield
     except UnidentifiedImageError:
@@ -131,13 +131,13 @@ def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
 
 
 def no_images(flag: str, folder: Path, others: Counter[str]) -> UserError:
-    """The error that says so, and what there is instead."""
+    """The error that a folder has no images; it names the kinds of files that were left out."""
     instead = f" (left out {_kinds(others)})" if others else ""
     return UserError(f"{flag}: there are no images in {folder}{instead}")
 
 
 def left_out(folder: Path, others: Counter[str]) -> list[str]:
-    """The note that says so, if anything was."""
+    """A note on the files that were left out, if any were."""
     return [f"{folder}: left out {_kinds(others)}"] if others else []
 
 

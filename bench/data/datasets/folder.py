@@ -31,7 +31,7 @@ from bench.data.datasets._layout import Item, categories_of, items_of
 from models.sizes import Size
 
 SAMPLED = 1000  # files whose sizes tell whether threads read faster
-RECIPE = 5  # counts the ways in which files became arrays: kept arrays of another one are not taken
+RECIPE = 5  # to be raised when files become other arrays: cached arrays of older ones are not used
 
 
 def load(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.judging.metrics import auroc
 from bench.judging.selection import SIGNALS
-from bench.reporting.choosing import chosen, luck_table
+from bench.reporting.choosing import auroc_by_signal, luck_table
 from bench.reporting.documents.rows import (
     after_shares,
     against,
@@ -246,7 +246,7 @@ def signals_on_digits() -> pd.DataFrame:
             epochs = all_epochs[all_epochs["trial"].isin(runs["trial"])]
             if runs["class"].nunique() < 10 or epochs["epoch"].max() == 1:
                 continue
-            by_run = {trial: dict(chosen(run)) for trial, run in epochs.groupby("trial")}
+            by_run = {trial: dict(auroc_by_signal(run)) for trial, run in epochs.groupby("trial")}
             means = pd.DataFrame(by_run).T.groupby(runs.set_index("trial")["class"]).mean().mean()
             rows.append({"task": task, "model": f"`{model}`"} | means.to_dict())
     return pd.DataFrame(rows)
