@@ -28,8 +28,8 @@ from bench.choices.errors import UserError
 from bench.choices.flags import (
     add_model_flags,
     add_study_flags,
-    check_alone,
     check_once,
+    check_single_values,
     path_of,
     study_from,
     take_models,
@@ -55,7 +55,8 @@ EXPORT = (
     "uint8 images in, scores and anomaly maps out"
 )
 RESUME = (
-    "go on with the run or audit --name; same figures as without the stop; needs no other flags"
+    "go on with the run or audit that --name names, to the figures of one that was not stopped; "
+    "needs no other flags"
 )
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
@@ -90,10 +91,7 @@ def parser(model: str) -> Parser:
 
 
 def parse_first(arguments: Sequence[str]) -> dict[str, Any]:
-    """The flags that say which model it is, because the other flags depend on the model.
-
-    And --dataset, whose file --resume looks for as it does for the model's.
-    """
+    """The flags that name the model, on which the others depend, and what --resume needs first."""
     first = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     first.add_argument("--model", nargs="+")
     first.add_argument("--dataset")
@@ -152,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default = earlier.study.get("model", default)
     name = model_of(first.get("model") or default)
     given = vars(parser(name).parse_args(arguments))
-    check_alone(given)
+    check_single_values(given)
     view = take_view(given)
     if earlier:
         began_as_audit = earlier.made_by.endswith("--audit")

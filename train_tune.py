@@ -39,7 +39,10 @@ if TYPE_CHECKING:  # loads pandas
     from bench.results.reading import Results
 
 LIST = "name the models, data sets, search spaces, schedulers and searchers"
-RESUME = "go on with the study, or the sweep over data sets, --name; other flags may be left out"
+RESUME = (
+    "go on with the study, or the sweep over data sets, that --name names; other flags may be left "
+    "out"
+)
 CONFIG = "take flags from this file (TOML, or another study's study.json); flags given here win"
 PRINT_CONFIG = "print the study's choices as such a file, and do nothing else"
 DRY_RUN = (
@@ -82,9 +85,9 @@ def flags_of(words: Sequence[str]) -> dict[str, Any]:
 
 
 def with_config(words: Sequence[str]) -> dict[str, Any]:
-    """The flags in these words, over those of --config, or of the sweep that they go on with.
+    """The flags in these words, which win over those of --config or of a sweep to resume.
 
-    A hyperparameter that `--set` names here wins over the file's, and leaves its others as they are.
+    `--set` replaces only the hyperparameters that it names; the file's others stay.
     """
     own, earlier_words = flags_of(words), words_before(words)
     if not earlier_words:
@@ -99,7 +102,7 @@ def with_config(words: Sequence[str]) -> dict[str, Any]:
 
 
 def words_before(words: Sequence[str]) -> list[str]:
-    """The words that stand in --config's file, or in that of the sweep these words go on with."""
+    """The flags in --config's file, or in the sweep.json of a sweep to resume, as words."""
     first = Parser(add_help=False)
     first.add_argument("--config", type=path_of)
     first.add_argument("--resume", action="store_true")

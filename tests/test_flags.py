@@ -61,7 +61,7 @@ def test_a_model_of_ones_own_that_failed_is_mended_in_a_new_study(capsys, tmp_pa
 
     study = edit(make_study(tmp_path / "s", models=("pca",)), failed)
     assert tune.summary(study, "the first 3 trials all failed", 99, 3).status == 1
-    assert "--resume\n(with pca.py as it was: once mended, it" in capsys.readouterr().out
+    assert "--resume\n(only with pca.py unchanged: a change needs" in capsys.readouterr().out
 
 
 def test_what_does_nothing_is_refused(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:

@@ -17,7 +17,7 @@ from bench.choices.errors import UserError
 from bench.commands.checks import usable_cores
 from bench.commands.resume import is_more, study_of
 from bench.results.reading import NEEDED
-from bench.tuning.earlier import say_held
+from bench.tuning.earlier import note_held_values
 
 FLAGS = ["--model", "autoencoder", "--dataset", "digits", "--limit_train", "300"]
 FLAGS += ["--limit_test", "100", "--set", "width=4", "--searcher", "random", "--scheduler", "fifo"]
@@ -209,9 +209,9 @@ def test_a_study_of_a_newer_version_is_not_gone_on_with(tmp_path):
 
 def test_what_a_winner_has_that_is_not_searched_is_named(capsys):
     winners = [("3", {"lr": 0.1, "nz": 4, "ngf": 8}), ("5", {"lr": 0.2, "nz": 8, "ngf": 8})]
-    say_held("gan", winners, {"lr"}, {"lr": 0.3, "nz": 8, "ngf": 8})
+    note_held_values("gan", winners, {"lr"}, {"lr": 0.3, "nz": 8, "ngf": 8})
     assert "winners of gan differ from this study in nz, which it" in capsys.readouterr().err
-    say_held("gan", winners, {"lr", "nz"}, {"lr": 0.3, "nz": 8, "ngf": 8})
+    note_held_values("gan", winners, {"lr", "nz"}, {"lr": 0.3, "nz": 8, "ngf": 8})
     assert not capsys.readouterr().err
 
 

@@ -148,7 +148,7 @@ def test_all_commands(latin1, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("ü" * 101, "names of files hold a class of 200 bytes"), ("all", "a class is called 'all'")],
+    [("ü" * 101, "part of file names, has 200 bytes"), ("all", "a class is called 'all'")],
 )
 def test_a_class_that_no_flag_or_file_can_name(name: str, reason: str) -> None:
     study = Study(normal_class=(name,))

@@ -115,7 +115,7 @@ def test_the_view_names_failed_searches_and_models_without_times() -> None:
     progress.running = ["gan-3-000"]
     assert "time left unknown" in "\n".join(rendered(progress, 80, 24))
     finish(progress, trial_row(0, None))
-    assert "gan 3: none came through" in "\n".join(rendered(progress, 80, 24))
+    assert "gan 3: all failed" in "\n".join(rendered(progress, 80, 24))
     progress.eta.planned |= {RunKind("other", "tuning", ""): 1}
     progress.eta.epochs |= {("other", ""): EPOCHS}
     progress.epoch(epoch_row("gan-3-001", 1))
@@ -169,7 +169,7 @@ def test_off_a_terminal_each_run_prints_a_line_when_it_ends(
 ) -> None:
     with Progress(eta(), [], "val_auroc") as progress:
         progress.epoch(epoch_row("gan-3-000", 1))
-        monkeypatch.setattr("bench.watching.progress.QUIET_SECONDS", 0.0)
+        monkeypatch.setattr("bench.watching.progress.LINE_SECONDS", 0.0)
         progress.epoch(epoch_row("gan-3-000", 2))
         finish(progress, trial_row(0, 0.6))
         finish(progress, trial_row(1, None))

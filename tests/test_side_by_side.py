@@ -41,7 +41,7 @@ def test_a_search_that_learns_waits_for_as_many_runs_as_there_are_slots(searcher
     assert [(run.task, run.number) for run in (first, other)] == [(task, 0) for task in TASKS]
     assert plan.next_run() is None
     assert plan.suggest("a trial") is None, "Ray asks again"
-    plan.again(first)
+    plan.requeue(first)
     assert plan.next_run() == first
     end(plan, first)
     assert begun(plan, 1)[0].number == 1
@@ -52,7 +52,7 @@ def test_a_run_whose_process_died_comes_before_those_that_have_not_begun():
     end(plan, begun(plan, 1)[0])
     final = begun(plan, 1)[0]
     assert final.kind == "final"
-    plan.again(final)
+    plan.requeue(final)
     assert begun(plan, 1) == [final]
 
 

@@ -47,9 +47,9 @@ def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
 
 
 def of_json(content: dict[str, Any]) -> dict[str, Any]:
-    """The choices in a study.json; of a run of train.py with its hyperparameters.
+    """The choices in a study.json, with the hyperparameters if it is of a run of train.py.
 
-    Not with its threads: where nobody chose, it took all of its machine's cores.
+    Leaves out such a run's threads: by default it took all cores of its own machine.
     """
     study, held = content["study"], content.get("run", {}).get("hyperparameters")
     if not held:

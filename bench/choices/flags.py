@@ -25,16 +25,16 @@ OF_A_STUDY |= {"verbose", "mlflow", "wandb"}
 OF_A_RUN = {"audit", "resume", "load", "export", "score_folder", "help"}  # train.py's own flags
 
 
-def of_train(name: str) -> str:
-    """What a flag that train_tune.py does not have is to train.py, if anything."""
+def hint_if_of_train(name: str) -> str:
+    """train_tune.py's hint for a flag that it lacks: a flag of train.py, or a hyperparameter."""
     if name in OF_A_RUN:
         return "this is a flag of train.py"
     known = any(name in models.hyperparameters(model) for model in models.NAMES)
     return f"a hyperparameter is fixed with --set {name}=VALUE" if known else ""
 
 
-def of_train_tune(name: str) -> str:
-    """What a flag that train.py does not have is to train_tune.py, if anything."""
+def hint_if_of_train_tune(name: str) -> str:
+    """train.py's hint for a flag that it lacks: one of train_tune.py, or another model's."""
     if name == "set":
         return "a flag of train_tune.py; here each hyperparameter is a flag (--w_con 50)"
     tuning = {f.name for f in dataclasses.fields(Study) if f.metadata["group"] == "tuning"}
@@ -99,7 +99,7 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
     A flag that is not given is absent from the parsed arguments, so that `--resume` knows which
     ones the user repeated.
     """
-    parser.elsewhere = of_train if "tuning" in groups else of_train_tune
+    parser.elsewhere = hint_if_of_train if "tuning" in groups else hint_if_of_train_tune
     sections = {name: parser.add_argument_group(name) for name in groups}
     for field in dataclasses.fields(Study):
         meta = field.metadata
@@ -190,7 +190,7 @@ def check_once(words: Sequence[str]) -> None:
             raise UserError(f"{both[0]} and {both[1]} are the same flag (give one)")
 
 
-def check_alone(values: dict[str, Any]) -> None:
+def check_single_values(values: dict[str, Any]) -> None:
     """UserError for several values of a flag with which train.py, a single run, takes one."""
     for field in dataclasses.fields(Study):
         if field.metadata["several"] and len(set(values.get(field.name, ()))) > 1:

@@ -29,7 +29,10 @@ def check_writable(folder: Path, flag: str) -> None:
 
 @contextlib.contextmanager
 def scratch_in(folder: Path) -> Iterator[Path]:
-    """A new folder in this one, which goes afterwards, as do a day later those of killed commands."""
+    """A new folder in this one, deleted afterwards.
+
+    Also deletes such folders that killed commands left more than a day ago.
+    """
     for left in folder.glob(".scratch-*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > DAY:

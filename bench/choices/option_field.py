@@ -25,10 +25,10 @@ def option(
 ) -> Any:
     """A field of Study, with what `flags.add_study_flags` needs to make a flag of it.
 
-    `many`: the flag takes several values. `several`: so it does in train_tune.py, which trains with
-    each of them; one value stays as it is. `path`: ~ is the home folder. `parse`: what makes a value
-    of a word, if not the field's type. `metavar`: what --help has for the value, if not a word for
-    its type. `least`, `most`: of a number.
+    `many`: the flag takes several values, kept as a tuple. `several`: it takes several in
+    train_tune.py, which trains with each of them, and keeps a single one without a tuple. `path`: ~
+    is the home folder. `parse`: turns a word into a value, where the field's type does not.
+    `metavar`: stands for the value in --help, in place of its type. `least`, `most`: of a number.
     """
     metadata = {**locals()}  # every parameter
     return field(default=metadata.pop("default"), metadata=metadata)

@@ -123,8 +123,11 @@ def absolute(choice: str) -> str:
 
 
 def read(kind: str, path: str) -> OutsideFile:
-    """A file that a flag names; UserError for one that is none, whose name will not do, or that
-    lacks what its kind must define. Runs none of it."""
+    """Reads the Python file that a flag names, without running it.
+
+    UserError if it cannot be read, has a name that Python cannot import it by, or lacks what its
+    kind must define.
+    """
     place = on_disk(Path(absolute(path)))
     try:
         file = OutsideFile(kind, str(place), place.read_bytes())

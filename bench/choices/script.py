@@ -16,7 +16,7 @@ from bench.choices.names import LEGIBLE
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises UserError and prints the help's examples line by line."""
 
-    elsewhere: Callable[[str], str] | None = None  # what a flag that it lacks is to another script
+    elsewhere: Callable[[str], str] | None = None  # a hint for a flag of another script, or ""
 
     def __init__(self, **kwargs: Any):
         super().__init__(
@@ -83,9 +83,9 @@ def run_main(main: Callable[[], int]) -> NoReturn:
 
 
 class Output(io.TextIOWrapper):
-    """stdout that a command outlives: its reader may leave, as `head` does, or its disk be full.
+    """stdout whose loss ends no command: its reader may end, as `head` does, or the disk be full.
 
-    After a signal, which ends a `| tee` as well, stderr gets the rest of the output.
+    After a signal, which ends a `| tee` as well, the rest of the output goes to stderr.
     """
 
     unsent = ""  # Python drops what it could not write

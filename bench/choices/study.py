@@ -56,7 +56,9 @@ class Study(Options):
         if "all" in given and "all" in classes:
             raise UserError(f"{flag}: a class is called 'all', which means every class: rename it")
         if any(len(os.fsencode(cls)) > LONGEST for cls in given):
-            raise UserError(f"{flag}: names of files hold a class of {LONGEST} bytes at most")
+            raise UserError(
+                f"{flag}: a class name, part of file names, has {LONGEST} bytes at most"
+            )
         return tuple(classes) if "all" in given else given
 
     def class_flag(self) -> str:

@@ -18,8 +18,8 @@ class Task:
     """One division of a data set's classes into normal and abnormal ones, and of its images."""
 
     kind: str  # LEAVE_ONE_CLASS_OUT, ONE_CLASS or CATEGORY
-    # The abnormal class of the first, the normal class of the others; to a CATEGORY, only the
-    # classes of the category of that name belong.
+    # LEAVE_ONE_CLASS_OUT: the abnormal class. ONE_CLASS: the normal class. CATEGORY: the category,
+    # whose normal class has the same name; only its own classes belong to the task.
     cls: str
     # Leave-one-class-out only: whether the test images of a class without training images are
     # left_out of the test, or count as normal.

@@ -13,7 +13,7 @@ from bench.commands.train import opened
 from bench.reporting.cautions import undertrained
 from bench.results import Results, write_whole
 from bench.training.audit import audit, markdown
-from bench.training.prepare import Prepared, released_otherwise
+from bench.training.prepare import Prepared, released_differences
 
 
 def audit_run(
@@ -35,7 +35,7 @@ def audit_run(
     table = done = pd.DataFrame()
     others = [  # where the model's released code differs from the first row
         f"{fact}; the first row does not."
-        for fact, _ in released_otherwise(replace(study, protocol="published"))
+        for fact, _ in released_differences(replace(study, protocol="published"))
     ]
     for line in others:
         note(line)

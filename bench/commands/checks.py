@@ -106,7 +106,8 @@ def check_values(model: str, values: dict[str, Any]) -> None:
 def check_search(study: Study, goes_on: bool = False) -> None:
     """UserError for hyperparameters, spaces and schedulers that do not fit the models.
 
-    A study that `goes_on` with the winners that it began with needs no --start_from any more.
+    `goes_on`: a resumed study's study.json has the winners of --start_from, so their folders are
+    not read again.
     """
     from bench.tuning.spaces import check_scheduler  # loads Optuna
 

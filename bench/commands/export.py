@@ -1,8 +1,8 @@
 """Trained models as files for other programs: ONNX, or torch.export's .pt2.
 
-A file takes `images`, uint8 (N, C, H, W) for any N, decoded and resized as its metadata say. It gives
-`score`, float32 (N,), higher for more anomalous, and of a model that reconstructs `map`, float32
-(N, H, W): where the reconstruction differs, as in the heat maps of --score_folder.
+A file takes `images`, uint8 (N, C, H, W) for any N, decoded and resized as its metadata say. It
+gives `score`, float32 (N,), higher for more anomalous images. A model that reconstructs images also
+gives `map`, float32 (N, H, W): where the reconstruction differs, as in --score_folder's heat maps.
 """
 
 import io
@@ -47,8 +47,8 @@ def export(
 ) -> int:
     """Writes a model that was loaded from a file with this `content`; gives the exit status.
 
-    `false_alarms`: other than the rate that the model's file was made for. UserError for a model
-    that no such file can hold.
+    `false_alarms`: the rate for which to set the threshold; None for that of the model's file.
+    UserError for a model that no such file can hold.
     """
     if model.NO_EXPORT:
         raise UserError(f"--export: {content['model']} cannot be exported: {model.NO_EXPORT}")

@@ -27,8 +27,8 @@ FREE = (
 
 
 # A study may go on with more of these than it began with.
-MORE = ("trials", "seeds", "steps")
-MORE_OF = ("model", "abnormal_class", "normal_class", "limit_train", "contamination")
+GROWING_NUMBERS = ("trials", "seeds", "steps")
+GROWING_LISTS = ("model", "abnormal_class", "normal_class", "limit_train", "contamination")
 
 
 def hint(script: str, path: Path) -> str:
@@ -59,7 +59,7 @@ def resumable(
         raise SystemExit(130) from None
     except UserError as error:
         if store is None or "--resume" in str(error) or str(error).startswith("--model"):
-            raise  # a study goes on with the model's file as it was
+            raise  # --resume would refuse a model's file that was mended
         raise UserError(f"{error}; once that is mended: {hint(script, store.path)}") from None
     finally:
         if store:
@@ -89,8 +89,8 @@ def earlier_results(given: dict[str, Any], script: str) -> Results:
 def study_of(earlier: Results, given: dict[str, Any]) -> Study:
     """The study as an earlier command began it, with the given choices that change no figure.
 
-    A study of train_tune.py may grow: have more of MORE and MORE_OF. UserError where another given
-    choice differs. The study goes on in the folder where it lies now.
+    A study of train_tune.py may grow in GROWING_NUMBERS and GROWING_LISTS. UserError where another
+    given choice differs. The study goes on in the folder where it lies now.
     """
     place = {"name": earlier.path.name, "results_dir": str(earlier.path.parent)}
     study = study_from(earlier.study | given | place)
@@ -157,17 +157,17 @@ def same_files(earlier: Results, now: dict[str, dict[str, str]]) -> None:
 
 
 def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
-    """Whether a choice is one that a study may grow in, and not less than it was."""
-    if key in MORE_OF:
+    """Whether a study may grow by this choice, and its new value is no less than the old one."""
+    if key in GROWING_LISTS:
         if not (isinstance(old, list) and isinstance(new, list)):
-            return False  # of a single value, which the names of its runs do not have
+            return False  # names of runs lack a single value: among several, none would match
         return bool(old) and ("all" in new or set(old) <= set(new))
-    if key not in MORE or new is None:
+    if key not in GROWING_NUMBERS or new is None:
         return False
     default = DEFAULT_TRIALS if key == "trials" else 0
-    if old is None:  # the default, of which the study may have done all
+    if old is None:  # the study may have done the whole default
         return new > max(reached(key, earlier), default)
-    # What it grew to is taken back while no run has it.
+    # A number that was raised may be lowered again, but not below what the runs have reached.
     before = [grown[key] for grown in earlier.grown_from if key in grown]
     least = min(default if value is None else value for value in (old, *before))
     return new >= max(reached(key, earlier), least)
@@ -198,7 +198,7 @@ def run_of(
 
 
 def check_same(choices: dict[str, Any], before: dict[str, Any], grows: bool = False) -> None:
-    """UserError where a choice differs from what it was before; `grows`: there may be more of some."""
+    """UserError where a choice differs from before; `grows`: the error says which may grow."""
 
     def text(value: Any) -> str:
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -210,9 +210,9 @@ def check_same(choices: dict[str, Any], before: dict[str, Any], grows: bool = Fa
         if old in (None, []):
             raise UserError(f"--resume: it was started without --{key}: leave it out")
         verb, more = "was started with", ""
-        if grows and key in MORE:
+        if grows and key in GROWING_NUMBERS:
             verb, more = "has", " (it can only grow: give more)"
-        elif grows and key in MORE_OF and isinstance(old, list) and isinstance(value, list):
+        elif grows and key in GROWING_LISTS and isinstance(old, list) and isinstance(value, list):
             new = [one for one in value if one not in old]
             adds = "all" not in old and new and key != "model"
             how = f"--{key} {text([*old, *new])}" if adds else "give all of these, and more"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # loads pandas
     from bench.results.reading import Results
 
 
-SEARCH = ["model", "variant"]  # its classes are searches of their own, and one mean
+SEARCH = ["model", "variant"]  # each has one figure in the summary, the mean over its classes
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,11 @@ def train_run(
 ) -> int:
     """Trains, tests and records one run; gives the exit status.
 
-    Raises FloatingPointError, once that is recorded, where the training diverges.
+    If the training diverges, records that and raises FloatingPointError.
 
     `extras`: its hyperparameters, --load with its SHA-256, and --score_folder; kept in study.json.
-    The run begins with the weights of the model that was `loaded`, if any, beside its
-    file's content, or goes on with the run in the folder of `earlier`.
+    `loaded`: the model whose weights the run begins with, and its file's content. `earlier`: the
+    results of the run to go on with.
     """
     task = ready.tasks[0]
     config = extras["hyperparameters"]
@@ -66,7 +66,7 @@ def train_run(
         false_alarms=study.false_alarms,
     )
     if "sha256_load" in extras:
-        run.ran["sha256_load"] = extras["sha256_load"]
+        run.setup["sha256_load"] = extras["sha256_load"]
     if loaded is not None:
         begins_with(run, *loaded, ready.facts(study, task))
 
@@ -79,7 +79,7 @@ def train_run(
         )
         view.say(
             f"{len(run.split.train)} training images, {study.protocol} protocol, "
-            f"{run.select_on}, {run.ran['device']}"
+            f"{run.select_on}, {run.setup['device']}"
         )
         row = train_and_test(run, planned, study, ready, store, provenance, view)
     judged = verdicts.from_file({"verdicts": run.best_verdicts}, None)
@@ -239,7 +239,7 @@ def score(
 ) -> int:
     """Scores a folder or an image with a trained model, into a new folder of results.
 
-    `false_alarms`: other than the rate that the model's file was made for.
+    `false_alarms`: the rate for which to set the threshold; None for that of the model's file.
     """
     judged = verdicts.from_file(content, false_alarms)
     trained = content.get("precision", "float32")
@@ -272,7 +272,7 @@ def write_scores(
     else:
         called = (frame["verdict"] == "abnormal").sum()
         print(
-            f"{called} of {len(frame)} called abnormal: above {judged.threshold:.4g}, where at most "
-            f"{100 * judged.false_alarms:g} % of normal images should be"
+            f"{called} of {len(frame)} called abnormal: above {judged.threshold:.4g}, "
+            f"which at most {100 * judged.false_alarms:g} % of normal images should exceed"
         )
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

@@ -55,7 +55,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
             run = {"start_from": winners} if study.start_from else None
             return Store.create(study, provenance, name, run=run)
         store = Store(earlier.path)
-        store.grow(study, (*resume.MORE, *resume.MORE_OF), provenance["files"])
+        store.grow(study, (*resume.GROWING_NUMBERS, *resume.GROWING_LISTS), provenance["files"])
         return store
 
     with resume.resumable("train_tune.py", open_folder, lambda: "before the first run") as store:
@@ -93,7 +93,7 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
         what = "go on with" if unfinished else f"try the {again} failed run(s) again with"
         print(f"\n{what}:\n  {resume.hint('train_tune.py', path)}")
         if files:
-            print(f"(with {', '.join(sorted(files))} as it was: once mended, it wants a new study)")
+            print(f"(only with {', '.join(sorted(files))} unchanged: a change needs a new study)")
     if (path / JOURNAL).exists():
         command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])
         print(f"\nthe searches in Optuna's dashboard: {command}")
@@ -104,10 +104,10 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
 
 
 def of_same_classes(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the seeds with most classes, of the classes that all of these seeds have.
+    """Runs that have the same classes under each of their seeds, so that seeds can be compared.
 
-    A study that was stopped lacks some classes under some seeds. Where no class is shared, the
-    first of the seeds.
+    A study that was stopped lacks some classes under some seeds. Keeps the seeds with the most
+    classes, and the classes that these seeds share; if they share none, the first of these seeds.
     """
     reached = runs.groupby("seed")["class"].transform("nunique")
     most = runs[reached == reached.max()]

@@ -43,7 +43,7 @@ from bench.training.devices import ready_process
 from models.base import AnomalyModel
 
 LATENT = "AnoGAN's search: a model file of anogan, and a folder of images to search for"
-GPU = "train w_skipganomaly on a GPU: one run, so many in one process, and in as many processes"
+GPU = "train w_skipganomaly on a GPU: one run; N in one process; N processes with one run each"
 SEARCH = "under this many seeds: epochs until TPE with ASHA is as good as a whole grid"
 OUT = "folder of speed.jsonl (default: results/speed)"
 
@@ -215,7 +215,7 @@ def command_line() -> Parser:
     add("--study", type=int, metavar="TRIALS", help="time a study of this many trials")
     add("--epochs", **number, default=5, help="epochs of --study (default: 5)")
     add("--limit_train", **number, default=1000, help="their training images (default: 1000)")
-    add("--gpu", type=int, metavar="PROCESSES", help=GPU)
+    add("--gpu", type=int, metavar="N", help=GPU)
     add("--report", type=int, metavar="TRIALS", help="time report.py on this many trials")
     add("--search", type=int, metavar="SEEDS", help=SEARCH)
     add("--scale", type=int, nargs="+", metavar="IMAGES", help="time epochs of this many images")

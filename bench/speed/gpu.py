@@ -202,7 +202,10 @@ def operations_per_image() -> float:
 
 
 def speed(mode: Mode, precision: str, share: float) -> dict[str, Any]:
-    """Columns of a mode's speed; `share`: of a matrix product's operations, for each image/s."""
+    """Columns of a mode's speed.
+
+    `share`: how much of a matrix product's operations per second one image per second takes.
+    """
     barrier = SPAWN.Barrier(mode.processes)
     images = sum(in_processes(mode.processes, rate, mode, precision, barrier))
     columns = {"images_per_second": images, "table_seconds": TABLE / images}

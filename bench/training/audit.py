@@ -77,7 +77,7 @@ def audit(
     for number, members in enumerate(trainings, 1):
         if members[0].change in {row["change"] for row in rows}:
             continue
-        # Images are held out under every protocol, but tested on is what each itself has in its pool.
+        # All steps hold out the same validation images; each tests on its own protocol's pool.
         splits = {m.protocol: make_split(dataset, task, m.protocol, split_seed) for m in members}
         run = Run(
             model,
@@ -91,7 +91,7 @@ def audit(
             budget=budget,
         )
         tests = {
-            protocol: split.test.to(run.ran["device"])
+            protocol: split.test.to(run.setup["device"])
             for protocol, split in splits.items()
             if split.test
         }
@@ -100,8 +100,8 @@ def audit(
             say(f"training {number} of {len(trainings)}, epoch {record['epoch']}/{budget.epochs}")
             scored: dict[Protocol, tuple[np.ndarray, np.ndarray]] = {}
             for member in members:
-                # What chooses the epoch changes no score, but the order of the test images: where
-                # training images are left out, other random numbers are left for it.
+                # `selection` changes no score. It may change the order of the test images: where
+                # it leaves duplicates out of training, their shuffle draws other random numbers.
                 how = replace(member.protocol, selection="val")
                 mix = run.mix(member.protocol.mix)
                 if how not in scored:

@@ -70,7 +70,7 @@ class Prepared:
         }
 
     def budget(self, study: Study, model: str, task: Task, config: Mapping[str, Any]) -> Budget:
-        """UserError for one that cannot train all of the model."""
+        """How long a run trains; UserError where that is too short to train all of the model."""
         kind, images = models.get(model), len(self.splits[task].train)
         if not kind.BATCHES:
             return Budget(epochs=1)  # it is fitted at once
@@ -132,11 +132,11 @@ def prepare(study: Study) -> Prepared:
         check_shape(model, dataset)
     protocol, tasks = protocol_of(study), tasks_of(study, dataset)
     if any(len(os.fsencode(task.cls)) > LONGEST for task in tasks):
-        raise UserError(f"--dataset: names of files hold a class of {LONGEST} bytes at most")
+        raise UserError(f"--dataset: a class name, part of file names, has {LONGEST} bytes at most")
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )
-    released = [f"{fact} (add {flags})" for fact, flags in released_otherwise(study)]
+    released = [f"{fact} (add {flags})" for fact, flags in released_differences(study)]
     more += [
         *guess_notes(study, dataset),
         *missing_mask_notes(splits),
@@ -158,8 +158,8 @@ def prepare(study: Study) -> Prepared:
     return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
 
 
-def released_otherwise(study: Study) -> list[tuple[str, str]]:
-    """Where models' released code differs from the published protocol, and the flags that do as it."""
+def released_differences(study: Study) -> list[tuple[str, str]]:
+    """How released code departs from the published protocol, and the flags that do the same."""
     facts: list[tuple[str, str]] = []
     for model in study.model_names() if study.protocol == "published" else ():
         kind, code = models.get(model), f"{model}: its released code"
@@ -175,7 +175,7 @@ def released_otherwise(study: Study) -> list[tuple[str, str]]:
 
 
 def without_effect(study: Study, tasks: list[Task], device: str) -> list[str]:
-    """Lines on choices with which this study does nothing, by why they have no effect."""
+    """A line for each reason why choices have no effect in this study, with the choices."""
     idle: dict[str, tuple[str, ...]] = {}
     if study.trials in (0, 1):
         idle[", as no configuration but the default is tried"] = SEARCHING

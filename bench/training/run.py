@@ -58,8 +58,8 @@ class Run:
     ):
         """A `final` run is tested and keeps the chosen epoch's weights.
 
-        Under a sound protocol, other runs never see the test images. `learns_rotations`: the model
-        does, or others do that it is compared with.
+        Under a sound protocol, other runs never see the test images. `learns_rotations`: this
+        configuration of the model learns to tell rotations, or one that it is compared with does.
         """
         device = device_of(model, device)
         hardware = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
@@ -67,8 +67,9 @@ class Run:
         torch.manual_seed(seed)
         shape: Any = tuple(split.train.shape[1:])
         self.model = create(model, shape, device=device, precision=precision, **hyperparameters)
-        self.ran = {"family": self.model.FAMILY, "device": device}
-        self.ran |= {"hardware": hardware, "precision": self.model.precision}
+        # columns of the row: what was trained, and on what
+        self.setup = {"family": self.model.FAMILY, "device": device}
+        self.setup |= {"hardware": hardware, "precision": self.model.precision}
         check_batch(model, self.model.config.batch_size, len(split.train))
         self.split, self.protocol, self.select_on = split.to(device), protocol, select_on
         self.pseudo = None
@@ -131,9 +132,10 @@ class Run:
             record["test_auroc"] if by_test else objective(visible(record), self.select_on)
         )
         record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
-        rank = (self.model.can_score, record["objective"])  # no untrained network's scores, if any
+        # While a network that scores is untrained, an epoch ranks below all later ones.
+        rank = (self.model.can_score, record["objective"])
         if improves(rank, self.best.get("rank"), self.select_on):
-            self.best, self.best_parts = record | self.ran | self.cost() | {"rank": rank}, parts
+            self.best, self.best_parts = record | self.setup | self.cost() | {"rank": rank}, parts
             self.best_state, self.best_verdicts = self.kept(judged) if self.final else ({}, {})
         self.epoch += 1  # now that it is done: a stop before this point says so
         return record
@@ -164,7 +166,7 @@ class Run:
         return {
             "parameters": parameters,
             "score_ms": self.score_ms,
-            "peak_memory_mb": peak_memory(self.ran["device"]) / 2**20,
+            "peak_memory_mb": peak_memory(self.setup["device"]) / 2**20,
         }
 
     def mix(self, how: str) -> Mix | None:
@@ -177,11 +179,11 @@ class Run:
         mix, signal = standardised(self.model.weights, normal), SIGNALS[self.select_on]
         if how == "standardised" or not signal.weighs:
             return mix
-        labels, parts = self.judged()[signal.column]
+        labels, parts = self.auroc_inputs()[signal.column]
         return mix.best(lambda tried: metrics.auroc(labels, tried(parts).numpy()))
 
-    def judged(self) -> dict[str, tuple[np.ndarray, dict[str, Tensor]]]:
-        """By the column of its AUROC: labels, and parts of scores, of what validation tells apart."""
+    def auroc_inputs(self) -> dict[str, tuple[np.ndarray, dict[str, Tensor]]]:
+        """By column of a validation AUROC: its images' labels, and the parts of their scores."""
         judged = {}
         if self.split.val is not None and self.split.val.labels.any():
             judged["val_auroc"] = self.split.val.labels, self.val_parts
@@ -201,7 +203,7 @@ class Run:
         assert self.split.val is not None
         losses = self.val_parts[self.model.LOSS].numpy()[self.split.val.labels == 0]
         score_of, figures = mix or self.model.combine, {"val_loss": float(losses.mean())}
-        for column, (labels, parts) in self.judged().items():
+        for column, (labels, parts) in self.auroc_inputs().items():
             figures[column] = metrics.auroc(labels, score_of(parts).numpy())
         return figures
 
@@ -256,7 +258,7 @@ class Run:
 
     def packed(self, planned: PlannedRun, facts: dict[str, Any]) -> bytes:
         """The chosen epoch's model as a file's content, with facts of its images."""
-        extras = {"trial": planned.trial, "precision": self.ran["precision"]} | facts
+        extras = {"trial": planned.trial, "precision": self.setup["precision"]} | facts
         extras["verdicts"] = self.best_verdicts
         return packed(planned.model, self.model, self.best_state, extras)
 
@@ -264,7 +266,7 @@ class Run:
         """All that `restore` needs, as tensors and plain values."""
         state: dict[str, Any] = {"generator": self.generator.get_state()}
         state["torch"] = torch.get_rng_state()
-        if self.ran["device"] == "cuda":  # what restarts draw weights from
+        if self.setup["device"] == "cuda":  # what restarts draw weights from
             state["cuda"] = torch.cuda.get_rng_state()
         return {"model": self.model.checkpoint()} | {n: getattr(self, n) for n in KEPT} | state
 

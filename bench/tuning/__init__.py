@@ -3,15 +3,15 @@
 import os
 
 os.environ |= {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the rows are ours
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # so is the state that a resumed study starts from
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # bench.results writes the rows
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # seldom: --resume goes by these rows, not by Tune's state
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see cluster.interruptible
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # it takes SIGTERM from this command's own handler
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Tune ends the study where Ray's monitor kills a trial that takes much memory. Linux kills
-    # trials' processes first as well, and Tune starts those again.
+    # Tune ends the study where Ray's memory monitor kills a trial. Without the monitor, Linux kills
+    # the trials' processes first, too, and the planner starts those runs again.
     "RAY_memory_monitor_refresh_ms": "0",
     # Under `uv run` Ray would copy the project, and start each worker by uv.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",

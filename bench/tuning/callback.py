@@ -76,7 +76,7 @@ class StudyCallback(Callback):
         running = [trial.trial_id for trial in trials if trial.status == trial.RUNNING]
         runs = self.planner.runs
         self.progress.running = [runs[id_].trial for id_ in running if id_ in runs]
-        if self.broken:  # where a paused trial was stopped, Tune has swallowed it
+        if self.broken:  # Tune swallows an error that is raised while it stops a paused trial
             raise self.broken
         if self.session and time.time() > self.patience_ends:
             reason = why_no_process(Path(self.session))
@@ -109,7 +109,7 @@ class StudyCallback(Callback):
             if self.deaths[run.trial] <= RETRIES:
                 self.recorder.died(run)
                 self.progress.dropped(run.trial)
-                self.planner.again(run)
+                self.planner.requeue(run)
                 return
         cause = getattr(error, "cause", error)
         reason = f"{type(cause).__name__}: {' '.join(str(cause).split()[:60])}"

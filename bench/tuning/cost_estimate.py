@@ -154,7 +154,7 @@ def show(
     runs = int(lines[["tuning runs", "finalists", "final runs"]].to_numpy().sum())
     epochs = int(lines["epochs at most"].sum())
     # Runs of a search may be stopped early, and a default that wins is not tested beside itself.
-    searched = planner.searches and lines[["tuning runs", "finalists"]].any(axis=None)
+    searched = planner.has_search and lines[["tuning runs", "finalists"]].any(axis=None)
     most = " at most" if searched else ""
     titles = lines.columns if searched else lines.columns.str.removesuffix(" at most")
     print(lines.set_axis(titles, axis=1).to_markdown(index=False, floatfmt=".3g"))
@@ -165,8 +165,8 @@ def show(
         "at a time on this machine"
     )
     print(
-        "(timed: the default configuration, a few images in proportion; starting a run's process "
-        "comes on top)"
+        "(extrapolated from a few steps and images of the default configuration; starting "
+        "each run's process takes more time)"
     )
     if study.time_budget:
         print(f"--time_budget {study.time_budget}: no run is started after that")

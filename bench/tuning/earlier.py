@@ -33,7 +33,7 @@ def rows_of(folder: str, study: Study) -> list[dict[str, Any]]:
 def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str, Winners]:
     """By model: the winners in the folders of --start_from.
 
-    `defaults`: what a hyperparameter is that an earlier version did not have.
+    `defaults`: each model's values for hyperparameters that an earlier version did not have.
     """
     winners: dict[str, Winners] = {model: [] for model in study.model_names()}
     for folder in study.start_from:
@@ -48,10 +48,10 @@ def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str
     return winners
 
 
-def say_held(
+def note_held_values(
     model: str, winners: Winners, searched: Collection[str], default: Mapping[str, Any]
 ) -> None:
-    """Notes which of the winners' hyperparameters a study does not search, but holds otherwise."""
+    """Notes the hyperparameters that a study holds at other values than earlier winners have."""
     differ = {
         name
         for _, config in winners

@@ -42,9 +42,10 @@ class HyperBand(HyperBandScheduler):
         )
 
     def _process_bracket(self, tune_controller: Any, bracket: _Bracket) -> str:
-        """Ray marks a bracket at its first halving, and then looks no more at trials that fail.
+        """Clears the mark that Ray sets on a bracket at its first halving, and never clears.
 
-        Those that wait for them at a later milestone would do so for ever.
+        When a trial of a marked bracket fails, Ray does not look at the bracket again: the trials
+        that wait for that one at a later milestone would wait for ever.
         """
         try:
             return super()._process_bracket(tune_controller, bracket)

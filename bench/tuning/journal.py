@@ -21,7 +21,7 @@ from bench.tuning.spaces import Space, inside
 
 
 class Journal:
-    """One Optuna study a search, named like the search; a trial a configuration."""
+    """An Optuna study for each search, under its name, with a trial for each configuration."""
 
     def __init__(self, path: Path):
         """Starts the file anew, from the study's rows: a kill may have left half a line."""
@@ -48,8 +48,8 @@ class Journal:
     ) -> None:
         """A configuration's objective, None if it failed.
 
-        Also of one that an earlier command ran, or that PBT made of the one that was asked for,
-        whose own trial then has failed.
+        Adds a trial for a configuration that was not `asked`: an earlier command ran it, or PBT
+        made it of the one that was asked, whose own trial then counts as failed.
         """
         if self.broken:
             return

@@ -20,13 +20,13 @@ from bench.judging.selection import MOST_SEEDS
 from bench.results.columns import of_variant
 from bench.results.reading import worth_retrying
 from bench.tuning.journal import Journal
-from bench.tuning.search_group import Group, means, of_row
+from bench.tuning.search_group import Group, config_value, means
 from bench.tuning.searchers import INFORMED, Search
 from bench.tuning.spaces import SearchSpace
 from bench.tuning.trainable import PLANNED
 
 FINALISTS = 3
-REPEATED_FAILURE = 3  # so many first trials that all fail alike end the study
+REPEATED_FAILURE = 3  # the study ends if this many first trials all fail for the same reason
 
 
 class Planner(Searcher):
@@ -44,10 +44,9 @@ class Planner(Searcher):
         decided: Callable[[dict[str, Any]], None] = lambda decision: None,
     ):
         """`spaces`: what is searched in each model; `budgets`: how long its runs on a task train;
-        `rows`: the trials that an earlier command ended, of a smaller study perhaps (those whose
-        failure may have passed run again as they were);
-        `slots(model)`: how many of its trials run at a time; `decided` is told of each winner: a
-        line of winners.jsonl."""
+        `rows`: the trials that an earlier command ended, perhaps before the study grew (those that
+        failed run again where the cause may be gone); `slots(model)`: how many of its trials run
+        at a time; `decided` is told of each winner: a line of winners.jsonl."""
         super().__init__(metric="objective", mode="max")
         self.study, self.spaces, self.slots, self.journal = study, spaces, slots, journal
         self.budgets, self.decided = budgets, decided
@@ -83,7 +82,7 @@ class Planner(Searcher):
             for task in group.tasks
         }
         for group in self.groups:
-            self.take_in_finished(group, ask=False)
+            self.advance(group, ask=False)
         self.count()
 
     def group_of(self, model: str, tasks: list[Task]) -> Group:
@@ -96,11 +95,11 @@ class Planner(Searcher):
             first=space.first([task.cls for task in tasks]),
         )
         trials = search.trials(study.trials)
-        judges = study.finalist_seeds * len(tasks) if self.finalists and trials > 1 else 0
-        return Group(model, tasks, search, space.default, trials, judges)
+        finalist_runs = study.finalist_seeds * len(tasks) if self.finalists and trials > 1 else 0
+        return Group(model, tasks, search, space.default, trials, finalist_runs)
 
     @property
-    def searches(self) -> bool:
+    def has_search(self) -> bool:
         """Whether the study tries any configuration but the default."""
         return any(group.trials > 1 for group in self.groups)
 
@@ -111,7 +110,7 @@ class Planner(Searcher):
             tasks, finals = len(group.tasks), len(group.tasks) * self.study.seeds
             planned[group.kind("tuning")] += tasks * group.trials
             planned[group.kind("final")] += finals
-            if not group.judges:
+            if not group.finalist_runs:
                 continue
             finalists = group.finalists or range(min(self.finalists, group.trials - 1) + 1)
             planned[group.kind("finalist")] += tasks * len(finalists) * self.study.finalist_seeds
@@ -120,11 +119,11 @@ class Planner(Searcher):
         return planned
 
     def count(self) -> None:
-        """Counts the finished runs again, after a decision that may have no more use for some."""
+        """Counts those finished runs that the study still plans: a decision may drop some."""
         counts: Counter[RunKind] = Counter()
         for row in (row for row in self.finished.values() if search_of(row) in self.members):
             group, steps = self.members[search_of(row)]
-            if row.get("steps") == steps and group.planned(row, self.study):
+            if row.get("steps") == steps and group.includes(row, self.study):
                 counts[group.kind(row["kind"])] += 1
         for kind in self.planned():
             self.done[kind] = counts[kind]
@@ -137,40 +136,41 @@ class Planner(Searcher):
         if self.stopped is not None:
             return None
         for group in self.groups:
-            self.take_in_finished(group, ask=True)
+            self.advance(group, ask=True)
             if group.queue:
                 group.live += 1
                 return group.queue.popleft()
         return None
 
-    def take_in_finished(self, group: Group, ask: bool) -> None:
-        """Fills a group's queue and takes the finished runs out of it.
+    def advance(self, group: Group, ask: bool) -> None:
+        """Fills a group's queue with its next runs; records those that are finished already.
 
         Unless `ask`, only with configurations that an earlier command proposed.
         """
         while group.queue or ((ask or self.proposed(group)) and self.fill(group)):
             for run in [run for run in group.queue if run.trial in self.finished]:
                 group.queue.remove(run)
-                self.take_in(group, run)
+                self.record_result(group, run)
             if group.queue:
                 return
 
     def proposed(self, group: Group) -> bool:
         """Whether an earlier command proposed a group's next configuration, if it has one."""
-        return group.asked == group.trials or self.recorded(group, group.asked) is not None
+        number = group.next_number
+        return number == group.trials or self.earlier_proposal(group, number) is not None
 
     def fill(self, group: Group) -> bool:
         """Queues a group's next runs; False if there are none for now."""
-        if group.asked < group.trials:
+        if group.next_number < group.trials:
             return self.plan_tuning(group)
         if len(group.objectives()) < group.trials:
             return False
         if group.finalists is None:
-            group.finalists = group.best(self.finalists) if group.judges else []
+            group.finalists = group.best(self.finalists) if group.finalist_runs else []
             for number in group.finalists:
                 self.plan_again(group, "finalist", number, MOST_SEEDS, self.study.finalist_seeds)
             self.count()
-        if not group.queue and len(group.judged) == len(group.finalists) * group.judges:
+        if not group.queue and len(group.judged) == len(group.finalists) * group.finalist_runs:
             self.plan_finals(group)
         return bool(group.queue)
 
@@ -180,14 +180,14 @@ class Planner(Searcher):
         A searcher that learns from results waits for those of the runs that are under way.
         """
         learns = self.study.searcher in INFORMED and self.study.scheduler not in WHOLE_POPULATION
-        # Where none is under way, Ray, which knows the slots, need not have started.
+        # `slots` asks Ray, which may not have started as long as no run is under way.
         if learns and group.live and group.live >= self.slots(group.model):
             return False
-        number = group.asked
-        group.asked += 1
-        # Keep what an interrupted command proposed: it ran several trials at a time, and so
-        # proposed by fewer results than there are now.
-        config = group.default | group.search.ask(number, self.recorded(group, number))
+        number = group.next_number
+        group.next_number += 1
+        # Keep what an interrupted command proposed: some results that are known now were not known
+        # to it, as it ran several trials at a time.
+        config = group.default | group.search.ask(number, self.earlier_proposal(group, number))
         group.queue.extend(self.plan(group, "tuning", number, self.study.seed, config))
         return True
 
@@ -197,7 +197,7 @@ class Planner(Searcher):
         if group.finals_planned or winner is None:
             return
         group.finals_planned = True
-        judged = means(group.judged, group.judges) or group.candidates()
+        judged = means(group.judged, group.finalist_runs) or group.candidates()
         objectives = {str(number): value for number, value in judged.items()}
         for run in self.plan(group, "tuning", winner, self.study.seed, {}):
             decision: dict[str, Any] = {"trial": run.trial, "model": run.model}
@@ -209,7 +209,7 @@ class Planner(Searcher):
         self.count()
 
     def plan_again(self, group: Group, kind: str, number: int, above: int, seeds: int) -> None:
-        """Queues runs of a configuration under so many seeds, the first of them above + 1."""
+        """Queues a configuration's runs under `seeds` seeds, from the study's + `above` + 1."""
         first = self.study.seed + above + 1
         for seed in range(first, first + seeds):
             group.queue.extend(self.plan(group, kind, number, seed, group.config(number)))
@@ -227,18 +227,18 @@ class Planner(Searcher):
             for task in group.tasks
         ]
 
-    def recorded(self, group: Group, number: int) -> dict[str, Any] | None:
+    def earlier_proposal(self, group: Group, number: int) -> dict[str, Any] | None:
         """What an earlier command proposed as this configuration; None where no run of it ended."""
         for run in self.plan(group, "tuning", number, self.study.seed, {}):
             if row := self.known.get(run.trial):
                 return {
-                    name: row.get(f"tried_{name}", of_row(row, name, value))
+                    name: row.get(f"tried_{name}", config_value(row, name, value))
                     for name, value in group.default.items()
                 }
         return None
 
-    def take_in(self, group: Group, run: PlannedRun) -> None:
-        """Takes in a finished run's objective, None if it failed; tells the search of its own."""
+    def record_result(self, group: Group, run: PlannedRun) -> None:
+        """Records a finished run; tells the search of a configuration that ran on all tasks."""
         row = self.finished[run.trial]
         self.rows.append(row)
         value = row["objective"]
@@ -246,8 +246,8 @@ class Planner(Searcher):
             group.judged[run.number, run.task, run.seed] = value
         if run.kind != "tuning":
             return
-        config = {name: of_row(row, name, value) for name, value in group.default.items()}
-        group.take_in(run, config, row)
+        config = {name: config_value(row, name, value) for name, value in group.default.items()}
+        group.record(run, config, row)
         objectives = group.objectives()
         if run.number in objectives:
             group.search.tell(run.number, config, objectives[run.number])
@@ -260,7 +260,7 @@ class Planner(Searcher):
         self.done[group.kind(run.kind)] += 1
         if row["status"] == "error":
             self.failures.append(row["error"])
-        self.take_in(group, run)
+        self.record_result(group, run)
         alike = len(self.failures) >= REPEATED_FAILURE and len(set(self.failures)) == 1
         if alike and all(r["status"] == "error" for r in self.rows):
             self.stopped = f"the first {len(self.failures)} trials all failed: {self.failures[0]}"
@@ -273,7 +273,7 @@ class Planner(Searcher):
         """Whether the search that a run belongs to is over."""
         return len(self.group(run).objectives()) == self.group(run).trials
 
-    def again(self, run: PlannedRun) -> None:
+    def requeue(self, run: PlannedRun) -> None:
         """Puts a run back whose process died."""
         group = self.group(run)
         group.live -= 1

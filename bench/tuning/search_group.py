@@ -21,8 +21,8 @@ class Group:
     search: Search
     default: dict[str, Any]
     trials: int  # configurations
-    judges: int  # runs of each finalist; 0: tuning alone chooses
-    asked: int = 0
+    finalist_runs: int  # runs of each finalist; 0: tuning alone chooses
+    next_number: int = 0
     queue: deque[PlannedRun] = field(default_factory=deque)
     live: int = 0  # runs that are under way
     # (number, task) -> the configuration as its run ended, and its objective
@@ -35,10 +35,10 @@ class Group:
     finals_planned: bool = False
 
     def kind(self, name: str) -> RunKind:
-        """The kind that its runs of this name (tuning, finalist or final) are of."""
+        """The RunKind of this search's tuning, finalist or final runs; `name`: which of these."""
         return RunKind(self.model, name, self.tasks[0].variant)
 
-    def take_in(self, run: PlannedRun, config: dict[str, Any], row: Mapping[str, Any]) -> None:
+    def record(self, run: PlannedRun, config: dict[str, Any], row: Mapping[str, Any]) -> None:
         """A tuning run's row, and the configuration as the run ended."""
         self.tuned[run.number, run.task] = (config, row["objective"])
         if cut_short(row):
@@ -68,10 +68,10 @@ class Group:
         return self.tuned[number, self.tasks[0]][0] if number else self.default
 
     def best(self, count: int) -> list[int]:
-        """The numbers of the default and of so many others, the best ones first.
+        """The numbers of the `count` best configurations but the default, then the default's.
 
-        Each configuration once: a small space has few, and PBT copies them. Those that were cut
-        short come last.
+        Each configuration once: a small space has few, and PBT copies them. Of the others, those
+        that were cut short come last.
         """
         others = {number: value for number, value in self.objectives().items() if number}
         numbers: list[int] = []
@@ -87,16 +87,16 @@ class Group:
         """The best configuration's number; None where all of them failed."""
         if not self.trials:
             return 0
-        if self.judges:
-            return best_number(means(self.judged, of=self.judges))
+        if self.finalist_runs:
+            return best_number(means(self.judged, of=self.finalist_runs))
         return best_number(self.candidates(), self.stopped)
 
     def tested(self) -> set[int]:
         """The numbers of the winner and, where finalists were judged, of the default beside it."""
-        numbers = (self.winner(), 0 if self.judges else None)
+        numbers = (self.winner(), 0 if self.finalist_runs else None)
         return {number for number in numbers if number is not None}
 
-    def planned(self, row: Mapping[str, Any], study: Study) -> bool:
+    def includes(self, row: Mapping[str, Any], study: Study) -> bool:
         """Whether a finished run of the search's model and classes is one that it has planned."""
         number, after = row["number"], row["seed"] - study.seed
         if row["kind"] == "tuning":
@@ -109,7 +109,7 @@ class Group:
 
 
 def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict[int, float | None]:
-    """Number -> mean over its runs, once it has so many; None if one failed."""
+    """Number -> mean over its runs, once `of` of them have ended; None if one failed."""
     by_number: dict[int, list[float | None]] = {}
     for (number, *_), value in sorted(values.items(), key=lambda item: item[0][0]):
         by_number.setdefault(number, []).append(value)
@@ -120,6 +120,6 @@ def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict
     }
 
 
-def of_row(row: Mapping[str, Any], name: str, default: Any) -> Any:
+def config_value(row: Mapping[str, Any], name: str, default: Any) -> Any:
     """A run's hyperparameter; the default where the row is of a version that did not have it."""
     return row.get(f"config_{name}", default)

@@ -19,7 +19,8 @@ from bench.tuning.journal import Journal
 from bench.tuning.spaces import Space, inside
 
 INFORMED = ("tpe", "gp", "cmaes")  # these learn from results, so they are asked as late as possible
-# Attempts of the sampler, and in all, at a configuration that was not tried yet; chance has the rest.
+# Attempts at a configuration that was not tried yet: the sampler's, and all of them. Those after
+# the sampler's draw it at random.
 OWN_ATTEMPTS, ATTEMPTS = 3, 1000
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -112,9 +113,9 @@ class Search:
         return tuple(config[name] for name in self.space)
 
     def new(self, number: int) -> optuna.Trial:
-        """A proposal that was not tried before: its run, under the same seed, would be the same.
+        """A proposal that was not tried before: under the same seed, a repeat would tell nothing.
 
-        Where the sampler comes back to known ones, as in small spaces, chance proposes.
+        Where the sampler keeps proposing what was tried, as in small spaces, random search does.
         """
         self.study.sampler = self.sampler(number)
         trial = self.study.ask(self.space)

@@ -22,7 +22,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import Task
 from bench.data import datasets
 from bench.judging.selection import SIGNALS
-from bench.tuning.earlier import Winners, say_held, winners_of
+from bench.tuning.earlier import Winners, note_held_values, winners_of
 from bench.tuning.space_text import Space, parse
 from models import fields
 
@@ -136,14 +136,14 @@ class SearchSpace:
 def spaces_of(study: Study, began_with: dict[str, Winners] | None = None) -> dict[str, SearchSpace]:
     """The search space of each of the study's models; UserError for values that do not fit.
 
-    `began_with`: the winners of --start_from as a study that goes on found them; these studies may
-    have grown since, or be gone.
+    `began_with`: the winners of --start_from that a resumed study recorded when it began: their own
+    studies may have grown since, or be gone.
     """
     defaults = {model: default_of(study, model) for model in study.model_names()}
     earlier = winners_of(study, defaults) if began_with is None else began_with
     spaces = {m: SearchSpace(space_of(study, m), defaults[m], earlier.get(m, [])) for m in defaults}
     for model, space in spaces.items():
-        say_held(model, space.earlier, space.distributions, space.default)
+        note_held_values(model, space.earlier, space.distributions, space.default)
         file = file_of(study, model)
         for name, switch in (search_spaces.needs(file) if file else {}).items():
             if not (name in space.distributions or space.default.get(switch, True)):

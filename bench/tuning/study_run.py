@@ -56,7 +56,7 @@ def run(
     rows, journal = read(store.path).rows, Journal(store.path / JOURNAL)
     planner = Planner(study, ready.tasks, spaces, budgets, rows, slots, journal, store.add_winner)
     if not view.quiet:
-        introduce(study, ready, store, planner.searches)
+        introduce(study, ready, store, planner.has_search)
     board = Board(store.path) if view.display else None
     recorder = Recorder(study, ready, store, provenance, board)
     trackers = trackers_of(view, store.path)
@@ -160,7 +160,8 @@ def shared_by_trials(
         "gpus": study.resources(ready.device).get("gpu", 0),
         "precision": study.precision,
         "false_alarms": study.false_alarms,
-        # models of which some configuration does: all are chosen by the same pseudo-anomalies
+        # Models of which some configuration learns rotations: all configurations of such a model
+        # are compared by the same pseudo-anomalies, those without rotations.
         "learn_rotations": {
             model
             for model, space in spaces.items()
@@ -206,6 +207,6 @@ def progress_of(study: Study, ready: Prepared, planner: Planner, view: View) -> 
         planner.rows,
         figures.pop() if len(figures) == 1 else "objective",
         at_a_time=lambda: min(map(planner.slots, study.model_names())),
-        stops_early=planner.searches and study.scheduler not in ("fifo", "pbt", "pb2"),
+        stops_early=planner.has_search and study.scheduler not in ("fifo", "pbt", "pb2"),
         quiet=view.quiet,
     )

@@ -24,7 +24,7 @@ from bench.watching.machine_load import Machine
 from bench.watching.time_left import Eta, clock
 from models.base import AnomalyModel
 
-QUIET_SECONDS = 10.0  # off a terminal, the least time between a line and the next epoch's line
+LINE_SECONDS = 10.0  # off a terminal, an epoch's line follows another line by this much at least
 REFRESHES = 2  # of the live view per second
 
 
@@ -140,7 +140,7 @@ class Progress:
         self.latest[trial] = row
         self.eta.add(RunKind.of(row), row["train_seconds"], row["score_seconds"])
         # Off a terminal, where lines stay: some hundreds in all.
-        pause = max(QUIET_SECONDS, (time.monotonic() - self.started) / 200)
+        pause = max(LINE_SECONDS, (time.monotonic() - self.started) / 200)
         if not self.console.is_terminal and time.monotonic() - self.last_line >= pause:
             self.say(f"          {trial}  epoch {self.epoch_of(row)}  {describe(row)}")
 
@@ -169,7 +169,7 @@ class Progress:
         self.say(line)
 
     def judged(self, row: Mapping[str, Any]) -> str:
-        """The figure that chose; where test images do, a tuning run's row has it as objective alone."""
+        """The figure that chooses: a tuning run's row has a test AUROC only as its objective."""
         value = row.get(self.column)
         return figure(self.column, row["objective"] if value is None else value)
 
@@ -267,7 +267,7 @@ class Progress:
             by_number = {row["number"]: row for row in rows}
             name, best = " ".join(filter(None, search)), best_run(rows)
             if best is None:
-                table.add_row(Text(f"{name}: none came through"), str(len(rows)), "")
+                table.add_row(Text(f"{name}: all failed"), str(len(rows)), "")
                 continue
             row = by_number[best]
             changed = {
