@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     from bench import results
-    from bench.choices.names import legible, on_disk
+    from bench.choices.names import legible
     from bench.results.packing import pack
 
     try:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.reproduce is not None:
         print(reproduce.command_for(read, args.reproduce))
         return 0
-    out = args.out or on_disk(args.studies[0]) / "report"
+    out = args.out or args.studies[0] / "report"
     report.check_out(out, own=args.out is None)
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
         report.report(read, out, own=args.out is None)

@@ -46,7 +46,9 @@ class Config(base.Config):
     # That loss is the mean cross-entropy; arXiv:1906.12340's code sums the softmax of the true turns.
     score_near: float = 0.0  # share in the score of how far f(x) is from training images'; 0: none
     w_class: float = 0.0  # weight of class loss in discriminator or critic; 0: none
-    score_class: float = 1.0  # share in the score of being like no class, if w_class > 0; 1: all
+    score_class: float = (
+        1.0  # share of the score for being unlike all classes, if w_class > 0; 1: all
+    )
     augment: bool = False  # training images are flipped and shifted at random
     adversarial_gradient: bool = True  # the adversarial term reaches the generator
     latent_gradient: bool = True  # the latent term reaches the generator

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench import results
+from bench.choices import flags
 from bench.choices.errors import UserError
 from bench.choices.names import LEGIBLE, legible, on_disk
 from bench.choices.study import Study
@@ -22,6 +23,7 @@ from bench.choices.tasks import Task
 from bench.data.datasets import Decoding, load
 from bench.data.splits import tasks_of
 from bench.training import model_files
+from train_tune import with_config
 
 
 def test_legible():
@@ -58,6 +60,14 @@ def latin1(tmp_path: Path) -> Path:
             with open(os.path.join(folder, b"M\xfcller_%d.png" % i), "wb") as file:
                 Image.fromarray(random.integers(0, 256, (16, 16), dtype=np.uint8)).save(file, "PNG")
     return tmp_path / os.fsdecode(b"T\xfcren")
+
+
+def test_a_flags_path_may_be_the_one_that_was_printed(latin1, tmp_path):
+    (latin1 / "study.toml").write_text("seeds = 3")
+    for path in (latin1, tmp_path / "Türen"):
+        assert flags.path_of(str(path)) == latin1
+        assert with_config(["--config", str(path / "study.toml")])["seeds"] == 3
+    assert flags.path_of(str(tmp_path / "new" / "model.onnx")) == tmp_path / "new" / "model.onnx"
 
 
 def test_classes_and_data_sets_have_legible_names(latin1, tmp_path):
@@ -148,7 +158,7 @@ def test_all_commands(latin1, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("ü" * 101, "part of file names, has 200 bytes"), ("all", "a class is called 'all'")],
+    [("ü" * 101, "a class may have 200 bytes in its name"), ("all", "a class is called 'all'")],
 )
 def test_a_class_that_no_flag_or_file_can_name(name: str, reason: str) -> None:
     study = Study(normal_class=(name,))

@@ -55,6 +55,12 @@ def test_the_plain_search_approaches_an_image_of_the_generator():
     assert after_200 < after_1 / 2
 
 
+@pytest.mark.parametrize("words", [["--gpu", "0"], ["--scale", "10", "-1"], ["--rounds", "1.5"]])
+def test_numbers_that_measure_nothing_are_refused(words):
+    with pytest.raises(UserError, match=f"{words[0]}: '.+' is no whole number above 0"):
+        speed.main(words)
+
+
 def test_latent_search_refuses_a_model_other_than_anogan(tmp_path):
     path, other = tmp_path / "m.safetensors", model()
     state = model_files.trained_state(other)

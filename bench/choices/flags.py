@@ -14,6 +14,7 @@ import models
 from bench.choices import outside
 from bench.choices.errors import UserError, unknown
 from bench.choices.monitoring import View
+from bench.choices.names import on_disk
 from bench.choices.option_field import types_of
 from bench.choices.script import Parser
 from bench.choices.study import HYPERPARAMETERS, Study
@@ -56,8 +57,8 @@ def expanded(text: str) -> str:
 
 
 def path_of(text: str) -> Path:
-    """As `expanded`, as a Path."""
-    return Path(expanded(text))
+    """As `expanded`, as a Path; one that a command printed in its legible form names the same file."""
+    return on_disk(Path(expanded(text)))
 
 
 def truth(text: str) -> bool:

@@ -22,7 +22,7 @@ class Options:
     model: tuple[str, ...] = option(
         ("w_skipganomaly",),
         "task",
-        "one model or several: names (train_tune.py --list), or Python files of your own",
+        "a model's name (train_tune.py --list), or a Python file of your own; train_tune.py takes several",
         many=True,
     )
     dataset: str = option(
@@ -70,8 +70,8 @@ class Options:
         None,
         "task",
         "pixels, 16 to 1024: 64 for squares; for a folder's images also 64x96, height x width; "
-        "powers of two fit every model (default: the data's as a square, rounded up to one of these, "
-        "256 at most)",
+        "powers of two fit every model (default: the data's as a square, rounded up to a power of "
+        "two, 256 at most)",
         aliases=("isize",),
         parse=image_size.parse,
         metavar="N|HxW",
@@ -108,7 +108,7 @@ class Options:
         "sound",
         "protocol",
         "sound: validation images choose, and each image is scored by itself. "
-        "published: as much released code does",
+        "published: what much released code does",
         choices=("sound", "published"),
     )
     scoring_mode: str | None = option(
@@ -161,7 +161,7 @@ class Options:
         None,
         "training",
         "generator steps of each run, evaluated 20 times, or once per pass if that is rarer (default: "
-        "the model's fair budget: its authors', or less on digits); rounded up to whole epochs",
+        "the model's fair budget; fewer on digits); rounded up to whole epochs",
     )
     epochs: int | None = option(
         None,

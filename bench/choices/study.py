@@ -57,7 +57,7 @@ class Study(Options):
             raise UserError(f"{flag}: a class is called 'all', which means every class: rename it")
         if any(len(os.fsencode(cls)) > LONGEST for cls in given):
             raise UserError(
-                f"{flag}: a class name, part of file names, has {LONGEST} bytes at most"
+                f"{flag}: a class may have {LONGEST} bytes in its name, which files have"
             )
         return tuple(classes) if "all" in given else given
 

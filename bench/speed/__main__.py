@@ -202,23 +202,36 @@ def latent_search(
     return row("latent search", "images/s", plain, ours, **details)
 
 
+def positive(text: str) -> int:
+    """A flag's whole number above 0; argparse's error for any other word."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number above 0")
+    return int(text)
+
+
 def command_line() -> Parser:
     """The flags of python -m bench.speed."""
     summary, _, details = (__doc__ or "").partition("\n\n")
     parser = Parser(prog="python -m bench.speed", description=summary, epilog=details)
     add = parser.add_argument
-    number: dict[str, Any] = {"type": int, "metavar": "N"}
+    number: dict[str, Any] = {"type": positive, "metavar": "N"}
     add("--latent", type=path_of, nargs=2, metavar=("MODEL", "DIR"), help=LATENT)
     add("--slice", **number, default=10, help="images of the plain search (default: 10)")
     add("--steps", **number, default=15_000, help="its steps per image (default: 15000)")
     add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="our search's hyperparameters")
-    add("--study", type=int, metavar="TRIALS", help="time a study of this many trials")
+    add("--study", type=positive, metavar="TRIALS", help="time a study of this many trials")
     add("--epochs", **number, default=5, help="epochs of --study (default: 5)")
     add("--limit_train", **number, default=1000, help="their training images (default: 1000)")
-    add("--gpu", type=int, metavar="N", help=GPU)
-    add("--report", type=int, metavar="TRIALS", help="time report.py on this many trials")
-    add("--search", type=int, metavar="SEEDS", help=SEARCH)
-    add("--scale", type=int, nargs="+", metavar="IMAGES", help="time epochs of this many images")
+    add("--gpu", type=positive, metavar="N", help=GPU)
+    add("--report", type=positive, metavar="TRIALS", help="time report.py on this many trials")
+    add("--search", type=positive, metavar="SEEDS", help=SEARCH)
+    add(
+        "--scale",
+        type=positive,
+        nargs="+",
+        metavar="IMAGES",
+        help="time epochs of this many images",
+    )
     add("--rounds", **number, default=5, help="turns of training and scoring (default: 5)")
     add("--threads", **number, help="torch threads (default: all cores)")
     add("--out", type=path_of, default=Path("results/speed"), metavar="DIR", help=OUT)

@@ -132,7 +132,9 @@ def prepare(study: Study) -> Prepared:
         check_shape(model, dataset)
     protocol, tasks = protocol_of(study), tasks_of(study, dataset)
     if any(len(os.fsencode(task.cls)) > LONGEST for task in tasks):
-        raise UserError(f"--dataset: a class name, part of file names, has {LONGEST} bytes at most")
+        raise UserError(
+            f"--dataset: a class may have {LONGEST} bytes in its name, which files have"
+        )
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )

@@ -76,10 +76,9 @@ class Run:
         if (final or select_on == "pseudo_auroc") and split.val is not None:
             # What was trained on rotations cannot be chosen by them.
             learned = learns_rotations or self.model.learns_rotations(vars(self.model.config))
-            beside = with_pseudo_anomalies(
-                split.val.normal().cpu(), learned, protocol.mixes_batches
-            )
-            self.pseudo = beside.to(device)
+            normal = split.val.normal().cpu()
+            judged = with_pseudo_anomalies(normal, learned, protocol.mixes_batches)
+            self.pseudo = judged.to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.test = self.split.test if final or protocol.selection == "test" else None
         self.final, self.budget, self.epoch, self.images_seen = final, budget, 0, 0

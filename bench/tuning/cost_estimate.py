@@ -133,7 +133,8 @@ def plan(study: Study, ready: Prepared, planner: Planner) -> pd.DataFrame:
 def slowdown(runs: float) -> float:
     """How many times as long an epoch takes at most where so many runs share a GPU: they take turns.
 
-    Under NVIDIA's Multi-Process Service they run side by side, at least 1.4 times as fast.
+    Under NVIDIA's Multi-Process Service they run side by side, 1.5 to 2.3 times as fast on an H200
+    (results/speed.md); counting on 1.4 keeps the estimate on the safe side.
     """
     return max(1.0, runs / 1.4 if mps_runs() else runs)
 
