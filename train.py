@@ -55,8 +55,8 @@ EXPORT = (
     "uint8 images in, scores and anomaly maps out"
 )
 RESUME = (
-    "go on with the run or audit that --name names, to the figures of one that was not stopped; "
-    "needs no other flags"
+    "go on with the run or audit that --name names, as if it had not been stopped; needs no other "
+    "flags"
 )
 SCORE = "score this folder's images, or one image, without labels: scores and verdicts, and a page"
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
@@ -119,21 +119,21 @@ def check_flags(given: dict[str, Any], hyperparameters: dict[str, Any]) -> None:
             raise UserError(f"--audit: {reason}; leave out --{useless[0]}")
     if given["resume"] and given["load"]:
         raise UserError("--resume: it goes on with the run's own weights; leave out --load")
-    # A model's own Python file may have moved since.
-    moved = {"model"} if any(map(is_file, given.get("model", ()))) else set()
+    # --model may say where the Python file of a loaded model lies now.
+    allowed = {"model"} if any(map(is_file, given.get("model", ()))) else set()
     if given["export"]:
         if not given["load"]:
             raise UserError("--export: give the trained model with --load")
-        if useless := sorted(flags - EXPORTING - moved):
+        if useless := sorted(flags - EXPORTING - allowed):
             raise UserError(f"--export: it only writes the model; leave out --{useless[0]}")
         checks.check_export(given["export"])
     elif given["load"]:
-        if in_file := sorted(flags & {"model", *hyperparameters} - {*HYPERPARAMETERS} - moved):
+        if in_file := sorted(flags & {"model", *hyperparameters} - {*HYPERPARAMETERS} - allowed):
             raise UserError(f"--load: the file says which model it is; leave out --{in_file[0]}")
         if not ("dataset" in given or given["score_folder"]):
             hint = "give --score_folder, --export, or --dataset to train further"
             raise UserError(f"--load: {hint}")
-        if "dataset" not in given and (useless := sorted(flags - SCORING - moved)):
+        if "dataset" not in given and (useless := sorted(flags - SCORING - allowed)):
             raise UserError(f"--load: without --dataset it only scores; leave out --{useless[0]}")
     if given["load"] and not given["load"].is_file():
         raise UserError(f"--load: there is no file {given['load']}")
@@ -169,7 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if earlier:
         study = resume.study_of(earlier, given)
         extras = resume.run_of(earlier, hyperparameters, files)
-        hint = f"give --load the model in {earlier.path / 'models'}"
+        kept = earlier.path / "models"
+        hint = f"give --load the model in {kept}" if kept.is_dir() else "it kept no model"
         if not earlier.trials.empty and given["score_folder"]:
             raise UserError(f"--score_folder: the run is over; {hint}")
         if not earlier.trials.empty:
@@ -177,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = shlex.join(["python", "report.py", str(earlier.path)])
             print(f"{earlier.path}: this run is over; next: {report}")
             if extras["score_folder"] and not (earlier.path / "scores.csv").exists():
-                print(f"{extras['score_folder']} is not scored yet: {hint}, and --score_folder")
+                print(f"{extras['score_folder']} is not scored yet: {hint}")
             return int(earlier.trials["status"].iloc[-1] == "error")
     else:
         study = study_from(given)
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def with_threads(study: Study) -> Study:
-    """The study with its number of threads, for which it gets the process ready. Loads torch."""
+    """Sets this process's threads and determinism; gives the study with its number of threads."""
     from bench.training.devices import be_deterministic, ready_process
 
     threads = study.cpus_per_trial or checks.usable_cores()

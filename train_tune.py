@@ -89,19 +89,20 @@ def with_config(words: Sequence[str]) -> dict[str, Any]:
 
     `--set` replaces only the hyperparameters that it names; the file's others stay.
     """
-    own, earlier_words = flags_of(words), words_before(words)
+    own, earlier_words = flags_of(words), saved_words(words)
     if not earlier_words:
         return own
     before, absent = flags_of(earlier_words), flags_of([])
     given = {name: value for name, value in own.items() if absent.get(name, ...) != value}
     in_set = {item.partition("=")[0] for item in own.get("set", ())}
     new = in_set | {name for name in HYPERPARAMETERS if given.get(name) is not None}
-    kept = [item for item in before.get("set", ()) if item.partition("=")[0] not in new]
+    kept = [item for item in before.pop("set", ()) if item.partition("=")[0] not in new]
     before = {name: value for name, value in before.items() if name not in in_set}
-    return absent | before | given | {"set": [*kept, *own.get("set", ())]}
+    merged = [*kept, *own.get("set", ())]
+    return absent | before | given | ({"set": merged} if merged else {})
 
 
-def words_before(words: Sequence[str]) -> list[str]:
+def saved_words(words: Sequence[str]) -> list[str]:
     """The flags in --config's file, or in the sweep.json of a sweep to resume, as words."""
     first = Parser(add_help=False)
     first.add_argument("--config", type=path_of)
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = [study_and_earlier(given, resumes)]
     if only_print:
         study, datasets = jobs[0][0], []
-        if several:  # a name that this command makes up is not for the next
+        if several:  # not a generated name: the next sweep gets its own
             study = replace(several.whole, name=given.get("name"))
             datasets = list(several.datasets.values())
         print(config.text_of(study, datasets))

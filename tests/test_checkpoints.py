@@ -21,7 +21,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.choices.script import run_main
 from bench.commands import score
-from bench.commands.train import go_on
+from bench.commands.train import restore_run
 from bench.reporting import reproduce
 from bench.training import model_files
 from bench.training.model_files import flatten, trained_state, unflatten
@@ -205,7 +205,7 @@ def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
     checkpoint, marker = tmp_path / "run.pt", tmp_path / "marker"
     torch.save(Code(marker), checkpoint)
     with pytest.raises(UserError, match=r"run\.pt cannot be used"):
-        go_on(trainable.run, checkpoint)
+        restore_run(trainable.run, checkpoint)
     with pytest.raises(UnpicklingError):
         EpochTrainable.load_checkpoint(trainable, str(tmp_path))
     assert not marker.exists()

@@ -96,6 +96,14 @@ def test_a_held_value_leaves_the_files_others_as_they_are(tmp_path, capsys):
     assert 'set = ["ngf=16", "lr=0.5", "nz=7"]' in text
 
 
+def test_a_file_without_held_values_gives_none_that_resume_would_compare(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('model = ["ganomaly"]\n')
+    given = train_tune.with_config(["--config", str(path), "--name", "x", "--resume"])
+    assert given["model"] == ["ganomaly"]
+    assert "set" not in given
+
+
 @pytest.mark.parametrize(
     ("choices", "line"),
     [

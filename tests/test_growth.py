@@ -15,7 +15,7 @@ import train_tune
 from bench import results
 from bench.choices.errors import UserError
 from bench.commands.checks import usable_cores
-from bench.commands.resume import is_more, study_of
+from bench.commands.resume import may_grow, study_of
 from bench.results.reading import NEEDED
 from bench.tuning.earlier import note_held_values
 
@@ -142,7 +142,7 @@ def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows,
         tmp_path / "trials.jsonl",
         [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows],
     )
-    assert is_more("trials", None, trials, results.read(tmp_path)) == more
+    assert may_grow("trials", None, trials, results.read(tmp_path)) == more
 
 
 def test_every_kind_of_growth(tmp_path: Path) -> None:
@@ -154,11 +154,11 @@ def test_every_kind_of_growth(tmp_path: Path) -> None:
         ("contamination", [0.0, 0.05], [0.0, 0.05, 0.1]),
         ("seeds", 3, 4),
     ):
-        assert is_more(name, some, more, earlier)
-        assert is_more(name, some, some, earlier)
-        assert not is_more(name, more, some, earlier) or name == "seeds", "no run has the fourth"
-    assert not is_more("seeds", 3, 2, earlier)
-    assert not is_more("limit_train", 100, [100, 300], earlier), "its runs' names lack the size"
+        assert may_grow(name, some, more, earlier)
+        assert may_grow(name, some, some, earlier)
+        assert not may_grow(name, more, some, earlier) or name == "seeds", "no run has the fourth"
+    assert not may_grow("seeds", 3, 2, earlier)
+    assert not may_grow("limit_train", 100, [100, 300], earlier), "its runs' names lack the size"
 
 
 def test_what_changes_no_figure_may_be_given_anew(tmp_path: Path) -> None:
@@ -174,8 +174,8 @@ def test_what_changes_no_figure_may_be_given_anew(tmp_path: Path) -> None:
 def test_a_task_that_the_data_set_gave_does_not_become_another(tmp_path: Path) -> None:
     """Rows of normal class `good` would count as those of `good` left out."""
     earlier = results.read(make_study(tmp_path / "study"))
-    assert not is_more("abnormal_class", [], ["all"], earlier)
-    assert is_more("abnormal_class", ["3"], ["all"], earlier)
+    assert not may_grow("abnormal_class", [], ["all"], earlier)
+    assert may_grow("abnormal_class", ["3"], ["all"], earlier)
 
 
 def test_what_a_study_was_to_grow_to_is_taken_back_while_no_run_has_it(tmp_path):

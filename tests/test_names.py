@@ -158,7 +158,7 @@ def test_all_commands(latin1, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("ü" * 101, "a class may have 200 bytes in its name"), ("all", "a class is called 'all'")],
+    [("ü" * 101, "a class's name may have 200 bytes at most"), ("all", "a class is called 'all'")],
 )
 def test_a_class_that_no_flag_or_file_can_name(name: str, reason: str) -> None:
     study = Study(normal_class=(name,))

@@ -290,5 +290,5 @@ def test_the_summary_compares_winner_and_default_on_the_seeds_that_both_have(cap
     ("runs", "mps", "times"), [(1, True, 1), (10, False, 10), (10, True, 50 / 7)]
 )
 def test_runs_that_share_a_gpu_take_turns_in_the_estimate(monkeypatch, runs, mps, times) -> None:
-    monkeypatch.setattr(cost_estimate, "mps_runs", lambda: mps)
+    monkeypatch.setattr(cost_estimate, "mps_is_running", lambda: mps)
     assert cost_estimate.slowdown(runs) == pytest.approx(times)

@@ -123,8 +123,8 @@ def test_each_kind_of_image_left_out_has_its_line() -> None:
     assert twice == "1 of 60 training images (a: 1) are left out: they equal another training image"
     (stays,) = left_out(dataset, tasks, PUBLISHED)
     assert (
-        stays
-        == "5 of 60 training images (a: 5) are in the test set too, and stay there (--selection test)"
+        stays == "5 of 60 training images (a: 5) are in the test set too, and train all the same "
+        "(--selection test)"
     )
     assert left_out(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
 

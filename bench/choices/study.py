@@ -57,7 +57,7 @@ class Study(Options):
             raise UserError(f"{flag}: a class is called 'all', which means every class: rename it")
         if any(len(os.fsencode(cls)) > LONGEST for cls in given):
             raise UserError(
-                f"{flag}: a class may have {LONGEST} bytes in its name, which files have"
+                f"{flag}: a class's name may have {LONGEST} bytes at most: files are named after it"
             )
         return tuple(classes) if "all" in given else given
 

@@ -9,7 +9,7 @@ import models
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
-from bench.commands.train import opened
+from bench.commands.train import run_folder
 from bench.reporting.cautions import undertrained
 from bench.results import Results, write_whole
 from bench.training.audit import audit, markdown
@@ -43,7 +43,7 @@ def audit_run(
     def progress() -> str:
         return f"with {len(table)} steps done"
 
-    with opened(study, ready, "train.py --audit", extras, earlier, progress) as (store, _):
+    with run_folder(study, ready, "train.py --audit", extras, earlier, progress) as (store, _):
         file = store.path / "audit.csv"
         if file.exists():
             table = done = pd.read_csv(file)
@@ -62,17 +62,17 @@ def audit_run(
             say=view.say,
             done=done,
         ):
-            below = "\n\n".join([*others, *short_of_fair(model, table)])
+            below = "\n\n".join([*others, *undertrained_warnings(model, table)])
             write_whole(file.with_suffix(".md"), f"{markdown(table)}\n\n{below}".strip() + "\n")
             write_whole(file, table.to_csv(index=False))  # last: it says what is done
     print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
-    for line in short_of_fair(model, table):
+    for line in undertrained_warnings(model, table):
         print(f"warning: {line}")
     return 0
 
 
-def short_of_fair(model: str, table: pd.DataFrame) -> list[str]:
-    """A line where an audit's trainings were shorter than is fair; an older audit does not say."""
+def undertrained_warnings(model: str, table: pd.DataFrame) -> list[str]:
+    """A line if an audit trained for less than its `fair_steps`, which older audits do not have."""
     columns = table.reindex(columns=["generator_steps", "fair_steps"])
     trained = columns.bfill().ffill().assign(model=model)  # all its trainings are equally long
     return undertrained(trained, "step(s)")

@@ -1,6 +1,6 @@
 """Checks of a study's choices that need no data, torch or Ray, so that a mistake costs a second.
 
-Two load torch, after all that is quicker: a model in a file from outside, and --protocol published.
+Only a model's own Python file and --protocol published load torch, after all quicker checks.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this k
 def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> None:
     """UserError for an unknown data set, class or category, or for a size that a model cannot take.
 
-    `by_model`: False where a file, yet to be read, says which model it is.
+    `by_model`: whether the model is known yet; with --load, its file will tell.
     """
     check_choices(study)
     datasets.check_form(study.image_size, study.channels)
@@ -47,7 +47,9 @@ def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> N
         names = ", ".join(categories)
         if study.abnormal_class or study.normal_class:
             reason = "has categories, whose good images are normal"
-            raise UserError(f"--category: {folder} {reason}; choose by it alone ({names}; or all)")
+            raise UserError(
+                f"--category: {folder} {reason}: give this flag alone ({names}; or all)"
+            )
         if one_task and len(categories) > 1:
             raise UserError(f"--category: train.py trains on one of {names} (train_tune.py on all)")
     else:
@@ -73,7 +75,7 @@ def check_choices(study: Study) -> None:
 
 
 def check_size(study: Study) -> None:
-    """UserError where --image_size is none that the networks of a model take."""
+    """UserError if the networks of a model cannot take images of --image_size."""
     if study.image_size is None:
         return
     shape = (study.channels or 1, *sides(study.image_size))
@@ -103,15 +105,14 @@ def check_values(model: str, values: dict[str, Any]) -> None:
             raise UserError(f"--{error}") from None
 
 
-def check_search(study: Study, goes_on: bool = False) -> None:
+def check_search(study: Study, resumed: bool = False) -> None:
     """UserError for hyperparameters, spaces and schedulers that do not fit the models.
 
-    `goes_on`: a resumed study's study.json has the winners of --start_from, so their folders are
-    not read again.
+    `resumed`: the winners of --start_from are in study.json, so their folders are not read again.
     """
     from bench.tuning.spaces import check_scheduler  # loads Optuna
 
-    for folder in () if goes_on else study.start_from:
+    for folder in () if resumed else study.start_from:
         from bench.tuning.earlier import rows_of  # loads pandas
 
         rows_of(folder, study)
@@ -140,7 +141,7 @@ def check_export(path: Path) -> None:
 
 
 def check_space(flag: str, path: str) -> None:
-    """UserError for a file from outside whose SPACE is none. Runs its code."""
+    """UserError for a file from outside whose SPACE is no search space. Runs its code."""
     from optuna.distributions import BaseDistribution
 
     module = outside.module(flag, path)
@@ -198,7 +199,7 @@ def mistake_in_model(module: ModuleType) -> str | None:
 
 
 def check_machine(study: Study) -> None:
-    """UserError where runs want more processor cores than this machine, which they run on, has."""
+    """UserError if runs train on this machine and --cpus_per_trial is more than its cores."""
     wanted = study.cpus_per_trial if study.address is None else None
     if wanted and wanted > (cores := usable_cores()):
         raise UserError(

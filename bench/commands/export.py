@@ -31,7 +31,7 @@ class Scorer(nn.Module):
 
     def __init__(self, model: AnomalyModel):
         super().__init__()
-        self.model, self.networks = model, model.networks  # a module of its own weights
+        self.model, self.networks = model, model.networks  # registers the weights
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         x = self.model.normalise(images)

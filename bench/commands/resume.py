@@ -44,8 +44,8 @@ def resumable(
     """Opens a run's or study's folder for a block of work, and closes it.
 
     Where a signal ends the block, says how far the work came (`progress`) and how to go on, and
-    exits with status 130. The signal waits until the folder is whole: there is none, or the user
-    is told how to go on in it.
+    exits with status 130. While the folder is made, signals wait: else one could remain without
+    this hint.
     """
     store = None
     try:
@@ -113,11 +113,11 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
         )
     asked = {key: value for key, value in choices.items() if key not in FREE}
     check_same(
-        {k: v for k, v in asked.items() if not (grows and is_more(k, before[k], v, earlier))},
+        {k: v for k, v in asked.items() if not (grows and may_grow(k, before[k], v, earlier))},
         before,
         grows,
     )
-    same_files(earlier, hashes(study.files()))
+    check_same_files(earlier, hashes(study.files()))
     if "cpus_per_trial" in given or study.address or not study.cpus_per_trial:
         return study
     if study.cpus_per_trial <= (cores := usable_cores()):
@@ -135,7 +135,7 @@ def with_file_names(choices: dict[str, Any]) -> dict[str, Any]:
     return choices | names
 
 
-def same_files(earlier: Results, now: dict[str, dict[str, str]]) -> None:
+def check_same_files(earlier: Results, now: dict[str, dict[str, str]]) -> None:
     """UserError where a file from outside is not the one that the study began with.
 
     `now`: their SHA-256, by flag and name.
@@ -156,11 +156,11 @@ def same_files(earlier: Results, now: dict[str, dict[str, str]]) -> None:
                 )
 
 
-def is_more(key: str, old: Any, new: Any, earlier: Results) -> bool:
+def may_grow(key: str, old: Any, new: Any, earlier: Results) -> bool:
     """Whether a study may grow by this choice, and its new value is no less than the old one."""
     if key in GROWING_LISTS:
         if not (isinstance(old, list) and isinstance(new, list)):
-            return False  # names of runs lack a single value: among several, none would match
+            return False  # a lone value is not in runs' names, one of several is: none would match
         return bool(old) and ("all" in new or set(old) <= set(new))
     if key not in GROWING_NUMBERS or new is None:
         return False
@@ -220,8 +220,8 @@ def check_same(choices: dict[str, Any], before: dict[str, Any], grows: bool = Fa
         raise UserError(f"--resume: it {verb} --{key} {text(old)}, not {text(value)}{more}")
 
 
-def same_images(earlier: Results | None, provenance: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of this command's rows, with the data set as the study, if any, began with it.
+def resumed_provenance(earlier: Results | None, provenance: dict[str, Any]) -> dict[str, Any]:
+    """This command's provenance, with the data set as the command that began the study wrote it.
 
     UserError where the images are not the same.
     """

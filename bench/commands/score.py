@@ -39,8 +39,8 @@ def score_folder(
     Writes scores.csv, most anomalous first, and scores.html with the first `SHOWN` of them, made
     smaller where they are large.
     Columns: image, score, part_*; with `judged` also p_value and verdict (abnormal or normal; empty
-    where too few images were held out for any). Of a model that reconstructs images, heat_maps/
-    has a picture of each that shows where it fails to.
+    where too few images were held out for any). If the model reconstructs images, heat_maps/ shows
+    for each image where it and its reconstruction differ.
     """
     channels, size = model.image_shape[0], model.image_shape[1:]
     names, array, notes = read_images(folder, size, channels, decoding)

@@ -55,7 +55,7 @@ class Sweep:
             raise UserError(f"--resume: the sweep has begun {missing[0]}; name it in --dataset too")
 
     def begin(self, new: bool) -> None:
-        """Makes the folder of a `new` sweep, or notes what the sweep goes on with there.
+        """Makes the folder, if the sweep is `new`, and writes the shared choices to sweep.json.
 
         UserError where another command has made it meanwhile.
         """

@@ -68,12 +68,12 @@ def train_run(
     if "sha256_load" in extras:
         run.setup["sha256_load"] = extras["sha256_load"]
     if loaded is not None:
-        begins_with(run, *loaded, ready.facts(study, task))
+        load_weights(run, *loaded, ready.facts(study, task))
 
     def progress() -> str:
         return f"with {run.epoch} of {budget.epochs} epochs done"
 
-    with opened(study, ready, "train.py", extras, earlier, progress) as (store, provenance):
+    with run_folder(study, ready, "train.py", extras, earlier, progress) as (store, provenance):
         view.say(
             f"{store.path}: {model}, {task.kind} {task.cls} of {provenance['dataset']['name']}"
         )
@@ -110,7 +110,7 @@ def train_run(
     return 0
 
 
-def begins_with(
+def load_weights(
     run: Run, loaded: AnomalyModel, content: dict[str, Any], facts: dict[str, Any]
 ) -> None:
     """Gives the run a loaded model's weights; UserError where these are for other images.
@@ -147,7 +147,7 @@ def train_and_test(
     checkpoint = store.path / RUN
     try:
         if checkpoint.exists():
-            go_on(run, checkpoint)
+            restore_run(run, checkpoint)
             view.say(f"going on after epoch {run.epoch}")
         board = Board(store.path) if view.display else None
         recorder = Recorder(study, ready, store, provenance, board, after=run.epoch)
@@ -155,7 +155,7 @@ def train_and_test(
             for record in train(run):
                 with interrupts.deferred():  # what counts as done is saved
                     recorder.epoch(planned, record, run.curves() if board else None)
-                    write_whole(checkpoint, stored(run.checkpoint()))
+                    write_whole(checkpoint, serialised(run.checkpoint()))
                 epoch = f"epoch {record['epoch']}/{planned.budget.epochs}"
                 view.say(f"{epoch}  {describe(record)}  {losses(record)}")
             packed = None
@@ -172,7 +172,7 @@ def train_and_test(
 
 
 @contextlib.contextmanager
-def opened(
+def run_folder(
     study: Study,
     ready: Prepared,
     script: str,
@@ -185,7 +185,7 @@ def opened(
     `progress`: see resume.resumable. UserError where the images of a command that goes on have
     changed.
     """
-    provenance = resume.same_images(earlier, ready.provenance())
+    provenance = resume.resumed_provenance(earlier, ready.provenance())
 
     def open_folder() -> Store:
         if earlier:
@@ -211,8 +211,8 @@ def losses(record: dict[str, Any]) -> str:
     return f"{shown}{record['train_seconds']:.1f} s"
 
 
-def go_on(run: Run, checkpoint: Path) -> None:
-    """Puts a run where it was stopped; UserError for another file. No code in the file is run."""
+def restore_run(run: Run, checkpoint: Path) -> None:
+    """Restores a run from its checkpoint, without running code in it; UserError for other files."""
     try:
         run.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
     except Exception as error:  # whatever torch raises for other or damaged files
@@ -222,7 +222,7 @@ def go_on(run: Run, checkpoint: Path) -> None:
         ) from None
 
 
-def stored(state: dict[str, Any]) -> bytes:
+def serialised(state: dict[str, Any]) -> bytes:
     """A run's state as a file's content."""
     file = io.BytesIO()
     torch.save(state, file)

@@ -42,7 +42,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
     ready.budgets(study, {model: space.largest() for model, space in spaces.items()})
     if ready.protocol.selection == "val" and study.trials != 0:
         spaces = mark_unsearched(spaces, ready.select_on, several=study.trials != 1)
-    provenance = resume.same_images(earlier, ready.provenance())
+    provenance = resume.resumed_provenance(earlier, ready.provenance())
     if dry:
         done = earlier.rows if earlier else []
         return Outcome(0, seconds=cost_estimate.show(study, ready, spaces, budgets, done))
@@ -74,7 +74,7 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
         print_winners(trials, together=results.study.get("tune_for") == "mean")
         for line in of_training(trials):
             print(f"\nwarning: {line}")
-        # Superseded runs no longer count; a finalist that failed may be one of the next decision.
+        # Superseded runs do not count, but failed finalists do: tried again, they may still win.
         failed = (trials["kind"] == "finalist") & (trials["status"] == "error")
         trials = trials[(trials["role"] != "superseded") | failed]
         failed = trials[trials["status"] == "error"]
@@ -103,7 +103,7 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     return Outcome(status, unfinished or again > 0)
 
 
-def of_same_classes(runs: pd.DataFrame) -> pd.DataFrame:
+def comparable_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs that have the same classes under each of their seeds, so that seeds can be compared.
 
     A study that was stopped lacks some classes under some seeds. Keeps the seeds with the most
@@ -129,7 +129,7 @@ def print_winners(trials: pd.DataFrame, together: bool) -> None:
     in_order = finals.sort_values(["model", "class"], kind="stable")
     for place, runs in in_order.groupby(search, sort=False):
         winner = runs.iloc[0]
-        group = of_same_classes(runs)
+        group = comparable_runs(runs)
         own = trials[trials["model"] == place[0]].filter(regex="^config_")
         tuned = [name for name in own if own[name].nunique() > 1]
         values = short({name.removeprefix("config_"): winner[name] for name in tuned})

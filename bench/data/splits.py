@@ -32,7 +32,7 @@ FEWEST_ABNORMAL = 100
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images, which of them are abnormal, and where that is known."""
+    """Images with their labels and, where these are known, their defects and masks."""
 
     images: IndexedImages | Tensor  # uint8 (N, C, H, W)
     labels: np.ndarray  # int64 (N,), 1: abnormal
@@ -53,7 +53,7 @@ class Split:
 
     train: IndexedImages  # uint8 (N, C, H, W), normal but for --contamination
     val: Labelled | None  # chooses; None where the protocol chooses on the test images
-    test: Labelled | None  # chooses without val, else only reported; None: no label
+    test: Labelled | None  # reported; chooses if val is None. None: no image has a label
 
     @property
     def pseudo_count(self) -> int:
@@ -65,10 +65,10 @@ class Split:
         val, test = (part.to(device) if part else None for part in (self.val, self.test))
         return Split(self.train.to(device), val, test)
 
-    def within(self, dataset: Dataset, kept: np.ndarray) -> "Split":
-        """This split of a subset of the data set, as indices into the images of all of `dataset`.
+    def reindexed(self, dataset: Dataset, kept: np.ndarray) -> "Split":
+        """The same split as indices into `dataset`, of which its own data set is a subset.
 
-        `kept`: the indices of the training images that the subset has.
+        `kept`: the indices in `dataset` of the subset's training images.
         """
         places = np.concatenate([kept, np.arange(len(dataset.train_images), len(dataset.images))])
         source = dataset.image_array
@@ -125,8 +125,8 @@ def make_splits(
 ) -> tuple[Dataset, dict[Task, Split], list[str]]:
     """The data set whose images the tasks share, their splits, and which images take no part.
 
-    A task of fewer training images has those of a study of that number alone: a subset of those of
-    more, under the same seed. UserError as in `too_many`.
+    Under the same seed, a task gets the training images that a study of its size alone would get,
+    and a smaller task a subset of a larger one's. UserError as in `too_many`.
     """
     sizes = list(dict.fromkeys(task.limit_train for task in tasks))
     several = len(sizes) > 1
@@ -139,7 +139,7 @@ def make_splits(
         lines += left_out(subset, members, protocol)
         for task in members:
             split = make_split(subset, task, protocol, seed)
-            splits[task] = split.within(shared, shared.kept(size, seed)) if several else split
+            splits[task] = split.reindexed(shared, shared.kept(size, seed)) if several else split
     return shared, splits, list(dict.fromkeys(lines))
 
 
@@ -173,7 +173,7 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
         lost = int((trains & ~abnormal(dataset.train_labels)).sum()) - len(normal)
         why = ""
         if lost:
-            why = f" ({lost} are left out: they are in the test set too, or there twice)"
+            why = f" ({lost} are left out: they equal test images or other training images)"
         if task.kind == LEAVE_ONE_CLASS_OUT and len(anomalies) == len(pool) and not lost:
             why = f" (all are of this class: did you mean --normal_class {task.cls}?)"
         raise UserError(f"{leaves} {len(normal) or 'no'} normal training images{why}")
@@ -210,7 +210,8 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
             f"of {contamination:g} takes {hidden} ({hint})"
         )
     chosen = np.sort(np.concatenate([normal, anomalies[:hidden]]))
-    classes = None if hidden else dataset.train_labels[chosen]  # a hidden anomaly's would tell it
+    # The class of a hidden anomaly would give it away.
+    classes = None if hidden else dataset.train_labels[chosen]
     train = images(chosen, classes)
     known = np.flatnonzero(tests & (dataset.test_labels >= 0))
     if not len(known) and protocol.selection == "val":
@@ -233,8 +234,8 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
         raise UserError(f"{leaves} no {lacking}")
     order = rng.permutation(len(labels))
     if protocol.test_order == "sorted":
-        # All normal images, of all their classes mixed as in CIFAR-10's own order: class folders
-        # would make batches of one class, which batch normalisation in training mode sees.
+        # The classes of normal images stay mixed, as in CIFAR-10's own order: sorted by class,
+        # whole batches would have one class, which batch normalisation in training mode would see.
         order = order[np.argsort(labels[order], kind="stable")]
     indices, labels = indices[order], labels[order]
     defects, masks = defects_and_masks(dataset, task, protocol, indices, labels)
@@ -246,8 +247,8 @@ def defects_and_masks(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """`defects` and `masks` (see Labelled) of these images of image_array.
 
-    Abnormal classes are defects of one thing where that is a category, or where none of them has
-    training images. One kind alone has no figures of its own: they would be those of the task.
+    The abnormal classes are kinds of defects if the task is a category, or if none of them has
+    training images. A single kind is not told apart: its figures would be the task's.
     """
     defects = masks = None
     n, abnormal = len(dataset.train_images), labels == 1

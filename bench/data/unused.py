@@ -32,22 +32,22 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
         return f"{chosen.sum()} of {len(chosen)} training images ({classes})"
 
     tested, repeated = dataset.duplicates
-    facts = [(tested, "are in the test set too, and stay there (--selection test)")]
+    facts = [(tested, "are in the test set too, and train all the same (--selection test)")]
     if protocol.selection == "val":
         facts = [
             (tested, "are left out: the test set holds the same images"),
             (repeated, "are left out: they equal another training image"),
         ]
     lines = [f"{counted(which)} {fact}" for which, fact in facts if which.any()]
-    contrary = copies = 0
-    for trains, tests in dataset.parts():
+    conflicts = copies = 0
+    for trains, tests in dataset.by_category():
         tested_on = dataset.test_content[tests]
         content = np.concatenate([dataset.train_content[trains], tested_on])
         labels = np.concatenate([dataset.train_labels[trains], dataset.test_labels[tests]])
-        contrary += _copies.contrary(content, labels)
+        conflicts += _copies.conflicting(content, labels)
         copies += len(tested_on) - len(np.unique(tested_on))
-    if contrary:
-        lines.append(f"{contrary} image(s) equal one of another class: are their labels right?")
+    if conflicts:
+        lines.append(f"{conflicts} image(s) equal one of another class: are their labels right?")
     if copies:
         lines.append(f"{copies} test image(s) equal others, and each counts by itself")
     others = untrained(dataset, protocol)
@@ -68,10 +68,9 @@ def too_many(
 ) -> list[str]:
     """A line where --limit_train or --limit_test keeps more images than there are.
 
-    UserError where no category has so many training images, or where the sizes are those of a
-    learning curve.
+    UserError if no category has that many training images, or if there are several sizes.
     """
-    names, parts = dataset.categories or [""], dataset.parts()
+    names, parts = dataset.categories or [""], dataset.by_category()
     there, tested = (
         {name: int(part[k].sum()) for name, part in zip(names, parts, strict=True)} for k in (0, 1)
     )

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import flop_registry
 
 import models
 from bench.choices.errors import UserError
-from bench.training.devices import be_deterministic, mps_runs
+from bench.training.devices import be_deterministic, mps_is_running
 from models.base import AnomalyModel
 from models.precision import PRECISIONS
 
@@ -97,7 +97,7 @@ def rate(mode: Mode, precision: str, barrier: Barrier) -> float:
         group.train(TURNS)
         seen += mode.streams * TURNS * each
     result = seen / (time.perf_counter() - start)
-    barrier.wait(LIMIT)  # until then the others had company
+    barrier.wait(LIMIT)  # no process ends while another is still timed
     return result
 
 
@@ -132,8 +132,8 @@ def same_bits(precision: str) -> bool:
 
 
 def worker(call: Callable[..., Any], arguments: tuple, results: Any, alone: bool) -> None:
-    if alone:  # MPS has 96 connections for all its processes
-        os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"  # of 8, streams would share some
+    if alone:  # several processes under MPS share 96 connections
+        os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = "32"  # the default, 8, is too few for streams
     results.put(call(*arguments))
 
 
@@ -223,10 +223,10 @@ def search(precision: str, recorded: bool) -> dict[str, Any]:
 
 
 def speeds(runs: int) -> Iterator[dict[str, Any]]:
-    """For each precision a row of each mode, two with so many runs at a time.
+    """Rows for each precision: whether training gives the same bits in each mode, then its speeds.
 
-    The first of them says whether models come to the same bits, recorded or not. bfloat16, where
-    networks are fastest, has AnoGAN's search as well. UserError where there is no GPU.
+    Two modes train `runs` models at a time. bfloat16, where networks are fastest, has rows of
+    AnoGAN's search as well. UserError where there is no GPU.
     """
     if not torch.cuda.is_available():
         raise UserError("--gpu: there is no CUDA device")
@@ -239,7 +239,7 @@ def speeds(runs: int) -> Iterator[dict[str, Any]]:
         if precision == "bfloat16":
             measured += [partial(search, precision, recorded) for recorded in (False, True)]
         for columns in measured:
-            row = {"what": "a GPU", "precision": precision, "batch": BATCH, "mps": mps_runs()}
+            row = {"what": "a GPU", "precision": precision, "batch": BATCH, "mps": mps_is_running()}
             try:
                 yield row | columns()
             except Exception as error:

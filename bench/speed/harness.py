@@ -84,10 +84,10 @@ def time_study(trials: int, limit: int, epochs: int) -> dict[str, Any]:
 
 
 def compare_searches(seed: int) -> list[dict[str, Any]]:
-    """The epochs that TPE with ASHA trains until it is as good as the best trial of a whole grid.
+    """The epochs that TPE with ASHA needs for the validation AUROC of a whole grid's best trial.
 
-    Good by validation AUROC. It searches the ranges of the grid's three loss weights, and then the
-    model's own space, which has the learning rates and more. One row per space.
+    One row per space: first the ranges of the grid's three loss weights, then the model's own
+    space, which also has the learning rates and more.
     """
     common = ["--epochs", "3", "--finalists", "0", "--seeds", "1", "--seed", str(seed)]
     common += ["--set", "ngf=8", "ndf=8"]

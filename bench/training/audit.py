@@ -100,8 +100,9 @@ def audit(
             say(f"training {number} of {len(trainings)}, epoch {record['epoch']}/{budget.epochs}")
             scored: dict[Protocol, tuple[np.ndarray, np.ndarray]] = {}
             for member in members:
-                # `selection` changes no score. It may change the order of the test images: where
-                # it leaves duplicates out of training, their shuffle draws other random numbers.
+                # Steps that differ only in `selection` share their scores, and the labels with
+                # them: the test images' order may differ, as fewer training images (without
+                # duplicates) change what is drawn at random.
                 how = replace(member.protocol, selection="val")
                 mix = run.mix(member.protocol.mix)
                 if how not in scored:

@@ -72,7 +72,7 @@ def device_of(model: str, device: str) -> str:
     return device if models.get(model).USES_GPU else "cpu"
 
 
-def mps_runs() -> bool:
+def mps_is_running() -> bool:
     """Whether NVIDIA's Multi-Process Service runs: processes then compute on a GPU side by side.
 
     Without it they take turns, and each leaves most of a large GPU idle.
@@ -84,19 +84,19 @@ def mps_runs() -> bool:
 def ready_process(threads: int) -> None:
     """Sets how many threads this process computes with, and has it keep the memory that it frees.
 
-    Each batch then takes the memory that the last one freed. Otherwise glibc returns that of every
-    large tensor to Linux, which clears it page by page before it hands it out again; that took more
-    than half of the time of scoring large images.
+    Each batch then reuses the memory that the last one freed. Otherwise glibc returns each large
+    tensor's memory to Linux, which zeroes it before it hands it out again: more than half of the
+    time of scoring large images.
     """
     torch.set_num_threads(threads)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
-    # Older glibc refuses more than 32 MiB here. The other setting alone would be a loss: it also
-    # stops glibc from raising this one by itself.
+    # Older glibc refuses more than 32 MiB here. TRIM_THRESHOLD alone would make things worse: once
+    # it is set, glibc no longer raises MMAP_THRESHOLD by itself.
     if mallopt and (mallopt(MMAP_THRESHOLD, MOST) or mallopt(MMAP_THRESHOLD, 2**25)):
         mallopt(TRIM_THRESHOLD, MOST)
 
 
-def forget_peak_memory(device: str) -> None:
+def reset_peak_memory(device: str) -> None:
     """Begins `peak_memory` anew, where the system can: a process trains one run after another."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -107,7 +107,7 @@ def forget_peak_memory(device: str) -> None:
 
 
 def peak_memory(device: str) -> int:
-    """The most bytes that this process has held since `forget_peak_memory`.
+    """The most bytes that this process has held since `reset_peak_memory`.
 
     On a GPU those of tensors there, without recorded graphs, cached blocks and CUDA's own.
     """

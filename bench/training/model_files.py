@@ -18,7 +18,8 @@ from bench.data.datasets import Decoding
 from models.base import AnomalyModel
 
 FORMAT = "ganomaly-bench model 1"
-BEFORE = {"resize": "crop", "background": None}  # how images were decoded when files did not say it
+# How images were decoded when model files did not say it.
+OLD_DECODING = {"resize": "crop", "background": None}
 
 
 def packed(name: str, model: AnomalyModel, state: dict[str, Any], facts: dict[str, Any]) -> bytes:
@@ -63,7 +64,7 @@ def load(
             content["model"], shape, device=device, precision=precision, **content["config"]
         )
         model.restore(unflatten(tensors, content["state"]))
-        content["decoding"] = Decoding(**content.get("decoding", BEFORE))
+        content["decoding"] = Decoding(**content.get("decoding", OLD_DECODING))
         content["sha256"] = outside.sha256_of(data)
     except FileNotFoundError:
         raise UserError(f"--load: there is no file {path}") from None

@@ -30,7 +30,7 @@ SEARCHING = (
     *("space", "start_from", "finalists", "finalist_seeds"),
     *("searcher", "scheduler", "grace_period", "reduction_factor"),
 )
-EVALUATIONS = 20  # of a run; where a pass over the images takes longer than that, one a pass
+EVALUATIONS = 20  # epochs of a run; a run of fewer passes over its images has one per pass
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Prepared:
             kind.check_training(config, self.splits[task].train, trained)
         except ValueError as error:
             raise UserError(f"--model: {model} on {task.name}: {error}") from None
-        if budget.decay >= budget.epochs:  # over before step sizes have fallen
+        if budget.decay >= budget.epochs:  # no epoch would have the full step size
             reason = f"a run of {model} has {budget.epochs} epochs"
             raise UserError(f"--niter_decay: {budget.decay} is too many: {reason} (give fewer)")
         return budget
@@ -133,7 +133,7 @@ def prepare(study: Study) -> Prepared:
     protocol, tasks = protocol_of(study), tasks_of(study, dataset)
     if any(len(os.fsencode(task.cls)) > LONGEST for task in tasks):
         raise UserError(
-            f"--dataset: a class may have {LONGEST} bytes in its name, which files have"
+            f"--dataset: a class's name may have {LONGEST} bytes at most: files are named after it"
         )
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()

@@ -25,7 +25,7 @@ class Recorder:
         *,
         after: int | None = None,
     ):
-        """`after`: the epoch that a run goes on after (train.py); a study's runs begin again."""
+        """`after`: how many epochs train.py's run has done; None on Ray, where runs begin again."""
         self.store, self.board, self.files = store, board, provenance["files"]
         self.of_task = {
             task: columns.of_task(
@@ -80,21 +80,21 @@ class Recorder:
         *,
         config: Mapping[str, Any] | None = None,
         scores: pd.DataFrame | None = None,
-        located: Mapping[str, float] | None = None,
+        localisation: Mapping[str, float] | None = None,
         gallery: bytes | None = None,
         packed: bytes | None = None,
     ) -> dict[str, Any]:
         """Writes the row of a run that is over, with the files beside it, and gives the row.
 
         `outcome` has the columns of how it ended (`columns.of_chosen_epoch`, `of_stop`,
-        `of_failure`), `located` those of its defects and pixels; `config` its hyperparameters,
+        `of_failure`), `localisation` those of its defects and pixels; `config` its hyperparameters,
         where the scheduler changed them.
         """
         row = self.of_task[run.task] | columns.of_files(self.files, run.model)
         row = columns.of_run(run, self.attempt(run), config or run.config) | row | dict(outcome)
         row |= self.totals.pop(run.trial, columns.NO_EPOCHS)
         if scores is not None:
-            row |= columns.of_scores(scores) | dict(located or {})
+            row |= columns.of_scores(scores) | dict(localisation or {})
         self.store.add_trial(row, scores, gallery, packed)
         if self.board:
             self.board.close(run.trial)

@@ -22,7 +22,7 @@ from bench.results.anomaly_maps import anomaly_maps
 from bench.results.columns import of_defects
 from bench.results.gallery import extreme_images, picture, sheet
 from bench.results.provenance import cpu_name
-from bench.training.devices import create, device_of, forget_peak_memory, peak_memory
+from bench.training.devices import create, device_of, peak_memory, reset_peak_memory
 from bench.training.model_files import packed, trained_state
 from models.base import AnomalyModel
 from models.images import Images
@@ -30,14 +30,13 @@ from models.mix import Mix, standardised
 
 # What a Run keeps beside its model; the last four are the chosen epoch's.
 KEPT = ("epoch", "images_seen", "best", "best_parts", "best_state", "best_verdicts")
-PICTURED = 4  # normal and as many abnormal validation images that --display shows
+PICTURED = 4  # validation images of each kind, normal and abnormal, that --display shows
 
 
 class Run:
     """One training run: a model, trained and evaluated epoch by epoch.
 
-    Between epochs, `checkpoint` and `restore` take its state out and put it back, to the bit on a
-    CPU.
+    Between epochs, `checkpoint` and `restore` save and restore its state, to the bit on a CPU.
     """
 
     def __init__(
@@ -58,12 +57,12 @@ class Run:
     ):
         """A `final` run is tested and keeps the chosen epoch's weights.
 
-        Under a sound protocol, other runs never see the test images. `learns_rotations`: this
-        configuration of the model learns to tell rotations, or one that it is compared with does.
+        Under a sound protocol, other runs never see the test images. `learns_rotations`: whether
+        any configuration that this one is compared with learns to tell rotations.
         """
         device = device_of(model, device)
         hardware = torch.cuda.get_device_name() if device == "cuda" else cpu_name()
-        forget_peak_memory(device)
+        reset_peak_memory(device)
         torch.manual_seed(seed)
         shape: Any = tuple(split.train.shape[1:])
         self.model = create(model, shape, device=device, precision=precision, **hyperparameters)
@@ -96,7 +95,7 @@ class Run:
         start = time.perf_counter()
         images = self.split.train
         self.model.scale_steps(self.budget.step_size(self.epoch))
-        before = self.model.images_seen(images)  # by a loaded model, perhaps of other images
+        before = self.model.images_seen(images)  # with the steps of a model that was loaded
         losses = self.model.train_epoch(images, self.generator, self.budget.turns)
         trained = time.perf_counter()
         self.images_seen += self.model.images_seen(images) - before
@@ -136,7 +135,7 @@ class Run:
         if improves(rank, self.best.get("rank"), self.select_on):
             self.best, self.best_parts = record | self.setup | self.cost() | {"rank": rank}, parts
             self.best_state, self.best_verdicts = self.kept(judged) if self.final else ({}, {})
-        self.epoch += 1  # now that it is done: a stop before this point says so
+        self.epoch += 1  # last: an epoch that is interrupted does not count as done
         return record
 
     def kept(self, judged: Verdicts | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -212,7 +211,8 @@ class Run:
             return {}
         self.model.restore(self.best_state)
         scores = self.test_scores()
-        return {"scores": scores, "located": self.located(scores), "gallery": self.gallery(scores)}
+        outputs: dict[str, Any] = {"scores": scores, "localisation": self.localisation(scores)}
+        return outputs | {"gallery": self.gallery(scores)}
 
     def test_scores(self) -> pd.DataFrame:
         """One row per test image, as the chosen epoch scores it: scores, labels, part_*."""
@@ -230,7 +230,7 @@ class Run:
         rebuilt = self.model.reconstructions(images)
         return sheet(images.numpy(), None if rebuilt is None else rebuilt.numpy())
 
-    def located(self, scores: pd.DataFrame) -> dict[str, float]:
+    def localisation(self, scores: pd.DataFrame) -> dict[str, float]:
         """The columns of defects and pixels."""
         assert self.test
         test, maps = self.test, None

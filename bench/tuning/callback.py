@@ -23,7 +23,7 @@ from bench.tuning.schedulers import PerTask
 from bench.watching.progress import Progress
 
 # What a final run's last epoch brings beside its row.
-OUTPUTS = ("scores", "located", "gallery", "packed")
+OUTPUTS = ("scores", "localisation", "gallery", "packed")
 # Seconds for Ray to start the first trial's process, which takes five; a minute on a busy machine.
 PATIENCE = 180.0
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final

@@ -14,7 +14,7 @@ from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import Budget, RunKind, Task
 from bench.results.columns import of_variant
-from bench.training.devices import create, device_of, mps_runs, ready_process
+from bench.training.devices import create, device_of, mps_is_running, ready_process
 from bench.training.prepare import Prepared
 from bench.training.run import score_parts
 from bench.tuning.planner import Planner
@@ -136,7 +136,7 @@ def slowdown(runs: float) -> float:
     Under NVIDIA's Multi-Process Service they run side by side, 1.5 to 2.3 times as fast on an H200
     (results/speed.md); counting on 1.4 keeps the estimate on the safe side.
     """
-    return max(1.0, runs / 1.4 if mps_runs() else runs)
+    return max(1.0, runs / 1.4 if mps_is_running() else runs)
 
 
 def show(

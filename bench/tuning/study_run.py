@@ -18,7 +18,7 @@ from bench.choices.tasks import Budget, Task
 from bench.judging.selection import SIGNALS
 from bench.results.reading import read
 from bench.results.store import JOURNAL, RAY_LOG, Store
-from bench.training.devices import device_of, mps_runs
+from bench.training.devices import device_of, mps_is_running
 from bench.training.prepare import Prepared
 from bench.training.recorder import Recorder
 from bench.tuning import ray_start
@@ -131,7 +131,7 @@ def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> N
     if study.tune_for == "mean" and searching:
         tuning += ", one configuration for all classes"
     print(f"{tuning}, {study.protocol} protocol, {signals}, {ready.device}")
-    if study.resources(ready.device).get("gpu", 1) < 1 and not mps_runs():
+    if study.resources(ready.device).get("gpu", 1) < 1 and not mps_is_running():
         note(
             "trials that share a GPU take turns on it; under NVIDIA's Multi-Process Service "
             "(nvidia-cuda-mps-control -d) they run side by side, 1.5 to 2.3 times as fast"

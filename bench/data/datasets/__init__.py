@@ -111,10 +111,10 @@ class Dataset:
     def duplicates(self) -> tuple[np.ndarray, np.ndarray]:
         """Two bool (N,): training images that the test set holds too, and other repeats.
 
-        Of each category by itself, as its task is.
+        Each category is compared by itself, as it is a task of its own.
         """
         tested, repeated = np.zeros((2, len(self.train_images)), bool)
-        for trains, tests in self.parts():
+        for trains, tests in self.by_category():
             tested[trains], repeated[trains] = _copies.repeats(
                 self.train_content[trains], self.test_content[tests]
             )
@@ -128,8 +128,8 @@ class Dataset:
     def test_content(self) -> np.ndarray:
         return _copies.digests(self.test_images)
 
-    def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Two bool arrays for each category, or for all: which training and test images are its."""
+    def by_category(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """A pair for each category, or for all: which training and which test images it has."""
         names = self.categories or [""]
         both = (self.train_labels, self.test_labels)
         return [tuple(self.in_category(name, labels) for labels in both) for name in names]  # type: ignore[misc]
@@ -156,7 +156,7 @@ class Dataset:
         )
 
     def kept(self, count: int | None, seed: int) -> np.ndarray:
-        """int64: the training images that `limit` keeps; of fewer, a subset of those of more."""
+        """int64: the training images that `limit` keeps; a larger count keeps these, and more."""
         return self._of_each_category(self.train_labels, count, seed, "--limit_train")
 
     def _of_each_category(

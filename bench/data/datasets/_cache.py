@@ -13,7 +13,7 @@ import numpy as np
 from bench.choices.folders import scratch_in
 from bench.data.datasets._decoding import Decoding
 
-MOST = 32  # arrays of folders of one name: of other images, or categories, or in other sizes
+MOST = 32  # files per folder name: one for each choice of categories, size, …, and each edit
 
 
 class Content(NamedTuple):

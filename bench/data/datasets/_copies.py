@@ -21,7 +21,7 @@ def repeats(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return tested, repeated & ~tested
 
 
-def contrary(content: np.ndarray, labels: np.ndarray) -> int:
+def conflicting(content: np.ndarray, labels: np.ndarray) -> int:
     """How many of N images, by hash and label (below 0: unknown), equal one with another label."""
     _, groups = np.unique(content[labels >= 0], return_inverse=True)
     pairs = np.unique(np.stack([groups, labels[labels >= 0]]), axis=1)

@@ -1,7 +1,7 @@
 """Decodes image files to arrays: a data set's images, and new ones that its models score, alike.
 
-What depends on pixels (how many bits they use, what is laid behind transparent parts) the training
-images decide, for all images alike: test images must not change how training images look.
+The training images alone decide what depends on pixels (how many bits they use, what is laid behind
+transparent parts): test images must not change how training images look.
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin
 
 from bench.data.datasets._depth import (
     DEEP_GREY,
+    has_unsupported_depth,
     is_deep,
-    is_deep_otherwise,
     open_image,
     values_and_alpha,
 )
@@ -107,8 +107,8 @@ def fewest_bits(largest: int) -> int:
     return next((bits for bits in BITS if largest < 2**bits), largest.bit_length())
 
 
-def faint(images: np.ndarray) -> list[str]:
-    """A line where nearly all pixels of deep images are dark, as one faulty bright one leaves them."""
+def darkness_note(images: np.ndarray) -> list[str]:
+    """A line if nearly all pixels are dark, as when one faulty bright pixel sets the scale."""
     counts = sum(np.bincount(image.ravel(), minlength=256) for image in images)
     nearly_all = int(np.searchsorted(np.cumsum(counts), 0.999 * np.sum(counts)))
     if nearly_all >= DARK:
@@ -227,9 +227,9 @@ def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.I
     """
     if file.mode == "F":
         raise ValueError("floating-point pixels have no known range: save it with 8 or 16 bits")
-    if is_deep_otherwise(file, data):
+    if has_unsupported_depth(file, data):
         raise ValueError(
-            "its more than 8 bits a channel are stored in a way that is not read here: save it as "
+            "it stores more than 8 bits a channel in a way that cannot be read here: save it as "
             "PNG, or as TIFF without premultiplied alpha and with interleaved channels"
         )
     if not is_deep(file):

@@ -37,8 +37,8 @@ def values_of(file: ImageFile.ImageFile, data: bytes) -> np.ndarray:
     if not colour:
         return np.asarray(file).astype(np.int32)
     layout, order = colour.groups()
-    # If it is told the other byte order, PIL gives the lower bytes. It has LA in one byte order
-    # only, but read as RGBA, LA's two 16-bit values are four bytes.
+    # PIL gives the lower bytes if it is told the opposite byte order. It knows LA in one byte order
+    # only, but reads LA's two 16-bit values as the four bytes of RGBA.
     other = "RGBA" if layout == "LA" else f"{layout};16{'L' if order == OPPOSITE else 'B'}"
     with open_image(data) as again:
         args = [
@@ -66,7 +66,7 @@ def values_and_alpha(
     return values, np.where((values == clear).all(axis=2, keepdims=True), 0, 2**16 - 1)
 
 
-def is_deep_otherwise(file: ImageFile.ImageFile, data: bytes) -> bool:
+def has_unsupported_depth(file: ImageFile.ImageFile, data: bytes) -> bool:
     """Whether it has more than 8 bits a channel that neither Pillow nor `values_of` gets right."""
     args = file.tile[0].args if file.tile else None
     if isinstance(file, TiffImagePlugin.TiffImageFile):

@@ -102,7 +102,7 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
                 images.append(Path(below + name))
 
     walk(str(folder), "", (), "")
-    # In one order however a file system spells an accent, as splits go by it.
+    # Splits depend on this order, so it must not depend on how a file system spells accents.
     return sorted(images, key=lambda path: (natural(legible(str(path))), str(path))), others
 
 

@@ -11,7 +11,7 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
     if images.shape[2:] == (size, size):
         return images
 
-    import torch  # it takes seconds, and names are had without it
+    import torch  # here, as it takes seconds and many importers never resize
     from torch.nn.functional import interpolate
 
     def resize(chunk: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Any folder of images: train/<class>/* and test/<class>/*, where a class may be in test/ only.
 
 Images lying directly in train/ are the class "normal"; those lying directly in test/ have no label.
-Where others in train/ (or in test/) lie in folders of classes, they are left out.
+If train/ (or test/) also has folders of classes, the images directly in it are left out.
 Masks and categories: see _layout.py.
 """
 
@@ -31,7 +31,7 @@ from bench.data.datasets._layout import Item, categories_of, items_of
 from models.sizes import Size
 
 SAMPLED = 1000  # files whose sizes tell whether threads read faster
-RECIPE = 5  # to be raised when files become other arrays: cached arrays of older ones are not used
+RECIPE = 5  # raise it when decoding changes: arrays cached under an older one are not used
 
 
 def load(
@@ -153,12 +153,12 @@ def _read(
     seen_through = [item.path for item, header in training if header.alpha]
     alphas: list[Alpha] = list(_each(partial(_decoding.read_alpha, bits=bits), seen_through))
     if len(alphas) < len(train):
-        alphas.append(Alpha(255, 255, 0, 0))  # of the images that nothing shines through
+        alphas.append(Alpha(255, 255, 0, 0))  # of all images without an alpha channel
     decoding = Decoding(resize, bits, _decoding.background_for(alphas))
 
     images, seen = _decode_all(paths, size, channels, decoding)
     notes = _decoding.notes(seen, size, decoding, advise=True)
-    notes += _decoding.faint(images[: len(train)]) if deep else []
+    notes += _decoding.darkness_note(images[: len(train)]) if deep else []
     if not deep and any(header.deep for header in headers):
         notes.append(f"no training image has more than 8 bits: the test images' {bits} are a guess")
     sizes = [image.size for image in seen[len(train) :]]
