@@ -72,9 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(reproduce.command_for(read, args.reproduce))
         return 0
     out = args.out or args.studies[0] / "report"
-    report.check_out(out, own=args.out is None)
+    report.check_out(out, default_folder=args.out is None)
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
-        report.report(read, out, own=args.out is None)
+        report.report(read, out, default_folder=args.out is None)
     return 0
 
 

@@ -31,13 +31,13 @@ from bench.choices.flags import (
     check_once,
     check_single_values,
     path_of,
+    read_models,
     study_from,
-    take_models,
 )
-from bench.choices.monitoring import View, add_view_flags, take_view
+from bench.choices.monitoring import View, add_view_flags, pop_view
 from bench.choices.outside import is_file
 from bench.choices.script import Parser, run_main
-from bench.choices.study import HYPERPARAMETERS, RUN, Study
+from bench.choices.study import HYPERPARAMETERS, RUN_CHECKPOINT, Study
 from bench.choices.tasks import PROTOCOL_FIELDS
 from bench.commands import checks
 from bench.data.datasets._files import images_in
@@ -103,7 +103,7 @@ def parse_first(arguments: Sequence[str]) -> dict[str, Any]:
 
 def model_of(names: Sequence[str]) -> str:
     """The only model among `names`; UserError for several, or for one that does not exist."""
-    names = take_models(names)
+    names = read_models(names)
     if len(names) > 1:
         raise UserError("--model: train.py trains one model (train_tune.py trains several)")
     return names[0]
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = model_of(first.get("model") or default)
     given = vars(parser(name).parse_args(arguments))
     check_single_values(given)
-    view = take_view(given)
+    view = pop_view(given)
     if earlier:
         began_as_audit = earlier.made_by.endswith("--audit")
         if given["audit"] and not began_as_audit:
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not earlier.trials.empty and given["score_folder"]:
             raise UserError(f"--score_folder: the run is over; {hint}")
         if not earlier.trials.empty:
-            (earlier.path / RUN).unlink(missing_ok=True)  # a kill may have left it
+            (earlier.path / RUN_CHECKPOINT).unlink(missing_ok=True)  # a kill may have left it
             report = shlex.join(["python", "report.py", str(earlier.path)])
             print(f"{earlier.path}: this run is over; next: {report}")
             if extras["score_folder"] and not (earlier.path / "scores.csv").exists():
@@ -255,7 +255,7 @@ def start(
     from bench.training.prepare import prepare
 
     loaded = None
-    if extras["load"] and not (earlier and (earlier.path / RUN).exists()):
+    if extras["load"] and not (earlier and (earlier.path / RUN_CHECKPOINT).exists()):
         # The new model, on the device, takes over the loaded one's weights.
         file = Path(extras["load"])
         model, content = loaded = model_files.load(file, "cpu", study.precision, own_file(study))

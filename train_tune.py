@@ -26,8 +26,15 @@ from typing import TYPE_CHECKING, Any
 import models
 from bench.choices import config
 from bench.choices.errors import UserError
-from bench.choices.flags import add_study_flags, check_once, path_of, study_from, take_models, truth
-from bench.choices.monitoring import add_view_flags, take_view
+from bench.choices.flags import (
+    add_study_flags,
+    boolean,
+    check_once,
+    path_of,
+    read_models,
+    study_from,
+)
+from bench.choices.monitoring import add_view_flags, pop_view
 from bench.choices.names import UNDECODED, legible, on_disk
 from bench.choices.options import SCHEDULERS, SEARCHERS
 from bench.choices.script import Parser, run_main
@@ -60,7 +67,7 @@ def parser() -> Parser:
     flags.add_argument("--dry_run", action="store_true", help=DRY_RUN)
     flags.add_argument(
         "--tune",
-        type=truth,
+        type=boolean,
         nargs="?",
         const=True,
         default=argparse.SUPPRESS,
@@ -117,7 +124,7 @@ def saved_words(words: Sequence[str]) -> list[str]:
         path = record
     flags = {word.partition("=")[0] for word in words}
     other_task = path == given.config and flags & {f"--{name}" for name in CHOOSE_TASKS}
-    return config.words_of(path, CHOOSE_TASKS if other_task else ()) if path else []
+    return config.flag_words(path, CHOOSE_TASKS if other_task else ()) if path else []
 
 
 def study_and_earlier(given: dict[str, Any], resumes: bool) -> tuple[Study, "Results | None"]:
@@ -146,9 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Ray cannot start from a command line that is not UTF-8.
         os.execv(sys.executable, [legible(word) for word in sys.orig_argv])
     given = with_config(sys.argv[1:] if arguments is None else arguments)
-    view = take_view(given)
+    view = pop_view(given)
     if given.pop("list"):
-        take_models(given.get("model", ()))
+        read_models(given.get("model", ()))
         show_list()
         return 0
     only_print = given.pop("print_config")

@@ -33,10 +33,10 @@ def hyperparameters(name: str) -> dict[str, Hyperparameter]:
 
 
 def starting_values(name: str, suited: dict[str, Any], published: bool) -> dict[str, Any]:
-    """Hyperparameters that differ from the model's own defaults where nobody sets them.
+    """The hyperparameters whose defaults the data set or the protocol changes, with their values.
 
-    `suited`: what suits a data set's images, in any model, or as `model.hyperparameter` in that one;
-    `published`: with those of the released code, for which torch is imported.
+    `suited`: the data set's, for every model, or as `model.hyperparameter` for one; `published`:
+    with the model's PUBLISHED ones, for which torch is imported.
     """
     known = hyperparameters(name)
     last = sorted(suited, key=lambda key: "." in key)  # what is for this model alone wins

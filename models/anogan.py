@@ -169,7 +169,7 @@ class Model(WGAN):
             next_searches = torch.arange(following, following + len(ended), device=x.device)
             search[entering] = next_searches % searches
             following += len(ended)
-            self.say_scored(int(done.view(-1, c.restarts).all(1).sum()))
+            self.report_progress(int(done.view(-1, c.restarts).all(1).sum()))
         best_of_restarts = results[:, 0].view(-1, c.restarts).argmin(1)
         chosen = torch.arange(0, searches, c.restarts, device=x.device) + best_of_restarts
         return latents[chosen], results[chosen, 1], results[chosen, 2]

@@ -19,8 +19,8 @@ from models.precision import arithmetic
 from models.sizes import Shape, check_shape
 from models.steps import Steps
 
-# Images and their pixels scored at once, at most, in evaluation mode, where their number changes
-# speed and memory only. A GPU that other runs train on lets each small batch wait.
+# The most images, and pixels, scored at once in evaluation mode: only speed and memory change.
+# Many on a GPU, where each batch waits for other runs that train there.
 SCORING_BATCH, SCORING_PIXELS = {"cpu": 256, "cuda": 2048}, 256**3
 
 
@@ -107,7 +107,7 @@ class AnomalyModel(ABC):
 
     @classmethod  # noqa: B027
     def check_training(cls, config: Mapping[str, Any], images: Images, steps: float) -> None:
-        """ValueError where so many generator steps, or these images, cannot train such a model."""
+        """ValueError where such a model cannot train on these images, or for this many steps."""
 
     @classmethod  # noqa: B027
     def fetch(cls, config: Any) -> None:
@@ -120,12 +120,12 @@ class AnomalyModel(ABC):
 
     @property
     def generator_steps(self) -> int:
-        """Updates so far of what generates or reconstructs images: one a turn, in its last step."""
+        """Updates so far of the network that generates or reconstructs images: one in each turn."""
         return self.steps // self.turn
 
     @property
     def can_score(self) -> bool:
-        """False before a network that scores has trained: any epoch after that is preferred."""
+        """False while a network that scores is untrained: any later epoch is preferred."""
         return True
 
     @property
@@ -189,13 +189,13 @@ class AnomalyModel(ABC):
                     return None
                 rebuilt.append(pixels(again).to(torch.uint8).cpu())
                 self.scored += len(x)
-                self.say_scored()
+                self.report_progress()
         return torch.cat(rebuilt)
 
     def train_epoch(
         self, images: Images, generator: torch.Generator, turns: int | None = None
     ) -> dict[str, float]:
-        """So many turns, or one pass over the images if None; gives the mean of each loss.
+        """Trains for this many turns, or one pass if None; returns the mean of each loss.
 
         Passes follow one another, each in an order that the generator draws and without a last
         batch smaller than the others. Raises FloatingPointError for a loss that is not finite.
@@ -238,8 +238,8 @@ class AnomalyModel(ABC):
     ) -> dict[str, Tensor]:
         """The parts of the score, float32 (N,) on the CPU; FloatingPointError if one is not finite.
 
-        `training_mode_batch`: networks in training mode, as released code of the field scores, and
-        so many images at a time in the order given, whose statistics batch normalisation sees.
+        `training_mode_batch`: score in training mode, as released code of the field does: this many
+        images at a time, in the order given, with batch normalisation by their statistics.
         """
         check_images(images, self.image_shape)
         chunks, self.scored, self.to_score = [], 0, len(images)
@@ -248,7 +248,7 @@ class AnomalyModel(ABC):
                 parts = self.parts(self.normalise(x))
                 chunks.append({name: part.float() for name, part in parts.items()})
                 self.scored += len(x)
-                self.say_scored()
+                self.report_progress()
         parts = {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}
         for name, part in parts.items():
             if wrong := int((~part.isfinite()).sum()):
@@ -260,7 +260,7 @@ class AnomalyModel(ABC):
         _, height, width = self.image_shape
         return max(1, min(SCORING_BATCH[self.device.type], SCORING_PIXELS // (height * width)))
 
-    def say_scored(self, of_this_batch: int = 0) -> None:
+    def report_progress(self, of_this_batch: int = 0) -> None:
         """Tells `progress` how many images are scored, with so many of the current batch."""
         if self.progress:
             self.progress(self.scored + of_this_batch, self.to_score)

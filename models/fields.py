@@ -64,9 +64,9 @@ def text_of(file: str) -> str:
 
 
 def constant(file: str, name: str, of: str = "Model") -> Any:
-    """The plain value that a class in models/<file>.py, or else one that it extends, gives a name.
+    """The value of a class's constant, read from models/<file>.py or a file of its base class.
 
-    None where the text of the files in models/ does not say it.
+    `of`: the class. None where these texts do not give a plain value.
     """
     try:
         tree = ast.parse(text_of(file))

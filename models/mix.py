@@ -50,7 +50,7 @@ def weightings(parts: int, left: int, steps: int) -> Iterator[list[float]]:
 
 
 def standardised(weights: Mapping[str, float], normal: Mapping[str, Tensor]) -> Mix:
-    """The mix with these weights by part, of images whose parts (N,) on normal ones are given."""
+    """The mix with these weights, standardised by the parts (N,) of normal images."""
     values = [normal[name].double() for name in weights]
     means = [float(part.mean()) for part in values]
     return Mix(list(weights), list(weights.values()), means, [spread(part) for part in values])

@@ -1,7 +1,7 @@
 """Networks that several models share.
 
 UNet, Encoder and Decoder have 4 x 4 convolutions, as in DCGAN (arXiv:1511.06434), and take images
-whose sides they can halve without a rest (models.sizes). Pyramid and Generator have 5 x 5
+whose sides they can halve without a remainder (models.sizes). Pyramid and Generator have 5 x 5
 convolutions and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any sides.
 They keep torch's initial weights, as DCGAN's are too small for layers without normalisation (EGBAD
 alone draws DCGAN's, as its released code does, whose batch normalisation begins at 1).

@@ -36,7 +36,7 @@ class Optimizer:
         raise NotImplementedError
 
     def minimise(self, loss: Tensor) -> None:
-        """One update by the loss's gradient, which no other optimiser's parameters keep."""
+        """One update by the loss's gradient; parameters of other optimisers get no gradient."""
         self.zero_grad()
         loss.backward(inputs=[p for p in self.parameters if p.requires_grad])
         self.step()

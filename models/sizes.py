@@ -2,7 +2,7 @@
 
 from math import prod
 
-LEAST, MOST = 16, 1024  # of each side
+MIN_SIDE, MAX_SIDE = 16, 1024  # pixels
 
 Size = tuple[int, int]  # height, width
 Shape = tuple[int, int, int]  # channels, height, width
@@ -32,17 +32,17 @@ def text(size: Size) -> str:
 
 
 def check_shape(shape: Shape, any_size: bool) -> None:
-    """ValueError unless there are 1 or 3 channels, and two sides from LEAST to MOST.
+    """ValueError unless there are 1 or 3 channels, and two sides from MIN_SIDE to MAX_SIDE.
 
-    Without `any_size`, DCGAN's networks must also be able to halve both sides without a rest.
+    Without `any_size`, DCGAN's networks must also be able to halve both sides without a remainder.
     """
     if len(shape) != 3:
         raise ValueError(f"images must have channels, height and width, not the shape {shape}")
     channels, size = shape[0], shape[1:]
     if channels not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, not {channels}")
-    if not all(LEAST <= side <= MOST for side in size):
-        raise ValueError(f"image sides must be from {LEAST} to {MOST}, not {text(size)}")
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in size):
+        raise ValueError(f"image sides must be from {MIN_SIDE} to {MAX_SIDE}, not {text(size)}")
     if not (any_size or fits(size)):
         raise ValueError(
             f"image sides must be multiples of {2 ** halvings(size)}, for its networks halve them "
@@ -57,7 +57,7 @@ def fits(size: Size) -> bool:
 def nearest(size: Size) -> list[str]:
     """The largest size that fits within this one, and the smallest that holds it; a square's are squares."""
     height, width = size
-    sides = range(LEAST, MOST + 1, 4)
+    sides = range(MIN_SIDE, MAX_SIDE + 1, 4)
     pairs = [(h, h) for h in sides] if height == width else [(h, w) for h in sides for w in sides]
     fitting = [pair for pair in pairs if fits(pair)]
     below = [pair for pair in fitting if pair[0] <= height and pair[1] <= width]

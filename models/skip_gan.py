@@ -25,7 +25,7 @@ from models.networks import Head, UNet, placed
 from models.optimizers import Adam
 from models.sizes import Shape
 
-TURNS = 4  # rotations that the opponent tells apart
+ROTATIONS = 4  # by 0, 90, 180 and 270 degrees, which the opponent tells apart
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,14 @@ class Config(base.Config):
     # That loss is the mean cross-entropy; arXiv:1906.12340's code sums the softmax of the true turns.
     score_near: float = 0.0  # share in the score of how far f(x) is from training images'; 0: none
     w_class: float = 0.0  # weight of class loss in discriminator or critic; 0: none
-    score_class: float = (
-        1.0  # share of the score for being unlike all classes, if w_class > 0; 1: all
-    )
+    score_class: float = 1.0  # score's share for being unlike all classes, if w_class > 0; 1: all
     augment: bool = False  # training images are flipped and shifted at random
     adversarial_gradient: bool = True  # the adversarial term reaches the generator
     latent_gradient: bool = True  # the latent term reaches the generator
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.w_rot and self.batch_size < TURNS:
+        if self.w_rot and self.batch_size < ROTATIONS:
             raise ValueError(f"w_rot: a batch of {self.batch_size} has no image for each rotation")
 
 
@@ -103,7 +101,7 @@ class SkipGAN(base.AnomalyModel):
         c = self.config
         trained: dict[str, nn.Module] = {name: network}
         if c.w_rot:
-            self.rotations = Head(c.nz, TURNS).to(self.device)
+            self.rotations = Head(c.nz, ROTATIONS).to(self.device)
             trained["rotations"] = self.rotations
         if c.w_class:
             self.FAMILY = "labelled"
@@ -137,16 +135,13 @@ class SkipGAN(base.AnomalyModel):
         self.optimizers["generator"].minimise(loss)
         return {"adversarial": adversarial, "contextual": contextual, "latent": latent}
 
-    def rotation_losses(self, features: Tensor, turns: Tensor) -> Tensor:
+    def rotation_losses(self, features: Tensor, quarter_turns: Tensor) -> Tensor:
         """The cross-entropy (B,) of telling images' quarter turns (B,) by their f(x) (B, K)."""
-        return cross_entropy(self.rotations(features), turns, reduction="none")
+        return cross_entropy(self.rotations(features), quarter_turns, reduction="none")
 
-    def turned(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The images, a quarter of them each turned by 0, 90, 180 and 270 degrees.
-
-        With each one's number of quarter turns (B,).
-        """
-        quarters = x.tensor_split(TURNS)
+    def rotated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The images, a quarter of the batch at each rotation, and their quarter turns (B,)."""
+        quarters = x.tensor_split(ROTATIONS)
         images = torch.cat([torch.rot90(part, k, dims=(2, 3)) for k, part in enumerate(quarters)])
         turns = [torch.full((len(part),), k, device=x.device) for k, part in enumerate(quarters)]
         return images, torch.cat(turns)
@@ -194,7 +189,7 @@ class SkipGAN(base.AnomalyModel):
             parts["class"] = self.classes.energy(features)
         if self.config.w_rot:
             losses = []
-            for k in range(TURNS):
+            for k in range(ROTATIONS):
                 turned = self.judge(torch.rot90(x, k, dims=(2, 3)))[1] if k else features
                 losses.append(
                     self.rotation_losses(turned, torch.full(x.shape[:1], k, device=x.device))

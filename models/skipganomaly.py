@@ -80,8 +80,8 @@ class Model(skip_gan.SkipGAN):
             discriminator_loss = discriminator_loss + self.config.w_lat * latent
         losses = {"discriminator": discriminator_loss} | generator_losses
         if self.config.w_rot:
-            turned, turns = self.turned(x)
-            losses["rotation"] = self.rotation_losses(self.judge(turned)[1], turns).mean()
+            rotated, quarter_turns = self.rotated(x)
+            losses["rotation"] = self.rotation_losses(self.judge(rotated)[1], quarter_turns).mean()
             discriminator_loss = discriminator_loss + self.config.w_rot * losses["rotation"]
         if self.config.w_class:
             losses["class"] = self.classes.loss(real_features)

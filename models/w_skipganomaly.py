@@ -75,14 +75,14 @@ class Model(skip_gan.SkipGAN):
         with torch.set_grad_enabled(self.ends_turn):
             fake = self.reconstruct(x)
 
-        turned, turns = self.turned(x) if c.w_rot else (x[:0], x[:0])
-        images = torch.cat([x, fake.detach(), turned])  # one pass for all
-        real_features, fake_features, *turned_features = self.features(images).split(len(x))
+        rotated, quarter_turns = self.rotated(x) if c.w_rot else (x[:0], x[:0])
+        images = torch.cat([x, fake.detach(), rotated])  # one pass for all
+        real_features, fake_features, *rotated_features = self.features(images).split(len(x))
         penalty = gradient_penalty(self.penalised, x, fake.detach(), rng).mean()
         critic_loss = (fake_features - real_features).mean() + c.w_gp * penalty
         losses = {"critic": critic_loss, "penalty": penalty}
         if c.w_rot:
-            losses["rotation"] = self.rotation_losses(turned_features[0], turns).mean()
+            losses["rotation"] = self.rotation_losses(rotated_features[0], quarter_turns).mean()
             critic_loss = critic_loss + c.w_rot * losses["rotation"]
         if c.w_class:
             losses["class"] = self.classes.loss(real_features)

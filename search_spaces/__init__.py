@@ -2,7 +2,7 @@
 
 SPACE maps the names of the hyperparameters that a study tunes to Optuna distributions. Others keep
 the model's defaults. NEEDS, where there is one, maps a hyperparameter to the switch without which
-it means nothing: it is not searched where that is held at False.
+it means nothing: where the switch is held at False, the hyperparameter is not searched.
 """
 
 import importlib

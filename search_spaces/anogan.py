@@ -9,5 +9,5 @@ SPACE = {
     "beta1": BETA1,
     "w_gp": W_GP,
     "nz": NZ,
-    "score_feature": FloatDistribution(0, 0.9),  # also of the search's loss
+    "score_feature": FloatDistribution(0, 0.9),  # also in the loss of AnoGAN's latent search
 }

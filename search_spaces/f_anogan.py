@@ -10,5 +10,5 @@ SPACE = {
     "beta1": BETA1,
     "w_gp": W_GP,
     "nz": NZ,
-    "kappa": FloatDistribution(0.01, 10, log=True),  # also of the encoder's loss
+    "kappa": FloatDistribution(0.01, 10, log=True),  # also in the encoder's loss
 }

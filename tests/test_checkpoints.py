@@ -182,7 +182,7 @@ def test_how_many_images_are_called_abnormal_is_said(tmp_path: Path, capsys) -> 
     called = pd.read_csv(tmp_path / "sound" / "scores.csv").verdict.eq("abnormal").sum()
     out = capsys.readouterr().out
     above = f"{called} of 6 called abnormal: above {row.threshold:.4g}"
-    assert f"{above}, where at most 5 % of normal images should be" in out
+    assert f"{above}, which at most 5 % of normal images should exceed" in out
     assert called != 3
     assert f"for 5 % false alarms: {row.test_true_alarms:.1%} of the abnormal" in out
     assert train.main([*flags, *place, "--name", "all", "--protocol", "published"]) == 0

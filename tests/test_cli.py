@@ -87,7 +87,7 @@ TUNE_MISTAKES = [
     (["--space", "w_con=5..1"], ["--space", "below"]),
     (["--space", "w_con=a,b"], ["--space", "w_con is a number"]),
     (["--space", "mine.py", "w_con=1,2"], ["--space: give one file alone"]),
-    (["--space", "w_con=1..1e400"], ["--space", "a finite one"]),
+    (["--space", "w_con=1..1e400"], ["--space", "both finite"]),
     (["--dataset", ""], ["--dataset: the path is empty"]),
     (["--start_from", " "], ["--start_from: the path is empty"]),
     (["--space", "w_cno=1,2"], ["--space", "did you mean 'w_con'"]),

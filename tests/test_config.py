@@ -43,7 +43,7 @@ def test_flags_win_over_the_file_and_what_is_printed_is_the_same_study(tmp_path,
     text = printed(capsys, "--config", str(path), "--trials", "7")
     again = tmp_path / "again.toml"
     again.write_text(text)
-    study = parsed(config.words_of(again))
+    study = parsed(config.flag_words(again))
     assert (study.model, study.trials, study.false_alarms) == (("ganomaly", "egbad"), 7, 0.1)
     assert study.hyperparameters() == {"ngf": "16", "lr": "0.001"}
     assert study.deterministic
@@ -59,13 +59,13 @@ def test_a_run_of_train_is_a_file_with_its_hyperparameters(tmp_path, capsys):
     study["cpus_per_trial"] = 16
     run = {"hyperparameters": {"ngf": 16, "batch_size": 8}}
     path.write_text(json.dumps({"study": study, "run": run}))
-    again = parsed(config.words_of(path))
+    again = parsed(config.flag_words(path))
     assert again.hyperparameters() == {"ngf": "16", "batch_size": "4"}
     assert again.normal_class == ("-8",), "no flag"
     assert again.cpus_per_trial is None, "all of the run's machine"
     path.write_text(json.dumps({"study": study | {"batch_size": None}, "run": run}))
-    assert parsed(config.words_of(path)).batch_size == 8
-    assert parsed([*config.words_of(path), "--batch_size", "32"]).batch_size == 32
+    assert parsed(config.flag_words(path)).batch_size == 8
+    assert parsed([*config.flag_words(path), "--batch_size", "32"]).batch_size == 32
 
 
 @pytest.mark.parametrize("line", ["batch_size = 32", "[set]\nbatch_size = 32"])
@@ -130,7 +130,7 @@ def test_every_study_comes_back_from_its_file(tmp_path_factory, trials, steps, c
     study = Study(trials=trials, steps=steps, abnormal_class=classes, contamination=share)
     path = tmp_path_factory.mktemp("config") / "study.toml"
     path.write_text(config.text_of(study), encoding="utf-8")
-    assert parsed(config.words_of(path)) == study
+    assert parsed(config.flag_words(path)) == study
 
 
 def test_printing_a_study_to_go_on_with_does_nothing_else(tmp_path, capsys):

@@ -15,7 +15,7 @@ from commands import PATIENCE, ROOT, TINY, command, descendants, fill, kill, run
 import train_tune
 from bench import results
 from bench.choices.errors import UserError
-from bench.choices.study import RUN, Study
+from bench.choices.study import RUN_CHECKPOINT, Study
 from bench.commands.checks import usable_cores
 from bench.results.store import Store
 
@@ -93,7 +93,7 @@ def test_what_a_killed_command_left_half_written_is_removed(tmp_path: Path) -> N
         store.add_trial(row, pd.DataFrame({"score": [1.0]}), gallery=b"x", packed=b"x")
     files = [file for file in store.path.rglob("*") if file.suffix not in (".jsonl", ".lock", "")]
     assert len(files) == 4, "study.json and what the run has"
-    left = [file.with_name(f".{file.name}.21253") for file in (*files, store.path / RUN)]
+    left = [file.with_name(f".{file.name}.21253") for file in (*files, store.path / RUN_CHECKPOINT)]
     others = [store.path / name for name in (".report.html.21253", ".study.json.mine", "models/.x")]
     for file in (*left, *others):
         file.write_text("half")

@@ -210,7 +210,7 @@ def test_a_study_of_a_newer_version_is_not_gone_on_with(tmp_path):
 def test_what_a_winner_has_that_is_not_searched_is_named(capsys):
     winners = [("3", {"lr": 0.1, "nz": 4, "ngf": 8}), ("5", {"lr": 0.2, "nz": 8, "ngf": 8})]
     note_held_values("gan", winners, {"lr"}, {"lr": 0.3, "nz": 8, "ngf": 8})
-    assert "winners of gan differ from this study in nz, which it" in capsys.readouterr().err
+    assert "winners of gan differ from this study in nz, which this" in capsys.readouterr().err
     note_held_values("gan", winners, {"lr", "nz"}, {"lr": 0.3, "nz": 8, "ngf": 8})
     assert not capsys.readouterr().err
 

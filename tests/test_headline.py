@@ -12,7 +12,7 @@ from studies import auroc_table, edit, load, make_study
 import report
 from bench.judging.comparison import compare
 from bench.judging.intervals import mean_interval
-from bench.reporting import cautions, fair, headline
+from bench.reporting import cautions, fair, headline, mismatches
 
 
 def test_models_are_rows_the_best_first_with_published_figures_apart(tmp_path):
@@ -166,7 +166,10 @@ def test_models_that_different_signals_chose_are_warned_of(tmp_path):
     studies, trials, *_, aurocs = load(edit(make_study(tmp_path / "s"), change))
     lines = [line for _, line in cautions.cautions(studies, trials, aurocs)]
     (line,) = (line for line in lines if "different signals chose" in line)
-    assert "(last epoch: pca; validation AUROC: w_skipganomaly)" in line
+    assert "some see anomalies of the tested class (last epoch: pca; validation AUROC: w_" in line
+    without = trials.assign(select_on=trials["select_on"].replace("val_auroc", "val_loss"))
+    (line,) = mismatches.chosen_differently(without)
+    assert "weights of parts (last epoch: pca; validation loss: w_skipganomaly)" in line
     assert "For 2 of 4 results the validation AUROC" in auroc_table(aurocs).note
     assert "The validation AUROC" in auroc_table(aurocs.assign(select_on="val_auroc")).note
     assert "validation AUROC" not in auroc_table(aurocs.assign(select_on="val_loss")).note

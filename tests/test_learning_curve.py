@@ -102,7 +102,7 @@ def test_each_value_has_a_winner_of_its_own(tune_for):
         return 1.0 if run.number == best else lucky(run) / 2
 
     spaces, budgets = spaces_of(study), {("pca", task): Budget(2, 50) for task in tasks}
-    plan = Planner(study, tasks, spaces, budgets, [], lambda model: 1, decided=decisions.append)
+    plan = Planner(study, tasks, spaces, budgets, [], lambda model: 1, on_winner=decisions.append)
     run_all(plan, objective)
     assert {(d["class"], d["variant"], d["number"]) for d in decisions} == {
         *(("3", "100 images", 1), ("5", "100 images", 1)),
@@ -141,7 +141,7 @@ def test_several_values_come_back_from_a_file(tmp_path_factory, sizes, shares):
     study = study_from({"limit_train": sizes, "contamination": shares})
     path = tmp_path_factory.mktemp("config") / "study.toml"
     path.write_text(config.text_of(study))
-    assert study_from(vars(train_tune.parser().parse_args(config.words_of(path)))) == study
+    assert study_from(vars(train_tune.parser().parse_args(config.flag_words(path)))) == study
 
 
 def test_the_committed_studies_can_be_gone_on_with():
@@ -251,7 +251,7 @@ def test_a_curve_joins_no_points_that_differ_in_more_than_the_amount(tmp_path):
         edit(folder, lambda row, s=steps: row | {"protocol": "sound", "generator_steps": s})
     _, trials, *_, areas = load(small, full)
     assert [*sweeps.amount_tables(areas)]
-    lines = mismatches.joined(trials)
+    lines = mismatches.unlike_studies_joined(trials)
     assert [line for line in lines if line.endswith("s and t differ in generator_steps")]
 
 

@@ -1,14 +1,17 @@
 """Files outside the repository that will not do: one line that says which, where and why."""
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 from own_files import DATASET, MODEL, SPACE
 
+import models
 import train
 import train_tune
 from bench.choices.script import run_main
+from bench.commands.checks import mistake_in_model
 
 NO_MODEL = MODEL.partition("class Model")[0]
 EMPTY_MODEL = NO_MODEL + "from models import base\nclass Model(base.AnomalyModel):\n"
@@ -45,7 +48,7 @@ DATASETS = {
     "none": (DATASET.replace('"digits", CLASSES', '"digits", None'), "classes as a NoneType; they"),
     "other": (
         DATASET.replace('"digits", CLASSES', '"digits", (0, 1)'),
-        "gives the classes 0, 1, and",
+        "gives the classes 0, 1, not",
     ),
     "slash": (DATASET.replace('"0123456789"', '("a/b", *"123456789")'), "a class called 'a/b'"),
     "twice": (DATASET.replace('"0123456789"', '"0123456788"'), "CLASSES has a name twice"),
@@ -80,6 +83,12 @@ NAMES = [
     (["--dataset", "digits.py"], "there is a bench/data/datasets/digits.py already"),
     (["--dataset", "none.py"], "--dataset: there is no file .*/none.py"),
 ]
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_no_model_of_the_project_makes_these_mistakes(name):
+    """Such as a hyperparameter over several lines, which no flag and no table would know."""
+    assert mistake_in_model(importlib.import_module(f"models.{name}")) is None
 
 
 def fails(capsys: pytest.CaptureFixture, script, flags: list[str]) -> str:

@@ -11,7 +11,7 @@ from studies import edit, load, make_study
 
 import report
 from bench.reporting import cautions
-from bench.reporting.parts import parts_table, swamped, variance_shares
+from bench.reporting.parts import dominated, parts_table, variance_shares
 
 weights = st.floats(0.1, 10)
 
@@ -40,7 +40,7 @@ def test_shares_of_what_is_no_sum_of_parts():
         assert all(math.isnan(share) for share in shares.values())
 
 
-def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
+def test_a_part_that_dominates_the_others_is_warned_of(tmp_path, capsys):
     """In one line for all runs.
 
     Not where the score is that part by definition, as GANomaly's latent distance.
@@ -56,7 +56,7 @@ def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
         )
         frame.to_csv(path, index=False)
     *_, finals, scores, _ = load(folder)
-    ((_, line),) = swamped(finals, scores)
+    ((_, line),) = dominated(finals, scores)
     assert line == (
         "skipganomaly: in 2 of 2 final runs its latent part has more than 95 % of the score's "
         "variance, and the others hardly count"
@@ -68,12 +68,12 @@ def test_a_part_that_swamps_the_others_is_warned_of(tmp_path, capsys):
     assert table.loc["skipganomaly", "latent, share"] == pytest.approx(1, abs=0.01)
     assert report.main([str(folder)]) == 0
     assert line in capsys.readouterr().out
-    assert swamped(finals.head(0), scores) == []
+    assert dominated(finals.head(0), scores) == []
     # one outlier has all the variance, and changes no rank but its own
     for frame in scores.values():
         frame["part_reconstruction"] = np.append(np.zeros(89), 1e6)
         frame["scores"] = frame["part_latent"] + frame["part_reconstruction"]
-    assert swamped(finals, scores) == []
+    assert dominated(finals, scores) == []
 
 
 def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):

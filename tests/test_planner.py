@@ -30,7 +30,7 @@ def planner(
     decisions: list[dict[str, Any]] = []
     plan = Planner(
         *(study, TASKS, spaces or spaces_of(study), budgets, rows or [], lambda model: 1),
-        decided=decisions.append,
+        on_winner=decisions.append,
     )
     plan.decisions = decisions  # type: ignore[attr-defined]
     return plan
@@ -110,7 +110,7 @@ def test_what_failed_is_tried_again_as_it_was():
 def test_a_winner_stands_where_another_task_is_not_searched():
     choices: dict[str, Any] = {"model": ("knn",), "trials": 3, "finalists": 0, "seeds": 1}
     spaces = spaces_of(Study(**choices))
-    spaces = mark_unsearched(spaces, {TASKS[0]: "val_auroc", TASKS[1]: "val_loss"}, several=True)
+    spaces = mark_unsearched(spaces, {TASKS[0]: "val_auroc", TASKS[1]: "val_loss"}, searching=True)
     runs = run_all(planner(spaces=spaces, **choices), lambda run: run.number)
     assert {(run.task.cls, run.number) for run in runs if run.kind == "final"} == {
         ("3", 2),
@@ -121,9 +121,9 @@ def test_a_winner_stands_where_another_task_is_not_searched():
 
 def test_a_search_by_validation_loss_says_what_that_prefers(capsys):
     spaces = spaces_of(Study(model=("knn", "ganomaly", "autoencoder")))
-    mark_unsearched(spaces, dict.fromkeys(TASKS, "val_auroc"), several=True)
+    mark_unsearched(spaces, dict.fromkeys(TASKS, "val_auroc"), searching=True)
     assert capsys.readouterr().err == ""
-    mark_unsearched(spaces, dict.fromkeys(TASKS, "last_epoch"), several=True)
+    mark_unsearched(spaces, dict.fromkeys(TASKS, "last_epoch"), searching=True)
     fitted, networks = capsys.readouterr().err.splitlines()
     assert fitted.startswith("note: knn: nothing is searched: last_epoch cannot compare")
     assert networks.startswith(

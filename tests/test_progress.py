@@ -140,6 +140,8 @@ def test_time_left_is_the_mean_of_each_models_measured_epochs() -> None:
     assert both.left(running, 1) == ((12 - 2) * 12 + 4 * 16 + 4 * 1, [])
     assert both.left(running, 2) == (48 + 64, []), "beside 24 s, 48 s and 4 s"
     assert both.left(running, 64) == (64, []), "that of the longest run"
+    paused = [(slow, 2), (slow, 2), (slow, 2)]
+    assert both.left(paused, 1) == (3 * 24 + 64 + 4, []), "one place for all"
     both.add(final, 20.0, 10.0)
     assert both.left(running, 1) == ((12 - 2) * 12 + 4 * 30 + 4 * 1, [])
     assert [clock(s) for s in (0.4, 65, 3725)] == ["0:00", "1:05", "1:02:05"]
@@ -217,6 +219,9 @@ def test_gpus_are_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monke
     tool.write_text("#!/bin/sh\necho '0, 93, 2048, 81920'\necho '1, [N/A], 10240, 81920'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine_load.gpus() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert machine_load.gpus() == ["gpu 0 93 %, 2.0 of 80 GB", "gpu 1 10.0 of 80 GB"]
     for failure in ("exit 9", "echo no devices were found"):
         tool.write_text(f"#!/bin/sh\n{failure}\n")

@@ -18,6 +18,7 @@ ORIGIN = '{"source": "a paper", "dataset": "digits", "task": "one-class"}'
         ({"dataset": "data/cifar10_jpeg"}, True),
         ({"dataset": "CIFAR10"}, True),
         ({"dataset": "cifar100"}, False),
+        ({"dataset": "fashion_cifar10"}, False),
         ({"dataset": "digits"}, False),
         ({"task": "one-class"}, False),
     ],

@@ -116,7 +116,7 @@ def test_what_tuning_did(tmp_path):
     many = [tried(row | {"trial": f"{row['trial']}-{i}"}) for row in tuning_rows for i in range(5)]
     write_rows(folder / "trials.jsonl", [row for row in rows if row["kind"] == "final"] + many)
     trials = load(folder)[1]
-    saved = searches.saved_table(trials).frame.set_index("model")
+    saved = searches.early_stopping_table(trials).frame.set_index("model")
     assert saved.loc["pca"].tolist() == [30, 30, 30, 90, "67 %"]
     for _, varied, gain in hyperparameters.searched(trials):
         shares = hyperparameters.importance(varied, gain)

@@ -21,11 +21,11 @@ def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path: 
     assert (out / "index.html").read_text() == "<html>mine</html>"
     (out / "index.html").unlink()
     (out / "metrics.csv").write_text("mine")
-    with pytest.raises(UserError, match=r"--out: .*metrics.csv is of no report"):
+    with pytest.raises(UserError, match=r"--out: .*metrics.csv was not written by a report"):
         report.main([str(study), "--out", str(out)])
     assert [path.read_text() for path in out.iterdir()] == ["mine"]
     (out / "metrics.csv").unlink()
-    replace_report(out, {"auroc.md": "old", "gone.md": "old"}, own=False)
+    replace_report(out, {"auroc.md": "old", "gone.md": "old"}, default_folder=False)
     (out / "index.html").unlink(missing_ok=True)  # as if it had been stopped before the page
     for _ in range(2):
         assert report.main([str(study), str(study.parent / "s"), "--out", str(out)]) == 0
@@ -48,7 +48,7 @@ def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path: 
     assert (earlier.parent / "notes.md").read_text() == "mine"
     assert not (out / "gone.md").exists()
     (out / "difference.csv").write_text("mine")
-    with pytest.raises(UserError, match=r"--out: .*difference.csv is of no report"):
+    with pytest.raises(UserError, match=r"--out: .*difference.csv was not written by a report"):
         report.main([str(study), str(tmp_path / "other"), "--out", str(out)])
     assert (out / "difference.csv").read_text() == "mine"
     assert "studies" not in (out / "index.html").read_text().partition("</title>")[0]

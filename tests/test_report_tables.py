@@ -168,7 +168,7 @@ def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
         make_study(tmp_path / name, models=("pca",), classes=(cls,))
         for name, cls in (("a", "bird"), ("b", "cat"))
     ]
-    assert not mismatches.joined(load(*studies)[1])
+    assert not mismatches.unlike_studies_joined(load(*studies)[1])
     for number, study in enumerate(studies):
         changes = {
             "number": 0,
@@ -177,7 +177,7 @@ def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
             "sha256_model": str(number),
         }
         edit(study, lambda row, new=changes: row | new)
-    (line,) = mismatches.joined(load(*studies)[1])
+    (line,) = mismatches.unlike_studies_joined(load(*studies)[1])
     assert line == "pca: a and b differ in select_on, the model's file, nz"
 
 

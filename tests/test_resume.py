@@ -21,7 +21,7 @@ import train
 import train_tune
 from bench import results
 from bench.choices.errors import UserError
-from bench.choices.study import RUN, Study
+from bench.choices.study import RUN_CHECKPOINT, Study
 from bench.commands import train as commands_train
 from bench.data import datasets
 from bench.results.provenance import machine
@@ -35,7 +35,7 @@ NETWORK = ["--ngf", "4", "--ndf", "4", "--nz", "8"]
 
 def same(one: results.Results, other: results.Results) -> None:
     """Both runs have the same figures, scores, pictures and weights, to the bit."""
-    assert not (other.path / RUN).exists()
+    assert not (other.path / RUN_CHECKPOINT).exists()
     for part in ("trials", "epochs"):
         a, b = (
             getattr(saved, part).drop(columns=[*COSTS], errors="ignore").reset_index(drop=True)
@@ -102,13 +102,13 @@ STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
 def test_a_run_that_is_stopped_by_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     flags = [*TINY, *NETWORK, "--epochs", "25", "--cpus_per_trial", "1"]
     process = command(tmp_path, *flags, script="train.py")
-    wait_for((tmp_path / "study" / RUN).exists, process)
+    wait_for((tmp_path / "study" / RUN_CHECKPOINT).exists, process)
     process.send_signal(number)
     assert process.wait(PATIENCE) == (-9 if number == signal.SIGKILL else 130)
     log = tmp_path.with_suffix(".log").read_text()
     assert "Traceback" not in log
     if number != signal.SIGKILL:
-        done = torch.load(tmp_path / "study" / RUN, weights_only=True)["epoch"]
+        done = torch.load(tmp_path / "study" / RUN_CHECKPOINT, weights_only=True)["epoch"]
         assert f"interrupted with {done} of 25 epochs done" in log
         assert f"--name study --results_dir {tmp_path} --resume" in log
     resume = ["--name", "study", "--results_dir", str(tmp_path), "--resume", "--quiet"]
@@ -131,7 +131,7 @@ def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
         stopping_at(patch, 1)
         with pytest.raises(SystemExit, match="130"):
             train.main([*further, "--name", "stopped"])
-    assert not (tmp_path / "stopped" / RUN).exists()
+    assert not (tmp_path / "stopped" / RUN_CHECKPOINT).exists()
     content = weights.read_bytes()
     weights.write_bytes((tmp_path / "whole" / "models" / weights.name).read_bytes())
     with pytest.raises(UserError, match="has changed since this run began with its weights"):
@@ -255,12 +255,12 @@ def test_other_choices_are_refused(stopped: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_named(stopped: Path) -> None:
-    whole = (stopped / "results/run" / RUN).read_bytes()
+    whole = (stopped / "results/run" / RUN_CHECKPOINT).read_bytes()
     for content in (b"", b"nothing", whole[: len(whole) // 2]):
-        (stopped / "results/run" / RUN).write_bytes(content)
+        (stopped / "results/run" / RUN_CHECKPOINT).write_bytes(content)
         with pytest.raises(UserError, match=r"run\.pt cannot be used"):
             train.main(["--name", "run", "--resume"])
-    (stopped / "results/run" / RUN).write_bytes(whole)
+    (stopped / "results/run" / RUN_CHECKPOINT).write_bytes(whole)
     assert train.main(["--name", "run", "--resume"]) == 0
 
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from bench.judging.selection import best_number, best_run, improves, objective, visible
+from bench.judging.selection import best_number, best_run, improves, objective, without_test
 
 
 def test_selection_refuses_test_columns() -> None:
     record = {"val_auroc": 0.6, "test_auroc": 0.9}
     with pytest.raises(ValueError, match="test_auroc"):
         objective(record, "val_auroc")
-    assert objective(visible(record), "val_auroc") == 0.6
+    assert objective(without_test(record), "val_auroc") == 0.6
 
 
 def test_the_best_epoch_is_chosen_and_the_last_of_equals() -> None:

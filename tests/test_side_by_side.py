@@ -63,9 +63,9 @@ def test_a_configuration_for_all_classes_counts_once_it_ran_on_all_of_them():
         end(plan, run)
     assert plan.next_run() is None, "who is a finalist is open"
     assert plan.suggest("a trial") is None
-    assert not plan.searched(last), "its paused trials may go on"
+    assert not plan.search_over(last), "its paused trials may go on"
     end(plan, last)
-    assert plan.searched(last)
+    assert plan.search_over(last)
     assert begun(plan, 1)[0].kind == "finalist"
 
 

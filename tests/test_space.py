@@ -10,7 +10,7 @@ from small_models import NETWORKS, make
 
 import models
 from bench.choices.errors import UserError
-from bench.choices.flags import set_of
+from bench.choices.flags import held_values
 from bench.choices.options import SEARCHERS
 from bench.choices.study import HYPERPARAMETERS, Study
 from bench.tuning.grid import count, grid, grid_points
@@ -148,6 +148,19 @@ def test_pbt_may_change_a_real_number_whose_choices_are_whole():
     assert set(changeable("ganomaly", space)) == {"w_con"}
 
 
+def test_a_hyperparameter_is_searched_only_with_its_switch(monkeypatch):
+    def searches_w_con(switch: str, *held: str) -> bool:
+        monkeypatch.setattr("search_spaces.needs", lambda model: {"w_con": switch})
+        return "w_con" in space_of(Study(set=held), "skipganomaly")
+
+    assert searches_w_con("latent_gradient")
+    assert not searches_w_con("latent_gradient", "latent_gradient=False")
+    assert not searches_w_con("augment"), "False by the model's own default"
+    assert searches_w_con("augment", "augment=True")
+    assert searches_w_con("skip"), "which is searched itself"
+    assert not searches_w_con("skip", "skip=False")
+
+
 def test_default_outside_the_space_is_tried_all_the_same() -> None:
     space = parse(["w_con=25,75"])
     search = Search("s", "tpe", space, {"w_con": 50.0}, seed=0)
@@ -158,10 +171,10 @@ def test_default_outside_the_space_is_tried_all_the_same() -> None:
 
 def test_set_holds_for_the_models_that_have_it() -> None:
     study = Study(model=("w_skipganomaly", "pca"), set=("ngf=8",))
-    assert set_of(study, "w_skipganomaly") == {"ngf": 8}
-    assert set_of(study, "pca") == {}
+    assert held_values(study, "w_skipganomaly") == {"ngf": 8}
+    assert held_values(study, "pca") == {}
     with pytest.raises(UserError, match="ngf"):
-        set_of(Study(model=("pca",), set=("ngf=8",)), "pca")
+        held_values(Study(model=("pca",), set=("ngf=8",)), "pca")
 
 
 @pytest.mark.parametrize("model", models.NAMES)
@@ -191,9 +204,9 @@ def test_every_hyperparameter_is_held_or_searched_and_never_both(model: str) -> 
 
 def test_a_value_is_given_once() -> None:
     with pytest.raises(UserError, match="--set: 'lr' is given twice"):
-        set_of(Study(set=("lr=1", "lr=2")), "pca")
+        held_values(Study(set=("lr=1", "lr=2")), "pca")
     with pytest.raises(UserError, match="--set: 'batch_size' is given twice"):
-        set_of(Study(set=("batch_size=16",), batch_size=32), "pca")
+        held_values(Study(set=("batch_size=16",), batch_size=32), "pca")
     with pytest.raises(UserError, match="'batch_size' is held at 32"):
         space_of(Study(space=("batch_size=16,32",), batch_size=32), "pca")
 

@@ -80,7 +80,7 @@ def test_a_sweep_comes_back_from_a_file(tmp_path: Path, capsys):
     sweep().begin(new=True)
     with pytest.raises(UserError, match="exists already"):  # begun in the same moment
         sweep().begin(new=True)
-    words = config.words_of(sweep().path / SWEEP)
+    words = config.flag_words(sweep().path / SWEEP)
     again = sweep_of(vars(train_tune.parser().parse_args([*words, *flags[-8:]])))
     assert again == sweep()
 

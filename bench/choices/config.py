@@ -10,13 +10,13 @@ from typing import Any
 from bench.choices.errors import UserError
 from bench.choices.study import HYPERPARAMETERS, Study
 
-PLACE = ("name", "results_dir")  # of another study's own folder
-# Switches of a command; its other flags are choices, which a file can have.
+LOCATION = ("name", "results_dir")  # another study's: the new one gets a folder of its own
+# Flags that a file cannot set: they say what one command does, and choose nothing in a study.
 NO_CHOICES = {"config", "print_config", "list", "resume", "dry_run", "quiet", "verbose", "display"}
 
 
-def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
-    """The flags, `but` these, that a file stands for, as the words of a command line.
+def flag_words(path: Path, without: Collection[str] = ()) -> list[str]:
+    """A file's choices as flags, in the words of a command line; leaves out those in `without`.
 
     The file is TOML, with a flag's name for each key and a list or a table (`[set]`) for several
     values; or the study.json of another study. UserError for any other file.
@@ -24,7 +24,7 @@ def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
         other = path.suffix == ".json"
-        study = of_json(json.loads(text)) if other else tomllib.loads(text)
+        study = choices_in(json.loads(text)) if other else tomllib.loads(text)
         if wrong := sorted(NO_CHOICES & study.keys()):
             raise UserError(
                 f"--config: {path}: {wrong[0]} is no choice of a study (give it as a flag)"
@@ -32,7 +32,7 @@ def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
         words = [
             word
             for name, value in study.items()
-            if name not in but and not (other and name in PLACE)
+            if name not in without and not (other and name in LOCATION)
             for word in words_for(name, value)
         ]
     except OSError as error:
@@ -46,16 +46,16 @@ def words_of(path: Path, but: Collection[str] = ()) -> list[str]:
     return words
 
 
-def of_json(content: dict[str, Any]) -> dict[str, Any]:
-    """The choices in a study.json, with the hyperparameters if it is of a run of train.py.
+def choices_in(content: dict[str, Any]) -> dict[str, Any]:
+    """The choices in a study.json, for a run of train.py with its hyperparameters.
 
-    Leaves out such a run's threads: by default it took all cores of its own machine.
+    Leaves out such a run's number of threads: its default was all cores of that machine.
     """
     study, held = content["study"], content.get("run", {}).get("hyperparameters")
     if not held:
         if script_of(content) != "train_tune.py":
-            reason = "a run of train.py that does not say its hyperparameters"
-            raise UserError(f"--config: the file is {reason}: give flags instead")
+            reason = "is of a run of train.py and does not say its hyperparameters"
+            raise UserError(f"--config: the file {reason} (give flags instead)")
         return study
     own = {name: study.get(name) or held[name] for name in HYPERPARAMETERS if name in held}
     others = {name: value for name, value in held.items() if name not in own}
@@ -63,7 +63,7 @@ def of_json(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def script_of(content: dict[str, Any]) -> str:
-    """The script that began what a study.json is of; `train.py --audit` for an audit."""
+    """The script that made a study.json: train.py, train_tune.py or `train.py --audit`."""
     # An older file has the command alone, `python /somewhere/train.py …`.
     words = str(content.get("provenance", {}).get("command")).split()[:2]
     old = "train.py" if "train.py" in {Path(word).name for word in words} else "train_tune.py"
@@ -71,7 +71,7 @@ def script_of(content: dict[str, Any]) -> str:
 
 
 def words_for(name: str, value: Any) -> list[str]:
-    """`{"ngf": 16}` for `set` becomes `--set ngf=16`; nothing for what is not set."""
+    """`--set=ngf=16` for the name `set` and the value `{"ngf": 16}`; no words for None."""
     if isinstance(value, dict):
         value = [f"{key}={item}" for key, item in value.items()]
     if isinstance(value, list) and len(value) == 1:
@@ -82,7 +82,7 @@ def words_for(name: str, value: Any) -> list[str]:
 
 
 def text_of(study: Study, datasets: Sequence[str] = ()) -> str:
-    """The choices that differ from the defaults, as TOML that `words_of` reads.
+    """The choices that differ from the defaults, as TOML that `flag_words` reads.
 
     `datasets`: those of a sweep, in place of the study's own.
     """

@@ -48,8 +48,8 @@ def hint_if_of_train_tune(name: str) -> str:
 def expanded(text: str) -> str:
     """The path with ~ expanded, which no shell does in `--flag=~/x`.
 
-    argparse's error for an empty one, as of an unset variable of a shell: it would mean the
-    working directory.
+    An empty path, as from an unset shell variable, is argparse's error: it would mean the working
+    directory.
     """
     if not text.strip():
         raise argparse.ArgumentTypeError("the path is empty")
@@ -57,11 +57,11 @@ def expanded(text: str) -> str:
 
 
 def path_of(text: str) -> Path:
-    """As `expanded`, as a Path; one that a command printed in its legible form names the same file."""
+    """A flag's path with ~ expanded; it may be in the legible form that commands print."""
     return on_disk(Path(expanded(text)))
 
 
-def truth(text: str) -> bool:
+def boolean(text: str) -> bool:
     """A flag's True or False; argparse's error for any other word."""
     if text.lower() in ("true", "1", "yes", "on"):
         return True
@@ -70,7 +70,7 @@ def truth(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"'{text}' is neither True nor False")
 
 
-def set_of(study: Study, model: str) -> dict[str, Any]:
+def held_values(study: Study, model: str) -> dict[str, Any]:
     """The values at which `--set` and `--batch_size` hold a model's hyperparameters.
 
     UserError for a hyperparameter that no model of the study has, or for a value that does not fit.
@@ -83,7 +83,7 @@ def set_of(study: Study, model: str) -> dict[str, Any]:
             raise unknown(f"--set (model {model})", name, known)
         kind = known[name].type
         try:
-            values[name] = truth(text) if kind is bool else kind(text)
+            values[name] = boolean(text) if kind is bool else kind(text)
         except (ValueError, argparse.ArgumentTypeError):
             wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
             raise UserError(f"--set (model {model}): {name} must be {wanted}, not {text}") from None
@@ -100,7 +100,7 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
     A flag that is not given is absent from the parsed arguments, so that `--resume` knows which
     ones the user repeated.
     """
-    parser.elsewhere = hint_if_of_train if "tuning" in groups else hint_if_of_train_tune
+    parser.foreign_flag_hint = hint_if_of_train if "tuning" in groups else hint_if_of_train_tune
     sections = {name: parser.add_argument_group(name) for name in groups}
     for field in dataclasses.fields(Study):
         meta = field.metadata
@@ -109,13 +109,13 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
         default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
         text = meta["help"] + (f" (default: {default})" if default not in (None, "") else "")
         spellings = [f"--{name}" for name in (field.name, *meta["aliases"])]
-        kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] or meta["several"] else {}
+        kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] or meta["varied"] else {}
         one, *_ = types_of(field.type)  # type: ignore[arg-type]  # of several `parse` chooses
         kind: Any = meta["parse"] or (expanded if meta["path"] else one)
         own = "|".join(meta["choices"] or ()) or meta["metavar"] or ("PATH" if meta["path"] else "")
         kwargs["metavar"] = own or METAVARS[kind]
         if kind is bool:
-            kind, kwargs = truth, kwargs | {"nargs": "?", "const": True}
+            kind, kwargs = boolean, kwargs | {"nargs": "?", "const": True}
         sections[meta["group"]].add_argument(
             *spellings,
             dest=field.name,
@@ -133,14 +133,14 @@ def add_model_flags(parser: Parser, name: str) -> None:
         if key not in HYPERPARAMETERS:
             group.add_argument(
                 f"--{key}",
-                type=truth if kind is bool else kind,
+                type=boolean if kind is bool else kind,
                 default=argparse.SUPPRESS,
                 metavar=METAVARS[kind],
                 help=f"{text} (default: {default})".replace("%", "%%"),
             )
 
 
-def take_models(choices: Sequence[str]) -> list[str]:
+def read_models(choices: Sequence[str]) -> list[str]:
     """The models' names; reads those that are files. UserError for one that does not exist."""
     choices = list(dict.fromkeys(map(outside.absolute, choices)))
     names = list(map(outside.name_of, choices))
@@ -165,9 +165,9 @@ def take_models(choices: Sequence[str]) -> list[str]:
     return names
 
 
-def take_files(study: Study) -> None:
+def read_files(study: Study) -> None:
     """Reads the study's files from outside this project; UserError where one will not do."""
-    take_models(study.model)
+    read_models(study.model)
     paths = [(flag, path) for flag, path in study.files() if flag != "model"]
     if any(map(outside.is_file, study.space)) and len(study.space) > 1:
         raise UserError("--space: give one file alone, or NAME=VALUES")
@@ -175,16 +175,16 @@ def take_files(study: Study) -> None:
 
 
 def check_once(words: Sequence[str]) -> None:
-    """UserError for a flag of several values that is given twice: the second would win alone.
+    """UserError for flags of which only the last would count.
 
-    And for a flag beside its alias, and two files of flags.
+    These are --config or a flag of several values, given twice, and a flag beside its alias.
     """
     given = [word.partition("=")[0] for word in words]
     if given.count("--config") > 1:
         raise UserError("--config is given twice (give one file)")
     for field in dataclasses.fields(Study):
         spellings = [f"--{name}" for name in (field.name, *field.metadata["aliases"])]
-        takes_several = field.metadata["many"] or field.metadata["several"]
+        takes_several = field.metadata["many"] or field.metadata["varied"]
         if takes_several and sum(map(given.count, spellings)) > 1:
             raise UserError(f"--{field.name} is given twice (give all its values after one)")
         if len(both := sorted({*spellings} & {*given})) > 1:
@@ -194,7 +194,7 @@ def check_once(words: Sequence[str]) -> None:
 def check_single_values(values: dict[str, Any]) -> None:
     """UserError for several values of a flag with which train.py, a single run, takes one."""
     for field in dataclasses.fields(Study):
-        if field.metadata["several"] and len(set(values.get(field.name, ()))) > 1:
+        if field.metadata["varied"] and len(set(values.get(field.name, ()))) > 1:
             raise UserError(f"--{field.name}: train.py takes one value (train_tune.py several)")
 
 
@@ -211,8 +211,8 @@ def study_from(values: dict[str, Any]) -> Study:
         elif isinstance(value, list):
             paths = map(outside.absolute, map(str, value)) if name in outside.KINDS else value
             different = tuple(dict.fromkeys(paths))
-            alone = fields[name]["several"] and len(different) == 1
+            alone = fields[name]["varied"] and len(different) == 1
             given[name] = different[0] if alone else different
     study = Study(**given)
-    take_files(study)
+    read_files(study)
     return study

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from bench.choices.errors import UserError, cannot_write
 
 DAY = 24 * 60 * 60  # seconds
-HALF_MADE = 5  # seconds in which a command has taken the lock of a folder that it made
+HALF_MADE = 5  # seconds: sooner than this, a running command locks the folder that it has made
 
 
 def check_writable(folder: Path, flag: str) -> None:
@@ -42,9 +42,9 @@ def scratch_in(folder: Path) -> Iterator[Path]:
 
 
 def abandoned(path: Path, remove: bool = False) -> bool:
-    """Whether a command was killed after it had made this folder, and before its study.json.
+    """Whether a command was killed after it made this folder and before it wrote study.json.
 
-    `remove`: if so, deletes it, while its lock, which no living command holds, keeps others off.
+    `remove`: if so, deletes the folder, whose lock it takes to keep other commands off.
     """
     if path.is_symlink() or not (path / ".lock").is_file():
         return False

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STOP = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-TOGETHER = 0.05  # seconds: `timeout` sends a command each signal twice, to it and to its group
+# Seconds within which two signals count as one: `timeout` sends each to the command and its group.
+TOGETHER = 0.05
 received: list[float] = []  # when this process got signals so far
 
 
@@ -54,7 +55,7 @@ def handled(end: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Lets a block end before a signal does what it would have done at once: KeyboardInterrupt."""
+    """Raises a signal's KeyboardInterrupt only after the block has ended."""
     arrived: list[bool] = []
     with handled(lambda: arrived.append(True)):
         yield

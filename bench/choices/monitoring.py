@@ -43,7 +43,7 @@ def add_view_flags(parser: Parser, study: bool) -> None:
         group.add_argument("--wandb", metavar="PROJECT", help=WANDB)
 
 
-def take_view(given: dict[str, Any]) -> View:
+def pop_view(given: dict[str, Any]) -> View:
     """Removes View's flags from the parsed ones and returns them as a View.
 
     UserError for a flag that needs a package that is not installed.

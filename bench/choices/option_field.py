@@ -16,7 +16,7 @@ def option(
     aliases: tuple[str, ...] = (),
     choices: tuple | None = None,
     many: bool = False,
-    several: bool = False,
+    varied: bool = False,
     path: bool = False,
     parse: Callable[[str], Any] | None = None,
     metavar: str = "",
@@ -25,17 +25,17 @@ def option(
 ) -> Any:
     """A field of Study, with what `flags.add_study_flags` needs to make a flag of it.
 
-    `many`: the flag takes several values, kept as a tuple. `several`: it takes several in
-    train_tune.py, which trains with each of them, and keeps a single one without a tuple. `path`: ~
-    is the home folder. `parse`: turns a word into a value, where the field's type does not.
+    `many`: the flag takes several values, kept as a tuple. `varied`: train_tune.py takes several
+    values and trains with each of them; a single one is kept without a tuple. `path`: ~ is the home
+    folder. `parse`: turns a word into a value, where the field's type does not.
     `metavar`: stands for the value in --help, in place of its type. `least`, `most`: of a number.
     """
     metadata = {**locals()}  # every parameter
     return field(default=metadata.pop("default"), metadata=metadata)
 
 
-def each(value: Any) -> tuple:
-    """The values of a field that takes several, or its one value."""
+def as_tuple(value: Any) -> tuple:
+    """The values of a `varied` field, of which a single one is kept without a tuple."""
     return value if isinstance(value, tuple) else (value,)
 
 

@@ -31,7 +31,7 @@ class Options:
         "a data set's name; a folder of images: train/<class>/*, test/<class>/*, or categories as in "
         "MVTec AD: <category>/train/good/*, <category>/test/<defect>/*; or a Python file; several: a "
         "sweep, with a study of each (train_tune.py)",
-        several=True,
+        varied=True,
         path=True,
     )
     dataroot: str = option(
@@ -90,15 +90,15 @@ class Options:
         "task",
         "keep this many training images (of each category): a fixed, class-balanced, seeded subset; "
         "several numbers: a learning curve (train_tune.py)",
-        several=True,
+        varied=True,
     )
     limit_test: int | None = option(None, "task", "keep this many test images, likewise")
     contamination: float | tuple[float, ...] = option(
         0.0,
         "task",
-        "share of the images trained on that is abnormal, unknown to the model: are results robust? "
-        "Several shares: a curve (train_tune.py)",
-        several=True,
+        "share of the images trained on that is abnormal, unknown to the model, to see how robust "
+        "it is; several shares: a curve (train_tune.py)",
+        varied=True,
     )
     split_seed: int | None = option(
         None, "task", "seed of splits and --limit_* (default: --seed)", least=0, most=LARGEST_SEED
@@ -223,12 +223,12 @@ class Options:
     )
     finalist_seeds: int = option(2, "tuning", "fresh seeds that judge finalists", most=MOST_SEEDS)
     seeds: int = option(
-        5, "tuning", "fresh seeds that winner and default train and test under", most=MOST_SEEDS
+        5, "tuning", "fresh seeds for training and testing winner and default", most=MOST_SEEDS
     )
     start_from: tuple[str, ...] = option(
         (),
         "tuning",
-        "folders of earlier studies, whose winners for the same models come after the default",
+        "folders of earlier studies, whose winners for the same models are tried after the default",
         many=True,
         path=True,
     )

@@ -23,7 +23,7 @@ import models
 from bench.choices.errors import UserError
 from bench.choices.names import on_disk
 
-# By flag: the folder's package, and what a file must define, as its lines begin.
+# By flag: the package that a file joins, and how the lines begin that the file must have.
 KINDS = {
     "model": ("models", ("class Model", "class Config")),
     "dataset": ("bench.data.datasets", ("CLASSES", "def load")),
@@ -178,7 +178,7 @@ def module(kind: str, choice: str) -> ModuleType:
 
 
 def hashes(files: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]]:
-    """By flag and name: the SHA-256 of each file, of which flag and path are given."""
+    """The SHA-256 of files, by flag and name; `files`: flag and path of each."""
     by_flag: dict[str, dict[str, str]] = {}
     for flag, path in files:
         by_flag.setdefault(flag, {})[name_of(path)] = file(flag, path).sha256

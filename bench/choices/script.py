@@ -16,7 +16,8 @@ from bench.choices.names import LEGIBLE
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises UserError and prints the help's examples line by line."""
 
-    elsewhere: Callable[[str], str] | None = None  # a hint for a flag of another script, or ""
+    # A hint for a flag of another script; "" for any other name.
+    foreign_flag_hint: Callable[[str], str] | None = None
 
     def __init__(self, **kwargs: Any):
         super().__init__(
@@ -27,16 +28,16 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, but a flag that does not exist is told with the most similar one."""
+        """As argparse's, but the error for an unknown flag suggests the most similar one."""
         given, rest = self.parse_known_args(args, namespace)
         if not rest:
             return given
         word = rest[0].partition("=")[0]
         if not word.startswith("--"):
-            raise UserError(f"{word}: nothing takes this (a flag may have too many values)")
+            raise UserError(f"{word}: no flag takes this (one may have too many values)")
         name = word[2:].replace("-", "_")
-        if self.elsewhere and (what := self.elsewhere(name)):
-            raise UserError(f"{word}: {what}")
+        if self.foreign_flag_hint and (hint := self.foreign_flag_hint(name)):
+            raise UserError(f"{word}: {hint}")
         flags = [flag for action in self._actions for flag in action.option_strings]
         similar = most_similar(f"--{name}", flags)
         hint = f"; did you mean {similar}?" if similar else " (--help lists all)"
@@ -83,7 +84,7 @@ def run_main(main: Callable[[], int]) -> NoReturn:
 
 
 class Output(io.TextIOWrapper):
-    """stdout whose loss ends no command: its reader may end, as `head` does, or the disk be full.
+    """A stdout that may be lost while the command goes on: `| head` ends, or the disk is full.
 
     After a signal, which ends a `| tee` as well, the rest of the output goes to stderr.
     """

@@ -13,7 +13,7 @@ from bench.choices.option_field import check
 from bench.choices.options import Options
 from bench.choices.outside import is_file, name_of
 
-RUN = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
+RUN_CHECKPOINT = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
 CHOOSE_TASKS = ("abnormal_class", "normal_class", "category")  # one of these fields does
 LONGEST = 200  # bytes of a name: file systems take 255, and names inside the folder add to it
 SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in their common folder

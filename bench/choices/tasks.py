@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
 from bench.choices.errors import UserError
-from bench.choices.option_field import each
+from bench.choices.option_field import as_tuple
 from bench.choices.study import Study
 
 LEAVE_ONE_CLASS_OUT, ONE_CLASS, CATEGORY = "leave-one-class-out", "one-class", "category"
@@ -40,7 +40,10 @@ class Task:
 
 
 def suggested(classes: Collection[str], trained: Collection[str]) -> tuple[str, str] | None:
-    """The kind of task, and its class, where `classes` and those with training images tell it."""
+    """The kind and class of the only task that suits these classes; None if several do.
+
+    `trained`: the classes that have training images.
+    """
     if NORMAL in trained and len(trained) > 1:  # known anomalies in train/ only choose
         return ONE_CLASS, NORMAL
     if len(unseen := set(classes) - set(trained)) == 1:  # Skip-WGANomaly's folders
@@ -51,9 +54,9 @@ def suggested(classes: Collection[str], trained: Collection[str]) -> tuple[str, 
 def variants(study: Study) -> Iterator[dict[str, Any]]:
     """Each number of training images with each contamination, as fields of Task.
 
-    Where a study has one of them alone, its tasks are not named after it.
+    Tasks are named only after what varies in the study.
     """
-    sizes, shares = each(study.limit_train), each(study.contamination)
+    sizes, shares = as_tuple(study.limit_train), as_tuple(study.contamination)
     for size, share in itertools.product(sizes, shares):
         names = []
         if len(sizes) > 1:
@@ -109,7 +112,7 @@ def protocol_of(study: Study) -> Protocol:
             reason = "is measured on validation images, and --selection test leaves none"
             raise UserError(f"--mix {protocol.mix}: it {reason} (give raw)")
         protocol = replace(protocol, mix="raw")
-    if any(each(study.contamination)) and protocol.test_pool == "with_training":
+    if any(as_tuple(study.contamination)) and protocol.test_pool == "with_training":
         reason = "the test set has the abnormal training images (give --test_pool official)"
         raise UserError(f"--contamination: {reason}")
     return protocol
@@ -171,7 +174,7 @@ class RunKind(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        """Which runs the run of a row belongs to."""
+        """The kind of a row's run."""
         return cls(row["model"], row["kind"], row.get("variant", ""))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import models
 from bench.choices import outside
 from bench.choices.errors import UserError, taken
-from bench.choices.flags import set_of
+from bench.choices.flags import held_values
 from bench.choices.folders import abandoned, check_writable
 from bench.choices.image_size import sides
 from bench.choices.names import on_disk
@@ -113,11 +113,11 @@ def check_search(study: Study, resumed: bool = False) -> None:
     from bench.tuning.spaces import check_scheduler  # loads Optuna
 
     for folder in () if resumed else study.start_from:
-        from bench.tuning.earlier import rows_of  # loads pandas
+        from bench.tuning.earlier import winner_rows  # loads pandas
 
-        rows_of(folder, study)
+        winner_rows(folder, study)
     for model in study.model_names():
-        set_of(study, model)
+        held_values(study, model)
     check_models(study)
     for flag, path in study.files():
         if flag != "dataset" and outside.file(flag, path).defines("SPACE"):

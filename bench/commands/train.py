@@ -13,7 +13,7 @@ from bench.choices import interrupts
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.names import stamped
-from bench.choices.study import RUN, Study
+from bench.choices.study import RUN_CHECKPOINT, Study
 from bench.choices.tasks import PlannedRun
 from bench.commands import resume
 from bench.commands.score import score_folder
@@ -144,7 +144,7 @@ def train_and_test(
 
     Raises FloatingPointError, once that is recorded, where the training diverges.
     """
-    checkpoint = store.path / RUN
+    checkpoint = store.path / RUN_CHECKPOINT
     try:
         if checkpoint.exists():
             restore_run(run, checkpoint)

@@ -41,7 +41,7 @@ def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> O
     # Only for its UserError: the largest configurations must be trainable in their budgets, too.
     ready.budgets(study, {model: space.largest() for model, space in spaces.items()})
     if ready.protocol.selection == "val" and study.trials != 0:
-        spaces = mark_unsearched(spaces, ready.select_on, several=study.trials != 1)
+        spaces = mark_unsearched(spaces, ready.select_on, searching=study.trials != 1)
     provenance = resume.resumed_provenance(earlier, ready.provenance())
     if dry:
         done = earlier.rows if earlier else []

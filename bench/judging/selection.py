@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-# Final runs have the seeds right above the study's, at most so many; finalists' seeds begin above.
+# Final runs take the seeds right above the study's, this many at most; finalists take higher ones.
 MOST_SEEDS = 1000
 
 
@@ -48,7 +48,7 @@ def title_and_sign(column: str) -> tuple[str, int]:
     return (signal.title, signal.sign) if signal else (column, 1)
 
 
-def visible(row: Mapping[str, Any]) -> dict[str, Any]:
+def without_test(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row without its test columns: all that selection is ever handed."""
     return {name: value for name, value in row.items() if not name.startswith("test_")}
 

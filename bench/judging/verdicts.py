@@ -84,11 +84,11 @@ def why_no_verdicts(judged: Verdicts | None) -> str:
 def verdicts(labels: ArrayLike, scores: ArrayLike, false_alarms: float) -> Verdicts:
     """From validation images' labels (1: abnormal) and scores."""
     truth, values = np.asarray(labels) == 1, np.asarray(scores, dtype=np.float64)
-    balanced = equal_errors(truth, values) if truth.any() and not truth.all() else None
+    balanced = balanced_threshold(truth, values) if truth.any() and not truth.all() else None
     return Verdicts(values[~truth].tolist(), false_alarms, balanced)
 
 
-def equal_errors(truth: np.ndarray, values: Floats) -> float:
+def balanced_threshold(truth: np.ndarray, values: Floats) -> float:
     """The observed score above which false alarms and misses are most nearly equally frequent."""
     alarms, hits = roc(truth, values)  # first where no score is above, last where all are
     thresholds = np.unique(values)[::-1]

@@ -12,7 +12,8 @@ from bench.reporting.tables import set_values
 from bench.results.reading import Results
 
 LONGEST = 200  # characters of a reason why trials failed
-OF_ONE_PROCESS = r"\x1b\[[0-9;]*m|\(pid=[^)]*\)|0x[0-9a-f]+"  # in Ray's reasons
+# What differs between processes in Ray's errors; without it, equal reasons are equal texts.
+OF_ONE_PROCESS = r"\x1b\[[0-9;]*m|\(pid=[^)]*\)|0x[0-9a-f]+"
 
 
 def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
@@ -91,8 +92,8 @@ def partly_done(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[st
 def growing(studies: Mapping[str, Results]) -> list[str]:
     """A line for each study that goes on with more steps, and has yet to choose anew."""
     return [
-        f"{name}: {count} run(s) of more steps are in no figure until their search is over: some "
-        "figures are of fewer steps (--resume the study)"
+        f"{name}: {count} run(s) with more steps are left out until their search is over, so some "
+        "figures are still those of fewer steps (--resume the study)"
         for name, study in studies.items()
         if (count := (study.trials["role"] == "pending").sum())
     ]
@@ -113,8 +114,10 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
         ),
         "protocols are not sound": unsound(aurocs),
         "studies went on from models trained before": trained_further(trials),
-        "models' rows join studies that differ": mismatches.joined(trials),
-        "data sets have models that different signals chose": mismatches.chosen_differently(trials),
+        "models' rows join studies that differ": mismatches.unlike_studies_joined(trials),
+        "data sets have models whose epochs different signals chose": mismatches.chosen_differently(
+            trials
+        ),
     }
     alone = edge_epochs(trials)
     if single := (aurocs["seeds"] == 1).sum():
@@ -132,8 +135,8 @@ def unsound(aurocs: pd.DataFrame) -> list[str]:
     groups = aurocs[is_unsound(aurocs["protocol"])].groupby("protocol")["column"]
     return [
         f"{len(columns)} result(s) were measured by the protocol '{label}' "
-        f"({', '.join(columns.unique())}): their figures can be far above what images scored one by "
-        "one give, with epochs chosen on others"
+        f"({', '.join(columns.unique())}): their figures can be far higher than with images scored "
+        "one by one, and epochs chosen on images other than the tested ones"
         for label, columns in groups
     ]
 
@@ -189,7 +192,7 @@ def short_budgets(trials: pd.DataFrame) -> list[str]:
 
 
 def undertrained(rows: pd.DataFrame, of_what: str) -> list[str]:
-    """The same of any rows with `model`, `generator_steps` and `fair_steps`: runs, or an audit's."""
+    """As `short_budgets`, of any rows that have its columns, such as an audit's steps."""
     short = rows[rows["generator_steps"] < rows["fair_steps"]]
     return [
         f"{model}: {len(group)} {of_what} had {span(group['generator_steps'])} generator steps, "

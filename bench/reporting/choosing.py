@@ -159,7 +159,7 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
     table = frame.groupby(["class", "model"], sort=False).mean().reset_index()
     classes = table.groupby("model")["class"].nunique()
     if (classes > 1).any():
-        # NaN, a dash, where a signal is not known for each class: of others it would say nothing.
+        # NaN, a dash, unless all classes have the signal: means of other classes do not compare.
         by_model = table.drop(columns="class").groupby("model", sort=False)
         means = by_model.agg(lambda column: column.mean(skipna=False)).reset_index()
         means["class"] = "mean of " + means["model"].map(classes).astype(str)
@@ -167,12 +167,12 @@ def signals_table(finals: pd.DataFrame, epochs: pd.DataFrame) -> Table | None:
         table = pd.concat([table, means], ignore_index=True)
     note = (
         "Test AUROC of the epoch that each signal would have chosen in the same final runs, mean "
-        "over seeds. The parts of a score have the weights that the study's own signal chose in that "
-        "signal's column, and the model's own in the others. The validation AUROC sees anomalies of "
-        "the tested class, the others need none; but where it is the study's signal, the AUROC "
-        "against pseudo-anomalies is of scores with the weights that it chose. The oracle takes "
-        "the best epoch and the better weights on the test images: no result, but a bound on "
-        "choices among these."
+        "over seeds. In the column of the study's own signal, a score's parts have the weights "
+        "that this signal chose; in the others, the model's default weights. The validation AUROC "
+        "sees anomalies of the tested class, the others need none; but in a study whose signal is "
+        "the validation AUROC, the AUROC against pseudo-anomalies is of scores with the weights "
+        "that the validation AUROC chose. The oracle takes the best epoch and the better weights "
+        "on the test images: no result, but an upper bound for these choices."
     )
     if len(rows) < len(finals):
         note += (

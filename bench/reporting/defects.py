@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.judging.metrics import METRICS
 from bench.judging.pixels import PIXELS
-from bench.reporting.tables import spreads
+from bench.reporting.tables import mean_and_sd
 from bench.reporting.writers import Table
 
 TITLES = {name: metric.title for name, metric in ({"auroc": METRICS["auroc"]} | PIXELS).items()}
@@ -25,7 +25,7 @@ def defects_table(finals: pd.DataFrame) -> Table | None:
     mean, sd = groups.mean().unstack(), groups.std().unstack()
     shown = [name for name in TITLES if name in mean]
     data = mean[["images", *shown]].astype({"images": int})
-    text = data[["images"]].join(spreads(mean[shown], sd[shown]))
+    text = data[["images"]].join(mean_and_sd(mean[shown], sd[shown]))
     titles = {"row": "class", "column": "model"} | TITLES
     text, data = (frame.reset_index().rename(columns=titles) for frame in (text, data))
     over = "mean ± standard deviation over seeds" if sd.notna().any(axis=None) else "one seed"

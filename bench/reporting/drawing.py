@@ -17,7 +17,7 @@ STYLE: Any = {
     "svg.fonttype": "none",  # text as text
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
     **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 7),
-    "axes.titley": 1.0,  # where else to look for it would take a tenth of a report's time
+    "axes.titley": 1.0,  # fixed: finding a free place would take a tenth of a report's time
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "axes.linewidth": 0.6,
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
@@ -37,7 +37,7 @@ class Drawing:
     wide: bool = False  # more than a column: the page gives it a whole line
 
 
-# A PDF needs none of a font's rules of layout, and to cut them to size takes a tenth of a report.
+# Fonts' layout tables, which a PDF does not need: subsetting them takes a tenth of a report's time.
 dropped: list[str] = getattr(subset.Options, "_drop_tables_default", [])
 dropped += ["GSUB", "GPOS", "GDEF"]
 
@@ -54,5 +54,6 @@ def drawn(name: str, caption: str, figure: Figure) -> Drawing:
 def shorter(path: re.Match[bytes]) -> bytes:
     """An SVG path of less than half the size, to a hundredth of a point, as fine as anyone sees."""
     rounded = re.sub(rb"(\.\d\d)\d+", rb"\1", path[0])
-    curved = re.search(rb"[CQ]", rounded)  # else every point after the first is the end of a line
+    # Without curves, every later point is the end of a line, with its L or without.
+    curved = re.search(rb"[CQ]", rounded)
     return rounded if curved else rounded.replace(b"\nL ", b"")

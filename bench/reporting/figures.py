@@ -21,8 +21,8 @@ from bench.reporting.frames import Scores
 DASHES = ["-", "--", "-.", ":"]  # lines differ in these too, for print in grey
 NORMAL, ABNORMAL = COLOURS[:2]
 Looks = dict[str, dict[str, Any]]  # a model's colour and dashes
-LONGEST = 22  # letters of a name beside which a legend has room for another
-LONGEST_TITLE = 18  # letters of a class's name beside which another panel has room
+LONGEST = 22  # letters of a model's name; longer ones get a legend's whole line
+LONGEST_TITLE = 18  # letters of a class's name; panels with longer ones get the whole width
 PANELS = 10  # in one figure; more classes make more figures
 MOST_MODELS_WITH_SEEDS = 4  # with more in a panel, single seeds' curves would hide one another
 

@@ -22,7 +22,7 @@ PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 # Amounts that a study may vary. Where results that would share a cell of a table differ in one, its
 # text is added to the column's name.
 AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
-# Means are over the seeds within these.
+# A mean over seeds is over runs that agree in all of these.
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class", *AMOUNTS]
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
@@ -47,9 +47,9 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All studies' trials and epochs, each row with its study, its place and what chose it.
 
     Runs of a study that has grown are left out where they no longer count, or do not yet.
-    `row` and `column` are its place in a table: a column names the model, and besides it only that
-    in which two results of one row would differ. `signal` is the column of the figure that chose:
-    the objective where an older row does not name it.
+    `row` and `column` are its place in a table: a column names the model and, where two results
+    would share a cell, what tells them apart. `signal` is the column of the signal that chose, or
+    `objective` where an older row does not name it.
     """
     trials, epochs = (
         pd.concat(
@@ -200,8 +200,8 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caut
     """One row per study, model and class, and warnings.
 
     The columns: family, row, column, n_train (images trained on), seeds, auroc (the mean over
-    them), sd, low and high (the 95 % interval), and what there are too few of where this tells
-    nothing: "seeds" or "images".
+    them), sd, low and high (the 95 % interval), and too_few ("seeds" or "images", where the
+    interval is too wide to tell anything).
     """
     rows, warnings = [], []
     for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
@@ -240,8 +240,8 @@ def published(aurocs: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for path in sorted(PUBLISHED.glob("*.csv")):
         origin, figures = published_table(path)
-        # no digit after it: cifar100 is not cifar10
-        pattern = re.escape(origin["dataset"]) + r"(?!\d)"
+        # cifar100 is not cifar10, and fashion_mnist is not mnist
+        pattern = r"(?<![a-z_])" + re.escape(origin["dataset"]) + r"(?!\d)"
         same_data = aurocs["dataset"].str.contains(pattern, case=False)
         same_task = aurocs["task"] == origin["task"]
         rows = aurocs.loc[same_data & same_task, ["dataset", "task", "class", "row"]]

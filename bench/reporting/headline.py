@@ -153,7 +153,9 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         yield f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
     elif len(comparison.ranks) > 1:
         reason = (
-            "none is above every other by the test." if comparison.tested else untested(comparison)
+            "none is above every other by the test."
+            if comparison.tested
+            else why_untested(comparison)
         )
         yield f"No model is marked as best: {reason}"
     if set(counts.index) != set(fair["column"]):
@@ -166,7 +168,7 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         yield f"Published figures: {source.rstrip('; ')}."
 
 
-def untested(comparison: Comparison) -> str:
+def why_untested(comparison: Comparison) -> str:
     pairs = len(comparison.pairs)
     of_pairs = f" {pairs} pairs of models" if pairs > 1 else ""
     return (

@@ -17,7 +17,7 @@ from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
 from bench.reporting.frames import KEY
 from bench.reporting.searches import tuning_runs
 
-FEWEST = 10  # configurations under which nothing is said of what mattered
+FEWEST = 10  # configurations; fewer do not tell which hyperparameters mattered
 MOST_LINES = 500
 MOST_WEIGHED = 2000  # configurations that importances are made from: Optuna copies each of them
 
@@ -25,8 +25,8 @@ MOST_WEIGHED = 2000  # configurations that importances are made from: Optuna cop
 def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
     """Of each model with enough tried configurations: name, varied hyperparameters, and gain.
 
-    The gain is the objective above its class's mean, so that hard and easy classes go together.
-    Classes whose signals differ do not: of these, the signal of most counts.
+    The gain is the objective above its class's mean, so that hard and easy classes can be pooled.
+    Objectives of different signals cannot: only runs with the model's most frequent signal count.
     """
     tuning = tuning_runs(trials, "objective")
     most = tuning.groupby("search")["signal"].transform(lambda signals: signals.mode()[0])
@@ -40,7 +40,7 @@ def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Serie
             {name: values for name, values in tried.items() if values.nunique() > 1}
         ).dropna(axis=1)
         gain = group["objective"] - group.groupby(KEY)["objective"].transform("mean")
-        different = len(varied.drop_duplicates())  # one that serves all classes has a row of each
+        different = len(varied.drop_duplicates())  # with --tune_for mean, each has a row per class
         if different >= FEWEST and varied.shape[1] and gain.nunique() > 1:
             yield str(model), varied.infer_objects(), gain
 

@@ -10,8 +10,8 @@ from bench.results.reading import Results
 
 # Results are only comparable where studies agree in these.
 SAME_IMAGES = ("limit_train", "limit_test", "contamination", "untrained_classes")
-# Columns that rows joined into one should agree in, and what they are called.
-OF_A_ROW = {"select_on": "select_on", "protocol_mix": "mix", "sha256_model": "the model's file"}
+# Columns in which all studies behind one table row should agree, and what readers call them.
+MUST_AGREE = {"select_on": "select_on", "protocol_mix": "mix", "sha256_model": "the model's file"}
 
 
 def thresholds(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
@@ -22,7 +22,8 @@ def thresholds(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
         return []
     shares = ", ".join(f"{100 * rate:g} %" for rate in sorted(rates))
     return [
-        f"true and false alarms and F1 are of different thresholds, set for {shares} false alarms"
+        "true alarms, false alarms and F1 are by thresholds set for different rates of false "
+        f"alarms ({shares})"
     ]
 
 
@@ -48,29 +49,31 @@ def chosen_differently(trials: pd.DataFrame) -> list[str]:
     known = of_several & trials["select_on"].isin(SIGNALS) & (trials["signal"] != "test_auroc")
     lines = []
     for (dataset, task), runs in trials[known].groupby(["dataset", "task"], sort=False):
-        models = runs.groupby("select_on")["column"].unique().items()
-        chose = [f"{SIGNALS[name].title}: {', '.join(columns)}" for name, columns in models]
+        models = dict(runs.groupby("select_on")["column"].unique())
+        chose = [f"{SIGNALS[name].title}: {', '.join(columns)}" for name, columns in models.items()]
+        seen = any(SIGNALS[name].needs_abnormal for name in models)
+        some = ", and some see anomalies of the tested class" if seen else ""
         if len(chose) > 1:
             lines.append(
-                f"{dataset}, {task}: different signals chose epochs and weights of parts, and some "
-                f"see anomalies of the tested class ({'; '.join(chose)})"
+                f"{dataset}, {task}: different signals chose epochs and weights of parts{some} "
+                f"({'; '.join(chose)})"
             )
     return lines
 
 
-def joined(trials: pd.DataFrame) -> list[str]:
+def unlike_studies_joined(trials: pd.DataFrame) -> list[str]:
     """A line for each model whose row joins studies with other signals, mixes or hyperparameters."""
     lines = []
     finals = trials[trials["role"] == "winner"]
     finals = finals.assign(column=without_amounts(finals))
     for (_, _, column), runs in finals.groupby(["dataset", "task", "column"], sort=False):
         default = runs[runs["number"] == 0].filter(regex="^config_").columns
-        values = runs.reindex(columns=[*OF_A_ROW, *default]).astype(object)
+        values = runs.reindex(columns=[*MUST_AGREE, *default]).astype(object)
         values = values.where(values.notna(), "").astype(str)  # older rows lack some
         values.loc[runs["number"] != 0, default] = ""  # what a search chose may differ
         by_study = values.groupby(runs["study"]).agg(lambda given: frozenset(given) - {""})
         differ = [
-            OF_A_ROW.get(name) or name.removeprefix("config_")
+            MUST_AGREE.get(name) or name.removeprefix("config_")
             for name, given in by_study.items()
             if given.map(bool).all() and given.nunique() > 1
         ]

@@ -40,8 +40,8 @@ def page(
 ) -> str:
     """The page's HTML: every text from a study is escaped, every figure is inside it.
 
-    `warnings`: each line, and those that it sums up. `title`: in place of the studies' names or
-    number; `lead`: HTML below it, which is not escaped.
+    `warnings`: each line, with the single warnings that it sums up. `title` replaces the studies'
+    names (or their number); `lead` is HTML below the title, and is not escaped.
     """
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
@@ -73,17 +73,17 @@ def page(
 
 
 def quoted(data: str | bytes, also: str = "") -> str:
-    """The data of a data: URI in an attribute, a fifth shorter than in base64.
+    """Percent-encodes the data of a data: URI, which is a fifth shorter than base64.
 
-    `also`: signs that may stay as they are.
+    `also`: further characters to leave as they are.
     """
     return quote(data, safe=UNQUOTED + also)
 
 
 def heat(text: str, scale: tuple[float, float]) -> str:
-    """A cell's shade: none at the scale's middle, full (and still legible) that far from it.
+    """A cell's background colour: none at the middle of the scale, strongest at its end.
 
-    Nothing for other texts.
+    `scale`: the middle, and how far its ends are from it. Empty for a text that is no figure.
     """
     figure = re.match(r"[+-]?\d\.\d+", text)
     if not figure:
@@ -94,7 +94,7 @@ def heat(text: str, scale: tuple[float, float]) -> str:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested choices as one level of texts (`hardware cpu`); what was not chosen is left out."""
+    """A nested dict as a flat one of texts (`hardware cpu`), without None and empty lists."""
     texts: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):

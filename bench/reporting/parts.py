@@ -11,8 +11,8 @@ from bench.judging.metrics import auroc
 from bench.reporting.frames import Caution, Scores
 from bench.reporting.writers import Table
 
-ALONE = " alone"  # ends a part's column, whatever its name
-SWAMPS = 0.95  # of the score's variance, and of that of its ranks
+ALONE = " alone"  # suffix of the columns with the AUROC of one part
+DOMINANT = 0.95  # of the score's variance, and of its ranks': a part with more dominates
 
 
 def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
@@ -70,33 +70,34 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     table = table.dropna(axis=1, how="all")
     note = (
         "Alone: AUROC of a part taken as the score by itself; share: its share of the score's "
-        "variance over the test images; means over seeds. One outlier can make a share large, and "
-        "parts that vary against each other can have less than 0 and more than 1."
+        "variance over the test images; means over seeds. One outlier can make a share large. "
+        "Where parts are negatively correlated, shares can be below 0 and above 1."
     )
     if "default mix" in table:
         note += (
-            " Default mix: the same parts, standardised, by the model's own weights; weight: the "
-            "one in the score, which validation images chose if the study's signal depends on it."
+            " Default mix: AUROC of the standardised parts, mixed by the model's default weights; "
+            "weight: a part's weight in the score, chosen on validation images if the study's "
+            "signal depends on the score."
         )
     return Table("parts", "Which part of the score carries the signal", table, note)
 
 
-def swamped(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
+def dominated(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
     """Warnings of models whose score is almost one part alone, though not by definition."""
     parts: Counter[tuple[str, str]] = Counter()
     for run in finals.to_dict("records"):
         frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
         for name, share in variance_shares(frame).items():
             part, score = frame[f"part_{name}"], frame["scores"]
-            if share > SWAMPS and (score != part).any():
+            if share > DOMINANT and (score != part).any():
                 # One outlier can have nearly all the variance, and leaves the ranks alone.
-                parts[run["model"], name] += score.corr(part, method="spearman") ** 2 > SWAMPS
+                parts[run["model"], name] += score.corr(part, method="spearman") ** 2 > DOMINANT
     runs = finals["model"].value_counts()
     return [
         Caution(
             "parts of a score leave the others hardly any weight (see parts.csv)",
             f"{model}: in {count} of {runs[model]} final runs its {name} part has more than "
-            f"{SWAMPS * 100:.0f} % of the score's variance, and the others hardly count",
+            f"{DOMINANT * 100:.0f} % of the score's variance, and the others hardly count",
         )
         for (model, name), count in parts.most_common()
         if count

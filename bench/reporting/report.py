@@ -46,28 +46,36 @@ from bench.results.reading import Results
 from bench.results.store import write_whole
 
 WRITTEN = ".written"  # the names of a report's files, for the next report to the same folder
-MANY_RUNS = 100  # final ones: from there on a second core pays
+MANY_RUNS = 100  # final runs; with more, drawing in a second process saves time
 Result = TypeVar("Result")
 
 
-def check_out(out: Path, own: bool) -> None:
-    """UserError for a folder that cannot be written to, or whose page is no report.
+def check_out(out: Path, default_folder: bool) -> None:
+    """UserError for a folder that cannot be written to, or whose index.html is no report's.
 
-    `own`: it is a study's folder of reports, where all pages are.
+    `default_folder`: it is the reports' folder in a study or sweep, where any page may be replaced.
     """
     check_writable(out, "--out")
     page = out / "index.html"
-    if not own and page.is_file() and MARK not in page.read_text(errors="replace")[:1000]:
+    if (
+        not default_folder
+        and page.is_file()
+        and MARK not in page.read_text(errors="replace")[:1000]
+    ):
         raise UserError(f"--out: {page} is no report's page (give another folder)")
 
 
 def report(
-    studies: Mapping[str, Results], out: Path, title: str = "", lead: str = "", own: bool = False
+    studies: Mapping[str, Results],
+    out: Path,
+    title: str = "",
+    lead: str = "",
+    default_folder: bool = False,
 ) -> None:
     """Writes the report to a folder and prints its main table, its warnings and its files.
 
-    `title`: the page's, in place of the studies' names or number; `lead`: HTML below it; `own`: as
-    in `check_out`. UserError if it cannot.
+    `title` and `lead`: see `page`; `default_folder`: see `check_out`. UserError if there is nothing
+    to report, or a file cannot be written.
     """
     for study in studies.values():
         study.check_decided()
@@ -82,7 +90,7 @@ def report(
     aurocs, more = frames.auroc(finals, scores)
     warnings = [
         *cautions(studies, trials, aurocs),
-        *parts.swamped(finals, scores),
+        *parts.dominated(finals, scores),
         *warnings,
         *more,
     ]
@@ -93,13 +101,13 @@ def report(
     messages = gathered(warnings)
 
     settings = tables.settings_table(studies, trials)
-    # Where one configuration serves all classes, none was chosen, by luck or not, for a class.
+    # With --tune_for mean no class has a winner of its own, so none can have won it by luck.
     joint = [name for name, study in studies.items() if study.study.get("tune_for") == "mean"]
     tuned = [
         choosing.tuning_gain_table(trials),
         choosing.luck_table(trials[~trials["study"].isin(joint)]),
         searches.tuning_table(trials),
-        searches.saved_table(trials),
+        searches.early_stopping_table(trials),
     ]
     drawn = [*hyperparameters.parallel_coordinates(trials), *hyperparameters.importances(trials)]
     curves = searches.learning_curves(finals, epochs)
@@ -148,14 +156,14 @@ def report(
     for name, drawing in zip(file_names([d.name for d in drawings]), drawings, strict=True):
         files.setdefault(name, {}).update(pdf=drawing.pdf, svg=drawing.svg)
     if scores:
-        files["histogram"] = {"csv": joined(finals, scores).to_csv(index=False)}
+        files["histogram"] = {"csv": score_rows(finals, scores).to_csv(index=False)}
     files["index"] = {"html": page(studies, sections, runs, messages, title, lead)}
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(out, error, "--out") from None
     new = {f"{name}.{kind}": kinds[kind] for name, kinds in files.items() for kind in kinds}
-    replace_report(out, new, own)
+    replace_report(out, new, default_folder)
 
     main = [part.tables[0] for part in sections if part.name.startswith("results")]
     for table in main or kept[:1]:
@@ -168,19 +176,21 @@ def report(
         print(", .".join([f"  {out / name}.{first}", *rest]))
 
 
-def replace_report(out: Path, new: Mapping[str, str | bytes], own: bool) -> None:
+def replace_report(out: Path, new: Mapping[str, str | bytes], default_folder: bool) -> None:
     """Writes a report's files to a folder, and removes those of an earlier report, no others.
 
-    `own`: a study's folder of reports alone. Elsewhere UserError, with nothing written, where a file
-    is in the way that no report wrote.
+    Outside the `default_folder` (see `check_out`) a file is never replaced that no report wrote:
+    UserError, with nothing written.
     """
     written = out / WRITTEN
     earlier = written.read_text().splitlines() if written.is_file() else []
     of_older_version = not written.is_file() and (out / "index.html").exists()
-    if not (own or of_older_version):
+    if not (default_folder or of_older_version):
         for name in (name for name in new if name not in earlier and os.path.lexists(out / name)):
-            raise UserError(f"--out: {out / name} is of no report (give another folder)")
-    # Noted before they are written, so that a report that is stopped can be made again.
+            raise UserError(
+                f"--out: {out / name} was not written by a report (give another folder)"
+            )
+    # Noted first: if this report is stopped halfway, the next one may replace its files.
     write_whole(written, "\n".join(dict.fromkeys([*earlier, *new])))
     for name, content in new.items():
         write_whole(out / name, content)
@@ -203,7 +213,7 @@ def in_another_process(call: Callable[[], Result]) -> Callable[[], Result]:
 def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
     """Sections on how good models are: one for all, or for each data set and task (`comparable`).
 
-    The content of `more` joins the section if there is one, or else follows as a section.
+    `more` is merged into the section if there is only one, and otherwise follows as another.
     """
     tables_apart = comparable(aurocs)
     for number, (of, part) in enumerate(tables_apart.items(), start=1):
@@ -242,7 +252,7 @@ def section(
     return Section(name, title, kept, list(drawings), list(lead))
 
 
-def joined(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:
+def score_rows(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:
     """The scores of the winners' final runs: one row an image and run."""
     columns = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
     runs = finals[columns].to_dict("records")

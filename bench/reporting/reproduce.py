@@ -48,7 +48,7 @@ def command_for(studies: Mapping[str, Results], trial: str) -> str:
             f"--reproduce: {trial} began with the weights in {file}; only runs without "
             "--load can be reproduced"
         )
-    choices = results.study | (form(results) if row.get("task") == CATEGORY else {})
+    choices = results.study | (image_flags(results) if row.get("task") == CATEGORY else {})
     warn_of_changes(choices, row)
     warn_of_rotations(results.trials, row)
     return command(choices, row)
@@ -82,9 +82,9 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def decay_of(decay: int, study: Mapping[str, Any], row: Mapping[str, Any]) -> int:
-    """In how many of the last epochs that the run reached its step sizes fell.
+    """Over how many of its last epochs the run's step sizes fell; 0 if it was stopped before.
 
-    UserError where they had begun to: in a run that is as long they fall faster.
+    UserError if it was stopped while they fell: in a run planned this short they fall to almost 0.
     """
     reached = row["epochs"]
     by_steps = pd.notna(row.get("steps"))
@@ -98,8 +98,8 @@ def decay_of(decay: int, study: Mapping[str, Any], row: Mapping[str, Any]) -> in
     return 0 if stopped_before else decay
 
 
-def form(results: Results) -> dict[str, Any]:
-    """Size and channels of a study's images, which one of its categories alone might not have."""
+def image_flags(results: Results) -> dict[str, Any]:
+    """Flags for the size and channels of a study's images: one category alone may get others."""
     channels, height, width = results.provenance["dataset"]["image_shape"]
     return {"image_size": parse(f"{height}x{width}"), "channels": channels}
 
@@ -125,6 +125,6 @@ def warn_of_rotations(trials: pd.DataFrame, row: Mapping[str, Any]) -> None:
     own = trials["model"] == row["model"]
     if row.get("config_w_rot") == 0 and (trials.loc[own, "config_w_rot"] > 0).any():
         note(
-            "other runs of its search learn rotations, so this row's pseudo-anomalies had none; "
-            "the new run's will: val_pseudo_auroc, and what it chose, may differ"
+            "other runs of its search learn rotations (w_rot), so this row's pseudo-anomalies have "
+            "no rotated images; the new run's do: val_pseudo_auroc, and what it chooses, may differ"
         )

@@ -81,7 +81,7 @@ def changes(winner: pd.Series, default: pd.Series) -> str:
     return ", ".join(f"{name}={value}" for name, value in changed.items()) or "nothing"
 
 
-def saved_table(trials: pd.DataFrame) -> Table | None:
+def early_stopping_table(trials: pd.DataFrame) -> Table | None:
     """The epochs that searches ran, beside those they would have run without early stopping."""
     tuning = tuning_runs(trials, "epochs")
     stopped = tuning["status"] == "stopped"

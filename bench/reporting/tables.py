@@ -1,4 +1,4 @@
-"""What a report says in tables besides the main one: how it was measured, and what else was."""
+"""A report's tables besides the main one: settings, costs, other metrics, comparisons."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from bench.judging.pixels import PIXELS
 from bench.judging.selection import SIGNALS
 from bench.judging.verdicts import ALARMS
 from bench.reporting.fair import dependence_note
-from bench.reporting.headline import untested
+from bench.reporting.headline import why_untested
 from bench.reporting.writers import Table
 from bench.results.reading import Results
 
@@ -112,9 +112,9 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
         **{name: frame[name].map(form.format, na_action="ignore") for name, form in forms.items()}
     )
     note = (
-        "Means over final runs, but the largest peak memory: on a GPU its tensors', on a CPU the whole "
-        "process's, mostly that of Python and its libraries. Fair steps: the model's fair budget. Runs "
-        "were timed beside the other runs of their study, which share the machine."
+        "Means over final runs; of peak memory the largest: on a GPU that of tensors, on a CPU "
+        "that of the whole process, mostly Python and its libraries. Fair steps: the model's fair "
+        "budget. Other runs of a study may have shared the machine while a run was timed."
     )
     return Table("costs", "What does a model cost?", shown, note, frame)
 
@@ -129,9 +129,9 @@ def length(finals: pd.DataFrame) -> str:
 
 
 def different(values: pd.Series) -> str:
-    """The different values, `50, 64`.
+    """The distinct values as a text: `50, 64`.
 
-    A frame makes floats of whole numbers where another row has none.
+    Whole numbers lose their `.0`, which pandas adds to a column where a row has no value.
     """
     several = sorted(values.dropna().unique().tolist())
     return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in several)
@@ -150,7 +150,7 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     places = finals.assign(**{ABNORMAL: abnormal}).groupby(["row", "column"], sort=False)
     groups, share = places[list(known)], places[ABNORMAL].mean()
     mean, sd, runs = groups.mean(), groups.std(), groups.count()
-    text = spreads(mean, sd)
+    text = mean_and_sd(mean, sd)
     if share.notna().any():
         for frame in (text, mean):
             frame.insert(0, ABNORMAL, share)
@@ -185,7 +185,7 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
     return Table("metrics", "Other metrics", text, note, data)
 
 
-def spreads(mean: pd.DataFrame, sd: pd.DataFrame) -> pd.DataFrame:
+def mean_and_sd(mean: pd.DataFrame, sd: pd.DataFrame) -> pd.DataFrame:
     """`0.812 ± 0.013` of each pair, without what is NaN."""
     figures, more = mean.map("{:.3f}".format, na_action="ignore"), sd.map(" ± {:.3f}".format)
     return figures.astype(object) + more.where(sd.notna(), "").astype(object)
@@ -224,7 +224,7 @@ def comparison_tables(
         "correction."
     )
     if not comparison.tested:
-        note += f" {untested(comparison)}"
+        note += f" {why_untested(comparison)}"
         if comparison.pairs["p"].notna().any():
             note += " p is of each pair alone."
     return [

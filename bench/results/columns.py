@@ -59,7 +59,7 @@ COLUMNS = {
     "images_seen": "images that training took in until then, repeats counted",
     "passes": "the same in passes over the training images",
     "steps": "generator steps that the run was to have; empty where its epochs were passes",
-    "fair_steps": "generator steps that do the model justice on such images (its file says which)",
+    "fair_steps": "the model's fair budget in generator steps: STEPS or DIGITS_STEPS of its file",
     "train_seconds": "seconds of training, over all epochs",
     "score_seconds": "seconds of scoring images, over all epochs",
     # of the chosen epoch

@@ -20,12 +20,12 @@ from filelock import FileLock, Timeout
 from bench.choices.errors import UserError, cannot_write, note, taken
 from bench.choices.folders import abandoned
 from bench.choices.names import LEGIBLE, on_disk
-from bench.choices.study import RUN, Study
+from bench.choices.study import RUN_CHECKPOINT, Study
 from bench.results.reading import PACKED, WINNERS, read_rows
 
 RAY_LOG = "ray.log"  # what Ray says while a study runs
 WHOLE = (  # the files of a study's folder that `write_whole` writes while one command works on it
-    *("study.json", RUN, PACKED, "models/*.safetensors", "audit.csv", "audit.md"),
+    *("study.json", RUN_CHECKPOINT, PACKED, "models/*.safetensors", "audit.csv", "audit.md"),
     *("scores/*/histogram.csv", "scores/*/gallery.png"),
 )
 COMPACT = (",", ":")  # rows without spaces take a fifteenth less

@@ -30,7 +30,7 @@ from joblib import cpu_count
 
 import models
 from bench.choices.errors import UserError
-from bench.choices.flags import path_of, set_of
+from bench.choices.flags import held_values, path_of
 from bench.choices.script import Parser, run_main
 from bench.choices.study import Study
 from bench.data.datasets import Decoding
@@ -247,7 +247,7 @@ def measure(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
         if content["model"] != "anogan":
             reason = f"{given.latent[0]} is a model of {content['model']}, not of anogan"
             raise UserError(f"--latent: {reason}")
-        changes = set_of(Study(model=("anogan",), set=tuple(given.set)), "anogan")
+        changes = held_values(Study(model=("anogan",), set=tuple(given.set)), "anogan")
         model.config = dataclasses.replace(model.config, **changes)
         folder, decoding = given.latent[1], content["decoding"]
         return [latent_search(model, decoding, folder, given.slice, given.steps)]

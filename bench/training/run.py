@@ -16,7 +16,7 @@ from bench.choices.tasks import Budget, PlannedRun, Protocol
 from bench.data.pseudo_anomalies import with_pseudo_anomalies
 from bench.data.splits import Labelled, Split
 from bench.judging import metrics
-from bench.judging.selection import SIGNALS, improves, objective, visible
+from bench.judging.selection import SIGNALS, improves, objective, without_test
 from bench.judging.verdicts import Verdicts, verdicts
 from bench.results.anomaly_maps import anomaly_maps
 from bench.results.columns import of_defects
@@ -127,7 +127,7 @@ class Run:
                 record |= {f"test_{name}": figure for name, figure in figures.items()}
         by_test = self.protocol.selection == "test"
         record["objective"] = (
-            record["test_auroc"] if by_test else objective(visible(record), self.select_on)
+            record["test_auroc"] if by_test else objective(without_test(record), self.select_on)
         )
         record |= {"train_seconds": trained - start, "score_seconds": time.perf_counter() - trained}
         # While a network that scores is untrained, an epoch ranks below all later ones.

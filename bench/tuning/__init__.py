@@ -4,7 +4,7 @@ import os
 
 os.environ |= {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # bench.results writes the rows
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # seldom: --resume goes by these rows, not by Tune's state
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # seldom: --resume reads the study's rows, not Tune's state
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # see cluster.interruptible
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",

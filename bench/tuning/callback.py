@@ -48,6 +48,7 @@ class StudyCallback(Callback):
         self.deaths: dict[str, int] = {}
         self.paused_in: dict[tuple[str, Task], list[Any]] = {}  # where a search's paused trials lie
         self.broken: UserError | None = None  # why the study cannot go on
+        # A machine on which this command took long to get here starts processes slowly, too.
         command_seconds = time.time() - psutil.Process().create_time()
         self.patience_ends = time.time() + PATIENCE + command_seconds
 
@@ -56,7 +57,7 @@ class StudyCallback(Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list, trial: Trial, **info: Any) -> None:
-        self.session = None
+        self.session = None  # Ray starts processes: nothing to watch for any more
 
     def on_trial_result(
         self, iteration: int, trials: list, trial: Trial, result: dict, **info: Any
@@ -121,14 +122,14 @@ class StudyCallback(Callback):
         self.planner.finish(run, row)
         self.progress.eta.planned = self.planner.planned()
         self.progress.trial(row)
-        if self.planner.searched(run):  # nothing continues its paused trials any more
+        if self.planner.search_over(run):  # nothing continues its paused trials any more
             for storage in self.paused_in.pop((run.model, run.task), []):
                 with contextlib.suppress(OSError):
                     storage.storage_filesystem.delete_dir(storage.trial_fs_path)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Remembers why writing failed: Ray ends the study with an error that only has its text."""
+        """Remembers the error of a failed write: the one that Ray raises has only its text."""
         try:
             yield
         except UserError as error:

@@ -59,7 +59,7 @@ def seconds_each(call: Callable[[int], Any], first: int, most: int, device: str)
 def time_epoch(
     study: Study, ready: Prepared, config: dict[str, Any], model: str, task: Task, budget: Budget
 ) -> Epoch:
-    """Measures a model for a few steps on few images; in proportion, an epoch of the budget."""
+    """Times a few steps on few images, and extrapolates to an epoch of the budget."""
     torch.manual_seed(study.seed)
     device = device_of(model, ready.device)
     split = ready.splits[task].to(device)
@@ -131,7 +131,7 @@ def plan(study: Study, ready: Prepared, planner: Planner) -> pd.DataFrame:
 
 
 def slowdown(runs: float) -> float:
-    """How many times as long an epoch takes at most where so many runs share a GPU: they take turns.
+    """By what factor an epoch takes longer at most if this many runs share a GPU in turns.
 
     Under NVIDIA's Multi-Process Service they run side by side, 1.5 to 2.3 times as fast on an H200
     (results/speed.md); counting on 1.4 keeps the estimate on the safe side.

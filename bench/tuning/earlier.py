@@ -14,7 +14,7 @@ from bench.results.reading import read
 Winners = list[tuple[str, dict[str, Any]]]  # class and configuration
 
 
-def rows_of(folder: str, study: Study) -> list[dict[str, Any]]:
+def winner_rows(folder: str, study: Study) -> list[dict[str, Any]]:
     """A row of each winner among the study's models; UserError where the folder has none."""
     try:
         trials = read(folder).trials
@@ -37,7 +37,7 @@ def winners_of(study: Study, defaults: Mapping[str, dict[str, Any]]) -> dict[str
     """
     winners: dict[str, Winners] = {model: [] for model in study.model_names()}
     for folder in study.start_from:
-        for row in rows_of(folder, study):
+        for row in winner_rows(folder, study):
             model = row["model"]
             config = {
                 name: hyperparameter.type(row[f"config_{name}"])
@@ -61,5 +61,6 @@ def note_held_values(
     if differ:
         note(
             f"--start_from: winners of {model} differ from this study in {', '.join(sorted(differ))}, "
-            "which it does not search: they are tried with its own values (--set or --space)"
+            "which this study does not search: they are tried with its values (change them with "
+            "--set, or search with --space)"
         )

@@ -36,7 +36,7 @@ class Journal:
         self.broken = False
 
     def asked(self, search: str, number: int, space: Space, config: dict[str, Any]) -> None:
-        """A configuration that starts to run."""
+        """Adds a running trial for a configuration that starts to run."""
         if self.broken:
             return
         with self.writing():

@@ -41,21 +41,21 @@ class Planner(Searcher):
         rows: Iterable[dict[str, Any]],
         slots: Callable[[str], int],
         journal: Journal | None = None,
-        decided: Callable[[dict[str, Any]], None] = lambda decision: None,
+        on_winner: Callable[[dict[str, Any]], None] = lambda decision: None,
     ):
         """`spaces`: what is searched in each model; `budgets`: how long its runs on a task train;
         `rows`: the trials that an earlier command ended, perhaps before the study grew (those that
         failed run again where the cause may be gone); `slots(model)`: how many of its trials run
-        at a time; `decided` is told of each winner: a line of winners.jsonl."""
+        at a time; `on_winner` gets each winner, as a line of winners.jsonl."""
         super().__init__(metric="objective", mode="max")
         self.study, self.spaces, self.slots, self.journal = study, spaces, slots, journal
-        self.budgets, self.decided = budgets, decided
+        self.budgets, self.on_winner = budgets, on_winner
         default = 0 if protocol_of(study).selection == "test" else FINALISTS
         self.finalists = default if study.finalists is None else study.finalists
         self.deadline: float | None = None  # set as the first run starts
-        self.known: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}
+        self.known: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}  # by trial
         self.finished = {trial: row for trial, row in self.known.items() if not worth_retrying(row)}
-        self.grown = {
+        self.grown = {  # by model and task: whether earlier runs had another number of steps
             (model, task): any(
                 search_of(row) == (model, task.cls, task.variant)
                 and row.get("steps") != budget.steps
@@ -74,9 +74,9 @@ class Planner(Searcher):
             variants = dict.fromkeys(task.variant for task in tasks)
             together = [[task for task in tasks if task.variant == name] for name in variants]
         self.groups = [
-            self.group_of(model, members) for model in study.model_names() for members in together
+            self.make_group(model, members) for model in study.model_names() for members in together
         ]
-        self.members = {
+        self.members = {  # (model, class, variant) -> its group, and the steps of its runs
             (group.model, task.cls, task.variant): (group, budgets[group.model, task].steps)
             for group in self.groups
             for task in group.tasks
@@ -85,12 +85,12 @@ class Planner(Searcher):
             self.advance(group, ask=False)
         self.count()
 
-    def group_of(self, model: str, tasks: list[Task]) -> Group:
+    def make_group(self, model: str, tasks: list[Task]) -> Group:
         space, study = self.spaces[model], self.study
-        together = tasks[0] if len(tasks) == 1 else replace(tasks[0], cls="all")
+        searched = tasks[0] if len(tasks) == 1 else replace(tasks[0], cls="all")
         distributions = {} if space.unsearched.issuperset(tasks) else space.distributions
         search = Search(
-            *(f"{model} {together.name}", study.searcher, distributions, space.default, study.seed),
+            *(f"{model} {searched.name}", study.searcher, distributions, space.default, study.seed),
             self.journal,
             first=space.first([task.cls for task in tasks]),
         )
@@ -168,7 +168,7 @@ class Planner(Searcher):
         if group.finalists is None:
             group.finalists = group.best(self.finalists) if group.finalist_runs else []
             for number in group.finalists:
-                self.plan_again(group, "finalist", number, MOST_SEEDS, self.study.finalist_seeds)
+                self.plan_seeds(group, "finalist", number, MOST_SEEDS, self.study.finalist_seeds)
             self.count()
         if not group.queue and len(group.judged) == len(group.finalists) * group.finalist_runs:
             self.plan_finals(group)
@@ -203,14 +203,14 @@ class Planner(Searcher):
             decision: dict[str, Any] = {"trial": run.trial, "model": run.model}
             decision |= {"class": run.task.cls} | of_variant(run.task)
             decision |= {"number": winner, "steps": run.budget.steps, "objectives": objectives}
-            self.decided(decision)
+            self.on_winner(decision)
         for number in group.tested():
-            self.plan_again(group, "final", number, 0, self.study.seeds)
+            self.plan_seeds(group, "final", number, 0, self.study.seeds)
         self.count()
 
-    def plan_again(self, group: Group, kind: str, number: int, above: int, seeds: int) -> None:
-        """Queues a configuration's runs under `seeds` seeds, from the study's + `above` + 1."""
-        first = self.study.seed + above + 1
+    def plan_seeds(self, group: Group, kind: str, number: int, offset: int, seeds: int) -> None:
+        """Queues a configuration's runs under `seeds` seeds, from the study's + `offset` + 1 on."""
+        first = self.study.seed + offset + 1
         for seed in range(first, first + seeds):
             group.queue.extend(self.plan(group, kind, number, seed, group.config(number)))
 
@@ -253,7 +253,7 @@ class Planner(Searcher):
             group.search.tell(run.number, config, objectives[run.number])
 
     def finish(self, run: PlannedRun, row: dict[str, Any]) -> None:
-        """Takes in a finished run's row."""
+        """Records a run that has ended; ends the study if its first runs all fail alike."""
         group = self.group(run)
         group.live -= 1
         self.finished[run.trial] = row
@@ -269,7 +269,7 @@ class Planner(Searcher):
         """The search that a run belongs to."""
         return self.members[run.model, run.task.cls, run.task.variant][0]
 
-    def searched(self, run: PlannedRun) -> bool:
+    def search_over(self, run: PlannedRun) -> bool:
         """Whether the search that a run belongs to is over."""
         return len(self.group(run).objectives()) == self.group(run).trials
 
@@ -290,7 +290,7 @@ class Planner(Searcher):
         return run.config | {PLANNED: run}
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
-        """Nothing: `finish` takes in the whole row."""
+        """Does nothing: `finish` receives the whole row."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: the study's rows are all the state there is."""

@@ -47,7 +47,7 @@ class Ray:
         logger = logging.getLogger("ray")
         self.early_log = logging.handlers.BufferingHandler(10_000)  # until its file is known
         self.handlers, logger.handlers = logger.handlers, [self.early_log]
-        atexit.register(self.leave)  # if the command ends before its first run
+        atexit.register(self.stop_at_exit)  # if the command ends before its first run
         threading.Thread(target=self.live, args=[ray], daemon=True).start()
 
     def live(self, ray: Any) -> None:
@@ -101,7 +101,7 @@ class Ray:
         kill(below)  # those that still wait for a process that has ended
         self.over.set()
 
-    def leave(self) -> None:
+    def stop_at_exit(self) -> None:
         with interrupts.handled(lambda: interrupts.say("stopping (again to stop at once) …")):
             self.stop()
 

@@ -37,7 +37,7 @@ def mutations(space: Changeable) -> dict[str, Any]:
 
 
 def clip(config: dict[str, Any], space: Changeable) -> dict[str, Any]:
-    """A configuration within the ranges in which PBT may change it; its steps of 20 % may leave them."""
+    """The configuration within the space's ranges, which PBT's own steps of 20 % may leave."""
     return config | {
         name: min(max(config[name], low), high) for name, (low, high) in bounds(space).items()
     }
@@ -71,7 +71,8 @@ def make_scheduler(study: Study, space: Changeable, epochs: int) -> TrialSchedul
         "median": lambda: MedianStoppingRule(
             grace_period=grace,
             min_samples_required=2,
-            min_time_slice=sys.maxsize,  # it pauses no trial for want of others: that costs a checkpoint
+            # Never pause a trial to wait for others to compare it with: a pause costs a checkpoint.
+            min_time_slice=sys.maxsize,
             **GOAL,
         ),
         "pbt": lambda: PopulationBasedTraining(
@@ -135,7 +136,7 @@ class PerTask(TrialScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         scheduler, view = self.scheduler(trial, tune_controller)
         scheduler.on_trial_error(view, trial)
-        # It may begin again as another trial, which is not to be compared with itself.
+        # The run may start again as another trial: forget this one, lest the two are compared.
         for _, recorded in [r for b in getattr(scheduler, "_brackets", ()) for r in b._rungs]:
             recorded.pop(trial.trial_id, None)
         getattr(scheduler, "_results", {}).pop(trial, None)
@@ -143,7 +144,7 @@ class PerTask(TrialScheduler):
             values.pop(trial.trial_id, None)
 
     def stop_reason(self, trial: Trial) -> str:
-        """How a trial stood among its task's trials after its last epoch, which decides."""
+        """How a stopped trial stood among its task's trials after its last epoch."""
         by_epoch = self.objectives[self.key(trial)]
         epoch = max(epoch for epoch, values in by_epoch.items() if trial.trial_id in values)
         mine, values = by_epoch[epoch][trial.trial_id], by_epoch[epoch].values()

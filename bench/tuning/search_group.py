@@ -39,7 +39,7 @@ class Group:
         return RunKind(self.model, name, self.tasks[0].variant)
 
     def record(self, run: PlannedRun, config: dict[str, Any], row: Mapping[str, Any]) -> None:
-        """A tuning run's row, and the configuration as the run ended."""
+        """Records a tuning run: its row, and its configuration, which PBT may have changed."""
         self.tuned[run.number, run.task] = (config, row["objective"])
         if cut_short(row):
             self.stopped.add(run.number)
@@ -53,10 +53,10 @@ class Group:
         return means(tuned, of=len(self.tasks))
 
     def candidates(self) -> dict[int, float | None]:
-        """The objectives that choose without finalists: of configurations as their runs ended.
+        """The objectives by which the winner is chosen where there are no finalists.
 
-        PBT may have given the default's run another one's configuration and weights. Its objective
-        then says nothing of the default, which is the last choice.
+        PBT may have given the default's run another run's configuration and weights. Its objective
+        then says nothing of the default, which wins only if all others failed.
         """
         values = self.objectives()
         changed = 0 in values and any(self.tuned[0, t][0] != self.default for t in self.tasks)
@@ -64,14 +64,14 @@ class Group:
         return others if changed and set(others.values()) - {None} else values
 
     def config(self, number: int) -> dict[str, Any]:
-        """A configuration as its tuning run ended, which PBT changes; the default stays itself."""
+        """A configuration as PBT left it at the end of its tuning run; the default as it is."""
         return self.tuned[number, self.tasks[0]][0] if number else self.default
 
     def best(self, count: int) -> list[int]:
         """The numbers of the `count` best configurations but the default, then the default's.
 
-        Each configuration once: a small space has few, and PBT copies them. Of the others, those
-        that were cut short come last.
+        Each configuration once: a small space has few, and PBT copies them. Those that were cut
+        short come last, before the default.
         """
         others = {number: value for number, value in self.objectives().items() if number}
         numbers: list[int] = []

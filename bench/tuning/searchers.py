@@ -57,7 +57,7 @@ class Search:
         self.grid = [point for point in points if point not in (self.default, *self.first)]
 
     def trials(self, wanted: int | None) -> int:
-        """How many of the `wanted` configurations to try: as many as there are, none without a space."""
+        """How many configurations to try: `wanted`, or all of a smaller space; 0 without one."""
         if not self.space:
             return 0
         if self.searcher == "grid":
@@ -89,7 +89,8 @@ class Search:
         """The configuration of that number, as values of the space's hyperparameters.
 
         `known`: what an earlier, interrupted command proposed. CMA-ES is asked all the same: it
-        keeps its state in its own proposals. Others would take minutes to propose thousands again.
+        keeps its state in its own proposals. Other samplers are not: thousands of proposals
+        would take minutes.
         """
         config = known or {}
         if not known or self.searcher == "cmaes":
@@ -106,13 +107,13 @@ class Search:
             return self.first[number - 1]
         if self.searcher == "grid":
             return self.grid[number - 1 - len(self.first)]
-        trial = self.asked[number] = self.new(number)
+        trial = self.asked[number] = self.untried_proposal(number)
         return {name: trial.params[name] for name in self.space}
 
     def values(self, config: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(config[name] for name in self.space)
 
-    def new(self, number: int) -> optuna.Trial:
+    def untried_proposal(self, number: int) -> optuna.Trial:
         """A proposal that was not tried before: under the same seed, a repeat would tell nothing.
 
         Where the sampler keeps proposing what was tried, as in small spaces, random search does.

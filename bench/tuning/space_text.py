@@ -50,7 +50,7 @@ def parse_range(item: str, text: str) -> BaseDistribution:
     log = "log" in flags
     if not low < high < math.inf:
         raise UserError(
-            f"--space: '{item}': the lower end must be below the upper end, a finite one"
+            f"--space: '{item}': the lower end must be below the upper end, and both finite"
         )
     if log and low <= 0:
         raise UserError(f"--space: '{item}': a log range must start above 0")

@@ -1,4 +1,4 @@
-"""What a study searches in each model: --space, or the model's own file, less what is held."""
+"""What a study searches in each model: --space, or the model's own file, less what --set holds."""
 
 import dataclasses
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from optuna.distributions import (
 import models
 import search_spaces
 from bench.choices.errors import UserError, note, unknown
-from bench.choices.flags import set_of
+from bench.choices.flags import held_values
 from bench.choices.options import WHOLE_POPULATION
 from bench.choices.outside import is_file, name_of
 from bench.choices.study import Study
@@ -44,10 +44,12 @@ def space_of(study: Study, model: str) -> Space:
         )
     space = given
     if file:
-        start, needs = start_of(study, model), search_spaces.needs(file)
-        # A hyperparameter whose switch is held at False means nothing.
-        own = search_spaces.get(file).items()
-        space = {k: d for k, d in own if start.get(needs.get(k, "")) is not False}
+        start = {name: each.default for name, each in known.items()} | start_of(study, model)
+        own, needs = search_spaces.get(file), search_spaces.needs(file)
+        # A hyperparameter means nothing where its switch is False, and not searched itself.
+        off = {switch for switch in needs.values() if start.get(switch) is False}
+        off -= own.keys() - held.keys()
+        space = {name: each for name, each in own.items() if needs.get(name) not in off}
     for name, distribution in space.items():
         if name not in known:
             raise unknown(f"--space (model {model})", name, known)
@@ -87,7 +89,7 @@ def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
 def start_of(study: Study, model: str) -> dict[str, Any]:
     """Hyperparameters of the default configuration that are not the model's own defaults."""
     suited, published = datasets.defaults_of(study.dataset), study.protocol == "published"
-    return models.starting_values(model, suited, published) | set_of(study, model)
+    return models.starting_values(model, suited, published) | held_values(study, model)
 
 
 def default_of(study: Study, model: str) -> dict[str, Any]:
@@ -156,11 +158,11 @@ def spaces_of(study: Study, began_with: dict[str, Winners] | None = None) -> dic
 
 
 def mark_unsearched(
-    spaces: Mapping[str, SearchSpace], select_on: Mapping[Task, str], several: bool
+    spaces: Mapping[str, SearchSpace], select_on: Mapping[Task, str], searching: bool
 ) -> dict[str, SearchSpace]:
     """The spaces, with the tasks whose signals cannot compare a model's configurations.
 
-    `several`: more than the default is to be tried; networks then get a note, too.
+    `searching`: more than the default is tried, so that networks get a note, too.
     """
     from models.fitted import FittedModel  # loads torch
 
@@ -179,7 +181,7 @@ def mark_unsearched(
                 f"{model}: nothing is searched{where}: {select_on[by_loss[0]]} cannot compare its "
                 "configurations (--select_on pseudo_auroc can)"
             )
-    if networks and several:
+    if networks and searching:
         note(
             f"{', '.join(networks)}: {select_on[by_loss[0]]} compares configurations by validation "
             "loss, and so prefers those that copy images best, perhaps abnormal ones too (--trials 0 "
@@ -191,7 +193,7 @@ def mark_unsearched(
 def changeable(model: str, space: Space) -> Changeable:
     """What PBT may change during training: real numbers, where no network depends on them.
 
-    Whole numbers and switches shape networks, and a checkpoint without a network fits no run with it.
+    Whole numbers and switches shape networks, and a checkpoint fits only networks of its own shape.
     """
     try:
         left_alone = fields.constant(model, "NOT_BY_PBT") or ()

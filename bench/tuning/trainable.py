@@ -31,9 +31,9 @@ class EpochTrainable(tune.Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Takes up another run in the same process: a new one would import torch for each trial.
+        """Starts another run in the same process: a new process would import torch again.
 
-        The last run leaves the device before more is put there; the images stay, for any task.
+        Drops the previous run first, to free the device; the images, which all tasks share, stay.
         """
         planned: PlannedRun = new_config[PLANNED]
         self.planned = planned

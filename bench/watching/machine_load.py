@@ -28,9 +28,10 @@ def ask_gpus(fields: str) -> list[list[str]]:
 
     Asking torch instead would occupy some of each GPU's memory.
     """
-    if not (tool := shutil.which("nvidia-smi")):
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible == "" or not (tool := shutil.which("nvidia-smi")):  # "": torch sees no GPU
         return []
-    chosen = ["-i", visible] if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) else []
+    chosen = ["-i", visible] if visible else []
     query = [tool, *chosen, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)

@@ -125,7 +125,7 @@ class Progress:
 
     @property
     def runs(self) -> int:
-        """How many runs the study has in all, as far as is known: the default may win a search."""
+        """How many runs the study has in all: fewer once a default wins, which is tested once."""
         return sum(self.eta.planned.values())
 
     @property
@@ -208,8 +208,9 @@ class Progress:
     def time_left(self) -> tuple[str, list[str]]:
         """The time left as text, and the models that it leaves out (see Eta.left)."""
         rows = list(self.latest.values())  # a copy: the main thread changes it during drawing
-        running = [(RunKind.of(row), row["epoch"]) for row in rows]
-        seconds, untimed = self.eta.left(running, self.slots)
+        started = [(RunKind.of(row), row["epoch"]) for row in rows]
+        # Models may have slots of their own, as one on a CPU beside one on a GPU.
+        seconds, untimed = self.eta.left(started, max(self.slots, len(self.running)))
         if seconds is None:
             return "time left unknown", []
         return f"{'at most ' if self.stops_early else 'about '}{clock(seconds)} left", untimed

@@ -1,6 +1,6 @@
 """Estimates how long a study still takes from the epochs that it has measured.
 
-rich's own estimate takes all steps for equally long, which epochs of different models are not.
+rich's own estimate assumes that all steps take equally long; epochs of different models do not.
 """
 
 import heapq
@@ -24,7 +24,7 @@ class Eta:
     """Estimates the time left: each epoch to come costs the mean of those of its kind so far."""
 
     planned: Mapping[RunKind, int]  # runs of the whole study
-    finished: Counter[RunKind]  # of them; kept up by whoever plans them
+    finished: Counter[RunKind]  # of them; the planner updates it
     epochs: Mapping[tuple[str, str], int]  # of each run, by model and variant
     # A final run scores the test images too: its scoring time per epoch over a tuning run's.
     final_scoring: float = 1.0
@@ -62,13 +62,13 @@ class Eta:
         return None
 
     def left(
-        self, running: Iterable[tuple[RunKind, int]], at_a_time: int
+        self, started: Iterable[tuple[RunKind, int]], at_a_time: int
     ) -> tuple[float | None, list[str]]:
         """The seconds until all runs are finished, and the models that this leaves out.
 
         It leaves out models of which no epoch was measured yet; the seconds are None if no model
-        has one. `running`: kind and finished epochs of each run that is under way. `at_a_time`:
-        how many runs go on side by side.
+        has one. `started`: kind and finished epochs of each run that is under way or paused.
+        `at_a_time`: how many runs go on side by side.
         """
         waiting = Counter({kind: n - self.finished[kind] for kind, n in self.planned.items()})
         seconds = {kind: self.epoch_seconds(kind) for kind in +waiting}
@@ -76,12 +76,11 @@ class Eta:
         known = {kind: each for kind, each in seconds.items() if each is not None}
         if not known and untimed:
             return None, untimed
-        ends = []  # when each of the places for a run is free
-        for kind, done in running:
+        ends = [0.0] * max(1, at_a_time)  # when each of the places for a run is free
+        for kind, done in started:
             waiting[kind] -= 1
-            ends.append((self.epochs[kind.model, kind.variant] - done) * known.get(kind, 0.0))
-        ends += [0.0] * (max(1, at_a_time) - len(ends))
-        heapq.heapify(ends)
+            rest = (self.epochs[kind.model, kind.variant] - done) * known.get(kind, 0.0)
+            heapq.heapreplace(ends, ends[0] + rest)
         for kind, each in known.items():
             for _ in range(waiting[kind]):
                 heapq.heapreplace(ends, ends[0] + each * self.epochs[kind.model, kind.variant])

@@ -26,7 +26,7 @@ from bench.choices.names import on_disk
 from bench.data.datasets import _copies
 from bench.data.datasets._decoding import Decoding
 from bench.data.datasets._pixels import joined, nearest_pixels, recoloured, resized
-from models.sizes import LEAST, MOST
+from models.sizes import MAX_SIDE, MIN_SIDE
 
 if TYPE_CHECKING:
     from bench.data.images import ImageArray
@@ -177,8 +177,8 @@ class Dataset:
 
 def check_form(image_size: ImageSize | None, channels: int | None) -> None:
     """UserError for images that no model takes."""
-    if image_size is not None and not all(LEAST <= side <= MOST for side in sides(image_size)):
-        raise UserError(f"--image_size: {image_size} is not between {LEAST} and {MOST}")
+    if image_size is not None and not all(MIN_SIDE <= s <= MAX_SIDE for s in sides(image_size)):
+        raise UserError(f"--image_size: {image_size} is not between {MIN_SIDE} and {MAX_SIDE}")
     if channels not in (None, 1, 3):
         raise UserError(f"--channels: {channels} is neither 1 nor 3")
 

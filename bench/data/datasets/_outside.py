@@ -36,9 +36,7 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
     if not isinstance(dataset.classes, list | tuple):
         return f"gives classes as a {type(dataset.classes).__name__}; they must be a tuple of names"
     if tuple(dataset.classes) != tuple(classes):
-        return (
-            f"gives the classes {', '.join(map(str, dataset.classes))}, which differ from CLASSES"
-        )
+        return f"gives the classes {', '.join(map(str, dataset.classes))}, not those of CLASSES"
     if unfit := [name for name in classes if "/" in name or not name.strip()]:
         return f"gives a class called '{unfit[0]}', and runs' files are named after classes"
     for part, first in (("train", 0), ("test", -1)):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.reporting.documents import ablations, cifar10, digits
-from bench.reporting.documents.rows import MEASURED, ROOT, saved
+from bench.reporting.documents.rows import MEASURED, ROOT, committed
 from bench.reporting.report import report
 
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "results").glob("*.md")))
@@ -46,7 +46,7 @@ def costs() -> pd.DataFrame:
     studies: dict[str, list[pd.DataFrame]] = {}
     for file in sorted(MEASURED.rglob("trials.jsonl")):
         study = file.parent.relative_to(MEASURED)
-        studies.setdefault(study.parts[0], []).append(saved(str(study)).trials)
+        studies.setdefault(study.parts[0], []).append(committed(str(study)).trials)
     rows = []
     for name, trials in sorted(studies.items()):
         runs = pd.concat(trials)
@@ -107,5 +107,5 @@ def filled(text: str) -> str:
 def site() -> None:
     """Writes docs/index.html."""
     with tempfile.TemporaryDirectory() as out:
-        report({name: saved(name) for name in SITE}, Path(out), TITLE, LEAD)
+        report({name: committed(name) for name in SITE}, Path(out), TITLE, LEAD)
         shutil.copy(Path(out, "index.html"), ROOT / "docs")

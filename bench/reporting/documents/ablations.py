@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.reporting.documents.rows import MEASURED, figures, saved
+from bench.reporting.documents.rows import MEASURED, class_aurocs, committed
 
 # By the data set's name in the folders' names: what a class is called in the table.
 CLASSES = {"cifar10": "{}", "digits": "digit {}"}
@@ -26,7 +26,7 @@ def cells(study: str, data: str) -> Iterator[tuple[tuple[str, str], str, str]]:
     """Row (model, change), column and text of each class of a study, and of its model's default."""
     model = study.removeprefix(f"{data}-").partition("-")[0]
     default = "digits-left-out-defaults" if data == "digits" else f"ablations/{data}-{model}"
-    after, before = figures(f"ablations/{study}")[model], figures(default)[model]
+    after, before = class_aurocs(f"ablations/{study}")[model], class_aurocs(default)[model]
     change = changed(f"ablations/{study}", default, model)
     for cls, auroc in after.items():
         column = CLASSES[data].format(cls)
@@ -41,19 +41,20 @@ def changed(study: str, default: str, model: str) -> str:
     By the rows, since a default may have changed after a study was run.
     """
     ours, theirs = configuration(study, model), configuration(default, model)
-    new = [word.split("=")[0] for word in saved(study).study["set"]]  # if no earlier row has them
+    # A hyperparameter that the default's older rows lack is a change if the study sets it.
+    new = [word.split("=")[0] for word in committed(study).study["set"]]
     words = [
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in ours.items()
         if (value != theirs[name] if name in theirs else name in new)
     ]
-    if decay := saved(study).study["niter_decay"]:
+    if decay := committed(study).study["niter_decay"]:
         words.append(f"--niter_decay {decay}")
     return " ".join(f"`{word}`" for word in words)
 
 
 def configuration(study: str, model: str) -> dict[str, Any]:
     """The hyperparameters of a model in a study, which all its runs have."""
-    runs = saved(study).trials
+    runs = committed(study).trials
     row = runs[runs["model"] == model].filter(regex="^config_").iloc[0].dropna()
     return {str(name).removeprefix("config_"): value for name, value in row.items()}

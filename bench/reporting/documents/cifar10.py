@@ -10,7 +10,7 @@ from bench.reporting.documents.rows import (
     after_shares,
     against,
     ahead,
-    figures,
+    class_aurocs,
     last_epochs,
     tuned,
     winners,
@@ -35,7 +35,7 @@ def cifar10() -> pd.DataFrame:
     """
     columns = published("w_skipganomaly", "cifar10-published")
     for more, study in SOUND.items():
-        columns[titled("sound", more)] = figures(f"cifar10-{study}")["w_skipganomaly"]
+        columns[titled("sound", more)] = class_aurocs(f"cifar10-{study}")["w_skipganomaly"]
     return with_means(pd.DataFrame(columns).join(rivals()))
 
 
@@ -45,8 +45,8 @@ def without_skips() -> pd.DataFrame:
     Means and distance as in `cifar10`.
     """
     columns = published("w_skipganomaly_noskip", "cifar10-published-noskip")
-    columns["sound"] = figures("cifar10-sound-noskip")["w_skipganomaly"]
-    columns["sound, with skip connections"] = figures("cifar10-sound")["w_skipganomaly"]
+    columns["sound"] = class_aurocs("cifar10-sound-noskip")["w_skipganomaly"]
+    columns["sound, with skip connections"] = class_aurocs("cifar10-sound")["w_skipganomaly"]
     return with_means(pd.DataFrame(columns))
 
 
@@ -54,7 +54,7 @@ def published(row: str, study: str) -> dict[str, pd.Series]:
     """A row of the published table by class, and what `study` measured by its protocol."""
     known = pd.read_csv(ROOT / "results" / "published" / "skip_wganomaly_cifar10.csv")
     theirs = known[known["model"] == row].set_index("abnormal_class")["auroc"]
-    return {"published": theirs, "published protocol": figures(study)["w_skipganomaly"]}
+    return {"published": theirs, "published protocol": class_aurocs(study)["w_skipganomaly"]}
 
 
 def titled(name: str, more: str) -> str:
@@ -78,7 +78,7 @@ def with_means(table: pd.DataFrame) -> pd.DataFrame:
 
 def rivals() -> pd.DataFrame:
     """Test AUROC on CIFAR-10 of classes (rows) by model: all but w_skipganomaly."""
-    return pd.concat([figures(f"cifar10-{study}") for study in (*RIVALS, *SHORT)], axis=1)
+    return pd.concat([class_aurocs(f"cifar10-{study}") for study in (*RIVALS, *SHORT)], axis=1)
 
 
 def cifar10_tests() -> pd.DataFrame:
@@ -87,14 +87,14 @@ def cifar10_tests() -> pd.DataFrame:
     And against the best baseline on pixels by validation AUROC. A cell: classes ahead, Wilcoxon's p.
     """
     ours = {
-        more: figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
+        more: class_aurocs(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
         for more in ("rotations", "rotations, nearest", "labels")
     }
     theirs = rivals()
     theirs["best on pixels by validation"] = best_on_pixels()
     theirs["best on pixels by validation, tuned"] = best_on_pixels("cifar10-finalists-classical")
-    for more in SOUND:
-        theirs[titled("w_skipganomaly", more)] = figures(f"cifar10-{SOUND[more]}")["w_skipganomaly"]
+    for more, study in SOUND.items():
+        theirs[titled("w_skipganomaly", more)] = class_aurocs(f"cifar10-{study}")["w_skipganomaly"]
     ours["rotations, nearest, tuned"] = tuned_rotations()["winner"]
     ours["labels, other classes"] = ours["labels"].drop(SET_BY)
     columns = {"mean": theirs.mean()}

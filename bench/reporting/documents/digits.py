@@ -12,10 +12,10 @@ from bench.reporting.documents.rows import (
     after_shares,
     against,
     ahead,
-    figures,
+    class_aurocs,
+    committed,
     gains,
     last_epochs,
-    saved,
     tuned,
     winners,
 )
@@ -78,7 +78,7 @@ def luck_on_digits() -> pd.DataFrame:
     rows = []
     for task, studies in TUNED.items():
         for study in studies:
-            table = luck_table(join({study: saved(f"digits-finalists{study}")})[0])
+            table = luck_table(join({study: committed(f"digits-finalists{study}")})[0])
             assert table is not None, f"{study} has no finalists"
             for model, group in table.frame.groupby("model", sort=False):
                 row = {"task": task, "model": f"`{model}`"}
@@ -104,7 +104,7 @@ def preferred_on_digits() -> pd.DataFrame:
     signals, rows = [SIGNALS[name] for name in ("val_auroc", "val_loss", "pseudo_auroc")], []
     for study in TUNED["one left out"]:
         name = f"digits-finalists{study}"
-        finals = saved(name).trials
+        finals = committed(name).trials
         trained = finals["role"].isin(["winner", "default"]) & (finals["generator_steps"] > 0)
         columns = last_epochs(name)[["test_auroc", *(signal.column for signal in signals)]]
         for model, runs in finals[trained].groupby("model"):
@@ -136,7 +136,7 @@ def one_change_on_digits() -> pd.DataFrame:
         searched = gains(f"digits-finalists-{model.replace('_', '-')}")
         compared = {
             "default": searched["default"],
-            f"default, but `{change}`": figures(f"digits-left-out-{study}")[model],
+            f"default, but `{change}`": class_aurocs(f"digits-left-out-{study}")[model],
             "winner of the search": searched["winner"],
         }
         above = None
@@ -179,8 +179,8 @@ def nearest_on_digits() -> pd.DataFrame:
 
     p: of the default mix with it against the runs without.
     """
-    plain, rows = figures("digits-left-out-defaults"), []
-    near = saved("digits-left-out-near")
+    plain, rows = class_aurocs("digits-left-out-defaults"), []
+    near = committed("digits-left-out-near")
     for model, runs in winners("digits-left-out-near").groupby("model"):
         scores = map(near.scores, runs["trial"])
         mixed = runs.set_index("class")["test_default_mix_auroc"]
@@ -203,7 +203,7 @@ def mixes_on_digits() -> pd.DataFrame:
     Each p is of a mix against the one to its left.
     """
     rows, name = [], "digits-one-class-defaults"
-    study, finals = saved(name), winners(name)
+    study, finals = committed(name), winners(name)
     for model, second in (("skipganomaly", "latent"), ("egbad", "discriminator")):
         runs = finals[finals["model"] == model]
         scores = map(study.scores, runs["trial"])
@@ -229,9 +229,9 @@ def mixes_on_digits() -> pd.DataFrame:
 
 def switches_on_digits() -> pd.DataFrame:
     """Test AUROC, means over ten digits, of runs with a switch against those without."""
-    plain, rows = figures("digits-left-out-defaults"), []
+    plain, rows = class_aurocs("digits-left-out-defaults"), []
     for switch, study in (("--niter_decay 8", "decay"), ("--set average=0.99", "average")):
-        for model, on in figures(f"digits-left-out-{study}").items():
+        for model, on in class_aurocs(f"digits-left-out-{study}").items():
             row = {"switch": f"`{switch}`", "model": f"`{model}`", "without": plain[model].mean()}
             rows.append(row | {"with": on.mean()} | against(on, plain[model]))
     return pd.DataFrame(rows)
@@ -241,7 +241,7 @@ def signals_on_digits() -> pd.DataFrame:
     """Test AUROC of the epoch that each signal chooses, means over ten digits (and their seeds)."""
     rows = []
     for task, study in TASKS.items():
-        trials, all_epochs = join({study: saved(f"digits-{study}")})
+        trials, all_epochs = join({study: committed(f"digits-{study}")})
         for model, runs in trials.groupby("model"):
             epochs = all_epochs[all_epochs["trial"].isin(runs["trial"])]
             if runs["class"].nunique() < 10 or epochs["epoch"].max() == 1:
@@ -266,7 +266,7 @@ def bottlenecks_on_digits() -> pd.DataFrame:
     """Validation AUROC by the size of a bottleneck, means over ten digits (one seed)."""
     rows = []
     for study, model, name in BOTTLENECKS:
-        runs = saved(f"digits-{study}").trials
+        runs = committed(f"digits-{study}").trials
         runs = runs[runs["kind"] == "tuning"]
         means = runs.groupby(f"config_{name}")["val_auroc"].mean()
         row = {"model": f"`{model}`", "size of": f"`{name}`"}

@@ -16,31 +16,31 @@ SHARES = {"a quarter": 0.26, "a half": 0.51, "all": 1.0}  # an epoch may end a l
 
 
 @cache
-def saved(study: str) -> results.Results:
+def committed(study: str) -> results.Results:
     """A committed study, which several tables take their rows from."""
     return results.read(MEASURED / study)
 
 
 def winners(study: str) -> pd.DataFrame:
     """The final runs of each search's winner; of a study without a search, all runs."""
-    runs = saved(study).trials
+    runs = committed(study).trials
     return runs[runs["role"] == "winner"]
 
 
-def figures(study: str) -> pd.DataFrame:
+def class_aurocs(study: str) -> pd.DataFrame:
     """Test AUROC of classes (rows) by model."""
     return winners(study).pivot_table(index="class", columns="model", values="test_auroc")
 
 
 def last_epochs(study: str) -> pd.DataFrame:
     """By trial: the last epoch's row; its `test_auroc` is by the default weights of a score's parts."""
-    last = saved(study).epochs.groupby("trial").last()
+    last = committed(study).epochs.groupby("trial").last()
     return last.assign(test_auroc=by_default_weights(last))
 
 
 def after_shares(study: str) -> dict[str, dict[str, float]]:
     """For each network, its mean test AUROC after shares of its training."""
-    trials, epochs = winners(study), saved(study).epochs
+    trials, epochs = winners(study), committed(study).epochs
     means: dict[str, dict[str, float]] = {}
     for model, runs in trials[trials["generator_steps"] > 0].groupby("model"):
         steps = epochs["trial"].map(runs.set_index("trial")["generator_steps"])
@@ -53,7 +53,7 @@ def after_shares(study: str) -> dict[str, dict[str, float]]:
 
 def gains(study: str) -> pd.DataFrame:
     """Winner and default of each search of a study with finalists, by class (tuning_gain_table)."""
-    table = tuning_gain_table(join({study: saved(study)})[0])
+    table = tuning_gain_table(join({study: committed(study)})[0])
     assert table is not None, f"{study} has no finalists"
     return table.frame.set_index("class")
 
@@ -64,7 +64,7 @@ def tuned(study: str) -> list[dict[str, object]]:
     Configurations: tried in each search. Test AUROC, means over the classes.
     """
     rows = []
-    trials = saved(study).trials
+    trials = committed(study).trials
     tried = trials[trials["kind"] == "tuning"].groupby("model")["number"].nunique()
     for model, group in gains(study).groupby("model", sort=False):
         row = {"model": f"`{model}`", "configurations": tried[model]}
