@@ -1,4 +1,4 @@
-"""Helpers that run a study as a command, and watch or kill its processes."""
+"""Runs commands: those that must fail here, studies in processes to watch or kill."""
 
 import contextlib
 import os
@@ -8,8 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import psutil
+import pytest
+
+from bench.choices.script import run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "300"]
@@ -48,6 +52,21 @@ def end_all() -> None:
             for pid in [*descendants(process.pid), process.pid]:
                 kill(pid)
             process.wait()
+
+
+def fails(capsys: pytest.CaptureFixture, script: ModuleType, flags: list[str], top: Path) -> str:
+    """The one line on stderr of a command that must fail, and write no results."""
+    out = top / "results"
+    place = ["--results_dir", str(out), "--dataroot", str(top / "data")]
+    before = set(out.rglob("*")) if out.exists() else set()
+    with pytest.raises(SystemExit) as stop:
+        run_main(lambda: script.main([*flags, *place]))
+    assert stop.value.code == 2
+    assert (set(out.rglob("*")) if out.exists() else set()) == before
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "Traceback" not in line
+    return line
 
 
 def replaced(words: Sequence[str], flags: Sequence[str]) -> list[str]:

@@ -2,17 +2,18 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import mvtec
 import pytest
 import torch
-from commands import end_all
+from commands import ROOT, end_all
 from hypothesis import settings
-from PIL import Image
+from images import write_images
 
 import search_spaces
 from bench.choices import outside
@@ -113,24 +114,26 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
-    """A few hundred digits."""
-    return datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(300, 100)
+def all_digits(tmp_path_factory: pytest.TempPathFactory) -> datasets.Dataset:
+    return datasets.load("digits", root=tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def digits(all_digits: datasets.Dataset) -> datasets.Dataset:
+    """A few hundred of them."""
+    return all_digits.limit(300, 100)
 
 
 @pytest.fixture(scope="session")
 def split(digits: datasets.Dataset) -> Split:
-    """Of these, for the sound protocol with threes left out."""
+    """These few hundred digits under the sound protocol, threes left out."""
     return make_split(digits, Task(LEAVE_ONE_CLASS_OUT, "3"), SOUND, seed=0)
-
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
 def cifar10_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real CIFAR-10 images in class folders; skips the test where their archive is missing."""
-    archive = SHARED / "cifar10_jpeg.tar.xz"
+    archive = ROOT.parent / "shared" / "data" / "cifar10_jpeg.tar.xz"
     if not archive.exists():
         pytest.skip(f"{archive} is missing: no real CIFAR-10 images to test on")
     folder = tmp_path_factory.mktemp("cifar10")
@@ -142,13 +145,6 @@ def cifar10_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "cifar10_jpeg"
 
 
-def write_images(folder: Path, count: int, value: int = 0) -> None:
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(value)
-    for i in range(count):
-        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-
-
 @pytest.fixture
 def wganomaly_folder(tmp_path: Path) -> Path:
     """Skip-WGANomaly's layout: train/0.normal, test/0.normal, test/1.abnormal."""
@@ -157,6 +153,18 @@ def wganomaly_folder(tmp_path: Path) -> Path:
     write_images(folder / "test" / "0.normal", 8, 2)
     write_images(folder / "test" / "1.abnormal", 6, 3)
     return folder
+
+
+@pytest.fixture(scope="session")
+def mvtec_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two categories, bolt and nut, in MVTec AD's layout."""
+    return mvtec.draw(tmp_path_factory.mktemp("data") / "mvtec")
+
+
+@pytest.fixture
+def mvtec_copy(mvtec_folder: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may change."""
+    return shutil.copytree(mvtec_folder, tmp_path / "mvtec")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A small stand-in for MVTec AD, drawn: textures, with dark blots and bright scratches as defects."""
+"""Draws a stand-in for MVTec AD: textures, with dark blots and bright scratches as defects."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 SIZE = (80, 60)  # width and height: not square, so that masks have to follow --resize
-DEFECTS = {"blot": 0, "scratch": 255}  # and their grey value, which no good image has
+DEFECTS = {"blot": 0, "scratch": 255}  # grey values, which no good image has
 
 
 def draw(folder: Path, categories=("bolt", "nut"), good: int = 24, each: int = 5) -> Path:
-    """Colour images in MVTec AD's layout: `good` normal ones a category to train on, `each` a test class."""
+    """Colour images in its layout: a category trains on `good`, each test class has `each`."""
     for number, category in enumerate(categories):
         rng = np.random.default_rng(number)
         for part, count in (("train", good), ("test", each)):

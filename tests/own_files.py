@@ -1,15 +1,15 @@
-"""A model, a data set and a search space in files outside the repository, as a user would write them."""
+"""A model, a data set and a search space in files outside the repository, as users write them."""
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 import models
 from bench.choices import outside
 
-ROOT = Path(__file__).resolve().parents[1]
 MODEL = (ROOT / "docs" / "examples" / "denoising_autoencoder.py").read_text()
 DATASET = """
 import numpy as np
@@ -49,7 +49,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
-    """What a command read of files outside is gone after the test, as when its process ends."""
+    """Forgets, after each test, the files outside that a command read, as if its process ended."""
     names, files = models.NAMES[:], outside.FILES.copy()
     yield
     models.NAMES[:] = names

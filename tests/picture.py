@@ -1,6 +1,6 @@
-"""README's picture of the report's page.
+"""README's picture of the report's page: PYTHONPATH=. python tests/picture.py STUDY PICTURE
 
-PYTHONPATH=. python tests/picture.py results/measured/digits-one-class-defaults results/measured/page.png
+STUDY is results/measured/digits-one-class-defaults, PICTURE results/measured/page.png.
 """
 
 import io
@@ -18,9 +18,8 @@ if __name__ == "__main__":
     study, out = map(Path, sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         report.main([str(study), "--out", folder])
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        chromium = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 1000})
         page.goto((Path(folder) / "index.html").as_uri())
         page.locator("#model").select_option("skipganomaly")
@@ -28,12 +27,8 @@ if __name__ == "__main__":
         parts = []
         for top, bottom in (("h1", "#results p.save >> nth=0"), ("#scores h2", "#viewer")):
             first, last = page.locator(top).bounding_box(), page.locator(bottom).bounding_box()
-            clip = {
-                "x": 0,
-                "y": first["y"] - 8,
-                "width": 1200,
-                "height": last["y"] + last["height"] - first["y"] + 24,
-            }
+            height = last["y"] + last["height"] - first["y"] + 24
+            clip = {"x": 0, "y": first["y"] - 8, "width": 1200, "height": height}
             parts.append(Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True))))
         browser.close()
     whole = Image.new("RGB", (parts[0].width, sum(part.height for part in parts)), "white")

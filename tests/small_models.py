@@ -1,4 +1,4 @@
-"""Small models of every kind, images to train them on, and comparisons of their states."""
+"""Small models of every kind, runs of them, images to train them on, comparisons of states."""
 
 import io
 from typing import Any
@@ -10,7 +10,10 @@ from torch import Tensor
 
 import models
 from bench.choices import outside
+from bench.choices.tasks import SOUND, Protocol
 from bench.data.images import ImageArray, IndexedImages
+from bench.data.splits import Split
+from bench.training.run import Run
 from models import base
 from models.images import Images
 
@@ -18,17 +21,18 @@ from models.images import Images
 SMALL: dict[str, Any] = {
     "batch_size": 4, "ngf": 4, "ndf": 4, "nz": 8, "joint": 16, "gan_steps": 5, "n_critic": 2,
     "starts": 16, "restarts": 2, "search_steps": 20, "search_patience": 2,
-    "components": 5, "samples": 20, "width": 4, "neighbours": 3, "trees": 10, "tree_samples": 8, "side": 32,
+    "components": 5, "samples": 20, "width": 4, "neighbours": 3, "trees": 10, "tree_samples": 8,
+    "side": 32,
 }  # fmt: skip
 NETWORKS = [name for name in models.NAMES if models.get(name).BATCHES]
 FITTED = [name for name in models.NAMES if name not in NETWORKS]  # at once: no steps, no batches
 
 
-def quick(names: list[str], *kept: str) -> list[Any]:
-    """The names as parameters, all slow but those `kept`, and but models of one's own files."""
+def slow_except(names: list[str], *quick: str) -> list[Any]:
+    """The names as parameters, marked slow except for `quick` and for models of one's own."""
     return [
         name
-        if name in kept or f"models.{name}" in outside.FILES
+        if name in quick or f"models.{name}" in outside.FILES
         else pytest.param(name, marks=pytest.mark.slow)
         for name in names
     ]
@@ -39,7 +43,7 @@ def small(name: str, **values: Any) -> dict[str, Any]:
     return {k: v for k, v in SMALL.items() if k in models.hyperparameters(name)} | values
 
 
-def kin(name: str) -> list[str]:
+def lineage(name: str) -> list[str]:
     """The model and those that it extends, by their files' names."""
     return [kind.__module__.removeprefix("models.") for kind in models.get(name).__mro__]
 
@@ -52,14 +56,22 @@ def make(
     return models.create(name, shape, **small(name, **values))
 
 
+def small_run(model: str, split: Split, protocol: Protocol = SOUND, **choices: Any) -> Run:
+    """A run of the small model; `choices`: hyperparameters, and other arguments of Run."""
+    known = models.hyperparameters(model).keys() & choices
+    values = small(model, batch_size=16) | {name: choices.pop(name) for name in known}
+    choices = {"seed": 1, "select_on": "val_auroc"} | choices
+    return Run(model, split, protocol, hyperparameters=values, **choices)
+
+
 def pictures(n: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> Tensor:
     """Smooth random images: uint8 (n, C, H, W)."""
     coarse = torch.rand((n, shape[0], 4, 4), generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear").mul(255).byte()
 
 
-def of_classes(images: Tensor, count: int = 3) -> IndexedImages:
-    """The images, uint8 (N, C, H, W), as ones of so many classes in turn."""
+def with_classes(images: Tensor, count: int = 3) -> IndexedImages:
+    """The images, uint8 (N, C, H, W), with the classes 0 to count - 1 in turn."""
     index = np.arange(len(images))
     return IndexedImages(ImageArray(images.numpy()), index, classes=index % count)
 

@@ -18,7 +18,7 @@ def md5(data: bytes) -> str:
 
 
 def cifar10_stand_in(root: Path, monkeypatch) -> list[Path]:
-    """cifar-10-python.tar.gz as published: pickled batches of rows, one colour plane after the other."""
+    """cifar-10-python.tar.gz as published: pickled batches; in a row, one colour after another."""
     random = np.random.default_rng(0)
 
     def batch(per_class: int) -> bytes:
@@ -28,10 +28,8 @@ def cifar10_stand_in(root: Path, monkeypatch) -> list[Path]:
         return pickle.dumps({"data": pixels, "labels": labels})
 
     files = {f"data_batch_{i}": batch(PER_CLASS["train"] // 5) for i in range(1, 6)}
-    files |= {
-        "test_batch": batch(PER_CLASS["test"]),
-        "batches.meta": pickle.dumps({"label_names": list("abcdefghij")}),
-    }
+    files["test_batch"] = batch(PER_CLASS["test"])
+    files["batches.meta"] = pickle.dumps({"label_names": list("abcdefghij")})
     root.mkdir(parents=True, exist_ok=True)
     with tarfile.open(root / "cifar-10-python.tar.gz", "w:gz") as archive:
         for name, data in files.items():
@@ -39,12 +37,9 @@ def cifar10_stand_in(root: Path, monkeypatch) -> list[Path]:
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     monkeypatch.setattr(CIFAR10, "tgz_md5", md5((root / "cifar-10-python.tar.gz").read_bytes()))
-    monkeypatch.setattr(
-        CIFAR10,
-        "train_list",
-        [[f"data_batch_{i}", md5(files[f"data_batch_{i}"])] for i in range(1, 6)],
-    )
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5(files["test_batch"])]])
+    sums = [[name, md5(data)] for name, data in files.items()]
+    monkeypatch.setattr(CIFAR10, "train_list", sums[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", sums[5:6])
     monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": md5(files["batches.meta"])})
     return [root / "cifar-10-python.tar.gz"]
 

@@ -1,4 +1,4 @@
-"""Finished studies as plain files, for the tests of what reads them."""
+"""Finished studies as plain files, for the tests of what reads them; and their comparison."""
 
 import itertools
 import json
@@ -10,11 +10,12 @@ import pandas as pd
 from bench import results
 from bench.judging import metrics
 from bench.judging.comparison import compare
-from bench.reporting import fair, frames, headline
+from bench.reporting import cautions, fair, frames, headline
 from bench.reporting.writers import Table
 from bench.results.gallery import sheet
 
 MODELS, CLASSES = ("w_skipganomaly", "pca"), ("bird", "cat")
+ONE_RUN = {"models": ("pca",), "classes": ("bird",), "seeds": (1,)}  # final-0-0-1
 # Columns in which two equal runs differ.
 COSTS = ("train_seconds", "score_seconds", "score_ms", "peak_memory_mb")
 
@@ -22,86 +23,48 @@ COSTS = ("train_seconds", "score_seconds", "score_ms", "peak_memory_mb")
 def make_study(
     folder: Path, *, models=MODELS, classes=CLASSES, seeds=(1, 2, 3), study=None, provenance=None
 ) -> Path:
-    """A finished study as files: the first model's scores are the worst, the last one's the best."""
+    """A finished study as files. The first model scores worst, the last one best."""
     rng, labels = np.random.default_rng(0), np.repeat([0, 1], [60, 30])
-    choices = {
-        "model": list(models),
-        "dataset": "cifar10",
-        "dataroot": "my data",
-        "abnormal_class": list(classes),
-    }
+    choices = {"model": list(models), "dataset": "cifar10", "dataroot": "my data"}
+    choices |= {"abnormal_class": list(classes)}
     choices |= {"protocol": "sound", "selection": None, "epochs": 3, "limit_test": 200, "seed": 0}
     choices |= {"precision": "float32", "device": "auto", "select_on": "val_auroc"} | (study or {})
-    origin = {
-        "commit": "abc",
-        "dirty": False,
-        "dataset": {"name": "cifar10", "fingerprint": "f"},
-    } | (provenance or {})
+    origin = {"commit": "abc", "dirty": False, "dataset": {"name": "cifar10", "fingerprint": "f"}}
     trials, epochs = [], []
     for (level, model), (place, name) in itertools.product(enumerate(models), enumerate(classes)):
         base = {"model": model, "dataset": "cifar10", "task": "leave-one-class-out", "class": name}
-        base |= {
-            "protocol": "sound",
-            "status": "done",
-            "error": None,
-            "select_on": "val_auroc",
-            "epoch": 2,
-        }
-        base |= {"epochs": 3, "device": "cpu", "config_skip": True}
+        base |= {"protocol": "sound", "status": "done", "error": None, "select_on": "val_auroc"}
+        base |= {"epoch": 2, "epochs": 3, "device": "cpu", "config_skip": True}
         base |= {"family": "baseline" if model == "pca" else "GAN"}
         for number in range(3):
-            row = {
-                "trial": f"tune-{level}-{place}-{number}",
-                "kind": "tuning",
-                "number": number,
-                "seed": 0,
-            }
-            trials.append(
-                base | row | {"objective": 0.5 + 0.1 * number, "config_lr": 0.001 * (number + 1)}
-            )
+            row = {"trial": f"tune-{level}-{place}-{number}", "kind": "tuning", "number": number}
+            row |= {"seed": 0, "objective": 0.5 + 0.1 * number, "config_lr": 0.001 * (number + 1)}
+            trials.append(base | row)
         for seed in seeds:
             strong, weak = rng.normal(size=90) + (1 + level) * labels, rng.normal(size=90)
             scores = strong + 0.1 * weak
             trial, area = f"final-{level}-{place}-{seed}", metrics.auroc(labels, scores)
-            row = {
-                "trial": trial,
-                "kind": "final",
-                "number": 2,
-                "seed": seed,
-                "config_lr": 0.003,
-                "objective": 0.7,
-            }
-            row |= {
-                "test_auroc": area,
-                "test_ap": 0.5,
-                "test_f1": 0.25,
-                "config_nz": 100 if level else None,
-            }
-            trials.append(base | row)
+            row = {"trial": trial, "kind": "final", "number": 2, "seed": seed, "config_lr": 0.003}
+            row |= {"objective": 0.7, "test_auroc": area, "test_ap": 0.5, "test_f1": 0.25}
+            trials.append(base | row | {"config_nz": 100 if level else None})
             path = folder / "scores" / trial / "histogram.csv"
             path.parent.mkdir(parents=True)
-            columns = {
-                "scores": scores,
-                "labels": labels,
-                "part_reconstruction": strong,
-                "part_latent": weak,
-            }
+            columns = {"scores": scores, "labels": labels}
+            columns |= {"part_reconstruction": strong, "part_latent": weak}
             pd.DataFrame(columns).to_csv(path, index=False)
             images = rng.integers(0, 256, (2, 24, 3, 8, 8), np.uint8)
-            path.with_name("gallery.png").write_bytes(
-                sheet(images[0], images[1] if level else None)
-            )
+            gallery = sheet(images[0], images[1] if level else None)
+            path.with_name("gallery.png").write_bytes(gallery)
             row = {"trial": trial, "kind": "final", "model": model, "class": name}
             for epoch in (1, 2, 3):
-                by_epoch = {
-                    "epoch": epoch,
-                    "val_auroc": 0.6 + 0.05 * epoch,
-                    "test_auroc": min(1.0, area + 0.01 * (epoch - 2)),
-                }
-                epochs.append(row | by_epoch)
+                test = min(1.0, area + 0.01 * (epoch - 2))
+                figures = {"epoch": epoch, "val_auroc": 0.6 + 0.05 * epoch, "test_auroc": test}
+                epochs.append(row | figures)
     write_rows(folder / "trials.jsonl", trials)
     write_rows(folder / "epochs.jsonl", epochs)
-    (folder / "study.json").write_text(json.dumps({"study": choices, "provenance": origin}))
+    (folder / "study.json").write_text(
+        json.dumps({"study": choices, "provenance": origin | (provenance or {})})
+    )
     return folder
 
 
@@ -117,7 +80,7 @@ def edit(folder: Path, change) -> Path:
 
 
 def load(*folders: Path):
-    """What the report works on: studies, trials, epochs, final runs, scores, AUROC by study, model and class."""
+    """What reports work on: studies, trials, epochs, final runs, scores, AUROC of results."""
     studies = {folder.name: results.read(folder) for folder in folders}
     trials, epochs = frames.join(studies)
     finals = frames.tested(trials)
@@ -125,6 +88,26 @@ def load(*folders: Path):
     return studies, trials, epochs, finals, scores, frames.auroc(finals, scores)[0]
 
 
+def caution_lines(studies, trials: pd.DataFrame, aurocs: pd.DataFrame) -> list[str]:
+    return [line for _, line in cautions.cautions(studies, trials, aurocs)]
+
+
 def auroc_table(aurocs: pd.DataFrame) -> Table:
     """The report's main table of AUROCs, the last of what `load` gives."""
     return headline.auroc_table(aurocs, compare(fair.shared(aurocs)))
+
+
+def comparable(frame: pd.DataFrame) -> pd.DataFrame:
+    """A study's rows in one order, without COSTS and attempts, which a kill may change."""
+    frame = frame.drop(columns=[*COSTS, "attempt"], errors="ignore").sort_index(axis=1)
+    keys = [name for name in ("trial", "epoch") if name in frame]
+    return frame.sort_values(keys, ignore_index=True)
+
+
+def assert_same_results(one: results.Results, other: results.Results) -> None:
+    """Fails unless rows, and final runs' scores and pictures, are the same to the bit."""
+    for rows in ((one.trials, other.trials), (one.epochs, other.epochs)):
+        pd.testing.assert_frame_equal(*map(comparable, rows), check_exact=True)
+    for trial in one.trials.trial[one.trials.kind == "final"]:
+        pd.testing.assert_frame_equal(one.scores(trial), other.scores(trial), check_exact=True)
+        assert one.gallery(trial) == other.gallery(trial) is not None

@@ -1,4 +1,4 @@
-"""The architecture as tests: which room imports which, and how long files are."""
+"""The architecture as tests: which folder imports which, and how long files are."""
 
 import ast
 import re
@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-# The rooms of bench/ that a room may import, besides itself; what is below, never above.
+# The folders of bench/ that each of them may import from, besides itself.
 BELOW = {
     "choices": {"judging"},  # the names of what can choose
     "judging": set(),
@@ -19,16 +19,7 @@ BELOW = {
     "training": {"choices", "judging", "data", "results", "watching"},
     "tuning": {"choices", "judging", "data", "results", "watching", "training"},
     "reporting": {"choices", "judging", "results"},
-    "commands": {
-        "choices",
-        "judging",
-        "data",
-        "results",
-        "watching",
-        "training",
-        "tuning",
-        "reporting",
-    },
+    "commands": {*"choices judging data results watching training tuning reporting".split()},
     "speed": {"choices", "data", "results", "training"},
 }
 WITHOUT_TORCH = {"choices", "judging", "results", "reporting"}
@@ -56,9 +47,9 @@ def imports(path: Path) -> set[str]:
     return modules
 
 
-def test_every_room_has_a_rule() -> None:
-    rooms = {path.name for path in (ROOT / "bench").iterdir() if (path / "__init__.py").exists()}
-    assert rooms == set(BELOW)
+def test_every_folder_has_a_rule() -> None:
+    folders = {path.name for path in (ROOT / "bench").iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(BELOW)
     assert [path.name for path in (ROOT / "bench").glob("*.py")] == ["__init__.py"], "a loose file"
 
 
@@ -69,12 +60,12 @@ def test_imports_go_down(path: Path) -> None:
     if inside[0] in ("models", "search_spaces"):
         assert "bench" not in packages, "models and search spaces know nothing of the harness"
     if inside[0] == "bench" and len(inside) > 2:
-        room = inside[1]
-        rooms = {name.split(".")[1] for name in modules if name.startswith("bench.")}
-        assert rooms <= BELOW[room] | {room}
-        assert "ray" not in packages or room == "tuning", "only bench/tuning imports Ray"
-        assert not (room in WITHOUT_TORCH and packages & {"torch", "torchvision"})
-        assert not (room in WITHOUT_MODELS and "models" in packages)
+        folder = inside[1]
+        folders = {name.split(".")[1] for name in modules if name.startswith("bench.")}
+        assert folders <= BELOW[folder] | {folder}
+        assert "ray" not in packages or folder == "tuning", "only bench/tuning imports Ray"
+        assert not (folder in WITHOUT_TORCH and packages & {"torch", "torchvision"})
+        assert not (folder in WITHOUT_MODELS and "models" in packages)
         assert not packages & {"train", "train_tune", "report"}
     if inside == ("report.py",):
         assert not packages & {"torch", "models", "ray"}
@@ -86,9 +77,9 @@ def test_no_file_is_long() -> None:
     assert {name: length for name, length in lengths.items() if length > 300} == {}
 
 
-def test_the_map_names_every_room_and_only_files_that_there_are() -> None:
+def test_the_map_names_every_folder_and_only_files_that_exist() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    assert all(f"  {room}/" in text for room in BELOW)
+    assert all(f"  {folder}/" in text for folder in BELOW)
     paths = re.findall(r"`((?:bench|models|search_spaces|tests)/[\w/.]+|\w+/\w+\.py)`", text)
     assert len(paths) > 10
     for path in paths:

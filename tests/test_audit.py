@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from commands import ROOT
 
 import report
 import train
@@ -15,10 +16,7 @@ SMALL = ["--epochs", "1", "--batch_size", "16", "--ngf", "4", "--ndf", "4"]
 
 
 def test_an_audit_whose_training_diverges_says_so(
-    capsys: pytest.CaptureFixture,
-    tmp_path: Path,
-    wganomaly_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    capsys, tmp_path: Path, wganomaly_folder: Path, monkeypatch
 ) -> None:
     def diverge(*_: object, **__: object) -> None:
         raise FloatingPointError("the loss 'critic' became nan (step 5)")
@@ -31,10 +29,7 @@ def test_an_audit_whose_training_diverges_says_so(
 
 
 def test_a_stopped_audit_goes_on_to_the_same_table(
-    capsys: pytest.CaptureFixture,
-    tmp_path: Path,
-    wganomaly_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    capsys, tmp_path: Path, wganomaly_folder: Path, monkeypatch
 ) -> None:
     """Stopped in its third of five trainings; every finished step stays."""
     place = ["--results_dir", str(tmp_path), "--dataroot", str(tmp_path)]
@@ -74,12 +69,12 @@ def test_a_stopped_audit_goes_on_to_the_same_table(
 
 
 def test_the_report_of_an_audit_says_where_its_table_is(tmp_path):
-    audit = Path(__file__).parents[1] / "results" / "measured" / "audit-digits"
+    folder = ROOT / "results" / "measured" / "audit-digits"
     with pytest.raises(UserError, match=r"an audit has no rows; its table is audit.md"):
-        report.main([str(audit), "--out", str(tmp_path)])
+        report.main([str(folder), "--out", str(tmp_path)])
 
 
-def test_what_other_code_does_is_said_below_the_table(tmp_path, capsys):
+def test_differences_of_released_code_are_noted_below_the_table(tmp_path, capsys):
     small = ["--ngf", "4", "--ndf", "4", "--nz", "4", "--joint", "8", "--batch_size", "8"]
     flags = ["--dataset", "digits", "--normal_class", "3", "--model", "egbad", *small]
     place = ["--results_dir", str(tmp_path), "--name", "one"]

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mvtec
 import pytest
 import torch
 from hypothesis import given
@@ -14,7 +13,7 @@ from small_models import (
     assert_same_to_the_bit,
     make,
     pictures,
-    quick,
+    slow_except,
     small,
     stored,
     train,
@@ -86,7 +85,7 @@ def test_an_encoder_that_would_never_train_is_refused(ready: Prepared):
         budget(ready, study, "f_anogan", **config, encoder_beside=False)
 
 
-def test_whose_released_code_differs_from_the_published_protocol_is_named(capsys) -> None:
+def test_models_whose_released_code_is_not_the_published_protocol_are_named(capsys) -> None:
     published = Study(**DIGITS, model=("egbad", "ganomaly"), protocol="published")
     flags = ["--scoring_mode evaluation", "--selection val --select_on last_epoch", "--steps 50400"]
     lines = prepare(published).notes
@@ -97,9 +96,8 @@ def test_whose_released_code_differs_from_the_published_protocol_is_named(capsys
     assert not prepare(replace(published, **other, steps=50_400)).notes
 
 
-def test_a_guessed_normal_class_is_one_normal_class(tmp_path: Path) -> None:
-    nut = mvtec.draw(tmp_path) / "nut"
-    study = Study(dataset=str(nut), dataroot=str(tmp_path), model=("pca",))
+def test_a_guessed_normal_class_is_one_normal_class(mvtec_folder: Path, tmp_path: Path) -> None:
+    study = Study(dataset=str(mvtec_folder / "nut"), dataroot=str(tmp_path), model=("pca",))
     line = "without effect with one normal class: --untrained_classes"
     assert line in prepare(replace(study, untrained_classes="normal")).notes
     assert line not in prepare(study).notes
@@ -112,10 +110,8 @@ def test_flags_that_change_nothing_are_named(capsys) -> None:
     assert capsys.readouterr().err == f"note: {line}\n"
     assert not prepare(replace(study, model=("ganomaly",))).notes
     untuned = replace(study, model=("ganomaly",), trials=0, space=("w_con=1,2",), finalists=5)
-    (line,) = prepare(untuned).notes
-    assert (
-        line == "without effect, as no configuration but the default is tried: --space, --finalists"
-    )
+    reason = "without effect, as no configuration but the default is tried"
+    assert prepare(untuned).notes == (f"{reason}: --space, --finalists",)
     choices: dict[str, Any] = {"grace_period": 3, "reduction_factor": 2, "finalist_seeds": 7}
     choices |= {"storage": "s3://paused", "untrained_classes": "normal"}
     idle = replace(study, model=("ganomaly",), scheduler="fifo", finalists=0, **choices)
@@ -130,7 +126,7 @@ def test_flags_that_change_nothing_are_named(capsys) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_smaller_share_of_the_step_size_is_a_smaller_step(name: str):
-    """Of 0, no step at all; of a half, the step of a network with half the step sizes."""
+    """A share of 0 changes nothing; a share of a half equals half the learning rates."""
     images = pictures(24)
     rates = {key: rate.default for key, rate in models.hyperparameters(name).items() if "lr" in key}
     trained = {}
@@ -147,9 +143,9 @@ def test_a_smaller_share_of_the_step_size_is_a_smaller_step(name: str):
         torch.testing.assert_close(half, halved)
 
 
-@pytest.mark.parametrize("name", quick(NETWORKS, "autoencoder", "w_skipganomaly", "f_anogan"))
+@pytest.mark.parametrize("name", slow_except(NETWORKS, "autoencoder", "w_skipganomaly", "f_anogan"))
 def test_turns_add_up_to_passes(name: str):
-    """So many steps are the same whether they come in passes or in parts of passes."""
+    """The same number of steps trains the same model, in whole passes or in parts of them."""
     values = small(name)
     passes, parts = (make(name, **values) for _ in range(2))
     images, steps = pictures(4 * 6 + 1), 6 * 2
@@ -164,7 +160,7 @@ def test_turns_add_up_to_passes(name: str):
     assert_same_to_the_bit(state, other)
 
 
-@pytest.mark.parametrize("name", quick(NETWORKS, "autoencoder", "w_skipganomaly", "f_anogan"))
+@pytest.mark.parametrize("name", slow_except(NETWORKS, "autoencoder", "w_skipganomaly", "f_anogan"))
 def test_a_run_goes_on_in_the_middle_of_a_pass(name: str):
     whole, first, second = (make(name, **small(name)) for _ in range(3))
     images = pictures(4 * 5 + 2)

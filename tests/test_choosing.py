@@ -1,4 +1,4 @@
-"""What the report says of choosing: did tuning help, was it luck, what would each signal choose."""
+"""The report on choosing: whether tuning helped, or luck, and what each signal would choose."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from studies import edit, load, make_study, write_rows
 
 from bench import results
-from bench.commands.tune import print_winners, summary
+from bench.commands.tune import summary
 from bench.reporting import choosing, frames, hyperparameters, searches
 from bench.reporting.cautions import growing
 from bench.reporting.report import report
@@ -69,10 +69,8 @@ def searched(folder, gains: dict[str, float]):
                 rows.append(here | run | {"trial": f"{cls}-{number}-{seed}"})
     folder.mkdir()
     write_rows(folder / "trials.jsonl", rows)
-    write_rows(
-        folder / "winners.jsonl",
-        [{"trial": "t", "model": "gan", "class": c, "number": 2, "steps": None} for c in classes],
-    )
+    winner = {"trial": "t", "model": "gan", "number": 2, "steps": None}
+    write_rows(folder / "winners.jsonl", [winner | {"class": cls} for cls in classes])
     choices = {"model": ["gan"], "dataset": "cifar10"}
     (folder / "study.json").write_text(json.dumps({"study": choices, "provenance": {}}))
     return frames.join({"s": results.read(folder)})[0]
@@ -112,10 +110,8 @@ def test_a_search_over_labels_is_one_search(tmp_path):
 
 
 def test_an_honest_no_is_shown(tmp_path):
-    table = choosing.tuning_gain_table(
-        searched(tmp_path / "s", {f"c{k}": -0.05 - 0.01 * k for k in range(8)})
-    )
-    assert "no, it harmed" in table.note
+    losses = {f"c{k}": -0.05 - 0.01 * k for k in range(8)}
+    assert "no, it harmed" in choosing.tuning_gain_table(searched(tmp_path / "s", losses)).note
     few = choosing.tuning_gain_table(searched(tmp_path / "few", {"a": 0.1}))
     assert "too few classes to test" in few.note
     assert choosing.tuning_gain_table(load(make_study(tmp_path / "old"))[1]) is None, "no finalists"
@@ -202,26 +198,3 @@ def test_luck_is_a_matter_of_searches_of_one_class(tmp_path, tune_for):
     report({"s": results.read(tmp_path / "s")}, tmp_path / "out")
     assert (tmp_path / "out" / "luck.md").exists() == (tune_for == "class")
     assert (tmp_path / "out" / "tuning_gain.md").exists()
-
-
-def test_the_summary_of_one_configuration_for_all_classes_is_of_their_mean(capsys):
-    """A seed that one class lacks, in a study that was stopped, is in no figure."""
-    row = {"model": "gan", "variant": "", "kind": "final", "status": "done"}
-    rows = [
-        row | {"class": cls, "role": role, "number": number, "seed": seed, "test_auroc": area}
-        for cls, role, number, seed, area in (
-            *(("a", "winner", 1, 1, 0.9), ("a", "winner", 1, 2, 0.8), ("a", "winner", 1, 3, 0.1)),
-            *(("b", "winner", 1, 1, 0.7), ("b", "winner", 1, 2, 0.6)),
-            *(("a", "default", 0, 1, 0.5), ("b", "default", 0, 1, 0.4), ("b", "default", 0, 3, 1)),
-        )
-    ]
-    print_winners(pd.DataFrame(rows), together=True)
-    assert capsys.readouterr().out.splitlines() == [
-        "",
-        "gan: the default configuration (no search)",
-        "  test AUROC: 0.750 +- 0.071 over 2 seed(s), mean of 2 class(es)",
-        "  test AUROC of the default: 0.450, 2 of the same 4 runs",
-    ]
-    apart = [run for run in rows if (run["class"], run["seed"]) in (("a", 1), ("b", 2))]
-    print_winners(pd.DataFrame(apart), together=True)
-    assert "0.900 over 1 seed(s), mean of 1 class(es)" in capsys.readouterr().out

@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_models import assert_same_to_the_bit, make, of_classes, pictures, quick, stored, train
+from small_models import (
+    assert_same_to_the_bit,
+    make,
+    pictures,
+    slow_except,
+    stored,
+    train,
+    with_classes,
+)
 from torch import Tensor
 
 from bench.choices.errors import UserError
@@ -27,8 +35,8 @@ def split(contamination: float = 0.0) -> Split:
     return make_split(digits, Task(LEAVE_ONE_CLASS_OUT, "7", contamination=contamination), SOUND, 0)
 
 
-@pytest.mark.parametrize("name", quick(FAMILY, "skipganomaly"))
-def test_what_is_like_no_class_is_abnormal_to_an_opponent_that_tells_classes(name: str):
+@pytest.mark.parametrize("name", slow_except(FAMILY, "skipganomaly"))
+def test_images_of_no_trained_class_are_abnormal_to_an_opponent_that_tells_classes(name: str):
     sevens, model = split(), make(name, w_class=1.0, batch_size=32, ndf=16, nz=32)
     losses = train(model, sevens.train, epochs=10)
     assert losses["class"] < math.log(9) / 2, "half of chance"
@@ -38,9 +46,9 @@ def test_what_is_like_no_class_is_abnormal_to_an_opponent_that_tells_classes(nam
 
 
 @pytest.mark.parametrize("name", FAMILY)
-def test_it_stays_the_same_through_a_checkpoint(name: str):
+def test_a_checkpoint_keeps_the_class_head(name: str):
     """And so do the other parts that the family's score may have."""
-    images, parts = of_classes(pictures(12)), {"w_class": 1.0, "score_near": 0.5, "w_rot": 1.0}
+    images, parts = with_classes(pictures(12)), {"w_class": 1.0, "score_near": 0.5, "w_rot": 1.0}
     whole = make(name, **parts)
     train(whole, images)
     again = make(name, seed=3, **parts)
@@ -53,19 +61,19 @@ def test_it_stays_the_same_through_a_checkpoint(name: str):
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_each_image_of_a_batch_has_its_own_class(name: str):
-    images, heard = of_classes(pictures(8)), []
+    images, trained = with_classes(pictures(8)), []
     model = make(name, w_class=1.0)
     step = model.train_step
 
     def recording(x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        heard.extend(zip(x.clone(), model.classes.of_batch.tolist(), strict=True))
+        trained.extend(zip(x.clone(), model.classes.of_batch.tolist(), strict=True))
         return step(x, rng)
 
     model.train_step = recording
     train(model, images)
     wanted = dict(zip(map(bytes, model.normalise(images[:]).numpy()), range(8), strict=True))
-    assert len(heard) == 8
-    assert all(wanted[bytes(x.numpy())] % 3 == cls for x, cls in heard)
+    assert len(trained) == 8
+    assert all(wanted[bytes(x.numpy())] % 3 == cls for x, cls in trained)
 
 
 def test_classes_without_training_images_do_not_count():
@@ -89,8 +97,8 @@ def test_models_know_classes_of_normal_training_images_alone():
     assert split(contamination=0.01).train.classes is None, "it would tell the hidden anomalies"
 
 
-def test_without_several_classes_it_is_refused():
-    of_one, unknown = of_classes(pictures(4), 1), pictures(4)
+def test_without_several_classes_the_class_head_is_refused():
+    of_one, unknown = with_classes(pictures(4), 1), pictures(4)
     for images, reason in ((of_one, "of one class alone"), (unknown, "are not known")):
         with pytest.raises(ValueError, match=f"w_class: .*{reason}"):
             train(make("skipganomaly", w_class=1.0), images)

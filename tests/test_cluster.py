@@ -2,11 +2,23 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, TINY, command, descendants, kill, listening, wait_for
+from commands import (
+    PATIENCE,
+    STARTED,
+    TINY,
+    command,
+    descendants,
+    kill,
+    lines,
+    listening,
+    size,
+    wait_for,
+)
 
 from bench import results
 from bench.choices.errors import UserError
@@ -16,40 +28,54 @@ from bench.tuning.cluster import connected
 from bench.tuning.study_run import check_room
 
 
-@pytest.mark.slow
-@pytest.mark.long
-def test_a_cluster_that_loses_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two Ray nodes, started as two machines would be.
-
-    One is killed in mid-study and its trials run again.
-    """
-    ray = str(Path(sys.executable).with_name("ray"))
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.Popen]:
+    """Starts a Ray node, as a machine of a cluster would."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    start = [ray, "start", "--num-cpus", "1", "--include-dashboard", "false"]
+    ray = str(Path(sys.executable).with_name("ray"))
+    words = [ray, "start", "--num-cpus", "1", "--include-dashboard", "false", "--block"]
+    words += ["--node-ip-address", "127.0.0.1"]
 
-    def node(*flags: str) -> subprocess.Popen:
-        return subprocess.Popen([*start, *flags, "--block"], cwd=tmp_path, start_new_session=True)
+    def start(*flags: str) -> subprocess.Popen:
+        process = subprocess.Popen([*words, *flags], cwd=tmp_path, start_new_session=True)
+        STARTED.append(process)
+        return process
 
-    head = node("--head", "--port", "6399", "--node-ip-address", "127.0.0.1")
+    return start
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_cluster_that_loses_a_machine(tmp_path: Path, node) -> None:
+    """One of two machines is killed in mid-study: its trials run again."""
+    head = node("--head", "--port", "6399")
     wait_for(lambda: any(port == 6399 for _, _, port in listening(head.pid)), head)
-    other = node("--address", "127.0.0.1:6399", "--node-ip-address", "127.0.0.1")
-    try:
-        flags = "--trials 6 --epochs 6 --seeds 2 --searcher random --scheduler fifo".split()
-        process = command(tmp_path, *TINY, *flags, "--address", "127.0.0.1:6399")
-        rows = tmp_path / "study" / "trials.jsonl"
-        wait_for(lambda: rows.exists() and rows.read_text().count("\n") >= 2, process)
-        for pid in [*descendants(other.pid), other.pid]:
-            kill(pid)
-        assert process.wait(PATIENCE) == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
-        trials = results.read(tmp_path / "study").trials
-        assert len(trials) == 8
-        assert set(trials.status) == {"done"}
-        assert len(list((tmp_path / "study" / "models").glob("*.safetensors"))) == 2
-    finally:
-        for process in (head, other):
-            for pid in [*descendants(process.pid), process.pid]:
-                kill(pid)
+    other = node("--address", "127.0.0.1:6399")
+    flags = "--trials 6 --epochs 6 --seeds 2 --searcher random --scheduler fifo".split()
+    process = command(tmp_path, *TINY, *flags, "--address", "127.0.0.1:6399")
+    wait_for(lambda: lines(tmp_path / "study" / "trials.jsonl") >= 2, process)
+    for pid in [*descendants(other.pid), other.pid]:
+        kill(pid)
+    assert process.wait(PATIENCE) == 0, tmp_path.with_suffix(".log").read_text()[-2000:]
+    trials = results.read(tmp_path / "study").trials
+    assert len(trials) == 8
+    assert set(trials.status) == {"done"}
+    assert len(list((tmp_path / "study" / "models").glob("*.safetensors"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, node) -> None:
+    head = node("--head", "--port", "6398")
+    wait_for(lambda: any("raylet" in line for line in descendants(head.pid).values()), head)
+    flags = "--epochs 500 --trials 2 --searcher random --scheduler pbt".split()
+    process = command(tmp_path, *TINY, *flags, "--address", "127.0.0.1:6398")
+    wait_for(lambda: size(tmp_path / "study" / "epochs.jsonl"), process)
+    process.terminate()
+    assert process.wait(PATIENCE) == 130
+    assert "--resume" in tmp_path.with_suffix(".log").read_text()
+    assert not list((tmp_path / "study").glob(".ray-*"))
 
 
 def test_runs_that_no_machine_has_room_for(monkeypatch, capsys: pytest.CaptureFixture) -> None:

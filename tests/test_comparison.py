@@ -28,19 +28,14 @@ def test_comparison_is_that_of_scipy_with_holms_correction():
     holm[np.argsort(p)] = np.maximum.accumulate(np.sort(p) * [3, 2, 1]).clip(max=1)
     assert compared.pairs["p_holm"].tolist() == pytest.approx(holm)
     assert compared.pairs["differ"].tolist() == [True, True, False]
-    assert compared.pairs["difference"].iloc[0] == pytest.approx(
-        table["m1"].mean() - table["m2"].mean()
-    )
+    difference = table["m1"].mean() - table["m2"].mean()
+    assert compared.pairs["difference"].iloc[0] == pytest.approx(difference)
     assert compared.friedman_p == pytest.approx(stats.friedmanchisquare(*table.T.to_numpy()).pvalue)
     ranks = pd.Series(stats.rankdata(-table, axis=1).mean(axis=0), index=table.columns)
-    assert compared.ranks["average_rank"].tolist() == pytest.approx(
-        ranks[compared.ranks["model"]].tolist()
-    )
-    assert compared.ranks[["model", "best"]].to_numpy().tolist() == [
-        ["m1", True],
-        ["m2", False],
-        ["m0", False],
-    ]
+    expected = ranks[compared.ranks["model"]].tolist()
+    assert compared.ranks["average_rank"].tolist() == pytest.approx(expected)
+    assert compared.ranks["model"].tolist() == ["m1", "m2", "m0"]
+    assert compared.ranks["best"].tolist() == [True, False, False]
 
 
 @settings(max_examples=30)
@@ -83,9 +78,8 @@ def test_fewer_classes_than_are_needed_tell_no_models_apart(models: int):
         compare(pd.DataFrame({f"m{i}": level + np.zeros(n) for i, level in enumerate(levels)}))
         for n in (needed - 1, needed)
     )
-    assert fewest_classes(21) == 10 < fewest_classes(28), (
-        "of seven models, and of eight, as docs/protocols.md says"
-    )
+    seven_models, eight_models = fewest_classes(21), fewest_classes(28)
+    assert seven_models == 10 < eight_models, "as docs/protocols.md says"
     assert not few.tested
     assert not few.pairs["differ"].any()
     assert enough.tested

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import fails
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,6 @@ import train_tune
 from bench.choices import config
 from bench.choices.errors import UserError
 from bench.choices.flags import study_from
-from bench.choices.script import run_main
 from bench.choices.study import Study
 
 FILE = """
@@ -53,7 +53,7 @@ def test_flags_win_over_the_file_and_what_is_printed_is_the_same_study(tmp_path,
     assert other_task.count("_class") == 1
 
 
-def test_a_run_of_train_is_a_file_with_its_hyperparameters(tmp_path, capsys):
+def test_study_json_of_train_py_gives_its_hyperparameters(tmp_path, capsys):
     path = tmp_path / "study.json"
     study = {"model": ["ganomaly"], "dataset": "digits", "normal_class": ["-8"], "batch_size": 4}
     study["cpus_per_trial"] = 16
@@ -89,7 +89,7 @@ def test_flags_win_over_the_files_trials(tmp_path, capsys):
     assert "trials" not in printed(capsys, "--config", str(path), "--tune", "True")
 
 
-def test_a_held_value_leaves_the_files_others_as_they_are(tmp_path, capsys):
+def test_a_set_value_replaces_only_its_own_in_the_file(tmp_path, capsys):
     path = tmp_path / "study.toml"
     path.write_text(FILE)
     text = printed(capsys, "--config", str(path), "--set", "lr=0.5", "nz=7")
@@ -133,7 +133,7 @@ def test_every_study_comes_back_from_its_file(tmp_path_factory, trials, steps, c
     assert parsed(config.flag_words(path)) == study
 
 
-def test_printing_a_study_to_go_on_with_does_nothing_else(tmp_path, capsys):
+def test_print_config_with_resume_writes_nothing(tmp_path, capsys):
     folder = tmp_path / "old"
     folder.mkdir()
     study = {"model": ["knn"], "finalists": 0}
@@ -177,7 +177,4 @@ def test_other_files_are_one_line(tmp_path: Path, capsys, name, content, reason)
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
-    with pytest.raises(SystemExit) as stop:
-        run_main(lambda: train_tune.main(["--config", str(path)]))
-    assert stop.value.code == 2
-    assert reason in capsys.readouterr().err.splitlines()[-1]
+    assert reason in fails(capsys, train_tune, ["--config", str(path)], tmp_path)

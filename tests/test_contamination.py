@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_protocols import dataset_of
+from images import dataset_of
 
 from bench.choices.errors import UserError
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, ONE_CLASS, SOUND, Task

@@ -1,4 +1,4 @@
-"""Named data sets: one contract for every one, downloads, sizes, channels, subsets."""
+"""Named data sets: one contract for all, downloads, sizes, channels."""
 
 import http.server
 import os
@@ -21,8 +21,8 @@ from bench.data.datasets import NAMES, SIZES, Dataset, _torchvision, defaults_of
 
 
 @pytest.fixture
-def asked(monkeypatch) -> list[str]:
-    """Closes the network and records the hosts that were looked up."""
+def lookups(monkeypatch) -> list[str]:
+    """Closes the network, and records the hosts that were looked up."""
     hosts: list[str] = []
 
     def closed(host, *_, **__):
@@ -34,11 +34,10 @@ def asked(monkeypatch) -> list[str]:
 
 
 # --- The contract
-# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=NAMES)
-def named(request, tmp_path, monkeypatch, asked) -> Dataset:
+def named(request, tmp_path, monkeypatch, lookups) -> Dataset:
     if request.param in STAND_INS:
         STAND_INS[request.param](tmp_path, monkeypatch)
     return load(request.param, root=tmp_path)
@@ -58,10 +57,8 @@ def test_contract(named):
     assert channels in (1, 3)
     assert height == width
     assert height in SIZES
-    for images, labels in (
-        (named.train_images, named.train_labels),
-        (named.test_images, named.test_labels),
-    ):
+    train, test = (named.train_images, named.train_labels), (named.test_images, named.test_labels)
+    for images, labels in (train, test):
         assert images.dtype == np.uint8
         assert labels.dtype == np.int64
         assert images.shape == (len(labels), channels, height, width)
@@ -83,11 +80,10 @@ def test_digits_split_is_fixed_and_stratified(tmp_path):
 
 
 # --- Downloads
-# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_reads_archives_that_lie_there_without_network(name, tmp_path, monkeypatch, asked):
+def test_reads_archives_that_lie_there_without_network(name, tmp_path, monkeypatch, lookups):
     archives = STAND_INS[name](tmp_path, monkeypatch)
     dataset = load(name, root=tmp_path)
     for images, labels, split in (
@@ -99,17 +95,17 @@ def test_reads_archives_that_lie_there_without_network(name, tmp_path, monkeypat
     for archive in archives:
         archive.unlink()
     assert load(name, root=tmp_path).fingerprint == dataset.fingerprint  # from what was unpacked
-    assert asked == []
+    assert lookups == []
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_no_network(name, tmp_path, asked):
+def test_no_network(name, tmp_path, lookups):
     timeout = socket.getdefaulttimeout()
     with pytest.raises(UserError, match=r"put .*gz.* into .*, or use --dataset digits") as caught:
         load(name, root=tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert asked
+    assert lookups
     assert socket.getdefaulttimeout() == timeout
 
 
@@ -143,15 +139,8 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mirror(monkeypatch):
-    """A server of downloads on this machine.
-
-    Who changes the process's timeout changes other threads' too.
-    """
-
-    def forbidden(_):
-        raise AssertionError("the whole process's timeout")
-
-    monkeypatch.setattr(socket, "setdefaulttimeout", forbidden)
+    """A server of downloads on this machine. No download may set the whole process's timeout."""
+    monkeypatch.setattr(socket, "setdefaulttimeout", lambda _: pytest.fail("for all threads"))
     monkeypatch.setattr(_torchvision, "PATIENCE", 3)
     monkeypatch.setattr(Mirror, "files", {})
     monkeypatch.setattr(Mirror, "stalls", set())
@@ -184,7 +173,7 @@ def test_a_download_that_stalls(tmp_path, monkeypatch, mirror):
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_truncated_archive(name, tmp_path, monkeypatch, asked):
+def test_truncated_archive(name, tmp_path, monkeypatch, lookups):
     archive = STAND_INS[name](tmp_path, monkeypatch)[0]
     archive.write_bytes(archive.read_bytes()[:-20])
     with pytest.raises(UserError, match=rf"damaged there: {archive.name}") as caught:
@@ -192,7 +181,7 @@ def test_truncated_archive(name, tmp_path, monkeypatch, asked):
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_mnist_files(tmp_path, monkeypatch, asked):
+def test_damaged_mnist_files(tmp_path, monkeypatch, lookups):
     mnist_stand_in(MNIST, tmp_path, monkeypatch)
     load("mnist", root=tmp_path)
     file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
@@ -202,10 +191,9 @@ def test_damaged_mnist_files(tmp_path, monkeypatch, asked):
 
 
 # --- Sizes and channels
-# ----------------------------------------------------------------------------------------------
 
 
-def test_resizing_is_antialiased_bilinear(tmp_path, monkeypatch, asked):
+def test_resizing_is_antialiased_bilinear(tmp_path, monkeypatch, lookups):
     cifar10_stand_in(tmp_path, monkeypatch)
     native, small = load("cifar10", root=tmp_path), load("cifar10", root=tmp_path, image_size=16)
     assert native.image_shape == (3, 32, 32)
@@ -215,11 +203,7 @@ def test_resizing_is_antialiased_bilinear(tmp_path, monkeypatch, asked):
     np.testing.assert_allclose(small.train_images[0].transpose(1, 2, 0), np.asarray(pil), atol=1)
 
 
-# --- Subsets
-# ---------------------------------------------------------------------------------------------------------
-
-
-def test_channels(tmp_path, monkeypatch, asked):
+def test_channels(tmp_path, monkeypatch, lookups):
     cifar10_stand_in(tmp_path, monkeypatch)
     colour, grey = load("cifar10", root=tmp_path), load("cifar10", root=tmp_path, channels=1)
     pil = Image.fromarray(colour.train_images[3].transpose(1, 2, 0)).convert("L")

@@ -58,9 +58,8 @@ def test_formats(tmp_path, suffix):
 
 
 def test_cmyk(tmp_path):
-    red, green, blue = pixel_of(
-        tmp_path, Image.new("CMYK", (16, 16), (0, 255, 255, 0)), None, "a.jpg"
-    )
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    red, green, blue = pixel_of(tmp_path, image, None, "a.jpg")
     assert red > 200
     assert max(green, blue) < 50
 
@@ -98,7 +97,6 @@ def test_exif_orientation(tmp_path):
 
 
 # --- Transparency
-# ----------------------------------------------------------------------------------------------------
 
 
 def transparent(colour: int, kind: str, alpha: np.ndarray) -> Image.Image:
@@ -109,9 +107,8 @@ def transparent(colour: int, kind: str, alpha: np.ndarray) -> Image.Image:
         return image
     if kind == "RGBA":
         return image.convert("RGBA")
-    marked = Image.fromarray(
-        (alpha > 0).astype(np.uint8)
-    )  # palette, or one colour that means nothing
+    # A palette, or one colour that means nothing.
+    marked = Image.fromarray((alpha > 0).astype(np.uint8))
     marked.putpalette([1, 2, 3] + [colour] * 3)
     marked.info["transparency"] = 0
     return marked if kind == "P" else marked.convert("RGB")
@@ -129,9 +126,8 @@ def test_a_picture_in_the_alpha_channel_is_seen(tmp_path, kind, colour, behind):
     assert dataset.train_images[0, 0, 0].tolist() == [behind] * 8 + [colour] * 8
     assert dataset.decoding.background == behind
     (line,) = dataset.notes
-    assert (
-        line == f"1 image(s) with transparent parts are laid over {'white' if behind else 'black'}"
-    )
+    name = "white" if behind else "black"
+    assert line == f"1 image(s) with transparent parts are laid over {name}"
 
 
 def test_the_training_images_alone_decide_what_lies_behind(tmp_path):
@@ -157,9 +153,8 @@ def test_an_alpha_channel_that_shows_nothing_is_left_out(tmp_path):
     assert set(dataset.train_images.ravel()) == {77}
     assert dataset.decoding.background is None
     (line,) = dataset.notes
-    assert line.startswith(
-        "2 image(s) with transparent parts are shown without their alpha channel"
-    )
+    shown = "2 image(s) with transparent parts are shown without their alpha channel"
+    assert line.startswith(shown)
 
 
 def test_opaque_images_give_no_note(tmp_path):
@@ -169,7 +164,6 @@ def test_opaque_images_give_no_note(tmp_path):
 
 
 # --- Sizes
-# -----------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_done_to_wide_images(tmp_path):
@@ -184,15 +178,11 @@ def test_what_is_done_to_wide_images(tmp_path):
     }
     rows = {how: dataset.train_images[0, 0, 8] for how, dataset in decoded.items()}
     assert rows["crop"].tolist() == [100] * 16
-    assert (
-        rows["squash"].tolist()
-        == np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR))[8].tolist()
-    )
+    squashed = image.resize((16, 16), Image.Resampling.BILINEAR)
+    assert rows["squash"].tolist() == np.asarray(squashed)[8].tolist()
     assert rows["squash"][0] == 255
-    assert (
-        decoded["pad"].train_images[0, 0].tolist()
-        == np.asarray(ImageOps.pad(image, (16, 16), Image.Resampling.BILINEAR, color=0)).tolist()
-    )
+    padded = ImageOps.pad(image, (16, 16), Image.Resampling.BILINEAR, color=0)
+    assert np.array_equal(decoded["pad"].train_images[0, 0], np.asarray(padded))
     assert decoded["pad"].train_images[0, 0, 0].max() == 0
     assert rows["pad"][0] == 255
     words = {"squash": "squashed to", "crop": "cropped to their centre", "pad": "padded with black"}
@@ -241,3 +231,16 @@ def test_only_the_first_of_several_pictures_is_read(tmp_path):
     dataset = load(str(tmp_path), root=tmp_path)
     assert set(dataset.train_images.ravel()) == {10}
     assert dataset.notes == ("3 file(s) hold several pictures: the first one is read",)
+
+
+def test_threads_keep_the_order_of_images(tmp_path):
+    """Large files are read in several threads, small ones among them end first."""
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        size = 600 if i % 3 == 0 else 100
+        noise = rng.integers(0, 4, (size, size), dtype=np.uint8)
+        file = tmp_path / "images" / ("train" if i < 16 else "test") / "a" / f"{i}.bmp"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise + np.uint8(10 * i)).save(file)
+    dataset = load(str(tmp_path / "images"), root=tmp_path, image_size=16)
+    assert (dataset.images.mean(axis=(1, 2, 3)) // 10).tolist() == list(range(20))

@@ -1,4 +1,4 @@
-"""Where anomalies are: from a folder like MVTec AD to rows, tables and pictures, by the commands."""
+"""Defects: from a folder like MVTec AD to rows, tables and pictures, by the commands."""
 
 import base64
 import io
@@ -36,14 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, name: str, *flags: str) -> results.Results:
-    place = [
-        "--dataroot",
-        str(folder.parent / "cache"),
-        "--results_dir",
-        str(folder.parent / "out"),
-    ]
-    assert train.main(["--dataset", str(folder), *FLAGS, *place, "--name", name, *flags]) == 0
-    return results.read(folder.parent / "out" / name)
+    out = folder.parent / "out"
+    place = ["--dataroot", str(out), "--results_dir", str(out), "--name", name]
+    assert train.main(["--dataset", str(folder), *FLAGS, *place, *flags]) == 0
+    return results.read(out / name)
 
 
 def remade(command: str, out: Path) -> pd.Series:
@@ -74,7 +70,7 @@ def test_the_row_has_figures_of_pixels_and_of_each_defect(one_run):
     assert mean == pytest.approx(row["test_auroc"])
 
 
-def test_the_image_without_a_mask_is_said_and_left_out(one_run, folder):
+def test_the_image_without_a_mask_is_noted_and_left_out(one_run, folder):
     (line,) = [n for n in one_run.provenance["dataset"]["notes"] if "pixel metrics" in n]
     assert "(nut: 1 of 10)" in line
 
@@ -99,7 +95,7 @@ def test_the_command_of_a_row_makes_it_again(one_run, folder, capsys):
     assert again[same].tolist() == before[same].tolist()
 
 
-def test_the_report_has_them(one_run, tmp_path, capsys):
+def test_the_report_has_tables_and_pictures_of_defects(one_run, tmp_path, capsys):
     report.main([str(one_run.path), "--out", str(tmp_path)])
     table = pd.read_csv(tmp_path / "defects.csv")
     assert table["defect"].tolist() == ["blot", "scratch"]
@@ -109,9 +105,8 @@ def test_the_report_has_them(one_run, tmp_path, capsys):
     assert others[["pixel AUROC", "AUPRO"]].iloc[0].tolist() == pytest.approx(
         [row["test_pixel_auroc"], row["test_aupro"]]
     )
-    runs = json.loads(
-        re.search(r'id="runs">(.*?)</script>', (tmp_path / "index.html").read_text())[1]
-    )
+    page = (tmp_path / "index.html").read_text()
+    runs = json.loads(re.search(r'id="runs">(.*?)</script>', page)[1])
     sheet = runs[0]["gallery"]["sheet"].split(",")[1]
     with Image.open(io.BytesIO(base64.b64decode(sheet))) as picture:
         rows = np.asarray(picture.convert("RGB")).astype(int).reshape(3, 32, -1, 3)
@@ -124,9 +119,8 @@ def test_the_report_has_them(one_run, tmp_path, capsys):
 def test_a_defect_may_be_called_like_a_figure():
     row = {"trial": "t", "defect_images_low_auroc": 5, "defect_auroc_low_auroc": 0.9}
     assert mistake_in(row) is None
-    assert (
-        mistake_in(row | {"defect_auroc_low_auroc": 1.5}) == "defect_auroc_low_auroc cannot be 1.5"
-    )
+    row["defect_auroc_low_auroc"] = 1.5
+    assert mistake_in(row) == "defect_auroc_low_auroc cannot be 1.5"
     assert COLUMN.fullmatch("defect_auroc_two\nlines")
 
 

@@ -1,5 +1,6 @@
 """Two studies compared cell by cell."""
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -36,9 +37,8 @@ def test_equal_seeds_are_paired(tmp_path):
     assert table.frame.columns.tolist() == ["model", "bird", "cat", "mean"]
     assert table.frame.drop(columns="model").to_numpy().tolist() == [["+0.002"] * 3] * 2
     row = table.data.iloc[0]
-    assert row[["difference", "low", "high"]].tolist() == pytest.approx(
-        mean_interval([0.001, 0.002, 0.003])
-    )
+    interval = mean_interval([0.001, 0.002, 0.003])
+    assert row[["difference", "low", "high"]].tolist() == pytest.approx(interval)
     assert table.details.iloc[0, 1].splitlines()[1:] == ["[0.000, 0.004]", "3 paired seed(s)"]
 
 
@@ -70,18 +70,13 @@ def test_amounts_tell_apart_where_a_study_has_several(tmp_path):
     for folder in (first, other):
         edit(folder, lambda row: row | {"contamination": 0.1 * (row["class"] == "cat")})
     (table,) = tables_of(first, other)
-    assert set(table.frame["model"]) == {
-        f"{model}, contamination {amount}"
-        for model in ("w_skipganomaly", "pca")
-        for amount in ("0", "0.1")
-    }
+    pairs = itertools.product(("w_skipganomaly", "pca"), ("0", "0.1"))
+    assert set(table.frame["model"]) == {f"{m}, contamination {amount}" for m, amount in pairs}
 
 
 def test_versions_of_a_model_from_a_file_are_told_apart(tmp_path):
-    folders = [
-        make_study(tmp_path / name, provenance={"files": {"model": {"pca": name * 64}}})
-        for name in "ab"
-    ]
+    files = {name: {"files": {"model": {"pca": name * 64}}} for name in "ab"}
+    folders = [make_study(tmp_path / name, provenance=files[name]) for name in "ab"]
     (table,) = tables_of(*folders)
     versions = f"pca.py {'a' * 12}; pca.py {'b' * 12}"
     assert f"The studies differ in Python files ({versions})." in table.note

@@ -2,11 +2,9 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import yaml
-
-ROOT = Path(__file__).resolve().parents[1]
+from commands import ROOT
 
 
 def test_environment_yml_has_the_locked_versions() -> None:

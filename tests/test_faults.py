@@ -63,7 +63,8 @@ def test_an_end_while_ray_starts_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_start_of_ray_that_hangs_does_not_keep_an_ended_command() -> None:
     code = (
         "import subprocess, time, ray; from bench.tuning import ray_start; ray_start.PATIENCE = 1\n"
-        "def hang(**_): print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)\n"
+        "def hang(**_):\n"
+        "  print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)\n"
         "ray.init = hang; own = ray_start.start(verbose=False)\n"
         "while not own.children(): time.sleep(0.1)"
     )
@@ -109,9 +110,8 @@ def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
     store.add_trial(row)
     before = (store.path / "trials.jsonl").read_bytes()
     fill(small_disk)
-    with pytest.raises(
-        UserError, match=r"trials\.jsonl cannot be written \(No space left on device\)"
-    ):
+    full = r"trials\.jsonl cannot be written \(No space left on device\)"
+    with pytest.raises(UserError, match=full):
         store.add_trial(row | {"trial": "more", "text": "x" * 9000})
     after = (store.path / "trials.jsonl").read_bytes()
     assert after.startswith(before)
@@ -128,20 +128,8 @@ def test_a_full_disk_loses_no_row(small_disk: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_study_on_a_full_disk_says_so_and_goes_on_later(small_disk: Path) -> None:
-    flags = [
-        *TINY,
-        "--epochs",
-        "2",
-        "--trials",
-        "6",
-        "--scheduler",
-        "fifo",
-        "--seeds",
-        "1",
-        "--keep_models",
-        "none",
-    ]
-    process = command(small_disk, *flags)
+    flags = "--epochs 2 --trials 6 --scheduler fifo --seeds 1 --keep_models none".split()
+    process = command(small_disk, *TINY, *flags)
     rows = small_disk / "study" / "trials.jsonl"
     wait_for(lambda: rows.exists() and rows.stat().st_size, process)
     fill(small_disk)
@@ -169,7 +157,7 @@ def test_a_read_only_results_folder(small_disk: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_failure_that_repeats_ends_the_study(tmp_path: Path) -> None:
-    """Networks that no memory holds: each trial fails by itself with its reason, and the study gives up early."""
+    """No memory holds these networks: each trial fails with its reason; the study ends early."""
     process = command(tmp_path, *TINY[:4], "--set", "ngf=200000", "--trials", "50", "--epochs", "1")
     assert process.wait(PATIENCE) == 1
     trials = results.read(tmp_path / "study").trials
@@ -209,7 +197,7 @@ def test_failed_runs_are_tried_again_once_their_cause_is_gone(
 @pytest.mark.long
 @pytest.mark.slow
 def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
-    """As under the kernel's out-of-memory killer: it is tried three times, its row says so, the next run starts."""
+    """As under the out-of-memory killer: its row says so after three attempts."""
     flags = ["--epochs", "500", "--trials", "2", "--scheduler", "fifo"]
     flags += ["--cpus_per_trial", str(usable_cores())]  # one run at a time
     process = command(tmp_path, *TINY, *flags)
@@ -217,11 +205,8 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
     for _ in range(3):
         before = size(epochs)
         wait_for(lambda before=before: size(epochs) > before, process)
-        pid = next(
-            pid
-            for pid, line in descendants(process.pid).items()
-            if "ray::" in line and "Trainable" in line
-        )
+        below = descendants(process.pid).items()
+        pid = next(pid for pid, line in below if "ray::" in line and "Trainable" in line)
         kill(pid)
         wait_for(lambda pid=pid: not running(pid))
     wait_for(rows.exists, process)
@@ -237,11 +222,9 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.slow
 def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
-    """At most three checkpoints a trial of the searches under way, and none when a search is over."""
-    flags = "--abnormal_class 3 4 --scheduler pbt --searcher random --trials 4".split()
-    process = command(
-        tmp_path, *TINY, *flags, "--epochs", "6", "--seeds", "2", "--cpus_per_trial", "1"
-    )
+    """Three checkpoints at most for each trial, and none once its search is over."""
+    flags = "--abnormal_class 3 4 --scheduler pbt --searcher random --trials 4 --epochs 6".split()
+    process = command(tmp_path, *TINY, *flags, "--seeds", "2", "--cpus_per_trial", "1")
     most, last = 0, -1
     while process.poll() is None:
         try:

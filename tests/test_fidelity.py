@@ -18,9 +18,8 @@ def steps(model, count: int, seed: int = 0) -> list[dict[str, float]]:
     x = model.normalise(pictures(model.config.batch_size))
     losses = []
     for _ in range(count):
-        losses.append(
-            {name: float(loss.detach()) for name, loss in model.train_step(x, rng).items()}
-        )
+        step = model.train_step(x, rng)
+        losses.append({name: float(loss.detach()) for name, loss in step.items()})
         model.steps += 1
     return losses
 
@@ -47,9 +46,8 @@ def test_skipganomalys_discriminator_minimises_the_latent_term_where_it_was_rele
     plain, released = (make("skipganomaly", discriminator_latent=on) for on in (False, True))
     first, other = steps(plain, 1)[0], steps(released, 1)[0]
     assert first["latent"] == pytest.approx(other["latent"]), "the generator's step comes first"
-    assert other["discriminator"] == pytest.approx(
-        first["discriminator"] + released.config.w_lat * other["latent"], rel=1e-5
-    )
+    expected = first["discriminator"] + released.config.w_lat * other["latent"]
+    assert other["discriminator"] == pytest.approx(expected, rel=1e-5)
     assert differ(weights(plain.discriminator), weights(released.discriminator))
 
 

@@ -1,4 +1,4 @@
-"""Flags that are checked early, that do nothing, and paths in them and in what is printed."""
+"""Flags: their paths, those that would do nothing, what is checked before torch is loaded."""
 
 import os
 import shlex
@@ -6,14 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from studies import edit, make_study
-from test_cli import ROOT, SMALL, fails
+from commands import ROOT, fails
+from test_cli import SMALL
 
 import report
 import train
 import train_tune
-from bench.commands import tune
-from bench.results.store import JOURNAL
 
 
 def test_home_folders_and_names_with_spaces(
@@ -38,30 +36,6 @@ def test_home_folders_and_names_with_spaces(
     given = train_tune.parser().parse_args(["--storage=~/scratch", "--dataset=~/images"])
     assert (given.storage, given.dataset) == (f"{tmp_path}/scratch", [f"{tmp_path}/images"])
     assert train_tune.parser().parse_args(["--storage", "s3://a/~b"]).storage == "s3://a/~b"
-
-
-def test_what_a_study_prints_can_be_given_to_a_shell(capsys, tmp_path: Path) -> None:
-    study = make_study(tmp_path / "my results" / "it's", models=("pca",))
-    (study / JOURNAL).touch()
-    assert tune.summary(study, "interrupted", 99, 3).status == 0
-    lines = capsys.readouterr().out.splitlines()
-    script, *flags = next(shlex.split(line)[1:] for line in lines if "--resume" in line)
-    assert script == "train_tune.py"
-    given = train_tune.parser().parse_args(flags)
-    assert Path(given.results_dir) / given.name == study
-    assert shlex.split(lines[-1])[-1] == str(study)
-    assert shlex.split(next(line for line in lines if "optuna-dashboard" in line).split(": ")[1])[
-        1:
-    ] == [str(study / JOURNAL)]
-
-
-def test_a_model_of_ones_own_that_failed_is_mended_in_a_new_study(capsys, tmp_path: Path) -> None:
-    def failed(row: dict) -> dict:
-        return row | {"status": "error", "error": "no such attribute", "sha256_model": "1"}
-
-    study = edit(make_study(tmp_path / "s", models=("pca",)), failed)
-    assert tune.summary(study, "the first 3 trials all failed", 99, 3).status == 1
-    assert "--resume\n(only with pca.py unchanged: a change needs" in capsys.readouterr().out
 
 
 def test_what_does_nothing_is_refused(capsys, tmp_path: Path, wganomaly_folder: Path) -> None:
@@ -143,12 +117,11 @@ def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None
     empty = tmp_path / "empty"
     empty.mkdir()
     assert str(empty) in fails(capsys, train, ["--dataset", str(empty)], tmp_path)
-    line = fails(
-        capsys, train, ["--dataset", str(wganomaly_folder), "--abnormal_class", "scratch"], tmp_path
-    )
+    data = ["--dataset", str(wganomaly_folder)]
+    line = fails(capsys, train, [*data, "--abnormal_class", "scratch"], tmp_path)
     assert "scratch" in line
     assert "0.normal" in line
-    scored = ["--dataset", str(wganomaly_folder), "--score_folder"]
+    scored = [*data, "--score_folder"]
     assert f"no images in {empty}" in fails(capsys, train, [*scored, str(empty)], tmp_path)
     text = tmp_path / "text.png"
     text.write_text("no picture")
@@ -158,9 +131,8 @@ def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None
         (tmp_path / "faces" / "train" / name).mkdir(parents=True)
         (tmp_path / "faces" / "train" / name / "0.png").write_text("is not read")
     faces = ["--dataset", str(tmp_path / "faces"), "--abnormal_class", "mask"]
-    assert "--abnormal_class: mask: folders of this name are left out" in fails(
-        capsys, train, faces, tmp_path
-    )
+    line = fails(capsys, train, faces, tmp_path)
+    assert "--abnormal_class: mask: folders of this name are left out" in line
     cut_off = tmp_path / "cut.ppm"
     cut_off.write_bytes(b"P6\n8")
     line = fails(capsys, train, [*scored, str(cut_off)], tmp_path)
@@ -173,4 +145,4 @@ def test_folder_mistakes(capsys, tmp_path: Path, wganomaly_folder: Path) -> None
     assert "--abnormal_class or --normal_class is needed (classes: a, b" in line
     broken = wganomaly_folder / "train" / "0.normal" / "7.png"
     broken.write_bytes(broken.read_bytes()[:100])
-    assert "7.png" in fails(capsys, train, ["--dataset", str(wganomaly_folder)], tmp_path)
+    assert "7.png" in fails(capsys, train, data, tmp_path)

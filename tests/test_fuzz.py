@@ -83,14 +83,6 @@ def test_rows_come_back_but_for_a_cut_one(tmp_path: Path, rows: list[dict], cut:
         assert read == [*whole_rows, '{"trial": "next"}']
 
 
-def test_rows_are_written_without_spaces_between_their_values(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.append("epochs.jsonl", {"trial": "a b", "epoch": 1, "loss": float("nan")})
-    store.close()
-    line = '{"trial":"a b","epoch":1,"loss":null}\n'
-    assert (tmp_path / "epochs.jsonl").read_text() == line
-
-
 @FILES
 @given(content=st.binary(max_size=30) | JSON.map(json.dumps).map(str.encode))
 def test_any_bytes_as_a_study(tmp_path: Path, content: bytes) -> None:
@@ -122,7 +114,6 @@ def test_any_table_as_scores(tmp_path: Path, header: str, cells: list[list]) -> 
         return
     assert frame["labels"].isin([0, 1]).all()
     assert np.isfinite(frame.to_numpy(float)).all()
-    assert isinstance(frame, pd.DataFrame)
 
 
 @settings(FILES, max_examples=100)

@@ -1,4 +1,4 @@
-"""Tests that need a GPU: same bits again, steps that do not wait for it, and trials that share it."""
+"""What needs a GPU: equal bits, steps that do not wait for it, trials that share it."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from small_models import (
     NETWORKS,
     assert_same_to_the_bit,
     make,
-    of_classes,
     pictures,
-    small,
+    small_run,
     stored,
     train,
+    with_classes,
 )
 
 import models
@@ -50,20 +50,10 @@ def split() -> Split:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", models.NAMES)
 def test_a_run_from_a_checkpoint_ends_in_the_same_bits(name, precision, split):
-    values = small(name, **models.get(name).PUBLISHED)
+    published = {"batch_size": 4} | models.get(name).PUBLISHED
 
     def new() -> Run:
-        return Run(
-            name,
-            split,
-            SOUND,
-            hyperparameters=values,
-            seed=1,
-            select_on="val_auroc",
-            device="cuda",
-            precision=precision,
-            final=True,
-        )
+        return small_run(name, split, device="cuda", precision=precision, final=True, **published)
 
     be_deterministic(True)
     try:
@@ -114,9 +104,9 @@ def test_recorded_steps_compute_the_same_bits(name, settings, precision, monkeyp
     for recorded in (True, False):
         monkeypatch.setattr(models.get(name), "GRAPHS", recorded)
         model = make(name, device="cuda", precision=precision, **settings)
-        train(model, of_classes(pictures(30)), epochs=2)
+        train(model, with_classes(pictures(30)), epochs=2)
         model.scale_steps(0.5)  # as --niter_decay does
-        losses = train(model, of_classes(pictures(30)), epochs=2, seed=1)
+        losses = train(model, with_classes(pictures(30)), epochs=2, seed=1)
         trained.append(losses | model.checkpoint())
         graphs = model.training.graphs
         assert bool(graphs and graphs.recorded) == recorded

@@ -1,4 +1,4 @@
-"""Studies that go on with more: trials, seeds, steps, classes, models; and earlier winners first."""
+"""Studies that grow: more trials, seeds, steps, classes or models; --start_from."""
 
 import json
 import os
@@ -138,10 +138,8 @@ def test_a_folder_without_winners_starts_nothing(tmp_path: Path):
 def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows, trials, more):
     """Also before its first run has ended."""
     (tmp_path / "study.json").write_text('{"study": {}, "provenance": {}}')
-    write_rows(
-        tmp_path / "trials.jsonl",
-        [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows],
-    )
+    written = [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows]
+    write_rows(tmp_path / "trials.jsonl", written)
     assert may_grow("trials", None, trials, results.read(tmp_path)) == more
 
 
@@ -178,7 +176,7 @@ def test_a_task_that_the_data_set_gave_does_not_become_another(tmp_path: Path) -
     assert may_grow("abnormal_class", ["3"], ["all"], earlier)
 
 
-def test_what_a_study_was_to_grow_to_is_taken_back_while_no_run_has_it(tmp_path):
+def test_a_larger_budget_can_be_taken_back_until_a_run_has_it(tmp_path):
     folder = make_study(tmp_path / "s", study={"finalists": None, "steps": 500_000, "seeds": 3})
     content = json.loads((folder / "study.json").read_text())
     content["grown_from"] = [{"steps": 100, "seeds": 3}]
@@ -207,7 +205,7 @@ def test_a_study_of_a_newer_version_is_not_gone_on_with(tmp_path):
         study_of(results.read(folder), {})
 
 
-def test_what_a_winner_has_that_is_not_searched_is_named(capsys):
+def test_values_of_earlier_winners_that_are_not_searched_are_named(capsys):
     winners = [("3", {"lr": 0.1, "nz": 4, "ngf": 8}), ("5", {"lr": 0.2, "nz": 8, "ngf": 8})]
     note_held_values("gan", winners, {"lr"}, {"lr": 0.3, "nz": 8, "ngf": 8})
     assert "winners of gan differ from this study in nz, which this" in capsys.readouterr().err
@@ -223,3 +221,14 @@ def test_cores_that_a_command_may_not_use_do_not_count():
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=True
     )
     assert done.stdout == b"1\n"
+
+
+def test_the_committed_studies_can_be_resumed():
+    """Earlier versions wrote them."""
+    files = sorted((ROOT / "results" / "measured").rglob("study.json"))
+    studies = [results.read(file.parent) for file in files]
+    known = [s for s in studies if "finalists" in s.study and not s.trials.empty]  # no audits
+    assert known
+    for study in known:
+        assert study_of(study, {}).model == tuple(study.study["model"])
+        assert set(study.trials["variant"]) == {""}

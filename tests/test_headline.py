@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from studies import auroc_table, edit, load, make_study
+from studies import ONE_RUN, auroc_table, caution_lines, edit, load, make_study
 
 import report
 from bench.judging.comparison import compare
@@ -43,7 +43,7 @@ PARTS = ({"selection": "test"}, {"scoring_mode": "training"}, {"test_pool": "wit
 
 
 @pytest.mark.parametrize("parts", [None, *PARTS], ids=str)
-def test_what_the_published_protocol_or_a_part_of_it_measured_is_no_rival(tmp_path, parts):
+def test_results_of_the_published_protocol_or_a_part_of_it_are_no_rivals(tmp_path, parts):
     def protocol(trial):
         if trial["model"] != "pca":
             return trial | {"protocol": "sound"}
@@ -65,7 +65,7 @@ def test_what_the_published_protocol_or_a_part_of_it_measured_is_no_rival(tmp_pa
 
 
 @pytest.mark.parametrize("family", ["labelled", "pretrained"])
-def test_what_knows_more_than_normal_images_is_no_rival_but_stands_in_the_table(tmp_path, family):
+def test_models_that_know_more_than_normal_images_are_in_the_table_but_no_rivals(tmp_path, family):
     aurocs = load(make_study(tmp_path / "s", classes="abcdefgh"))[-1]
     seen = aurocs["model"] == "pca"
     aurocs = aurocs.assign(family=aurocs["family"].mask(seen, family))
@@ -94,18 +94,15 @@ def test_data_sets_and_tasks_that_share_no_models_have_tables_of_their_own(tmp_p
 
 
 def test_best_is_marked_only_where_the_test_supports_it(tmp_path):
-    few, many = (
-        make_study(tmp_path / "few", classes="abcde"),
-        make_study(tmp_path / "many", classes="abcdefgh"),
-    )
-    without, marked = (auroc_table(load(folder)[-1]) for folder in (few, many))
+    folders = (make_study(tmp_path / classes, classes=classes) for classes in ("abcde", "abcdefgh"))
+    without, marked = (auroc_table(load(folder)[-1]) for folder in folders)
     assert "5 shared class(es) are too few to test (6 are needed)" in without.note
     assert not without.frame["mean"].str.contains("*", regex=False).any()
     assert marked.frame.set_index("model").loc["pca", "mean"].endswith(" *")
     assert "* above every other model" in marked.note
 
 
-def test_a_baseline_above_every_gan_is_said_so(tmp_path):
+def test_a_baseline_above_every_gan_is_noted(tmp_path):
     models = ("w_skipganomaly", "skipganomaly", "pca")
     *_, aurocs = load(make_study(tmp_path / "s", models=models))
     assert "The baseline pca (0.9" in (note := auroc_table(aurocs).note)
@@ -135,7 +132,7 @@ def test_a_model_without_most_classes_costs_the_others_none(tmp_path):
     assert "Too few classes for a mean: c (1)." in table.note
 
 
-def test_what_is_said_of_every_model_is_said_of_those_with_a_mean_only(tmp_path):
+def test_notes_on_every_model_are_on_those_with_a_mean_only(tmp_path):
     models, classes = ("low", "pca", "best"), "abcdefgh"
     folder = make_study(tmp_path / "s", models=models, classes=classes, seeds=(1,))
     edit(folder, lambda row: row if row["model"] != "best" or row["class"] < "c" else None)
@@ -164,7 +161,7 @@ def test_models_that_different_signals_chose_are_warned_of(tmp_path):
         return row | {"select_on": "last_epoch" if row["model"] == "pca" else "val_auroc"}
 
     studies, trials, *_, aurocs = load(edit(make_study(tmp_path / "s"), change))
-    lines = [line for _, line in cautions.cautions(studies, trials, aurocs)]
+    lines = caution_lines(studies, trials, aurocs)
     (line,) = (line for line in lines if "different signals chose" in line)
     assert "some see anomalies of the tested class (last epoch: pca; validation AUROC: w_" in line
     without = trials.assign(select_on=trials["select_on"].replace("val_auroc", "val_loss"))
@@ -196,17 +193,13 @@ def test_classes_stand_in_the_order_of_their_numbers(tmp_path):
     assert finals["row"].unique().tolist() == ["9", "10", "b2", "b10"]
 
 
-def test_one_seed_says_that_the_interval_lacks_seeds(tmp_path):
-    studies, trials, *_, aurocs = load(
-        make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(7,))
-    )
+def test_the_interval_of_one_seed_is_noted_as_of_test_images_only(tmp_path):
+    studies, trials, *_, aurocs = load(make_study(tmp_path / "s", **ONE_RUN))
     table = auroc_table(aurocs)
     assert "test images only" in table.note
     assert table.details["bird"].iloc[0].startswith("[0.")
-    assert any(
-        "1 of 1 result(s) rest on a single seed" in line
-        for _, line in cautions.cautions(studies, trials, aurocs)
-    )
+    lines = caution_lines(studies, trials, aurocs)
+    assert any("1 of 1 result(s) rest on a single seed" in line for line in lines)
 
 
 def test_groups_and_details_are_in_the_files(tmp_path):

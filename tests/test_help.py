@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 import train
 import train_tune
@@ -34,6 +34,4 @@ def test_help_loads_nothing_heavy() -> None:
         "train_tune.parser(), train.parser('anogan')",
         "assert not {'torch', 'pandas', 'ray'} & sys.modules.keys()",
     ]
-    subprocess.run(
-        [sys.executable, "-c", "; ".join(lines)], check=True, cwd=Path(train_tune.__file__).parent
-    )
+    subprocess.run([sys.executable, "-c", "; ".join(lines)], check=True, cwd=ROOT)

@@ -37,7 +37,7 @@ class Loop:
     fail_at: dict[int, int] = field(default_factory=dict)  # number -> the epoch in which it fails
 
     def stop_trial(self, run: Any) -> None:
-        self.scheduler.on_trial_remove(self, run)  # type: ignore[arg-type]
+        self.scheduler.on_trial_remove(self, run)
         run.status = Trial.TERMINATED
 
     def train(self, run: Any) -> None:
@@ -67,9 +67,9 @@ class Loop:
         for turn in itertools.count():
             while len(runs) < trials and len(having(Trial.PENDING)) < self.slots:
                 runs.append(Run(len(runs)))
-                self.scheduler.on_trial_add(self, runs[-1])  # type: ignore[arg-type]
+                self.scheduler.on_trial_add(self, runs[-1])
             while len(having(Trial.RUNNING)) < self.slots:
-                chosen: Any = self.scheduler.choose_trial_to_run(self)  # type: ignore[arg-type]
+                chosen: Any = self.scheduler.choose_trial_to_run(self)
                 if chosen is None:
                     break
                 chosen.status = Trial.RUNNING

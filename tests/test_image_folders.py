@@ -1,18 +1,20 @@
-"""Folders of images: which files are images, of which class; errors; new images without labels."""
+"""Folders of images: which files are images, of which class; tasks; errors; unlabelled images."""
 
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_images
-from images import save
+from images import save, write_images
 from PIL import Image, features
 
 from bench.choices.errors import UserError
 from bench.choices.study import Study
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND
 from bench.data.datasets import Decoding, load
 from bench.data.datasets.folder import read_images
+from bench.data.splits import guess_notes, tasks_of
+from bench.data.unused import left_out
 from bench.training.prepare import prepare
 
 
@@ -110,9 +112,8 @@ def test_folders_without_images(tmp_path):
 def test_a_damaged_image_is_named(tmp_path, name, keep):
     save(tmp_path / "train" / "a.png")
     bad = save(tmp_path / "train" / name, size=(64, 64))
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
-        bad
-    )
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(bad)
     bad.write_bytes(bad.read_bytes()[:keep])
     with pytest.raises(UserError, match=name) as caught:
         load(str(tmp_path), root=tmp_path)
@@ -139,7 +140,6 @@ def test_broken_links_bombs_and_floats_are_named(tmp_path, monkeypatch):
 
 
 # --- Which files are images
-# ------------------------------------------------------------------------------------------
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
@@ -158,31 +158,6 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert any("link(s) to a folder above" in line for line in dataset.notes)
 
 
-@pytest.mark.parametrize("masks", ["ground_truth", "Ground Truth", "gt", "mask", "masks"])
-def test_masks_are_no_images(tmp_path, masks):
-    """In the places where MVTec AD, MVTec 3D-AD and others keep them."""
-    save(tmp_path / "train" / "good" / "rgb" / "1.png")
-    save(tmp_path / "train" / "good" / masks / "1.png")
-    save(tmp_path / "test" / "bad" / "rgb" / "1.png", 9)
-    save(tmp_path / "test" / "bad" / "rgb" / "1_mask.png")
-    save(
-        tmp_path / "test" / "bad" / "rgb" / "gas_mask.png", 10
-    )  # no image beside it that it would be the mask of
-    save(tmp_path / "test" / masks / "bad" / "1_mask.png")
-    dataset = load(str(tmp_path), root=tmp_path / "data")
-    assert dataset.classes == ("bad", "good")
-    assert len(dataset.train_images) == 1
-    assert dataset.test_images[:, 0, 0, 0].tolist() == [9, 10]
-    (line,) = dataset.notes
-    assert f"2 in {masks}/ (masks)" in line
-    assert "1 beside their images (masks)" in line
-    names, _, notes = read_images(
-        tmp_path / "test" / masks, (16, 16), 1, Decoding()
-    )  # given by name, it is what is wanted
-    assert names == ["bad/1_mask.png"]
-    assert not notes
-
-
 @pytest.mark.parametrize("name", ["a.eps", "a.png"])
 def test_postscript_is_no_picture_whatever_its_name(tmp_path, name):
     """Pillow would start Ghostscript for it, and run its code."""
@@ -199,19 +174,9 @@ def test_postscript_is_no_picture_whatever_its_name(tmp_path, name):
 
 
 def test_every_suffix_that_pillow_reads(tmp_path):
-    kinds = {
-        "jfif": "JPEG",
-        "jpe": "JPEG",
-        "jp2": "JPEG2000",
-        "avif": "AVIF",
-        "tga": "TGA",
-        "TIF": "TIFF",
-    }
-    kinds = {
-        k: kind
-        for k, kind in kinds.items()
-        if features.check({"jp2": "jpg_2000", "avif": "avif"}.get(k, "zlib"))
-    }
+    kinds = {"jfif": "JPEG", "jpe": "JPEG", "tga": "TGA", "TIF": "TIFF"}
+    kinds |= {"jp2": "JPEG2000"} if features.check("jpg_2000") else {}
+    kinds |= {"avif": "AVIF"} if features.check("avif") else {}
     (tmp_path / "train").mkdir()
     for suffix, kind in kinds.items():
         Image.new("L", (16, 16), 100).save(tmp_path / "train" / f"a.{suffix}", kind)
@@ -226,18 +191,43 @@ def test_every_suffix_that_pillow_reads(tmp_path):
     assert line.endswith(": left out 1 .mpeg, 1 .pdf, 2 .txt, 1 without a suffix")
 
 
+def test_a_class_that_is_a_link_to_nothing_is_refused(tmp_path):
+    save(tmp_path / "images" / "train" / "a" / "1.png")
+    save(tmp_path / "images" / "test" / "a" / "2.png")
+    (tmp_path / "images" / "test" / "scratch").symlink_to("/mnt/nowhere")
+    with pytest.raises(UserError, match="scratch is a link to nothing"):
+        load(str(tmp_path / "images"), root=tmp_path)
+
+
+def test_equal_images_of_two_classes_are_named(tmp_path):
+    for name, value in (("train/a/1", 10), ("train/a/2", 20), ("test/a/3", 30), ("test/b/4", 20)):
+        save(tmp_path / "images" / f"{name}.png", value)
+    dataset = load(str(tmp_path / "images"), root=tmp_path)
+    lines = left_out(dataset, tasks_of(Study(), dataset), SOUND)
+    assert "2 image(s) equal one of another class: are their labels right?" in lines
+
+
+def test_the_task_that_folders_suggest_is_noted(tmp_path):
+    for name in ("train/a/1.png", "train/b/2.png", "test/a/3.png", "test/c/4.png"):
+        save(tmp_path / "images" / name, value=10 * int(name[-5]))
+    dataset = load(str(tmp_path / "images"), root=tmp_path)
+    assert [task.kind for task in tasks_of(Study(), dataset)] == [LEAVE_ONE_CLASS_OUT]
+    assert guess_notes(Study(), dataset)[0].startswith("c is abnormal and any other class normal")
+
+
+def test_all_normal_classes_are_those_with_training_images(tmp_path):
+    for name in ("train/good/1.png", "test/good/2.png", "test/bad/3.png", "test/worse/4.png"):
+        save(tmp_path / "images" / name, 10 * int(name[-5]))
+    dataset = load(str(tmp_path / "images"), root=tmp_path)
+    assert [task.cls for task in tasks_of(Study(normal_class=("all",)), dataset)] == ["good"]
+
+
 # --- New images without labels
-# ---------------------------------------------------------------------------------------
 
 
 def test_read_images_in_natural_order(tmp_path):
-    for number, name in (
-        (10, "10.jpg"),
-        (2, "2.jpg"),
-        (1, "sub/1.jpg"),
-        (3, "sub/x10.jpg"),
-        (4, "sub/x9.jpg"),
-    ):
+    numbers = {"10.jpg": 10, "2.jpg": 2, "sub/1.jpg": 1, "sub/x10.jpg": 3, "sub/x9.jpg": 4}
+    for name, number in numbers.items():
         save(tmp_path / name, 10 * number, size=(40, 20))
     names, images, notes = read_images(tmp_path, (16, 16), 3, Decoding())
     assert names == ["2.jpg", "10.jpg", "sub/1.jpg", "sub/x9.jpg", "sub/x10.jpg"]

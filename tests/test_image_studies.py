@@ -1,4 +1,4 @@
-"""How images are decoded reaches the model's file, study.json and the screen, and new images are decoded alike."""
+"""New images are decoded as the training images were, as study.json and the model's file say."""
 
 import json
 from pathlib import Path
@@ -20,26 +20,19 @@ FLAGS = ["--normal_class", "good", "--model", "pca"]
 @pytest.fixture
 def camera(tmp_path: Path) -> Path:
     """A camera's 12-bit pictures in 16-bit files (deep), and the same in 8 bits (shallow)."""
-    for part, cls, count in (
-        ("train", "good", 40),
-        ("test", "good", 20),
-        ("test", "bad", 20),
-        ("new", "", 10),
-    ):
+    places = {"train/good": 40, "test/good": 20, "test/bad": 20, "new": 10}
+    for seed, (place, count) in enumerate(places.items()):
         for folder in ("deep", "shallow"):
-            (tmp_path / folder / part / cls).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / place).mkdir(parents=True)
         for i in range(count):
-            pixels = np.random.default_rng([len(part), len(cls), i]).normal(1600, 30, (24, 40))
-            if cls == "bad":
+            pixels = np.random.default_rng([seed, i]).normal(1600, 30, (24, 40))
+            if place == "test/bad":
                 pixels[10:20, 10:20] += 40
-            if part == "new":
+            if place == "new":
                 pixels /= 2  # 10 bits would hold these, were they asked
-            Image.fromarray(pixels.astype(np.uint16)).save(
-                tmp_path / "deep" / part / cls / f"{i}.png"
-            )
-            Image.fromarray((pixels / 16).astype(np.uint8)).save(
-                tmp_path / "shallow" / part / cls / f"{i}.png"
-            )
+            deep, shallow = pixels.astype(np.uint16), (pixels / 16).astype(np.uint8)
+            Image.fromarray(deep).save(tmp_path / "deep" / place / f"{i}.png")
+            Image.fromarray(shallow).save(tmp_path / "shallow" / place / f"{i}.png")
     return tmp_path
 
 
@@ -51,11 +44,8 @@ def test_one_scale_from_training_to_new_images(camera, capsys):
     common = ["--results_dir", str(camera / "out"), "--dataroot", str(camera / "data"), "--quiet"]
     rows = {}
     for name in ("deep", "shallow"):
-        new = ["--score_folder", str(camera / name / "new")]
-        assert (
-            train.main(["--dataset", str(camera / name), *FLAGS, *common, "--name", name, *new])
-            == 0
-        )
+        data = ["--dataset", str(camera / name), "--score_folder", str(camera / name / "new")]
+        assert train.main([*data, *FLAGS, *common, "--name", name]) == 0
         rows[name] = results.read(camera / "out" / name).trials.iloc[0]
         assert rows[name].family == "baseline"
         printed = capsys.readouterr().err.splitlines()
@@ -68,33 +58,14 @@ def test_one_scale_from_training_to_new_images(camera, capsys):
     pd.testing.assert_frame_equal(scores_of(camera / "out" / "deep"), expected)
 
     (model,) = (camera / "out" / "deep" / "models").iterdir()
-    assert (
-        train.main(
-            [
-                "--load",
-                str(model),
-                "--score_folder",
-                str(camera / "deep" / "new"),
-                *common,
-                "--name",
-                "x",
-            ]
-        )
-        == 0
-    )
+    load = ["--load", str(model), "--score_folder", str(camera / "deep" / "new")]
+    assert train.main([*load, *common, "--name", "x"]) == 0
     pd.testing.assert_frame_equal(scores_of(camera / "out" / "x"), expected)
 
 
-def test_study_json_and_the_model_hold_it(camera, capsys):
-    common = [
-        "--results_dir",
-        str(camera / "out"),
-        "--dataroot",
-        str(camera / "data"),
-        "--name",
-        "one",
-    ]
-    choices = ["--resize", "pad", "--untrained_classes", "normal"]
+def test_study_json_and_the_model_say_how_images_are_decoded(camera, capsys):
+    common = ["--results_dir", str(camera / "out"), "--dataroot", str(camera / "data")]
+    choices = ["--name", "one", "--resize", "pad", "--untrained_classes", "normal"]
     assert train.main(["--dataset", str(camera / "deep"), *FLAGS, *common, *choices]) == 0
     printed = [line.removeprefix("note: ") for line in capsys.readouterr().err.splitlines()]
     data = json.loads((camera / "out" / "one" / "study.json").read_text())["provenance"]["dataset"]

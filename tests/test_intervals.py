@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from studies import auroc_table, edit, load, make_study
+from studies import ONE_RUN, auroc_table, edit, load, make_study
 
 from bench.judging.intervals import Run, auroc_interval
 from bench.judging.metrics import auroc
@@ -232,7 +232,7 @@ def test_an_interval_that_tells_nothing_says_what_there_are_too_few_of(
 
 
 def test_a_figure_has_no_interval_of_scores_that_do_not_give_it(tmp_path):
-    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    folder = make_study(tmp_path / "s", **ONE_RUN)
     edit(folder, lambda row: row | {"test_auroc": 0.1})
     *_, aurocs = load(folder)
     assert aurocs[["low", "high"]].isna().all(axis=None)

@@ -1,4 +1,7 @@
-"""The copy of the searches for Optuna's dashboard: whole, anew at each --resume, without a say in what is proposed."""
+"""The copy of the searches for Optuna's dashboard.
+
+It is complete, written anew at each --resume, and has no effect on what is proposed.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
+from plans import rows_of, run_all
 
 from bench.choices.options import SEARCHERS
 from bench.choices.study import Study
@@ -19,7 +23,7 @@ from bench.tuning.space_text import parse
 from bench.tuning.spaces import spaces_of
 
 SPACE = parse(["w_con=25,75", "lr=1e-5..1e-3:log", "nz=10..20:int", "w_lat=0..2"])
-DEFAULT = {"w_con": 50.0, "lr": 1e-4, "nz": 10, "w_lat": 1.0}  # its w_con is no value of the space
+DEFAULT = {"w_con": 50.0, "lr": 1e-4, "nz": 10, "w_lat": 1.0}  # w_con: not in the space
 VALUES = [0.5, 0.9, None, 0.7, 0.4, 0.8]
 
 
@@ -60,7 +64,7 @@ def test_a_running_configuration_is_shown(tmp_path: Path) -> None:
     assert states == [TrialState.RUNNING, TrialState.COMPLETE]
 
 
-def test_what_pbt_made_of_a_configuration_has_the_objective(tmp_path: Path) -> None:
+def test_the_configuration_that_pbt_changed_to_has_the_objective(tmp_path: Path) -> None:
     search = Search("s", "random", SPACE, DEFAULT, 0, Journal(tmp_path / "optuna.log"))
     asked = search.ask(1)
     changed = asked | {"lr": 2e-4}
@@ -70,68 +74,35 @@ def test_what_pbt_made_of_a_configuration_has_the_objective(tmp_path: Path) -> N
         assert outcomes == [(asked, TrialState.FAIL, None), (changed, TrialState.COMPLETE, [0.5])]
 
 
-def run(planner: Planner, count: int) -> list[PlannedRun]:
-    """Runs the planner's next runs, one at a time.
-
-    The objective is a function of the configuration.
-    """
-    runs = []
-    for _ in range(count):
-        planned = planner.next_run()
-        assert planned is not None
-        row = {
-            "trial": planned.trial,
-            "kind": planned.kind,
-            "status": "done",
-            "objective": 1 / planned.config["w_con"],
-        }
-        planner.finish(
-            planned, row | {f"config_{name}": value for name, value in planned.config.items()}
-        )
-        runs.append(planned)
-    return runs
-
-
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_resume_makes_a_broken_journal_anew_from_the_rows(tmp_path: Path, searcher: str) -> None:
-    study = Study(
-        finalists=0,
-        searcher=searcher,
-        trials=8,
-        seeds=1,
-        space=("w_con=20..80", "lr=1e-5..1e-3:log"),
-    )
-    path = tmp_path / "optuna.log"
+    space = ("w_con=20..80", "lr=1e-5..1e-3:log")
+    study = Study(finalists=0, searcher=searcher, trials=8, seeds=1, space=space)
+    path, task = tmp_path / "optuna.log", Task("leave-one-class-out", "3")
 
     def planner(rows: list[dict[str, Any]], journal: Journal | None) -> Planner:
-        task = Task("leave-one-class-out", "3")
-        return Planner(
-            study,
-            [task],
-            spaces_of(study),
-            {("w_skipganomaly", task): Budget(epochs=1)},
-            rows,
-            lambda model: 1,
-            journal,
-        )
+        budgets = {("w_skipganomaly", task): Budget(epochs=1)}
+        return Planner(study, [task], spaces_of(study), budgets, rows, lambda model: 1, journal)
 
-    whole = run(planner([], None), 9)
+    def objective(run: PlannedRun) -> float:
+        return 1 / run.config["w_con"]
+
+    whole = run_all(planner([], None), objective)
     stopped = planner([], Journal(path))
-    run(stopped, 4)
-    path.write_bytes(
-        path.read_bytes()[:-7]
-    )  # killed in the middle of a line, with the lock in its hands
+    run_all(stopped, objective, most=4)
+    # As a kill in the middle of a line leaves it, with the lock still taken.
+    path.write_bytes(path.read_bytes()[:-7])
     (tmp_path / "optuna.log.lock").touch()
-    resumed = run(planner(list(stopped.finished.values()), Journal(path)), 5)
-    assert [r.config for r in resumed] == [r.config for r in whole[4:]]
+    resumed = run_all(planner(rows_of(stopped), Journal(path)), objective)
+    assert [run.config for run in resumed] == [run.config for run in whole[4:]]
     trials = load(path, "w_skipganomaly 3").trials
-    assert [trial.params["w_con"] for trial in trials] == [r.config["w_con"] for r in whole[:8]]
+    assert [trial.params["w_con"] for trial in trials] == [run.config["w_con"] for run in whole[:8]]
     assert all(trial.state == TrialState.COMPLETE for trial in trials)
 
 
 @pytest.mark.parametrize("searcher", ["tpe", "cmaes"])
-def test_a_search_takes_in_what_it_would_not_have_proposed(searcher: str) -> None:
-    """An interrupted search ran several trials at a time: its proposals rest on results that came in another order."""
+def test_a_search_accepts_results_of_what_it_would_not_have_proposed(searcher: str) -> None:
+    """An interrupted search ran several trials at a time, whose results came in another order."""
     search = Search("s", searcher, SPACE, DEFAULT, 0)
     first, known = search.ask(1), {"w_con": 25.0, "lr": 2e-4, "nz": 12, "w_lat": 0.25}
     search.tell(1, first, 0.4)
@@ -164,7 +135,6 @@ def test_the_samplers_own_journal_would_propose_the_same(tmp_path: Path) -> None
         assert own.ask(number) == config
         search.tell(number, config, value)
         own.tell(number, config, value)
-    copied = load(tmp_path / "optuna.log", "s").trials[
-        1:
-    ]  # Optuna is not told of a default outside its space
+    # Optuna is not told of a default outside its space.
+    copied = load(tmp_path / "optuna.log", "s").trials[1:]
     assert [(t.params, t.value) for t in copied] == [(t.params, t.value) for t in own.study.trials]

@@ -4,13 +4,11 @@ import os
 import random
 import subprocess
 import time
-from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from commands import PATIENCE, TINY, command, descendants, kill, lines, running, wait_for
-from studies import COSTS
+from studies import assert_same_results
 
 from bench import results
 from bench.commands.checks import usable_cores
@@ -36,24 +34,10 @@ def strike(process: subprocess.Popen, victim: str) -> bool:
     return bool(pids)
 
 
-def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows in one order, without the columns that a kill may change: times and attempts."""
-    frame = frame.drop(columns=[*COSTS, "attempt"], errors="ignore").sort_index(axis=1)
-    keys = [name for name in ("trial", "epoch") if name in frame]
-    return frame.sort_values(keys, ignore_index=True)
-
-
 SEARCHES = {
-    "random": ["--searcher", "random", "--trials", str(10 + 5 * KILLS)],
+    "random": f"--searcher random --trials {10 + 5 * KILLS}".split(),
     # One trial at a time: TPE then proposes the same configurations each time.
-    "tpe": [
-        "--searcher",
-        "tpe",
-        "--trials",
-        str(15 + KILLS),
-        "--cpus_per_trial",
-        str(usable_cores()),
-    ],
+    "tpe": f"--searcher tpe --trials {15 + KILLS} --cpus_per_trial {usable_cores()}".split(),
 }
 
 
@@ -107,10 +91,5 @@ def test_a_study_killed_many_times_gets_the_same_results(tmp_path: Path, searche
 
     killed = results.read(folder)
     assert killed.trials.trial.is_unique
-    same = partial(pd.testing.assert_frame_equal, check_exact=True)
-    same(comparable(whole.trials), comparable(killed.trials))
-    same(comparable(whole.epochs), comparable(killed.epochs))
-    for trial in whole.trials[whole.trials.kind == "final"].trial:
-        same(whole.scores(trial), killed.scores(trial))
-        assert whole.gallery(trial) == killed.gallery(trial) is not None
+    assert_same_results(whole, killed)
     assert not list(folder.glob(".ray-*"))

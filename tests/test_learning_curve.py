@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ROOT
+from commands import fails
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from images import dataset_of
+from plans import lucky, run_all
 from studies import auroc_table, edit, load, make_study
-from test_cli import SMALL, fails
-from test_planner import lucky, run_all
-from test_protocols import dataset_of
+from test_cli import SMALL
 
 import report
 import train
@@ -24,7 +24,6 @@ from bench.choices.errors import UserError
 from bench.choices.flags import study_from
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Budget, PlannedRun, RunKind, Task, variants
-from bench.commands import resume
 from bench.data.splits import make_splits
 from bench.reporting import mismatches, reproduce, sweeps
 from bench.results import columns
@@ -71,7 +70,7 @@ def test_each_number_of_images_has_those_of_a_study_of_its_own(sizes, limit_test
     assert all(small < large for small, large in itertools.pairwise(ordered))
 
 
-def test_one_value_is_in_no_name_and_several_are_in_every_name():
+def test_trial_names_have_the_value_where_there_are_several():
     def names(study: Study) -> list[str]:
         tasks = [Task(ONE_CLASS, "3", **fields) for fields in variants(study)]
         runs = [PlannedRun("tuning", "pca", task, 0, 0, {}, Budget(1)) for task in tasks]
@@ -121,8 +120,7 @@ def test_each_value_has_a_winner_of_its_own(tune_for):
         (train_tune, ["--limit_train", "100", "9999"], ["9999 is more than the 1198 training"]),
         (train_tune, ["--contamination", "0", "0.6"], ["--contamination", "not 0.6"]),
         (
-            train_tune,
-            ["--contamination", "0", "0.1", "--protocol", "published"],
+            *(train_tune, ["--contamination", "0", "0.1", "--protocol", "published"]),
             ["--contamination", "--test_pool official"],
         ),
     ],
@@ -142,17 +140,6 @@ def test_several_values_come_back_from_a_file(tmp_path_factory, sizes, shares):
     path = tmp_path_factory.mktemp("config") / "study.toml"
     path.write_text(config.text_of(study))
     assert study_from(vars(train_tune.parser().parse_args(config.flag_words(path)))) == study
-
-
-def test_the_committed_studies_can_be_gone_on_with():
-    """Their rows and study.json are of before."""
-    folders = sorted((ROOT / "results" / "measured").rglob("study.json"))
-    studies = [results.read(folder.parent) for folder in folders]
-    known = [s for s in studies if "finalists" in s.study and not s.trials.empty]  # no audits
-    assert known
-    for study in known:
-        assert resume.study_of(study, {}).model == tuple(study.study["model"])
-        assert set(study.trials["variant"]) == {""}
 
 
 def varied(folder: Path, column: str, values: tuple) -> Path:
@@ -215,12 +202,12 @@ def test_classes_that_some_value_lacks_are_in_no_mean(tmp_path):
 def test_a_curve_without_a_shared_class_says_which_points_it_lacks(tmp_path):
     folder = varied(tmp_path / "s", "limit_train", SIZES)
     kept = {("cat", 100), ("bird", 300), ("bird", 1000)}  # of pca
-    edit(
-        folder,
-        lambda row: (
-            row if row["model"] != "pca" or (row["class"], row["limit_train"]) in kept else None
-        ),
-    )
+
+    def change(row: dict) -> dict | None:
+        is_kept = row["model"] != "pca" or (row["class"], row["limit_train"]) in kept
+        return row if is_kept else None
+
+    edit(folder, change)
     (table,) = sweeps.amount_tables(load(folder)[-1])
     assert table.frame["w_skipganomaly"].notna().all()
     assert "pca, 300 images; pca, 1000 images; pca, 100 images." in table.note
@@ -228,9 +215,8 @@ def test_a_curve_without_a_shared_class_says_which_points_it_lacks(tmp_path):
 
 def of_one_size_each(folder: Path) -> list[Path]:
     """Two studies, s and t: of 100 and of 300 images."""
-    return [
-        varied(folder / name, "limit_train", (size,) * 3) for name, size in (("s", 100), ("t", 300))
-    ]
+    sizes = {"s": 100, "t": 300}
+    return [varied(folder / name, "limit_train", (size,) * 3) for name, size in sizes.items()]
 
 
 def test_amounts_of_different_tasks_are_no_curve(tmp_path):

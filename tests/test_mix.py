@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_models import NETWORKS, make, pictures, quick, small, train
+from small_models import NETWORKS, make, pictures, slow_except, small_run, train
 
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Budget, Task, protocol_of
-from bench.data import datasets
+from bench.data.datasets import Dataset
 from bench.data.splits import Split, make_split
 from bench.judging import metrics
 from bench.results import columns
@@ -70,28 +70,19 @@ def test_the_weights_of_a_score_are_those_of_its_parts(model: str):
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    digits = datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(600, 200)
-    return make_split(digits, Task(ONE_CLASS, "3"), SOUND, seed=0)
+def split(all_digits: Dataset) -> Split:
+    return make_split(all_digits.limit(600, 200), Task(ONE_CLASS, "3"), SOUND, seed=0)
 
 
 def run_of(model: str, split: Split, mix: str, select_on: str = "val_auroc") -> Run:
-    values = small(model, batch_size=16)
-    protocol = dataclasses.replace(SOUND, mix=mix)
-    return Run(
-        *(model, split, protocol), hyperparameters=values, seed=1, select_on=select_on, final=True,
-        budget=Budget(1, 3),
-    )  # fmt: skip
+    protocol, few = dataclasses.replace(SOUND, mix=mix), Budget(1, 3)
+    return small_run(model, split, protocol, select_on=select_on, final=True, budget=few)
 
 
 def test_configurations_with_and_without_rotations_are_judged_by_the_same_anomalies(split: Split):
     def judged_by(**choices: Any) -> torch.Tensor:
-        values = small("skipganomaly", w_rot=choices.pop("w_rot", 0.0))
-        run = Run(
-            *("skipganomaly", split, SOUND), hyperparameters=values, seed=1,
-            select_on="pseudo_auroc", **choices,
-        )  # fmt: skip
-        return run.pseudo.images[torch.arange(len(run.pseudo.labels))]
+        run = small_run("skipganomaly", split, select_on="pseudo_auroc", **choices)
+        return run.pseudo.images[:]
 
     searched = judged_by(w_rot=1.0, learns_rotations=True)
     assert torch.equal(searched, judged_by(w_rot=1.0))
@@ -99,7 +90,7 @@ def test_configurations_with_and_without_rotations_are_judged_by_the_same_anomal
     assert not torch.equal(searched, judged_by()), "alone, it can be judged by rotations too"
 
 
-@pytest.mark.parametrize("model", quick(MIXED, "w_skipganomaly", "f_anogan"))
+@pytest.mark.parametrize("model", slow_except(MIXED, "w_skipganomaly", "f_anogan"))
 def test_validation_images_choose_the_weight_and_the_test_never_does(model: str, split: Split):
     raw, default, chosen = (run_of(model, split, mix) for mix in ("raw", "standardised", "chosen"))
     records = [run.step() for run in (raw, default, chosen)]
@@ -128,7 +119,7 @@ def test_signals_that_see_no_scores_leave_the_weight_alone(split: Split, select_
     assert run.step()["mix_latent"] == run.model.weights["latent"]
 
 
-@pytest.mark.parametrize("model", quick(MIXED, "w_skipganomaly", "f_anogan"))
+@pytest.mark.parametrize("model", slow_except(MIXED, "w_skipganomaly", "f_anogan"))
 def test_a_loaded_model_scores_with_the_chosen_weight(model: str, split: Split, tmp_path):
     run = run_of(model, split, "chosen")
     run.step()
@@ -148,10 +139,7 @@ def test_the_weights_of_a_loaded_model_end_with_its_protocol(split: Split):
     run.step()
     protocol = dataclasses.replace(SOUND, mix="raw", selection="test")
     alone = dataclasses.replace(split, val=None)
-    values = small("skipganomaly", batch_size=16)
-    further = Run(
-        "skipganomaly", alone, protocol, hyperparameters=values, seed=1, select_on="val_auroc"
-    )
+    further = small_run("skipganomaly", alone, protocol)
     further.model.restore(model_files.trained_state(run.model))
     record = further.step()
     assert further.model.mix is None

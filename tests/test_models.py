@@ -16,12 +16,12 @@ from small_models import (
     NETWORKS,
     assert_same_to_the_bit,
     differ,
-    kin,
+    lineage,
     make,
-    of_classes,
     pictures,
     stored,
     train,
+    with_classes,
 )
 from torch import Tensor
 
@@ -124,10 +124,10 @@ def test_training_continues_to_the_bit_from_a_checkpoint(name):
 @pytest.mark.parametrize("name", models.NAMES)
 def test_generator_steps_count_the_updates_of_the_generator(name, monkeypatch):
     # Where f-AnoGAN's GAN is frozen, its encoder's steps count in the same turns.
-    whole = {"gan_steps": 100} if "f_anogan" in kin(name) else {}
+    whole = {"gan_steps": 100} if "f_anogan" in lineage(name) else {}
     model, images, updates = make(name, **whole), pictures(24), 0
     own = model.networks
-    if "egbad" not in kin(name) and "generator" in model.networks:
+    if "egbad" not in lineage(name) and "generator" in model.networks:
         own = model.networks["generator"]
     take_step = model.train_step
 
@@ -168,7 +168,7 @@ def changed(kind: type, value: Any) -> Any:
 def outcome(name: str, values: tuple[tuple[str, Any], ...]) -> dict[str, Tensor]:
     """The weights and scores of a small model after two epochs of six steps."""
     model = make(name, **dict(values))
-    train(model, of_classes(pictures(24)), epochs=2)
+    train(model, with_classes(pictures(24)), epochs=2)
     scores = model.score(pictures(24, seed=1))
     return {"scores": scores} | {f"networks/{k}": v for k, v in model.networks.state_dict().items()}
 
@@ -183,7 +183,7 @@ FIELDS = [
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
 def test_every_hyperparameter_changes_weights_or_scores(name, field):
-    needs = next((NEEDS[own, field] for own in kin(name) if (own, field) in NEEDS), {})
+    needs = next((NEEDS[own, field] for own in lineage(name) if (own, field) in NEEDS), {})
     config = make(name, **needs).config
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     other = values | {field: changed(type(values[field]), values[field])}

@@ -19,15 +19,8 @@ LEARNS: dict[str, dict[str, Any]] = {
     "w_skipganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},
     "skipganomaly": {"lr": 1e-3, "lr_discriminator": 1e-3, "ngf": 16, "ndf": 16},
     "ganomaly": {"lr": 1e-3, "ngf": 16, "ndf": 16},
-    "anogan": {
-        "lr": 2e-3,
-        "n_critic": 2,
-        "ngf": 16,
-        "ndf": 16,
-        "nz": 16,
-        "starts": 64,
-        "search_steps": 20,
-    },
+    "anogan": {"lr": 2e-3, "n_critic": 2, "ngf": 16, "ndf": 16, "nz": 16}
+    | {"starts": 64, "search_steps": 20},
     "f_anogan": {"lr": 2e-3, "lr_encoder": 1e-3, "n_critic": 2, "ngf": 16, "ndf": 16, "nz": 16},
     "egbad": {"lr": 1e-3, "ngf": 16, "ndf": 16, "nz": 32, "joint": 128},
     "autoencoder": {"width": 8, "nz": 16},

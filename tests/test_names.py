@@ -1,4 +1,4 @@
-"""Names that are no UTF-8, or not as they are typed: shown as a person reads them, and opened all the same."""
+"""Names that are no UTF-8, or not as they are typed, are shown legibly, and opened all the same."""
 
 import json
 import os
@@ -28,12 +28,9 @@ from train_tune import with_config
 
 def test_legible():
     assert legible(os.fsdecode(b"besch\xe4digt \x80 \x81")) == "beschädigt € \x81"
-    assert (
-        legible("a\u0308 und ä 漢字 💀") == "ä und ä 漢字 💀"
-    )  # macOS writes a letter and its dots
-    assert (
-        legible("".join(chr(0xDC00 + byte) for byte in "ä".encode())) == "ä"
-    )  # UTF-8 under the locale C
+    macos, under_locale_c = "a\u0308 und ä 漢字 💀", (chr(0xDC00 + byte) for byte in "ä".encode())
+    assert legible(macos) == "ä und ä 漢字 💀"
+    assert legible("".join(under_locale_c)) == "ä"
 
 
 @given(st.binary(max_size=20))
@@ -85,36 +82,19 @@ def test_classes_and_data_sets_have_legible_names(latin1, tmp_path):
 @pytest.mark.long
 @pytest.mark.slow
 def test_all_commands(latin1, tmp_path):
-    """Where the data set's and the results' folders have such names too, on a terminal that only knows ASCII."""
+    """Folders of data and results have such names, and the terminal knows ASCII alone."""
 
     def run(*words: str) -> str:
-        environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-        done = subprocess.run(
-            [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True
-        )
+        words, env = (sys.executable, *words), os.environ | {"PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     out = tmp_path / os.fsdecode(b"Pr\xfcfung")
-    common = [
-        "--dataset",
-        str(latin1),
-        "--results_dir",
-        str(out),
-        "--dataroot",
-        str(out / "data"),
-        "--model",
-        "pca",
-    ]
-    common += ["--batch_size", "8", "--epochs", "1"]
-    run(
-        "train.py",
-        *common,
-        "--abnormal_class",
-        "beschädigt",
-        "--score_folder",
-        str(latin1 / "test"),
-    )
+    common = "--model pca --batch_size 8 --epochs 1 --dataset".split()
+    common += [str(latin1), "--results_dir", str(out), "--dataroot", str(out / "data")]
+    new = ["--abnormal_class", "beschädigt", "--score_folder", str(latin1 / "test")]
+    run("train.py", *common, *new)
     (study,) = out.glob("pca-*")
     assert study.name.startswith("pca-Türen-beschädigt-")
     assert (study / "scores.html").read_text(encoding="utf-8").count("Müller") == 12
@@ -127,24 +107,10 @@ def test_all_commands(latin1, tmp_path):
 
     run("report.py", str(tmp_path / "Prüfung" / study.name))
     assert (study / "report" / "index.html").exists()
-    again = (
-        run("report.py", str(study), "--reproduce", rows["trial"][0])
-        .encode()
-        .decode("unicode_escape")
-    )
-    assert f"--dataset '{tmp_path / 'Türen'}'" in again
-    model = next(study.glob("models/*"))
-    run(
-        "train.py",
-        "--load",
-        str(model),
-        "--score_folder",
-        str(latin1),
-        "--results_dir",
-        str(out),
-        "--name",
-        "new",
-    )
+    again = run("report.py", str(study), "--reproduce", rows["trial"][0])
+    assert f"--dataset '{tmp_path / 'Türen'}'" in again.encode().decode("unicode_escape")
+    load = ["--load", str(next(study.glob("models/*"))), "--score_folder", str(latin1)]
+    run("train.py", *load, "--results_dir", str(out), "--name", "new")
     assert (out / "new" / "scores.csv").exists()
 
     tune = ["train_tune.py", "--results_dir", str(out), "--name", "tuned"]

@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from commands import ROOT
 from torch import nn
 
 import models
@@ -72,8 +72,7 @@ def test_training_does_not_import_torchs_compiler(model: str) -> None:
         "model.train_epoch(images, torch.Generator()), model.score(images)",
         "assert not {'torch._dynamo', 'torchvision', 'ray', 'optuna'} & sys.modules.keys()",
     ]
-    command = [sys.executable, "-c", "; ".join(lines)]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", "; ".join(lines)], check=True, cwd=ROOT)
 
 
 def test_an_optimiser_that_cannot_be_stored_is_named(monkeypatch):

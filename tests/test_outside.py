@@ -81,13 +81,10 @@ def test_a_run_says_which_files_made_it_and_its_model_scores_anywhere(own, capsy
     capsys.readouterr()
     assert report.main([str(own / "results" / "run"), "--reproduce", row["trial"]]) == 0
     shown = capsys.readouterr()
-    assert shlex.split(shown.out)[2:6] == [
-        *("--model", str(own / "mine.py"), "--dataset", str(own / "flipped.py"))
-    ]
-    assert (
-        f"mine.py is gone or has changed since: this row's had the SHA-256 {hashes['model']}"
-        in (shown.err)
-    )
+    words = shlex.split(shown.out)[2:6]
+    assert words == ["--model", str(own / "mine.py"), "--dataset", str(own / "flipped.py")]
+    changed = "mine.py is gone or has changed since: this row's had the SHA-256"
+    assert f"{changed} {hashes['model']}" in shown.err
 
 
 def test_a_run_goes_on_with_the_same_file_only(own, monkeypatch):
@@ -123,9 +120,8 @@ def test_an_edit_after_a_file_was_read_changes_nothing(own):
     study_from({"model": ["mine.py"]})
     (own / "mine.py").write_text(MODEL.replace("noise", "blur"))
     assert models.get("mine").Config.make({"noise": 0.5}).noise == 0.5
-    assert outside.hashes([("model", "mine.py")])["model"] == {
-        "mine": hashlib.sha256(MODEL.encode()).hexdigest()
-    }
+    before = hashlib.sha256(MODEL.encode()).hexdigest()
+    assert outside.hashes([("model", "mine.py")])["model"] == {"mine": before}
     study_from({"model": ["mine.py"]})  # another command
     assert "blur" in models.hyperparameters("mine")
 
@@ -195,10 +191,8 @@ def test_a_study_on_ray_takes_all_three_files_and_grows_with_another_model(finis
     assert tuned.config_lr.nunique() == 1
     assert (finished / "models" / f"{rows.trial.iloc[-1]}.safetensors").exists()
     assert report.main([str(finished)]) == 0
-    assert (
-        f"mine.py {sha256(own / 'mine.py')[:12]}"
-        in (finished / "report" / "settings.md").read_text()
-    )
+    settings = (finished / "report" / "settings.md").read_text()
+    assert f"mine.py {sha256(own / 'mine.py')[:12]}" in settings
 
     resume = ["--name", finished.name, "--results_dir", str(finished.parent), "--resume"]
     (own / "other.py").write_text(MODEL)

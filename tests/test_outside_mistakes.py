@@ -3,14 +3,15 @@
 import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from commands import fails
 from own_files import DATASET, MODEL, SPACE
 
 import models
 import train
 import train_tune
-from bench.choices.script import run_main
 from bench.commands.checks import mistake_in_model
 
 NO_MODEL = MODEL.partition("class Model")[0]
@@ -18,8 +19,8 @@ EMPTY_MODEL = NO_MODEL + "from models import base\nclass Model(base.AnomalyModel
 MODELS = {
     "no Model": (NO_MODEL, "has no 'class Model'"),
     "no Config": (MODEL.replace("class Config(", "class Settings("), "has no 'class Config'"),
-    "syntax": (MODEL.replace("class Model(", "class Model(("), "line 20: SyntaxError: invalid syntax"),
-    "raises": (MODEL.replace("SPACE = {", "SPACE = {1 / 0: 0,"), "line 3\\d: ZeroDivisionError: division"),
+    "syntax": (MODEL.replace("class Model(", "class Model(("), "line 20: SyntaxError: invalid"),
+    "raises": (MODEL.replace("SPACE = {", "SPACE = {1 / 0: 0,"), "line 3\\d: ZeroDivisionError"),
     "imports": ("import nothing_here\n" + MODEL, "line 1: ModuleNotFoundError: No module named"),
     "leaves": ("import sys\nsys.exit('bye')\n" + MODEL, "line 2: SystemExit: bye"),
     "no detector": (NO_MODEL + "class Model:\n    pass\n", "no subclass of models.base.Anomaly"),
@@ -33,8 +34,8 @@ MODELS = {
     "text": (MODEL.replace("= 0.3", "= 'x'"), "Config.noise: its default 'x' is no float"),
     "range": (MODEL.replace("= 0.3", "= -0.3"), "Config: noise must be a finite number, 0 or more"),
     "no type": (MODEL.replace("    noise:", "    more = 4\n    noise:"), "Config.more has no type"),
-    "no steps": (MODEL.replace("    Config = Config", "    Config = Config\n    STEPS = 0"), "Model.STEPS must be"),
-    "no parent": (MODEL.replace("autoencoder.Config", "other.Config"), "there is no models/other.py"),
+    "no steps": (MODEL.replace("    Config =", "    STEPS = 0\n    Config ="), "Model.STEPS must"),
+    "no parent": (MODEL.replace("autoencoder.Config", "other.Config"), "there is no models/other"),
 }  # fmt: skip
 RAISES = DATASET.replace("load_digits(", "open(").replace("return_X_y=True", "'gone'")
 DATASETS = {
@@ -46,10 +47,7 @@ DATASETS = {
     "not square": (DATASET.replace("8, 8", "4, 16"), "train_images of 4 x 16; they must be square"),
     "labels": (DATASET.replace("np.int64", "np.int8"), "train_labels int8 .* must be int64"),
     "none": (DATASET.replace('"digits", CLASSES', '"digits", None'), "classes as a NoneType; they"),
-    "other": (
-        DATASET.replace('"digits", CLASSES', '"digits", (0, 1)'),
-        "gives the classes 0, 1, not",
-    ),
+    "other": (DATASET.replace('"digits", CLASSES', '"digits", (0, 1)'), "gives the classes 0, 1,"),
     "slash": (DATASET.replace('"0123456789"', '("a/b", *"123456789")'), "a class called 'a/b'"),
     "twice": (DATASET.replace('"0123456789"', '"0123456788"'), "CLASSES has a name twice"),
     "defaults": (DATASET.replace('{"batch_size": 8}', "[8]"), "DEFAULTS must be a dict"),
@@ -91,16 +89,9 @@ def test_no_model_of_the_project_makes_these_mistakes(name):
     assert mistake_in_model(importlib.import_module(f"models.{name}")) is None
 
 
-def fails(capsys: pytest.CaptureFixture, script, flags: list[str]) -> str:
-    """The one line of a command that must fail."""
+def refused(capsys: pytest.CaptureFixture, script: ModuleType, flags: list[str]) -> str:
     data = [] if "--dataset" in flags else ["--dataset", "digits"]
-    with pytest.raises(SystemExit) as stop:
-        run_main(lambda: script.main([*data, "--normal_class", "8", *flags]))
-    assert stop.value.code == 2
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1
-    assert not Path("results").exists()
-    return line
+    return fails(capsys, script, [*data, "--normal_class", "8", *flags], Path())
 
 
 @pytest.mark.usefixtures("own")
@@ -109,7 +100,7 @@ def test_a_file_that_will_not_do_is_one_line(capsys, flag: str, text: str, messa
     Path("bad.py").write_text(text)
     model = ["--model", "mine.py"] if flag != "model" else []
     for script in (train, train_tune) if flag != "space" else (train_tune,):
-        line = fails(capsys, script, [*model, f"--{flag}", "bad.py"])
+        line = refused(capsys, script, [*model, f"--{flag}", "bad.py"])
         assert line.startswith(f"error: --{flag}")
         assert re.search(message, line), line
 
@@ -123,4 +114,4 @@ def test_a_name_that_will_not_do_is_one_line(capsys, flags: list[str], message: 
     Path("folder").mkdir()
     for name in ("knn.py", "base.py", "my model.py", "digits.py", "folder/mine.py"):
         Path(name).write_text(MODEL)
-    assert re.search(message, fails(capsys, train_tune, flags))
+    assert re.search(message, refused(capsys, train_tune, flags))

@@ -1,4 +1,4 @@
-"""`python -m pytest --model=FILE` and the like: the contract tests alone, on a file of one's own."""
+"""`python -m pytest --model=FILE` and the like: the contract tests, on a file of one's own."""
 
 import re
 import subprocess
@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from own_files import DATASET, MODEL, ROOT, SPACE
+from commands import ROOT
+from own_files import MODEL
 
 WRONG = MODEL.replace(
     "\n\nSPACE",
@@ -52,11 +53,9 @@ def test_a_file_that_is_no_model_is_one_line(tmp_path: Path):
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_the_example_and_a_data_set_pass(tmp_path: Path):
-    for name, text in {"mine": MODEL, "flipped": DATASET, "narrow": SPACE}.items():
-        (tmp_path / f"{name}.py").write_text(text)
-    flags = [f"--model={tmp_path / 'mine.py'}", f"--dataset={tmp_path / 'flipped.py'}"]
-    status, text = checked(*flags, f"--space={tmp_path / 'narrow.py'}", "-n", "2")
+def test_the_example_and_a_data_set_pass(own: Path):
+    flags = [f"--model={own / 'mine.py'}", f"--dataset={own / 'flipped.py'}"]
+    status, text = checked(*flags, f"--space={own / 'narrow.py'}", "-n", "2")
     assert status == 0, text
     files = set(re.findall(r"PASSED (?:\[.*?\] )?tests/(\w+)\.py", text))
     assert {"test_models", "test_models_learn", "test_datasets", "test_search_spaces"} <= files

@@ -1,4 +1,4 @@
-"""The report's page in a real browser, from disk: no error, no network, and everything on it works."""
+"""The report's page in a real browser, from disk: no error, no network, all of it works."""
 
 import json
 import os
@@ -13,21 +13,20 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from commands import ROOT
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from studies import make_study
 
 from bench import results
 
-ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = "<script>alert(1)</script>"
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
     if chromium is None and not os.environ.get("CI"):
         pytest.skip("there is no Chromium here (apt-get install chromium)")
     with sync_playwright() as playwright:
@@ -38,12 +37,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_study(
+    models, folder = (
+        ("w_skipganomaly", "skipganomaly", "pca"),
         tmp_path_factory.mktemp("page") / "s",
-        models=("w_skipganomaly", "skipganomaly", "pca"),
-        classes=("bird", HOSTILE),
-        study={"name": HOSTILE},
     )
+    make_study(folder, models=models, classes=("bird", HOSTILE), study={"name": HOSTILE})
     subprocess.run(
         [sys.executable, "report.py", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
     )
@@ -58,10 +56,8 @@ def page(browser: Browser, study: Path, request: pytest.FixtureRequest) -> Itera
     page.on("console", lambda message: trouble.append(message.text))
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("dialog", lambda dialog: trouble.append(dialog.message))
-    page.on(
-        "request",
-        lambda asked: asked.url.startswith(("data:", "file:")) or trouble.append(asked.url),
-    )
+    local = ("data:", "file:")
+    page.on("request", lambda sent: sent.url.startswith(local) or trouble.append(sent.url))
     page.goto((study / "report" / "index.html").as_uri())
     yield page
     page.close()
@@ -86,10 +82,9 @@ def test_every_section_fits_the_screen(page: Page) -> None:
 def test_a_click_sorts_each_group_of_a_table(page: Page) -> None:
     groups = ["GANs", "baselines", "published figures"]
     before = column(page, "auroc", 1)
-    assert before == [
-        *("skipganomaly", "w_skipganomaly", "pca"),
-        *("w_skipganomaly", "w_skipganomaly_noskip"),
-    ]
+    measured, published = before[:3], before[3:]
+    assert measured == ["skipganomaly", "w_skipganomaly", "pca"]
+    assert published == ["w_skipganomaly", "w_skipganomaly_noskip"]
     head = page.locator("#table-auroc th button", has_text="bird")
     for direction in ("descending", "ascending"):
         head.click()
@@ -181,9 +176,8 @@ def test_the_slider_says_what_a_threshold_finds(page: Page, study: Path) -> None
 def test_images_follow_the_choice(page: Page) -> None:
     assert page.locator("#gallery figure").count() == 24
     first = page.locator("#gallery i").first.get_attribute("style")
-    assert (
-        page.locator("#gallery i").count() == 24
-    )  # w_skipganomaly's sheet has no reconstructions here
+    # w_skipganomaly's sheet has no reconstructions here.
+    assert page.locator("#gallery i").count() == 24
     page.locator("#model").select_option("pca")
     assert page.locator("#gallery i").count() == 3 * 24
     assert page.locator("#gallery i").first.get_attribute("style") != first
@@ -202,17 +196,6 @@ def test_tables_and_figures_can_be_saved(page: Page, study: Path) -> None:
     with page.expect_download() as saved:
         page.locator("a[download='roc.svg']").click()
     assert saved.value.path().read_bytes() == (report / "roc.svg").read_bytes()
-
-
-@pytest.mark.slow
-def test_a_file_that_is_no_picture_is_warned_of(tmp_path: Path) -> None:
-    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
-    (folder / "scores" / "final-0-0-1" / "gallery.png").write_bytes(b"no picture")
-    done = subprocess.run(
-        [sys.executable, "report.py", str(folder)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "the images of trial final-0-0-1 cannot be shown" in done.stdout
 
 
 @pytest.mark.long

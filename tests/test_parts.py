@@ -18,11 +18,9 @@ weights = st.floats(0.1, 10)
 
 @given(st.lists(st.tuples(weights, weights), min_size=1, max_size=4), st.integers(0, 99))
 def test_shares_of_the_variance(parts, seed):
-    """Of independent parts: each one's own variance over that of all, whatever its weight and unit."""
+    """A part's own variance over that of all, if they are independent; whatever the unit."""
     values = np.random.default_rng(seed).normal(size=(4000, len(parts)))
-    values = np.linalg.qr(values - values.mean(axis=0))[0].astype(
-        np.float32
-    )  # no two go together at all
+    values = np.linalg.qr(values - values.mean(axis=0))[0].astype(np.float32)  # uncorrelated
     weight, unit = np.array(parts, np.float32).T
     frame = pd.DataFrame({f"part_{i}": values[:, i] * unit[i] for i in range(len(parts))})
     frame["scores"] = 5 + (frame * weight).sum(axis=1)
@@ -34,9 +32,8 @@ def test_shares_of_what_is_no_sum_of_parts():
     part = np.linspace(-1, 1, 50)
     assert variance_shares(pd.DataFrame({"scores": part})) == {}
     for scores in (part**2, part * 0):
-        shares = variance_shares(
-            pd.DataFrame({"scores": scores, "part_a": part, "part_b": part * 0})
-        )
+        frame = pd.DataFrame({"scores": scores, "part_a": part, "part_b": part * 0})
+        shares = variance_shares(frame)
         assert all(math.isnan(share) for share in shares.values())
 
 
@@ -45,15 +42,12 @@ def test_a_part_that_dominates_the_others_is_warned_of(tmp_path, capsys):
 
     Not where the score is that part by definition, as GANomaly's latent distance.
     """
-    folder = make_study(
-        tmp_path / "s", models=("skipganomaly", "ganomaly"), classes=("bird",), seeds=(1, 2)
-    )
+    models = ("skipganomaly", "ganomaly")
+    folder = make_study(tmp_path / "s", models=models, classes=("bird",), seeds=(1, 2))
     for path in folder.glob("scores/*/histogram.csv"):
         frame = pd.read_csv(path)
-        alone = path.parent.name.startswith("final-1")
-        frame["scores"] = frame["part_latent"] + (
-            0 if alone else 0.01 * frame["part_reconstruction"]
-        )
+        share = 0 if path.parent.name.startswith("final-1") else 0.01
+        frame["scores"] = frame["part_latent"] + share * frame["part_reconstruction"]
         frame.to_csv(path, index=False)
     *_, finals, scores, _ = load(folder)
     ((_, line),) = dominated(finals, scores)
@@ -62,9 +56,8 @@ def test_a_part_that_dominates_the_others_is_warned_of(tmp_path, capsys):
         "variance, and the others hardly count"
     )
     table = parts_table(finals, scores).frame.set_index("model")
-    assert table.loc[
-        "ganomaly", ["latent, share", "reconstruction, share"]
-    ].tolist() == pytest.approx([1, 0])
+    shares = table.loc["ganomaly", ["latent, share", "reconstruction, share"]]
+    assert shares.tolist() == pytest.approx([1, 0])
     assert table.loc["skipganomaly", "latent, share"] == pytest.approx(1, abs=0.01)
     assert report.main([str(folder)]) == 0
     assert line in capsys.readouterr().out
@@ -86,11 +79,10 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
         return row | {"epoch": epochs.get(row["trial"], 2)}
 
     trials = load(edit(make_study(tmp_path / "s", classes=("bird",)), change))[1]
+    runs = "in 1 of 3 final runs of winners, of 75 generator steps, the chosen epoch is"
     assert cautions.edge_epochs(trials) == [
-        "in 1 of 3 final runs of winners, of 75 generator steps, the chosen epoch is the last one: "
-        "longer training may do better",
-        "in 1 of 3 final runs of winners, of 75 generator steps, the chosen epoch is the first one: "
-        "no later one was better by the signal that chooses",
+        f"{runs} the last one: longer training may do better",
+        f"{runs} the first one: no later one was better by the signal that chooses",
     ]
     assert cautions.short_budgets(trials) == [
         "w_skipganomaly: 3 final run(s) had 75 generator steps, where 100 are fair: their figures "

@@ -1,4 +1,4 @@
-"""Where a command may run from: folders with odd names, a home or temporary folder that is no use."""
+"""Where commands run: folders with odd names, a home or temporary folder that is no use."""
 
 import os
 import shutil
@@ -14,25 +14,13 @@ from studies import make_study
 
 from bench import results
 
-SHORT = [
-    *TINY,
-    "--epochs",
-    "3",
-    "--trials",
-    "2",
-    "--seeds",
-    "1",
-    "--searcher",
-    "random",
-    "--scheduler",
-    "pbt",
-]
+SHORT = "--epochs 3 --trials 2 --seeds 1 --searcher random --scheduler pbt".split() + TINY
 RUN = "runpy.run_path({!r}, run_name='__main__')"
 
 
 @pytest.fixture
 def odd_project(tmp_path: Path) -> tuple[Path, Path]:
-    """The project and an interpreter of its environment, in a folder whose name a shell would take apart."""
+    """The project and its environment's Python, in a folder whose name a shell would take apart."""
     root = tmp_path / "it's a (new) project & $more"
     for name in ("bench", "models", "search_spaces"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -49,9 +37,8 @@ def odd_project(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(
-        prefix="a b ", dir="/tmp"
-    ) as folder:  # Ray's sockets take no long name
+    """A folder in /tmp, as Ray's sockets take no long name."""
+    with tempfile.TemporaryDirectory(prefix="a b ", dir="/tmp") as folder:
         yield Path(folder)
 
 
@@ -110,13 +97,10 @@ def test_a_temporary_folder_that_ray_cannot_use(tmp_path: Path, useless: Path, r
 
 def test_a_report_where_matplotlib_finds_no_folder(small_disk: Path, tmp_path: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    lines = [
-        f"import runpy, tempfile; tempfile.tempdir = {str(small_disk)!r}",
-        RUN.format("report.py"),
-    ]
+    code = f"import runpy, tempfile; tempfile.tempdir = {str(small_disk)!r}; "
     process = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), str(make_study(tmp_path / "study"))],
-        cwd=ROOT, env=os.environ | {"MPLCONFIGDIR": str(small_disk)}, capture_output=True, text=True,
+        [sys.executable, "-c", code + RUN.format("report.py"), str(make_study(tmp_path / "study"))],
+        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"MPLCONFIGDIR": str(small_disk)}
     )  # fmt: skip
     assert process.returncode == 2
     assert "MPLCONFIGDIR" in process.stderr.splitlines()[-1]
@@ -127,16 +111,13 @@ def test_a_report_where_matplotlib_finds_no_folder(small_disk: Path, tmp_path: P
 @pytest.mark.slow
 def test_a_ray_that_starts_no_process(tmp_path: Path) -> None:
     """There is no shell for it to start one by."""
-    lines = [
-        "import runpy; from bench.tuning import callback; callback.PATIENCE = 5",
-        RUN.format("train_tune.py"),
-    ]
+    code = "import runpy; from bench.tuning import callback; callback.PATIENCE = 5; "
+    code += RUN.format("train_tune.py")
     process = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines), *SHORT, "--results_dir", str(tmp_path)],
-        cwd=ROOT, env=os.environ | {"PATH": ""}, capture_output=True, text=True, timeout=PATIENCE,
+        [sys.executable, "-c", code, *SHORT, "--results_dir", str(tmp_path)], text=True,
+        cwd=ROOT, env=os.environ | {"PATH": ""}, capture_output=True, timeout=PATIENCE,
     )  # fmt: skip
     assert process.returncode == 2
-    assert process.stderr.splitlines()[-1].startswith(
-        "error: Ray starts no process on this machine: "
-    )
+    last = process.stderr.splitlines()[-1]
+    assert last.startswith("error: Ray starts no process on this machine: ")
     assert "raylet.err" in process.stderr

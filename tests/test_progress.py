@@ -7,14 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
 import train
 import train_tune
 from bench.choices.tasks import RunKind
-from bench.commands.tune import print_winners
 from bench.tuning import cost_estimate
 from bench.watching import machine_load
 from bench.watching.progress import Progress
@@ -275,20 +273,6 @@ def test_quiet_train_prints_only_the_result(tmp_path: Path, capsys: pytest.Captu
     assert "epoch 1/2" not in text
     assert "test AUROC" in text
     assert "next: python report.py" in text
-
-
-def test_the_summary_compares_winner_and_default_on_the_seeds_that_both_have(capsys):
-    """Of the winner's two final runs one failed."""
-    row = {"model": "gan", "class": "a", "variant": "", "config_lr": 0.1, "kind": "final"}
-    rows = [
-        row | {"role": role, "number": number, "seed": seed, "test_auroc": area, "status": status}
-        for role, number, seed, area, status in (
-            *(("winner", 1, 1, 0.9, "done"), ("winner", 1, 2, None, "error")),
-            *(("default", 0, 1, 0.95, "done"), ("default", 0, 2, 0.55, "done")),
-        )
-    ]
-    print_winners(pd.DataFrame(rows), together=False)
-    assert "test AUROC of the default: 0.950, same seeds" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from images import dataset_of
 from stand_ins import STAND_INS
 
 from bench.choices.errors import UserError
@@ -29,27 +30,6 @@ from bench.data.splits import make_split, tasks_of
 from bench.data.unused import left_out
 from bench.training.prepare import choose_select_on
 
-
-def test_in_training_mode_validation_images_are_scored_among_each_other_as_test_images_are():
-    data, task = dataset_of([40, 40], [10, 10]), Task(LEAVE_ONE_CLASS_OUT, "b")
-    for order, mixed in (("shuffled", True), ("sorted", False)):
-        protocol = replace(SOUND, scoring_mode="training", test_order=order)
-        labels = make_split(data, task, protocol, seed=0).val.labels
-        assert bool((np.diff(labels) < 0).any()) == mixed
-    assert (np.diff(make_split(data, task, SOUND, seed=0).val.labels) >= 0).all()
-
-
-def dataset_of(train: list[int], test: list[int], seed: int = 0) -> Dataset:
-    """So many random images of each class; the classes are called a, b, c, …"""
-    rng = np.random.default_rng(seed)
-
-    def images(counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        labels = np.repeat(np.arange(len(counts)), counts)
-        return rng.integers(0, 256, (len(labels), 1, 16, 16), dtype=np.uint8), labels
-
-    return Dataset("synthetic", tuple("abcdefgh"[: len(train)]), *images(train), *images(test))
-
-
 CIFAR10 = pytest.param("folder", marks=pytest.mark.slow)  # it takes seconds to unpack
 
 
@@ -67,8 +47,6 @@ def test_no_image_is_in_two_parts(dataset: Dataset, kind: str) -> None:
     if kind == LEAVE_ONE_CLASS_OUT and len(set(dataset.train_labels.tolist())) == 1:
         pytest.skip(f"only {cls} is trained on")
     split = make_split(dataset, Task(kind, cls), SOUND, seed=0)
-    assert split.val is not None
-    assert split.test is not None
     parts = [
         set(digests(part[:].numpy())) for part in (split.train, split.val.images, split.test.images)
     ]
@@ -83,8 +61,6 @@ def test_anomalies_that_choose_are_not_tested() -> None:
     """Where the training images' anomalies are tested too: each field can be switched by itself."""
     dataset, task = dataset_of([200, 300], [10, 10]), Task(LEAVE_ONE_CLASS_OUT, "b")
     split = make_split(dataset, task, replace(SOUND, test_pool="with_training"), seed=0)
-    assert split.val is not None
-    assert split.test is not None
     tested, chosen = split.test.images.index, split.val.images.index
     assert not set(tested.tolist()) & set(chosen.tolist())
     assert (split.test.labels == 1).sum() == 10 + 300 - (split.val.labels == 1).sum()
@@ -107,7 +83,6 @@ def test_duplicates_are_kept_apart() -> None:
     dataset.train_images[:5] = dataset.test_images[:5]
     dataset.train_images[10] = dataset.train_images[11]
     split = make_split(dataset, Task(ONE_CLASS, "a"), SOUND, seed=0)
-    assert split.val is not None
     assert len(split.train) + (split.val.labels == 0).sum() == 30 - 5 - 1
 
 
@@ -117,15 +92,11 @@ def test_each_kind_of_image_left_out_has_its_line() -> None:
     dataset.train_images[10] = dataset.train_images[11]
     tasks = [Task(ONE_CLASS, "a"), Task(ONE_CLASS, "b")]
     in_test, twice = left_out(dataset, tasks, SOUND)  # once for all classes
-    assert (
-        in_test == "5 of 60 training images (a: 5) are left out: the test set holds the same images"
-    )
-    assert twice == "1 of 60 training images (a: 1) are left out: they equal another training image"
+    five, one = (f"{count} of 60 training images (a: {count})" for count in (5, 1))
+    assert in_test == f"{five} are left out: the test set holds the same images"
+    assert twice == f"{one} are left out: they equal another training image"
     (stays,) = left_out(dataset, tasks, PUBLISHED)
-    assert (
-        stays == "5 of 60 training images (a: 5) are in the test set too, and train all the same "
-        "(--selection test)"
-    )
+    assert stays == f"{five} are in the test set too, and train all the same (--selection test)"
     assert left_out(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
 
 
@@ -140,9 +111,8 @@ def test_test_images_that_are_there_twice_are_counted() -> None:
 def test_a_class_whose_images_are_all_tested_says_so() -> None:
     dataset = dataset_of([20, 0], [20, 6])
     dataset.train_images[:] = dataset.test_images[:20]
-    with pytest.raises(
-        UserError, match=r"no normal training images \(20 are left out: they equal test images or"
-    ):
+    reason = r"no normal training images \(20 are left out: they equal test images or"
+    with pytest.raises(UserError, match=reason):
         make_split(dataset, Task(ONE_CLASS, "a"), SOUND, seed=0)
 
 
@@ -152,19 +122,16 @@ def test_classes_without_training_images_are_not_normal_unless_asked(protocol: P
     dataset = dataset_of([30, 0, 0], [10, 5, 6])
     tasks = tasks_of(Study(abnormal_class=("b",)), dataset)
     split = make_split(dataset, tasks[0], protocol, seed=0)
-    assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [10, 5]
     (line,) = left_out(dataset, tasks, protocol)
     assert line.startswith("c: no training images")
     assert "the 6 test images" in line
     tasks = tasks_of(Study(abnormal_class=("b",), untrained_classes="normal"), dataset)
     split = make_split(dataset, tasks[0], protocol, seed=0)
-    assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [16, 5]
     assert left_out(dataset, tasks, protocol) == []
     tasks = tasks_of(Study(normal_class=("a",)), dataset)
     split = make_split(dataset, tasks[0], protocol, seed=0)
-    assert split.test is not None
     assert np.bincount(split.test.labels).tolist() == [10, 11]
     assert left_out(dataset, tasks, protocol) == []
 
@@ -173,10 +140,8 @@ def test_errors_name_the_way_out() -> None:
     dataset = dataset_of([30, 0, 0], [0, 5, 6])
     with pytest.raises(UserError, match="did you mean --normal_class a"):
         make_split(dataset, Task(LEAVE_ONE_CLASS_OUT, "a"), SOUND, seed=0)
-    with pytest.raises(
-        UserError,
-        match=r"no normal test images \(no training images of c: --untrained_classes normal",
-    ):
+    reason = r"no normal test images \(no training images of c: --untrained_classes normal"
+    with pytest.raises(UserError, match=reason):
         make_split(dataset, Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
 
 
@@ -210,9 +175,8 @@ def test_any_class_sizes_give_a_right_split_or_a_clear_error(
         assert len(split.train) + held_out == sum(train[i] for i in normal)
         if split.test is not None:
             extra = sum(train) - sum(train[i] for i in normal) if protocol is PUBLISHED else 0
-            untrained = sum(
-                test[i] for i in normal if not train[i]
-            )  # only where one class is abnormal are there any
+            # There are some only where one class is abnormal.
+            untrained = sum(test[i] for i in normal if not train[i])
             assert len(split.test.labels) == sum(test) + extra - untrained
             assert (split.test.labels == 0).sum() == sum(test[i] for i in normal) - untrained
 
@@ -231,7 +195,6 @@ def test_sound_holds_out_a_tenth_but_not_too_few(
 ) -> None:
     dataset = dataset_of([normal, abnormal], [20, 20])
     split = make_split(dataset, Task(LEAVE_ONE_CLASS_OUT, "b"), SOUND, seed=0)
-    assert split.val is not None
     assert len(split.train) == normal - held_out
     assert np.bincount(split.val.labels).tolist() == [held_out, anomalies]
 
@@ -240,7 +203,6 @@ def test_published_trains_on_all_and_tests_on_training_images_sorted() -> None:
     dataset = dataset_of([100, 100, 100], [20, 20, 20])
     split = make_split(dataset, Task(LEAVE_ONE_CLASS_OUT, "b"), PUBLISHED, seed=0)
     assert split.val is None
-    assert split.test is not None
     assert len(split.train) == 200
     assert split.test.labels.tolist() == [0] * 40 + [1] * 120
     # Normal images are not sorted by their class, whatever order the data set has.
@@ -297,3 +259,24 @@ def test_pseudo_anomalies_differ_and_are_seeded(count, channels, size, seed) -> 
     changed = (anomalies != images).flatten(1).any(dim=1)
     assert changed[1::3].all(), "shuffled patches always differ"
     assert changed[2::3].all(), "a rotation of a random image differs"
+
+
+@pytest.mark.parametrize("mode", ["evaluation", "training"])
+@pytest.mark.parametrize("order", ["shuffled", "sorted"])
+def test_labels_are_mixed_where_the_protocol_shuffles_images(mode: str, order: str) -> None:
+    """Those of validation images in training mode only, in which a batch's images interact."""
+    protocol = replace(SOUND, scoring_mode=mode, test_order=order)
+    task = Task(LEAVE_ONE_CLASS_OUT, "b")
+    split = make_split(dataset_of([40, 40], [10, 10]), task, protocol, seed=0)
+    mixed = [bool((np.diff(part.labels) < 0).any()) for part in (split.val, split.test)]
+    assert mixed == [(mode, order) == ("training", "shuffled"), order == "shuffled"]
+
+
+@pytest.mark.parametrize("protocol", [SOUND, replace(SOUND, scoring_mode="training"), PUBLISHED])
+@pytest.mark.parametrize("kind", [LEAVE_ONE_CLASS_OUT, ONE_CLASS])
+def test_labels_are_those_of_the_images(digits: Dataset, kind: str, protocol: Protocol):
+    parts = make_split(digits, Task(kind, "3"), protocol, seed=0)
+    classes = np.concatenate([digits.train_labels, digits.test_labels])
+    for part in filter(None, (parts.val, parts.test)):
+        is_three = classes[part.images.index] == digits.classes.index("3")
+        assert (part.labels == (is_three == (kind == LEAVE_ONE_CLASS_OUT))).all()

@@ -33,21 +33,18 @@ def test_published_figures_are_shown_for_their_own_data_and_task_only(tmp_path, 
 
 def test_published_figures_are_those_of_the_reference():
     figures = pd.read_csv(frames.PUBLISHED / "skip_wganomaly_cifar10.csv")
-    assert figures.groupby("model")["auroc"].mean().round(4).to_dict() == {
-        "w_skipganomaly": 0.8384,
-        "w_skipganomaly_noskip": 0.7355,
-    }
+    means = figures.groupby("model")["auroc"].mean().round(4).to_dict()
+    assert means == {"w_skipganomaly": 0.8384, "w_skipganomaly_noskip": 0.7355}
 
 
 def test_published_figures_of_ones_own_have_a_place(tmp_path, monkeypatch):
-    """Of digits, whose classes are numbers, and of a model that another paper has figures of too."""
+    """Here of digits, whose classes are numbers, and of a model that two papers have figures of."""
     monkeypatch.setattr(frames, "PUBLISHED", tmp_path)
     origin = {"source": "a paper", "dataset": "digits", "task": "one-class"}
     for name in ("ours", "theirs"):
         (tmp_path / f"{name}.csv").write_text("model,normal_class,auroc\npca,3,0.9\npca,8,0.8\n")
-        (tmp_path / f"{name}.json").write_text(
-            json.dumps(origin | {"source": f"{name} of a paper"})
-        )
+        source = {"source": f"{name} of a paper"}
+        (tmp_path / f"{name}.json").write_text(json.dumps(origin | source))
     folder = make_study(tmp_path / "s", models=("pca",), classes=("3", "8"), seeds=(1,))
     edit(folder, lambda trial: trial | {"dataset": "digits", "task": "one-class"})
     table = auroc_table(load(folder)[-1])

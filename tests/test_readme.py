@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import replaced
+from commands import ROOT, replaced
 from small_models import FITTED
 
 import report
@@ -17,7 +17,6 @@ import train_tune
 from bench import results
 from bench.reporting import documents
 
-ROOT = Path(__file__).resolve().parents[1]
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MEASURED = sorted((ROOT / "results").glob("*.md"))
 SMALL = ["--epochs", "1", "--steps", "2", "--limit_train", "300", "--limit_test", "100"]
@@ -30,7 +29,7 @@ TINY = {
 
 
 def commands(documents: list[Path]) -> Iterator[list[str]]:
-    """Every `python SCRIPT.py …` and `uv run SCRIPT.py …` as its words, shell variables filled in."""
+    """The words of every `python` or `uv run SCRIPT.py …`, shell variables filled in."""
     text = "\n".join(path.read_text() for path in documents)
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     variables: dict[str, str] = {}
@@ -57,7 +56,7 @@ def read_models(words: list[str]) -> list[str]:
 
 
 def with_one_set(words: list[str]) -> list[str]:
-    """A command's words with its second --set, the last flag, in the first one, whose values it replaces."""
+    """Moves the values of a second --set, the last flag, to the first one."""
     if words.count("--set") < 2:
         return words
     last = len(words) - 1 - words[::-1].index("--set")
@@ -113,13 +112,11 @@ def test_readme_command(
         "results/my_study": whole_study,
         "results/<study>/models/TRIAL.safetensors": next((whole_study / "models").iterdir()),
         "path/to/images": whole_study / "scores",  # a folder with galleries, which are images
-        **{
-            str(folder.relative_to(ROOT)): whole_study
-            for folder in (ROOT / "results" / "measured").iterdir()
-        },
         "TRIAL": results.read(whole_study).trials.trial.iloc[0],
         "all": "3" if "digits" in words else "cat",
     }
+    for folder in (ROOT / "results" / "measured").iterdir():
+        known[str(folder.relative_to(ROOT))] = whole_study
     words = [str(known.get(word, word)) for word in words]
     if script == "report.py":
         words += [] if "--reproduce" in words else ["--out", str(tmp_path)]
@@ -150,9 +147,8 @@ def test_readme_command(
     if script == "train_tune.py" and (len(read_models(words)) > 1 or command not in RUN):
         words += ["--dry_run"]  # all but the runs, which would take minutes
     threads = torch.get_num_threads()
-    status = {"train_tune.py": train_tune, "train.py": train, "report.py": report}[script].main(
-        words
-    )
+    scripts = {"train_tune.py": train_tune, "train.py": train, "report.py": report}
+    status = scripts[script].main(words)
     torch.set_num_threads(threads)
     assert status == 0
 

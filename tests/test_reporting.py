@@ -1,21 +1,22 @@
 """Whole reports: the command, its files, its page and its mistakes."""
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from studies import edit, make_study, write_rows
+from commands import ROOT
+from studies import ONE_RUN, edit, make_study, write_rows
 
 import report
+import train
 from bench import results
 from bench.choices.errors import UserError
+from bench.choices.study import Study
 from bench.reporting import reproduce
-
-ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments: object, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
@@ -49,9 +50,7 @@ def test_reproduce_gives_every_choice_of_a_row(tmp_path):
         "--split_seed 0 --cpus_per_trial 1 --skip True --lr 0.003 --nz 100"
     )
     assert "--nz" not in reproduce.command_for(studies, "final-0-0-1")
-    with pytest.raises(
-        UserError, match=r"no trial 'final-1-1-9' in s; did you mean 'final-1-1-\d'"
-    ):
+    with pytest.raises(UserError, match="no trial 'final-1-1-9' in s; did you mean 'final-1-1-"):
         reproduce.command_for(studies, "final-1-1-9")
 
 
@@ -67,9 +66,24 @@ def test_reproduce_of_a_run_that_was_stopped_before_its_step_sizes_fell():
 
 
 def test_reproduce_of_a_one_class_row_names_the_normal_class():
-    assert reproduce.command(
+    command = reproduce.command(
         {"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4}
-    ) == ("python train.py --model m --normal_class 3 --seed 4 --split_seed 0 --cpus_per_trial 1")
+    )
+    flags = "--model m --normal_class 3 --seed 4 --split_seed 0 --cpus_per_trial 1"
+    assert command == f"python train.py {flags}"
+
+
+def test_the_command_takes_flags_of_train_py_alone():
+    """Each field of a Study that train.py has a flag for, with a value that is not its default."""
+    study = {field.name: f"v_{field.name}" for field in dataclasses.fields(Study)}
+    row = {"model": "pca", "class": "3", "task": "one-class", "seed": 4}
+    row |= {"steps": 40, "generator_steps": 20}  # stopped half-way
+    flags = set(re.findall(r"--(\w+)", reproduce.command(study, row)))
+    groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Study)}
+    known = {name for name, group in groups.items() if group in ("task", "protocol", "training")}
+    # The row has its own: another task, and other hyperparameters.
+    assert flags == known - {"abnormal_class", "category", "batch_size"}
+    assert flags <= {action.dest for action in train.parser("pca")._actions}
 
 
 def test_report_end_to_end(tmp_path):
@@ -83,10 +97,8 @@ def test_report_end_to_end(tmp_path):
     out = folder / "report"
     assert f"{out / 'auroc.md'}, .csv, .tex" in done.stdout
     files = {path.name for path in out.iterdir()}
-    texts, drawings = (
-        ("auroc", "signals", "metrics", "parts", "tuning", "ranks"),
-        ("roc", "pr", "learning", "histogram_pca", "histogram_w_skipganomaly"),
-    )
+    texts = ("auroc", "signals", "metrics", "parts", "tuning", "ranks")
+    drawings = ("roc", "pr", "learning", "histogram_pca", "histogram_w_skipganomaly")
     assert {f"{name}.{kind}" for name in texts for kind in ("md", "csv", "tex")} <= files
     assert {f"{name}.{kind}" for name in drawings for kind in ("pdf", "svg")} <= files
     assert all((out / name).stat().st_size for name in files)
@@ -110,10 +122,7 @@ def test_report_end_to_end(tmp_path):
 
 
 def test_report_of_several_studies_into_a_folder(tmp_path, capsys):
-    folders = [
-        make_study(tmp_path / where / "s", models=("pca",), classes=("bird",), seeds=(1,))
-        for where in ("a", "b")
-    ]
+    folders = [make_study(tmp_path / where / "s", **ONE_RUN) for where in ("a", "b")]
     assert report.main([*map(str, folders), "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().err == ""
     assert pd.read_csv(tmp_path / "out" / "auroc.csv")["study"].nunique() == 2  # both are called s
@@ -132,21 +141,24 @@ def test_report_without_final_runs_shows_the_tuning(tmp_path, capsys):
 
 
 def test_report_of_old_rows_with_few_columns(tmp_path):
-    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
-    edit(
-        folder,
-        lambda row: {
-            k: v
-            for k, v in row.items()
-            if k in ("trial", "kind", "status", "model", "class", "seed", "test_auroc")
-        },
-    )
+    folder = make_study(tmp_path / "s", **ONE_RUN)
+    kept = {"trial", "kind", "status", "model", "class", "seed", "test_auroc"}
+    edit(folder, lambda row: {name: row[name] for name in kept & row.keys()})
     (folder / "epochs.jsonl").unlink()
     (folder / "scores" / "final-0-0-1" / "histogram.csv").unlink()
     done = run(folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert "| bird" in done.stdout
     assert "the scores of trial final-0-0-1 cannot be used" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_picture_is_warned_of(tmp_path):
+    folder = make_study(tmp_path / "s", **ONE_RUN)
+    (folder / "scores" / "final-0-0-1" / "gallery.png").write_bytes(b"no picture")
+    done = run(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the images of trial final-0-0-1 cannot be shown" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -163,7 +175,7 @@ def test_report_of_old_rows_with_few_columns(tmp_path):
 )
 def test_a_mistake_is_named(tmp_path, monkeypatch, arguments, message):
     (tmp_path / "empty").mkdir()
-    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    folder = make_study(tmp_path / "s", **ONE_RUN)
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "study.json").write_bytes((folder / "study.json").read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -201,7 +213,7 @@ def test_a_row_that_cannot_be_is_one_line(tmp_path, file, line, message):
 def test_a_report_loads_no_torch_and_no_ray_and_a_full_disk_under_its_output_does_not_end_it(
     tmp_path,
 ):
-    study = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    study = make_study(tmp_path / "s", **ONE_RUN)
     command = [sys.executable, "-X", "importtime", "report.py", str(study)]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
@@ -228,9 +240,8 @@ def test_a_trial_that_several_studies_have_is_not_guessed(tmp_path):
 def test_help_teaches_and_loads_nothing_heavy():
     done = run("--help", python=("-X", "importtime"))
     assert "python report.py results/digits" in done.stdout
-    assert not {"torch", "pandas", "matplotlib", "ray"} & set(
-        re.findall(r"\w+$", done.stderr, re.M)
-    )
+    loaded = set(re.findall(r"\w+$", done.stderr, re.M))
+    assert not {"torch", "pandas", "matplotlib", "ray"} & loaded
 
 
 @pytest.mark.slow
@@ -244,10 +255,8 @@ def test_ten_thousand_trials(tmp_path):
         for row in tuning
     ]
     write_rows(folder / "trials.jsonl", [row for row in trials if row["kind"] == "final"] + many)
-    write_rows(
-        folder / "epochs.jsonl",
-        [{"trial": r["trial"], "epoch": e, "objective": 0.5} for r in many for e in (1, 2)],
-    )
+    epochs = [{"trial": r["trial"], "epoch": e, "objective": 0.5} for r in many for e in (1, 2)]
+    write_rows(folder / "epochs.jsonl", epochs)
     assert run(folder).returncode == 0
     tuning = pd.read_csv(folder / "report" / "tuning.csv")
     assert len(tuning) == 2

@@ -1,4 +1,4 @@
-"""What a run takes of a machine, and what a process that runs several holds at a time."""
+"""CPUs, GPUs and memory of a run, and of a process that trains several runs in turn."""
 
 import pickle
 import weakref
@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import small_run
 
 import models
 import train
@@ -17,7 +18,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, Budget, PlannedRun, Task
-from bench.data import datasets
+from bench.data.datasets import Dataset
 from bench.data.images import ImageArray, IndexedImages
 from bench.data.splits import Labelled, Split, make_split
 from bench.results import provenance
@@ -35,16 +36,8 @@ ONE_GPU_EACH = {"cpu": 16, "gpu": 2}
 @pytest.mark.parametrize(
     ("share", "slots"),
     [
-        (None, 2),
-        (1, 2),
-        (2, 1),
-        (4, 1),
-        (0.5, 4),
-        (0.3, 6),
-        (0.6, 2),
-        (0.25, 8),
-        (0.1, 16),
-        (1 / 3, 6),
+        *[(None, 2), (1, 2), (2, 1), (4, 1), (0.5, 4), (0.3, 6)],
+        *[(0.6, 2), (0.25, 8), (0.1, 16), (1 / 3, 6)],
     ],
 )
 def test_a_share_of_a_gpu_is_of_one_gpu(share, slots):
@@ -62,15 +55,14 @@ def test_a_run_on_a_cpu_takes_no_gpu():
 
 @pytest.mark.parametrize("share", [1.5, 0.0, -1.0, float("inf"), -float("inf"), float("nan")])
 def test_shares_that_cannot_be_had_are_refused(share):
-    with pytest.raises(
-        UserError, match="--gpus_per_trial must be a share of a GPU above 0 or a whole number"
-    ):
+    wanted = "--gpus_per_trial must be a share of a GPU above 0 or a whole number"
+    with pytest.raises(UserError, match=wanted):
         Study(gpus_per_trial=share)
 
 
 @pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[Task, Split]:
-    digits = datasets.load("digits", root=tmp_path_factory.mktemp("data")).limit(200, 60)
+def splits(all_digits: Dataset) -> dict[Task, Split]:
+    digits = all_digits.limit(200, 60)
     return {task(cls): make_split(digits, task(cls), SOUND, seed=0) for cls in ("3", "5")}
 
 
@@ -91,17 +83,9 @@ def process(splits):
     def start(first: dict[str, Any], **changes: Any) -> EpochTrainable:
         signals = dict.fromkeys(splits, "val_auroc")
         shared = {"files": [], "splits": splits, "protocol": SOUND, "select_on": signals}
-        shared |= {
-            "device": "cpu",
-            "threads": 1,
-            "precision": "float32",
-            "false_alarms": 0.05,
-            "learn_rotations": set(),
-            "deterministic": False,
-            "gpus": 1,
-            "display": False,
-            "keep_models": False,
-        }
+        shared |= {"device": "cpu", "threads": 1, "precision": "float32", "false_alarms": 0.05}
+        shared |= {"learn_rotations": set(), "deterministic": False, "gpus": 1}
+        shared |= {"display": False, "keep_models": False}
         worker = EpochTrainable.__new__(EpochTrainable)
         worker.setup(first, shared=shared | changes)
         return worker
@@ -199,29 +183,22 @@ def test_validation_and_test_images_stay_on_the_device(splits, monkeypatch: pyte
     moved = splits[task("3")].to("meta")
     assert all(part.device.type == "meta" for part in parts(moved))
     assert all(a is b for a, b in zip(parts(moved), parts(moved.to("meta")), strict=True))
-    run = Run(
-        "w_skipganomaly",
-        splits[task("3")],
-        SOUND,
-        hyperparameters=TINY,
-        seed=1,
-        select_on="pseudo_auroc",
-        final=True,
-    )
-    scored: list[Labelled] = []
+    run = small_run("w_skipganomaly", splits[task("3")], select_on="pseudo_auroc", final=True)
+    scored: list[int] = []
     original = run.parts
-    monkeypatch.setattr(
-        run, "parts", lambda labelled: scored.append(labelled) or original(labelled)
-    )
+
+    def recording(labelled: Labelled):
+        scored.append(id(labelled))
+        return original(labelled)
+
+    monkeypatch.setattr(run, "parts", recording)
     for _ in range(2):
         run.step()
-    assert [id(part) for part in scored] == 2 * [
-        id(part) for part in (run.split.val, run.pseudo, run.split.test)
-    ]
+    assert scored == 2 * [id(part) for part in (run.split.val, run.pseudo, run.split.test)]
 
 
 def test_a_classical_model_leaves_the_gpu_alone(process, capsys: pytest.CaptureFixture):
-    """It is fitted on the CPU in a study that has GPUs, in float32 whatever the others compute in."""
+    """It is fitted on the CPU in float32, also in a study that has GPUs and another precision."""
     worker = process(config("pca"), device="cuda", precision="tf32", gpus=0.25)
     result = worker.step()
     assert result["best"]["device"] == "cpu"

@@ -1,4 +1,4 @@
-"""What was stopped goes on: in the folder that was read, with the same choices, on the same images."""
+"""What was stopped goes on: in the folder given, with the same choices, on the same images."""
 
 import hashlib
 import json
@@ -8,14 +8,13 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 from commands import PATIENCE, command, wait_for
-from PIL import Image
-from small_models import NETWORKS, assert_same_to_the_bit, quick, small
-from studies import COSTS, write_rows
+from images import write_images
+from small_models import NETWORKS, assert_same_to_the_bit, slow_except, small
+from studies import assert_same_results, write_rows
 
 import train
 import train_tune
@@ -33,18 +32,11 @@ TINY = [*THREES, "--limit_train", "100", "--limit_test", "40"]
 NETWORK = ["--ngf", "4", "--ndf", "4", "--nz", "8"]
 
 
-def same(one: results.Results, other: results.Results) -> None:
-    """Both runs have the same figures, scores, pictures and weights, to the bit."""
+def assert_same_run(one: results.Results, other: results.Results) -> None:
+    """Fails unless both runs have the same results and weights, to the bit."""
     assert not (other.path / RUN_CHECKPOINT).exists()
-    for part in ("trials", "epochs"):
-        a, b = (
-            getattr(saved, part).drop(columns=[*COSTS], errors="ignore").reset_index(drop=True)
-            for saved in (one, other)
-        )
-        pd.testing.assert_frame_equal(a, b, check_exact=True)
+    assert_same_results(one, other)
     (trial,) = one.trials.trial
-    pd.testing.assert_frame_equal(one.scores(trial), other.scores(trial), check_exact=True)
-    assert one.gallery(trial) == other.gallery(trial) is not None
     (a, about_a), (b, about_b) = (
         model_files.load(saved.path / "models" / f"{trial}.safetensors") for saved in (one, other)
     )
@@ -65,7 +57,7 @@ def stopping_at(monkeypatch: pytest.MonkeyPatch, epoch: int, written: bool = Fal
     monkeypatch.setattr(Store, "add_epoch", add_epoch)
 
 
-@pytest.mark.parametrize("model", quick(NETWORKS, "autoencoder", "w_skipganomaly"))
+@pytest.mark.parametrize("model", slow_except(NETWORKS, "autoencoder", "w_skipganomaly"))
 def test_a_stopped_run_goes_on_to_the_same_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, model: str
 ) -> None:
@@ -86,7 +78,7 @@ def test_a_stopped_run_goes_on_to_the_same_figures(
     assert len(results.read(folder / "stopped").epochs) == 1 + (model == "autoencoder")
     assert train.main(words) == 0
     whole, resumed = results.read(folder / "whole"), results.read(folder / "stopped")
-    same(whole, resumed)
+    assert_same_run(whole, resumed)
     assert resumed.trials.train_seconds[0] == pytest.approx(resumed.epochs.train_seconds.sum()), (
         "an epoch was counted twice, or not at all"
     )
@@ -139,7 +131,7 @@ def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
     weights.write_bytes(content)
     assert train.main(["--name", "stopped", "--results_dir", str(tmp_path), "--resume"]) == 0
     whole = results.read(tmp_path / "whole")
-    same(whole, results.read(tmp_path / "stopped"))
+    assert_same_run(whole, results.read(tmp_path / "stopped"))
     assert whole.trials.config_batch_size[0] == 16
     first, further = results.read(tmp_path / "first").trials.iloc[0], whole.trials.iloc[0]
     assert further.images_seen == 16 * first.images_seen / first.config_batch_size
@@ -150,12 +142,8 @@ def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
 @pytest.fixture
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of images, and beside it a run on it that was stopped after an epoch."""
-    rng = np.random.default_rng(0)
-    for place, count in (("train/good", 40), ("test/good", 8), ("test/bad", 8)):
-        (tmp_path / "images" / place).mkdir(parents=True)
-        for i in range(count):
-            pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "images" / place / f"{i}.png")
+    for seed, (place, count) in enumerate((("train/good", 40), ("test/good", 8), ("test/bad", 8))):
+        write_images(tmp_path / "images" / place, count, seed, (16, 16))
     monkeypatch.chdir(tmp_path)
     flags = ["--dataset", "images", "--batch_size", "16", *NETWORK, "--epochs", "2"]
     flags += ["--name", "run"]

@@ -1,4 +1,4 @@
-"""What a study's rows say, each column against what it is of, and how they are read and kept."""
+"""A study's rows: what their columns hold, and how they are written and read."""
 
 import json
 from pathlib import Path
@@ -60,15 +60,15 @@ def test_false_alarms_on_normal_images_count_in_pixel_figures() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_number_that_json_lacks_is_null(tmp_path: Path, value: float) -> None:
+def test_rows_have_no_spaces_and_null_for_a_number_that_json_lacks(
+    tmp_path: Path, value: float
+) -> None:
     store = Store(tmp_path)
-    store.append(
-        "epochs.jsonl", {"trial": "t", "epoch": 1, "loss": value, "mean": np.float32(value)}
-    )
+    row = {"trial": "a b", "epoch": 1, "loss": value, "mean": np.float32(value)}
+    store.append("epochs.jsonl", row)
     store.close()
-    assert results.read_rows(tmp_path / "epochs.jsonl") == [
-        {"trial": "t", "epoch": 1, "loss": None, "mean": None}
-    ]
+    line = '{"trial":"a b","epoch":1,"loss":null,"mean":null}\n'
+    assert (tmp_path / "epochs.jsonl").read_text() == line
 
 
 def test_a_study_that_is_being_written_is_read_to_its_last_whole_row(tmp_path, capsys) -> None:

@@ -8,7 +8,8 @@ from optuna.distributions import FloatDistribution
 
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, Budget, PlannedRun, Task
-from bench.tuning.schedulers import PerTask, make_scheduler
+from bench.tuning.schedulers import PerTask, clip, make_scheduler
+from bench.tuning.spaces import changeable
 from bench.tuning.trainable import PLANNED
 
 EPOCHS = 10
@@ -120,3 +121,10 @@ def test_trials_change_course_about_five_times_a_run(name: str):
     for epochs, every in ((20, 4), (3, 1)):
         scheduler: Any = make_scheduler(Study(scheduler=name), space, epochs)
         assert scheduler._perturbation_interval == every
+
+
+def test_pbt_keeps_a_copied_configuration_that_it_may_not_change() -> None:
+    """`w_rot` adds a network, so that the weights of the default, which has none, need it at 0."""
+    space = {"w_rot": FloatDistribution(0.5, 2), "lr": FloatDistribution(1e-4, 1e-3, log=True)}
+    able = changeable("skipganomaly", space)
+    assert clip({"w_rot": 0.0, "lr": 1.2e-3}, able) == {"w_rot": 0.0, "lr": 1e-3}

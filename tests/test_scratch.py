@@ -1,4 +1,4 @@
-"""Where paused trials lie: a killed command's are cleaned by the next one on its study, another study's by nobody."""
+"""Where paused trials lie: a study's next command removes those that a killed one left."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Images that are not square, and sides that are no powers of two: networks, files, folders, commands."""
+"""Images that are not square, or whose sides are no powers of two, from files to commands."""
 
 from argparse import ArgumentTypeError
 from fractions import Fraction
@@ -85,9 +85,8 @@ def test_what_does_not_fit_is_told_the_nearest_sizes_that_do(height, width, squa
         assert below == above == size
         sizes.check_shape((1, *size), any_size=False)
     else:
-        with pytest.raises(
-            ValueError, match=f"nearest: {sizes.text(below)} or {sizes.text(above)}"
-        ):
+        nearest = f"nearest: {sizes.text(below)} or {sizes.text(above)}"
+        with pytest.raises(ValueError, match=nearest):
             sizes.check_shape((1, *size), any_size=False)
 
 
@@ -95,10 +94,8 @@ def test_what_does_not_fit_is_told_the_nearest_sizes_that_do(height, width, squa
 def test_powers_of_two_keep_the_networks_of_the_papers(side: int) -> None:
     """Halved down to 4 x 4 and 1 x 1: files of earlier versions hold these weights."""
     with torch.device("meta"):
-        encoder, unet = (
-            Encoder(1, (side, side), 1, 1, nn.BatchNorm2d),
-            UNet(1, (side, side), 1, True),
-        )
+        encoder = Encoder(1, (side, side), 1, 1, nn.BatchNorm2d)
+        unet = UNet(1, (side, side), 1, True)
     assert encoder[-1].weight.shape == (1, side // 8, 4, 4)
     assert len(unet.down) == np.log2(side)
 
@@ -215,9 +212,7 @@ def test_a_run_on_images_that_are_not_square_keeps_all_its_files(run: Path) -> N
     (trial,) = study.trials["trial"]
     assert "--image_size 24x40" in reproduce.command_for({"run": study}, trial)
     scores = study.scores(trial)
-    shown = explorer.gallery(study.gallery(trial), scores)
-    assert shown is not None
-    assert shown["aspect"] == 40 / 24
+    assert explorer.gallery(study.gallery(trial), scores)["aspect"] == 40 / 24
     (file,) = (run / "models").iterdir()
     assert model_files.load(file)[0].image_shape == (1, 24, 40)
 

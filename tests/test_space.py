@@ -71,10 +71,8 @@ def test_a_stepped_range_holds_its_steps_and_no_others(
 
 
 def test_steps_of_real_numbers_are_all_counted():
-    assert (
-        count({"a": FloatDistribution(0, 1, step=0.1), "b": FloatDistribution(0, 0.3, step=0.1)})
-        == 44
-    )
+    eleven, four = (FloatDistribution(0, high, step=0.1) for high in (1, 0.3))
+    assert count({"a": eleven, "b": four}) == 44
     assert count({"a": IntDistribution(8, 40, log=True)}) == 33
 
 
@@ -87,7 +85,7 @@ def test_grid_has_every_point_once() -> None:
 @pytest.mark.parametrize("name", ["w_skipganomaly", "pca"])  # a large space and a small one
 @pytest.mark.parametrize("searcher", SEARCHERS)
 def test_searches_are_functions_of_seed_number_and_history(name: str, searcher: str) -> None:
-    """A search that starts over with what it was told goes on as it would have: nothing is forgotten."""
+    """A search that is told of earlier results again goes on as it would have gone on."""
     space = space_of(Study(), name)
     default = {key: field.default for key, field in models.hyperparameters(name).items()}
 
@@ -108,7 +106,7 @@ def test_searches_are_functions_of_seed_number_and_history(name: str, searcher: 
         again.tell(number, configs[number], None if number == 2 else 0.5 + 0.01 * number)
     assert again.ask(count - 1) == configs[-1]
     resumed = search()
-    resumed.propose = None  # type: ignore[assignment,method-assign]  # which can take minutes
+    resumed.propose = None  # which can take minutes
     for number in range(count - 1):
         assert resumed.ask(number, known=configs[number]) == configs[number]
         resumed.tell(number, configs[number], None if number == 2 else 0.5 + 0.01 * number)
@@ -232,11 +230,8 @@ def test_values_that_only_fit_together() -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_pbt_may_change_fits_the_checkpoints_of_runs_without_it(name: str):
     """A trial takes over another's checkpoint, whose hyperparameters may have been 0."""
-    floats = {
-        k: FloatDistribution(0.1, 0.9)
-        for k, h in models.hyperparameters(name).items()
-        if h.type is float
-    }
+    known = models.hyperparameters(name).items()
+    floats = {key: FloatDistribution(0.1, 0.9) for key, field in known if field.type is float}
     without = make(name, **dict.fromkeys(floats, 0.0)).checkpoint()
     for value in changeable(name, floats):
         make(name, **dict.fromkeys(floats, 0.0) | {value: 0.5}).restore(without)

@@ -1,5 +1,6 @@
-"""--dataset with several data sets: a study of each in one folder, which a fault in one does not end."""
+"""--dataset with several data sets: a study of each; a fault in one ends no other."""
 
+import itertools
 import json
 import re
 import shutil
@@ -8,10 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import PATIENCE, command, lines, wait_for
-from conftest import write_images
+from commands import PATIENCE, command, fails, lines, wait_for
+from images import write_images
 from studies import edit, load, make_study
-from test_cli import fails
 
 import report
 import train
@@ -121,9 +121,8 @@ def test_the_report_compares_models_over_the_data_sets_of_a_sweep(tmp_path: Path
     (sweep / SWEEP).write_text("{}")
     assert report.main([str(sweep)]) == 0
     printed = capsys.readouterr().out
-    assert all(
-        f"| {name}: {cls}" in printed for name in ("cifar10", "mnist") for cls in ("bird", "cat")
-    )
+    for name, cls in itertools.product(("cifar10", "mnist"), ("bird", "cat")):
+        assert f"| {name}: {cls}" in printed
     table = pd.read_csv(sweep / "report" / "auroc_by_dataset.csv").set_index("data set")
     assert table["classes"].to_dict() == {"cifar10": 2, "mnist": 2}
     areas = pd.read_csv(sweep / "report" / "auroc.csv").query("source == 'measured'")
@@ -187,12 +186,8 @@ def test_means_over_data_sets_are_of_sound_figures(tmp_path: Path):
     folders = [make_study(tmp_path / name, seeds=(1,)) for name in ("one", "two")]
     protocols = {"pca": "sound", "w_skipganomaly": "published"}
     for folder in folders:
-        edit(
-            folder,
-            lambda row, data=folder.name: (
-                row | {"dataset": data, "protocol": protocols[row["model"]]}
-            ),
-        )
+        edit(folder, lambda row, data=folder.name: row | {"dataset": data})
+        edit(folder, lambda row: row | {"protocol": protocols[row["model"]]})
     areas = load(*folders)[-1]
     assert list(sweeps.dataset_table(areas).frame) == ["data set", "classes", "pca"]
     (line,) = unsound(areas)

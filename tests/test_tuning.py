@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from images import write_images
 from tuning_studies import TINY, check_study, study_runner  # noqa: F401
 
 from bench.choices.errors import UserError
@@ -40,10 +39,7 @@ def test_searchers_and_schedulers(study, tmp_path: Path, searcher: str, schedule
 
 @pytest.mark.slow
 def test_two_models_two_classes(study) -> None:
-    """The sweep: every task has its own default, winner and final runs.
-
-    A trial is compared within its task only.
-    """
+    """Every task has its own default, finalists, winner and final runs."""
     flags = "--model w_skipganomaly skipganomaly --abnormal_class 0 1 --trials 2 --epochs 1".split()
     status, saved = study(*flags, "--seeds", "2", "--finalists", "3")
     assert status == 0
@@ -69,20 +65,11 @@ def test_two_models_two_classes(study) -> None:
 
 @pytest.fixture
 def uneven(tmp_path: Path) -> Path:
-    """Images of three classes, one of which is in the test set alone: nothing abnormal to validate it on."""
-    rng = np.random.default_rng(0)
-    for place, count in (
-        ("train/a", 30),
-        ("train/b", 30),
-        ("test/a", 8),
-        ("test/b", 8),
-        ("test/c", 8),
-    ):
-        (tmp_path / "uneven" / place).mkdir(parents=True)
-        for i in range(count):
-            pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "uneven" / place / f"{i}.png")
-    return tmp_path / "uneven"
+    """Classes a, b and c; c has test images alone, so that nothing abnormal validates it."""
+    folder = tmp_path / "uneven"
+    for seed, place in enumerate(("train/a", "train/b", "test/a", "test/b", "test/c")):
+        write_images(folder / place, 30 if "train" in place else 8, seed, (16, 16))
+    return folder
 
 
 @pytest.mark.slow
@@ -90,29 +77,17 @@ def uneven(tmp_path: Path) -> Path:
 def test_each_class_has_its_own_signal_to_choose_by(
     study, uneven: Path, classes: list[str]
 ) -> None:
-    flags = [
-        "--dataset",
-        str(uneven),
-        "--dataroot",
-        str(uneven),
-        "--abnormal_class",
-        *classes,
-        "--batch_size",
-        "8",
-    ]
-    flags += ["--limit_train", "60"]  # all of them
+    flags = ["--dataset", str(uneven), "--dataroot", str(uneven), "--abnormal_class", *classes]
+    flags += ["--batch_size", "8", "--limit_train", "60"]  # all of them
     for mistake in (["--tune_for", "mean"], ["--select_on", "val_auroc"]):
         with pytest.raises(UserError, match="val_loss"):
             study(*flags, *mistake)
-    status, saved = study(
-        *flags, "--trials", "2", "--epochs", "2", "--seeds", "1", "--scheduler", "fifo"
-    )
+    search = "--trials 2 --epochs 2 --seeds 1 --scheduler fifo".split()
+    status, saved = study(*flags, *search)
     assert status == 0
     assert set(saved.trials.status) == {"done"}
-    assert saved.trials.groupby("class").select_on.unique().map(list).to_dict() == {
-        "a": ["val_auroc"],
-        "c": ["val_loss"],
-    }
+    signals = saved.trials.groupby("class").select_on.unique().map(list).to_dict()
+    assert signals == {"a": ["val_auroc"], "c": ["val_loss"]}
     for name, signal in (("a", saved.trials.val_auroc), ("c", -saved.trials.val_loss)):
         mine = saved.trials["class"] == name
         assert saved.trials.objective[mine].tolist() == signal[mine].tolist()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from studies import COSTS
+from studies import assert_same_results
 from tuning_studies import check_study, study_runner  # noqa: F401
 
 import train
@@ -25,7 +25,7 @@ from bench.reporting import reproduce
 def test_failed_trials_are_recorded_and_the_study_goes_on(
     study, capsys: pytest.CaptureFixture
 ) -> None:
-    """A learning rate that blows the networks up fails its trial with the reason, and the exit status says so."""
+    """A learning rate that blows the networks up fails its trial, and the exit status says so."""
     flags = "--searcher grid --scheduler fifo --space lr=1e-4,1e30 --epochs 2 --seeds 1".split()
     status, saved = study(*flags)
     assert status == 1
@@ -41,23 +41,12 @@ def test_failed_trials_are_recorded_and_the_study_goes_on(
     "searcher", ["random", pytest.param("tpe", marks=pytest.mark.long)]
 )
 def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) -> None:
-    """Cut the rows of a finished study and move it: resumed, it ends with the same rows, to the bit.
+    """A finished study whose rows are cut, and which is moved, ends with the same rows, to the bit.
 
-    One trial at a time, so that a searcher which learns from results has the same ones before each proposal.
+    One trial at a time: before each proposal, the searcher then knows the same results.
     """
-    flags = [
-        "--searcher",
-        searcher,
-        "--scheduler",
-        "fifo",
-        "--trials",
-        "6",
-        "--epochs",
-        "1",
-        "--seeds",
-        "2",
-    ]
-    _, whole = study(*flags, "--cpus_per_trial", "2", name="whole")
+    flags = "--scheduler fifo --trials 6 --epochs 1 --seeds 2 --cpus_per_trial 2".split()
+    _, whole = study("--searcher", searcher, *flags, name="whole")
     moved = tmp_path / "elsewhere" / "cut"
     shutil.copytree(whole.path, moved)
     path = moved / "trials.jsonl"
@@ -66,45 +55,29 @@ def test_resume_runs_only_what_is_missing(study, tmp_path: Path, searcher: str) 
     assert train_tune.main(["--results_dir", str(moved.parent), "--name", "cut", "--resume"]) == 0
     again = results.read(moved)
     assert path.read_text().splitlines(keepends=True)[:4] == kept
-
-    def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-        frame = frame.drop(columns=[*COSTS, "attempt"], errors="ignore")
-        return frame.sort_values(["trial", "epoch"], ignore_index=True)
-
-    for before, after in ((whole.trials, again.trials), (whole.epochs, again.epochs)):
-        pd.testing.assert_frame_equal(comparable(before), comparable(after), check_exact=True)
-    for trial in whole.trials[whole.trials.kind == "final"].trial:
-        pd.testing.assert_frame_equal(whole.scores(trial), again.scores(trial), check_exact=True)
+    assert_same_results(whole, again)
 
 
 @pytest.mark.slow
 def test_reproduce_gives_the_same_scores_to_the_bit(
     study, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """The command that report.py prints makes a final run's scores and a tuning run's figures again."""
-    _, saved = study(
-        "--searcher",
-        "random",
-        "--scheduler",
-        "fifo",
-        *("--trials", "2", "--epochs", "2", "--steps", "7", "--seeds", "1"),
-    )
+    """By the command that report.py prints, for a final run and for a tuning run."""
+    flags = "--searcher random --scheduler fifo --trials 2 --epochs 2 --steps 7 --seeds 1".split()
+    _, saved = study(*flags)
     final = saved.trials.loc[saved.trials.role == "winner", "trial"].item()
     for trial in (final, "w_skipganomaly-3-001"):
         command = shlex.split(reproduce.command_for({"study": saved}, trial))
         assert command[:2] == ["python", "train.py"]
-        assert (
-            train.main([*command[2:], "--results_dir", str(tmp_path), "--name", f"again-{trial}"])
-            == 0
-        )
+        place = ["--results_dir", str(tmp_path), "--name", f"again-{trial}"]
+        assert train.main([*command[2:], *place]) == 0
         again = results.read(tmp_path / f"again-{trial}")
         before, after = saved.trials.set_index("trial").loc[trial], again.trials.iloc[0]
         for column in ("epoch", "epochs", "objective", "val_auroc", "val_loss"):
             assert after[column] == before[column]
         if before.kind == "final":
-            pd.testing.assert_frame_equal(
-                again.scores(again.trials.iloc[0].trial), saved.scores(trial), check_exact=True
-            )
+            scores = again.scores(after.trial)
+            pd.testing.assert_frame_equal(scores, saved.scores(trial), check_exact=True)
 
 
 def test_trials_map_the_images_uncopied(ray_session) -> None:

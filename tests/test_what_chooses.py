@@ -1,4 +1,4 @@
-"""What chooses a run's epoch and its score's weights, against the images and scores that it names."""
+"""Which images and scores choose a run's epoch, threshold and the weights of its score's parts."""
 
 import dataclasses
 from typing import Any
@@ -6,23 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_models import small
+from small_models import small_run
 
-from bench.choices.tasks import (
-    LEAVE_ONE_CLASS_OUT,
-    ONE_CLASS,
-    PUBLISHED,
-    SOUND,
-    Budget,
-    Protocol,
-    Task,
-)
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Budget, Protocol, Task
 from bench.data import datasets
 from bench.data.splits import Split, make_split
 from bench.judging import metrics
 from bench.judging.verdicts import verdicts
 from bench.training import run as run_module
-from bench.training.run import Run, train
+from bench.training.run import Run
 from models.mix import standardised
 
 IN_TRAINING_MODE = dataclasses.replace(SOUND, scoring_mode="training")
@@ -30,35 +22,7 @@ TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
 
 
 def run_of(split: Split, protocol: Protocol = SOUND, **choices: Any) -> Run:
-    values: dict[str, Any] = {"select_on": "val_auroc", "seed": 1, "final": True} | choices
-    hyperparameters = small("skipganomaly", batch_size=16)
-    return Run("skipganomaly", split, protocol, hyperparameters=hyperparameters, **values)
-
-
-@pytest.mark.parametrize(
-    "protocol", [SOUND, IN_TRAINING_MODE, PUBLISHED], ids=["sound", "mode", "published"]
-)
-@pytest.mark.parametrize("kind", [LEAVE_ONE_CLASS_OUT, ONE_CLASS])
-def test_labels_are_those_of_the_images(digits: datasets.Dataset, kind: str, protocol: Protocol):
-    parts = make_split(digits, Task(kind, "3"), protocol, seed=0)
-    classes = np.concatenate([digits.train_labels, digits.test_labels])
-    for part in filter(None, (parts.val, parts.test)):
-        is_three = classes[part.images.index] == digits.classes.index("3")
-        assert (part.labels == (is_three == (kind == LEAVE_ONE_CLASS_OUT))).all()
-
-
-@pytest.mark.parametrize("mode", ["evaluation", "training"])
-def test_test_images_are_mixed_unless_they_are_to_be_sorted(digits: datasets.Dataset, mode: str):
-    sound, own_order = (
-        make_split(
-            digits, TASK, dataclasses.replace(SOUND, scoring_mode=mode, test_order=order), seed=0
-        ).test
-        for order in ("shuffled", "sorted")
-    )
-    assert sound is not None
-    assert own_order is not None
-    assert (np.diff(sound.labels) < 0).any()
-    assert (np.diff(own_order.labels) >= 0).all()
+    return small_run("skipganomaly", split, protocol, final=True, **choices)
 
 
 @pytest.mark.parametrize("protocol", [SOUND, IN_TRAINING_MODE], ids=["sound", "mode"])
@@ -150,20 +114,12 @@ def test_the_model_that_is_kept_is_the_chosen_epochs(split: Split, monkeypatch):
 
 
 def test_no_epoch_is_chosen_whose_encoder_has_not_begun_to_train(split: Split, monkeypatch):
-    late = small("f_anogan", gan_steps=2, n_critic=1, encoder_beside=False)
-    values = {"select_on": "val_auroc", "seed": 1, "budget": Budget(5, turns=1)}
-    run = Run("f_anogan", split, SOUND, hyperparameters=late, **values)
+    late = {"gan_steps": 2, "n_critic": 1, "encoder_beside": False}
+    run = small_run("f_anogan", split, budget=Budget(5, turns=1), **late)
     monkeypatch.setattr(run_module, "objective", lambda *_: -float(run.epoch))
     trained = ["loss_encoder" in run.step() for _ in range(5)]
     assert trained == [False, False, True, True, True]
     assert run.best["epoch"] == 3, "the best of those by this signal, which falls"
-
-
-def test_step_sizes_fall_in_the_last_epochs(split: Split, monkeypatch):
-    run, shares = run_of(split, budget=Budget(3, decay=2)), []
-    monkeypatch.setattr(run.model, "scale_steps", shares.append)
-    list(train(run))
-    assert shares == pytest.approx([1, 2 / 3, 1 / 3])
 
 
 def test_the_threshold_allows_the_false_alarms_asked_for(split: Split):

@@ -1,4 +1,4 @@
-"""Signals that end a command: to it alone or to all of its processes, early or late, on a terminal or off it."""
+"""Interrupts: what SIGINT, SIGTERM and SIGHUP do to a command, at each moment of its life."""
 
 import contextlib
 import fcntl
@@ -22,7 +22,6 @@ from commands import (
     TINY,
     command,
     descendants,
-    kill,
     listening,
     running,
     size,
@@ -107,21 +106,11 @@ def test_a_signal_before_the_first_run(tmp_path: Path, moment: str) -> None:
 @pytest.mark.slow
 def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
     """It ends the reader as well: what there is to say comes on stderr."""
-    arguments = [
-        sys.executable,
-        "train_tune.py",
-        "--results_dir",
-        str(tmp_path),
-        "--name",
-        "study",
-        *LONG,
-    ]
+    words = [sys.executable, "train_tune.py", "--results_dir", str(tmp_path), "--name", "study"]
     study = subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*words, *LONG], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     STARTED.append(study)
-    assert study.stdout
-    assert study.stderr
     wait_for(lambda: size(tmp_path / "study" / "epochs.jsonl"), study)
     study.stdout.close()
     study.send_signal(signal.SIGINT)
@@ -134,61 +123,23 @@ def test_control_c_in_a_pipe_to_tee(tmp_path: Path) -> None:
 def test_a_study_ends_no_process_of_the_script_that_began_it(tmp_path: Path) -> None:
     """After `exec` the script's `tee` is the study's child, as Ray's processes are."""
     place = ["--results_dir", str(tmp_path), "--name", "study"]
-    words = [
-        *place,
-        "--model",
-        "knn",
-        "--dataset",
-        "digits",
-        "--normal_class",
-        "3",
-        "--trials",
-        "0",
-    ]
-    study = shlex.join([sys.executable, "train_tune.py", *words, "--seeds", "1"])
+    flags = "--model knn --dataset digits --normal_class 3 --trials 0 --seeds 1".split()
+    study = shlex.join([sys.executable, "train_tune.py", *place, *flags])
     script = f"exec > >(tee {shlex.quote(str(tmp_path / 'log'))}) 2>&1; exec {study}"
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, timeout=PATIENCE
-    )
+    words = ["bash", "-c", script]
+    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, timeout=PATIENCE)
     assert done.returncode == 0
     assert b"next: python report.py" in done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.long
-def test_a_signal_to_a_study_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    start = [
-        "start",
-        "--head",
-        "--port",
-        "6398",
-        "--num-cpus",
-        "1",
-        "--include-dashboard",
-        "false",
-        "--block",
-    ]
-    ray = Path(sys.executable).with_name("ray")
-    head = subprocess.Popen([ray, *start, "--node-ip-address", "127.0.0.1"], cwd=tmp_path)
-    try:
-        wait_for(lambda: any("raylet" in line for line in descendants(head.pid).values()), head)
-        process = command(tmp_path, *LONG, "--address", "127.0.0.1:6398")
-        wait_for(lambda: size(tmp_path / "study" / "epochs.jsonl"), process)
-        process.terminate()
-        assert process.wait(PATIENCE) == 130
-        assert "--resume" in tmp_path.with_suffix(".log").read_text()
-        assert not list((tmp_path / "study").glob(".ray-*"))
-    finally:
-        for pid in [*descendants(head.pid), head.pid]:
-            kill(pid)
+IMPORTS = "import sys, time\nfrom bench.choices import interrupts, script"
 
 
 def python(code: str, *arguments: str, **options) -> subprocess.Popen:
     """A process of a few lines, which has begun its work when this returns."""
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import time\nfrom bench.choices import interrupts, script\n{code}", *arguments],
-        cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True, **{"stdout": subprocess.PIPE} | options,
+        [sys.executable, "-c", f"{IMPORTS}\n{code}", *arguments], cwd=ROOT, text=True,
+        stderr=subprocess.PIPE, start_new_session=True, **{"stdout": subprocess.PIPE} | options,
     )  # fmt: skip
     if process.stdout:
         assert process.stdout.readline() == "up\n"
@@ -226,12 +177,10 @@ def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
     assert process.wait(PATIENCE) == 130
 
 
-def test_a_second_signal_ends_a_command_that_still_ends() -> None:
-    process = python(
-        "with interrupts.handled(lambda: interrupts.say('one')): print('up', flush=True); time.sleep(60)"
-    )
+def test_a_second_signal_ends_a_command_that_is_still_ending() -> None:
+    handled = "with interrupts.handled(lambda: interrupts.say('one')):"
+    process = python(f"{handled} print('up', flush=True); time.sleep(60)")
     process.terminate()
-    assert process.stdout
     assert process.stdout.readline() == "one\n"
     time.sleep(2 * interrupts.TOGETHER)
     process.terminate()
@@ -250,9 +199,9 @@ def test_a_signal_that_comes_twice_at_once_counts_once() -> None:
     assert process.returncode == 0
 
 
-def test_what_is_said_to_a_closed_terminal_is_no_error() -> None:
+def test_output_to_a_closed_terminal_is_no_error() -> None:
     terminal, end = pty.openpty()
-    came = "import sys; came = []\nwith interrupts.handled(lambda: came.append(1)):\n print('up', flush=True)\n"
+    came = "came = []\nwith interrupts.handled(lambda: came.append(1)):\n print('up', flush=True)\n"
     process = python(
         f"{came} while not came: time.sleep(0.01)\n print('late', flush=True); sys.exit(7)",
         stdin=end, stdout=end, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
@@ -272,10 +221,9 @@ def test_a_command_goes_on_when_the_reader_of_its_output_leaves(tmp_path: Path) 
     code = (
         "def main():\n print('up', flush=True); input(); print('two', flush=True)\n"
         " print('three', flush=True); open(sys.argv[1], 'w').close(); return 3\n"
-        "import sys; script.run_main(main)"
+        "script.run_main(main)"
     )
     process = python(code, str(tmp_path / "done"), stdin=subprocess.PIPE)
-    assert process.stdout
     process.stdout.close()
     process.stdout = None
     _, output = process.communicate("\n", timeout=PATIENCE)

@@ -1,20 +1,17 @@
-"""One table for metrics, one for signals: an entry in it is all that a new one needs."""
+"""How the report names metrics, the signal that chose, and a study's settings."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from studies import auroc_table, edit, load, make_study, write_rows
+from studies import auroc_table, caution_lines, edit, load, make_study, write_rows
 
-import train
-from bench.choices.study import Study
 from bench.choices.tasks import PUBLISHED, SOUND
 from bench.judging import metrics, selection
 from bench.judging.metrics import Metric
 from bench.judging.selection import Signal
-from bench.reporting import cautions, reproduce, searches, tables
+from bench.reporting import reproduce, searches, tables
 from bench.results import columns
 from bench.watching.progress import describe
 
@@ -102,7 +99,7 @@ def test_rows_that_do_not_name_their_signal_show_the_objective(tmp_path):
     assert set(searches.tuning_table(trials).frame["signal"]) == {"objective"}
 
 
-def test_nothing_is_said_of_baselines_where_rows_do_not_name_the_family(tmp_path):
+def test_no_note_is_on_baselines_where_rows_lack_the_family(tmp_path):
     models = ("w_skipganomaly", "pca")
     for number, family in enumerate((True, False)):
         folder = make_study(tmp_path / str(number), models=models)
@@ -125,21 +122,7 @@ def test_switched_fields_of_the_protocol_are_in_the_settings_and_in_the_command(
 def test_hyperparameters_that_a_command_set_are_in_the_settings_and_a_warning(tmp_path):
     held = {"set": ["skip=False", "w_con=3"]}
     studies, trials, *_, aurocs = load(make_study(tmp_path / "s", study=held))
-    assert tables.settings_table(studies, trials).frame.set_index("choice")["s"]["set"] == (
-        "skip=False, w_con=3"
-    )
-    lines = [line for _, line in cautions.cautions(studies, trials, aurocs)]
-    assert "s: hyperparameters were set: skip=False, w_con=3" in lines
-
-
-def test_the_command_takes_flags_of_train_py_alone():
-    """Each field of a Study that train.py has a flag for, with a value that is not its default."""
-    study = {field.name: f"v_{field.name}" for field in dataclasses.fields(Study)}
-    row = {"model": "pca", "class": "3", "task": "one-class", "seed": 4}
-    row |= {"steps": 40, "generator_steps": 20}  # stopped half-way
-    flags = set(re.findall(r"--(\w+)", reproduce.command(study, row)))
-    groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Study)}
-    known = {name for name, group in groups.items() if group in ("task", "protocol", "training")}
-    # The row has its own: another task, and other hyperparameters.
-    assert flags == known - {"abnormal_class", "category", "batch_size"}
-    assert flags <= {action.dest for action in train.parser("pca")._actions}
+    settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
+    assert settings["set"] == "skip=False, w_con=3"
+    warning = "s: hyperparameters were set: skip=False, w_con=3"
+    assert warning in caution_lines(studies, trials, aurocs)
