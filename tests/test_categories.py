@@ -130,8 +130,8 @@ def test_the_normal_class_may_be_called_otherwise_where_it_is_clear(tmp_path):
 
 
 BAD = [
-    (["--category", "nuts"], r"--category: there is no 'nuts'; did you mean 'nut'\? \(valid: bolt"),
-    (["--category", "nut", "--normal_class", "good"], "--normal_class and --category: give only"),
+    (["--category", "nuts"], r"--category: there is no 'nuts'; did you mean 'nut'\? \(valid: bolt, nut"),
+    (["--category", "nut", "--normal_class", "good"], "--normal_class and --category: give only one"),
     (["--abnormal_class", "blot"], "give this flag alone"),
     (["--dataset", "digits", "--category", "nut"], "--category: digits has none"),
 ]  # fmt: skip

@@ -184,7 +184,7 @@ def test_runs_of_a_larger_budget_wait_for_its_winner(tmp_path, capsys):
         file.write(json.dumps(row | failed) + "\n")
     assert results.read(folder).trials["role"].value_counts()["pending"] == 1
     assert "a-0-9steps" not in set(frames.join({"s": results.read(folder)})[0]["trial"])
-    assert "1 run(s) of more steps" in growing({"s": results.read(folder)})[0]
+    assert "1 run(s) with more steps" in growing({"s": results.read(folder)})[0]
     assert summary(folder, None, 6, 1).status == 1
     assert "failed: a-0-9steps: no memory" in capsys.readouterr().err
 

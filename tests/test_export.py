@@ -168,7 +168,7 @@ def test_a_model_that_no_file_can_hold_says_why(name: str, tmp_path: Path) -> No
         (["--load", "nothing", "--export", "model.onnx"], "no file nothing"),
         (
             ["--load", "nothing", "--export", "model.pt"],
-            "model.pt is no name that ends in .onnx or",
+            "model.pt is no name that ends in .onnx or .pt2",
         ),
         (["--load", "nothing", "--export", ".onnx"], r"--export: .onnx is no name"),
         (["--load", "nothing", "--export", f"{__file__}/a.pt2"], r"--export: .* is no folder"),

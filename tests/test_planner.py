@@ -65,8 +65,8 @@ def test_a_search_by_validation_loss_says_what_that_prefers(capsys):
     mark_unsearched(spaces, dict.fromkeys(TASKS, "last_epoch"), searching=True)
     fitted, networks = capsys.readouterr().err.splitlines()
     assert fitted.startswith("note: knn: nothing is searched: last_epoch cannot compare")
-    assert networks.startswith("note: ganomaly, autoencoder: last_epoch compares configurations by")
-    assert "validation loss, and so prefers those that copy images best" in networks
+    line = "note: ganomaly, autoencoder: last_epoch compares configurations by validation loss"
+    assert networks.startswith(f"{line}, and so prefers those that copy images best")
 
 
 def test_the_search_is_told_of_the_configuration_that_earned_the_objective():

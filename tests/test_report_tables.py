@@ -65,7 +65,7 @@ def test_thresholds_for_different_rates_are_named(tmp_path):
         edit(tmp_path / name, lambda row: row | {"threshold": 0.5})
     studies, trials, *_ = load(tmp_path / "s", tmp_path / "t")
     (line,) = mismatches.thresholds(studies, trials)
-    assert line.endswith("set for 5 %, 20 % false alarms")
+    assert line.endswith("set for different rates of false alarms (5 %, 20 %)")
     assert mismatches.thresholds(studies, trials[trials["study"] == "s"]) == []
 
 

@@ -50,7 +50,8 @@ def test_reproduce_gives_every_choice_of_a_row(tmp_path):
         "--split_seed 0 --cpus_per_trial 1 --skip True --lr 0.003 --nz 100"
     )
     assert "--nz" not in reproduce.command_for(studies, "final-0-0-1")
-    with pytest.raises(UserError, match="no trial 'final-1-1-9' in s; did you mean 'final-1-1-"):
+    hint = r"no trial 'final-1-1-9' in s; did you mean 'final-1-1-\d'"
+    with pytest.raises(UserError, match=hint):
         reproduce.command_for(studies, "final-1-1-9")
 
 

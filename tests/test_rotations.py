@@ -77,7 +77,7 @@ def test_a_row_of_a_search_of_rotations_cannot_be_made_again_by_itself(capsys):
     trials = pd.DataFrame({"model": ["skipganomaly"] * 2, "config_w_rot": [0.0, 1.0]})
     for row in trials.to_dict("records"):
         warn_of_rotations(trials, row)
-    assert capsys.readouterr().err.count("val_pseudo_auroc, and what it chose, may differ") == 1
+    assert capsys.readouterr().err.count("val_pseudo_auroc, and what it chooses, may differ") == 1
     warn_of_rotations(trials[:1], trials.loc[0])
     warn_of_rotations(trials, {"model": "knn"})
     assert not capsys.readouterr().err
