@@ -27,7 +27,9 @@ SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
 SITE += [f"cifar10-{name}" for name in cifar10.RIVALS]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
 SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-skipganomaly")]
-SITE += [f"digits-finalists-{name}" for name in ("w-skipganomaly", "egbad", "classical")]
+SITE += [
+    f"digits-finalists-{name}" for name in ("w-skipganomaly", "egbad", "f-anogan", "classical")
+]
 SITE += ["digits-finalists-one-class-classical", "cifar10-finalists-classical"]
 
 TITLE = "GAN-based image anomaly detection: sound results beside published ones"

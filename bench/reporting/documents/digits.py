@@ -34,7 +34,15 @@ LATENTS = (  # what a smaller latent was tried with
     ("one digit normal", "egbad", "one-class-egbad-latent"),
 )
 TUNED = {
-    "one left out": ("", "-ganomaly", "-skipganomaly", "-w-skipganomaly", "-egbad", "-classical"),
+    "one left out": (
+        "",
+        "-ganomaly",
+        "-skipganomaly",
+        "-w-skipganomaly",
+        "-egbad",
+        "-f-anogan",
+        "-classical",
+    ),
     "one digit normal": ("-one-class", "-one-class-classical"),
 }
 
