@@ -91,7 +91,9 @@ def test_no_model_of_the_project_makes_these_mistakes(name):
 
 def refused(capsys: pytest.CaptureFixture, script: ModuleType, flags: list[str]) -> str:
     data = [] if "--dataset" in flags else ["--dataset", "digits"]
-    return fails(capsys, script, [*data, "--normal_class", "8", *flags], Path())
+    line = fails(capsys, script, [*data, "--normal_class", "8", *flags], Path())
+    assert not Path("results").exists()
+    return line
 
 
 @pytest.mark.usefixtures("own")

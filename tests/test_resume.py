@@ -36,6 +36,8 @@ def assert_same_run(one: results.Results, other: results.Results) -> None:
     """Fails unless both runs have the same results and weights, to the bit."""
     assert not (other.path / RUN_CHECKPOINT).exists()
     assert_same_results(one, other)
+    for saved in (one, other):  # on Ray alone do runs begin again, as further attempts
+        assert {*saved.trials.attempt, *saved.epochs.attempt} == {1}
     (trial,) = one.trials.trial
     (a, about_a), (b, about_b) = (
         model_files.load(saved.path / "models" / f"{trial}.safetensors") for saved in (one, other)
