@@ -22,7 +22,8 @@ class Options:
     model: tuple[str, ...] = option(
         ("w_skipganomaly",),
         "task",
-        "a model's name (train_tune.py --list), or a Python file of your own; train_tune.py takes several",
+        "a model's name (train_tune.py --list), or a Python file of your own; train_tune.py takes "
+        "several",
         many=True,
     )
     dataset: str = option(

@@ -16,6 +16,7 @@ from bench.choices.outside import is_file, name_of
 RUN_CHECKPOINT = "run.pt"  # the checkpoint of an unfinished run of train.py, in its folder
 CHOOSE_TASKS = ("abnormal_class", "normal_class", "category")  # one of these fields does
 LONGEST = 200  # bytes of a name: file systems take 255, and names inside the folder add to it
+LONG_CLASS = f"a class's name may have {LONGEST} bytes at most: files are named after it"
 SWEEP = "sweep.json"  # what the studies of a sweep over data sets share, in their common folder
 DEFAULT_TRIALS = 10  # of a search; a grid has its own
 HYPERPARAMETERS = ("batch_size",)  # the fields of a Study that are hyperparameters of models too
@@ -56,9 +57,7 @@ class Study(Options):
         if "all" in given and "all" in classes:
             raise UserError(f"{flag}: a class is called 'all', which means every class: rename it")
         if any(len(os.fsencode(cls)) > LONGEST for cls in given):
-            raise UserError(
-                f"{flag}: a class's name may have {LONGEST} bytes at most: files are named after it"
-            )
+            raise UserError(f"{flag}: {LONG_CLASS}")
         return tuple(classes) if "all" in given else given
 
     def class_flag(self) -> str:

@@ -15,7 +15,7 @@ from bench.choices import outside
 from bench.choices.errors import UserError, note
 from bench.choices.names import on_disk, stamped
 from bench.choices.options import WHOLE_POPULATION
-from bench.choices.study import LONGEST, Study
+from bench.choices.study import LONG_CLASS, LONGEST, Study
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, Budget, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
@@ -132,9 +132,7 @@ def prepare(study: Study) -> Prepared:
         check_shape(model, dataset)
     protocol, tasks = protocol_of(study), tasks_of(study, dataset)
     if any(len(os.fsencode(task.cls)) > LONGEST for task in tasks):
-        raise UserError(
-            f"--dataset: a class's name may have {LONGEST} bytes at most: files are named after it"
-        )
+        raise UserError(f"--dataset: {LONG_CLASS}")
     dataset, splits, more = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )

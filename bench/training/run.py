@@ -211,8 +211,8 @@ class Run:
             return {}
         self.model.restore(self.best_state)
         scores = self.test_scores()
-        outputs: dict[str, Any] = {"scores": scores, "localisation": self.localisation(scores)}
-        return outputs | {"gallery": self.gallery(scores)}
+        figures = self.localisation(scores)
+        return {"scores": scores, "localisation": figures, "gallery": self.gallery(scores)}
 
     def test_scores(self) -> pd.DataFrame:
         """One row per test image, as the chosen epoch scores it: scores, labels, part_*."""
