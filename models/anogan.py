@@ -4,10 +4,12 @@ The GAN learns normal images alone. To score an image, gradient descent searches
 whose generated image is closest to it; the distance that remains is the score (eq. 6).
 "Released code" below is github.com/oyxhust/wgan-gp-anomaly. This file differs from it: layers
 upsample by two, as in WGAN-GP's own networks for digits; the critic has LeakyReLU, as theirs, and
-weights begin as torch's; images are in [-1, 1], and not mirrored at random in training; step sizes
-do not decay (there over the last two thirds of training); the search's loss has the paper's feature
-term; and the search starts near the image and adapts its step size, where the code takes 15,000
-steps of 1e-4 from a random latent.
+weights begin as torch's or, by `he_init`, as theirs; images are in [-1, 1], and not mirrored at random
+in training (nor are MNIST's there); step sizes do not decay (there over the last two thirds of
+training); the search's loss has the paper's feature term; and the search starts near the image and
+adapts its step size, where the code takes 15,000 steps from a random latent, of 1e-4 until the last
+third. Distances are means where the paper has sums, which weighs features less: by the number of
+pixels over that of features, 784 / 4096 for 28 x 28 images.
 """
 
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ class Config(base.Config):
     ndf: int = 64  # critic's channels at the outermost level (released code)
     nz: int = 128  # size of the latent (released code)
     batch_norm: bool = False  # in the generator (WGAN-GP's code for CIFAR-10: yes)
+    he_init: bool = False  # initial weights as in WGAN-GP's code; else torch's
     score_feature: float = 0.1  # weight of the features in search and score (lambda in eq. 5, 6)
     starts: int = 512  # fixed random latents; an image's search starts from the closest
     restarts: int = 1  # searches for each image, from its closest starts; the best one counts

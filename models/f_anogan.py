@@ -6,11 +6,13 @@ which sends no gradient into the GAN. Here the encoder trains beside the GAN as 
 epoch ends with a model that can score (`encoder_beside`). Generator and critic have AnoGAN's layers
 (the original has residual networks for 64 x 64 images, with layer normalisation in the critic);
 batch normalisation, Adam's first moment and the size of batches are the released code's. That code
-is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has no encoder beside the GAN; it scores
-in evaluation mode (`--scoring_mode evaluation`), after the last epoch. Unlike here, it mirrors half
-of the training images at random. While the encoder trains alone, `n_critic` of its steps count as
-one generator step; with fewer `--steps` than `gan_steps` it never does, and with `--load` it goes on
-where the loaded model was. RMSprop is torch's, whose first steps are larger than TensorFlow's.
+is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has no encoder beside the GAN, and its
+initial weights. It scores in evaluation mode (`--scoring_mode evaluation`), at checkpoints that its
+user names; here after the last epoch. Unlike here, it mirrors half of the training images at random,
+and its generator's running statistics remember some 100 generator steps; here they remember two.
+While the encoder trains alone, `n_critic` of its steps count as one generator step; with fewer
+`--steps` than `gan_steps` it never does, and with `--load` it goes on where the loaded model was.
+RMSprop is torch's, whose first steps are larger than TensorFlow's.
 """
 
 from collections.abc import Hashable, Mapping
@@ -25,7 +27,7 @@ from models.images import Images
 from models.losses import per_image
 from models.networks import Pyramid
 from models.optimizers import RMSprop
-from models.wgan import WGAN
+from models.wgan import WGAN, init_he
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Config(base.Config):
     ndf: int = 64  # channels at the outermost level, critic (released code)
     nz: int = 128  # size of the latent (released code)
     batch_norm: bool = True  # in the generator (released code)
+    he_init: bool = False  # initial weights as in WGAN-GP's code; else torch's (released code: yes)
     bound_latent: bool = True  # E(x) is the tanh of its last layer (paper and released code)
     kappa: float = 1.0  # weight of the features' distance, in loss and score (released code)
 
@@ -52,9 +55,9 @@ class Model(WGAN):
     Config = Config
     RELEASED_MODE = "evaluation"
     RELEASED_EPOCH = "last"
-    PUBLISHED = {"encoder_beside": False}
-    # A GAN like AnoGAN's; a third of all training steps are the encoder's, as in the released code
-    # (seven epochs of critic steps on retinal images, then 50,000 steps of the encoder).
+    PUBLISHED = {"encoder_beside": False, "he_init": True}
+    # A GAN like AnoGAN's; a third of all training steps are the encoder's. Released code trains far
+    # longer: seven epochs of retinal images, then 50,000 steps of the encoder (here 16,500).
     STEPS = 10_000
     DIGITS_STEPS = 2_500
 
@@ -72,6 +75,8 @@ class Model(WGAN):
         pyramid = Pyramid(channels, size, c.ngf, nn.BatchNorm2d)
         bound = [nn.Tanh()] if c.bound_latent else []
         encoder = nn.Sequential(pyramid, nn.Linear(pyramid.features, c.nz), *bound)
+        if c.he_init:
+            init_he(encoder)
         self.encoder = encoder.to(self.device)
         self.networks["encoder"] = self.encoder
         self.optimizers["encoder"] = RMSprop(self.encoder, c.lr_encoder, alpha=0.9)

@@ -3,6 +3,8 @@
 AnoGAN and f-AnoGAN extend it.
 """
 
+from math import sqrt
+
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +14,32 @@ from models.networks import Generator, Pyramid
 from models.optimizers import Adam
 
 
+def init_he(network: nn.Module) -> None:
+    """Draws the initial weights of WGAN-GP's code (tflib/ops) anew.
+
+    Convolutions have He's uniform ones (arXiv:1502.01852; the mean of both fans, less those that the
+    stride skips), linear layers Glorot's, and biases are 0.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            (height, width), stride = module.kernel_size, module.stride[0] * module.stride[1]
+            skipping = module.in_channels if module.transposed else module.out_channels
+            channels = module.in_channels + module.out_channels - skipping * (1 - 1 / stride)
+            bound = sqrt(3) * sqrt(4 / (height * width * channels))  # 4 / (fan in + fan out)
+            nn.init.uniform_(module.weight, -bound, bound)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 class WGAN(base.AnomalyModel):
     """A generator of images from latents, against a critic; a subclass adds the anomaly score.
 
-    Its `Config` needs lr, beta1, beta2, w_gp, n_critic, ngf, ndf, nz and batch_norm. Letters: a
-    batch is (B, C, H, W); latents are (B, Z), Z = nz.
+    Its `Config` needs lr, beta1, beta2, w_gp, n_critic, ngf, ndf, nz, batch_norm and he_init.
+    Letters: a batch is (B, C, H, W); latents are (B, Z), Z = nz.
     """
 
     ANY_SIZE = True
@@ -25,11 +48,13 @@ class WGAN(base.AnomalyModel):
     def build(self) -> None:
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         norm = nn.BatchNorm2d if c.batch_norm else None
-        self.generator = Generator(channels, size, c.ngf, c.nz, norm).to(self.device)
-        self.features = Pyramid(channels, size, c.ndf).to(self.device)
-        score = nn.Linear(self.features.features, 1)
-        self.critic = nn.Sequential(self.features, score).to(self.device)
-        self.networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic})
+        self.generator = Generator(channels, size, c.ngf, c.nz, norm)
+        self.features = Pyramid(channels, size, c.ndf)
+        self.critic = nn.Sequential(self.features, nn.Linear(self.features.features, 1))
+        networks = nn.ModuleDict({"generator": self.generator, "critic": self.critic})
+        if c.he_init:  # before they move: every device starts from the same weights
+            init_he(networks)
+        self.networks = networks.to(self.device)
         self.optimizers = {
             "generator": Adam(self.generator, c.lr, c.beta1, c.beta2),
             "critic": Adam(self.critic, c.lr, c.beta1, c.beta2),
@@ -38,8 +63,8 @@ class WGAN(base.AnomalyModel):
     def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """A critic's step, and after every `n_critic` of them one of the generator (algorithm 1).
 
-        The generator's is on the images of the last critic's step; algorithm 1 draws others. Returns
-        their losses.
+        The generator's is on the images and latents of the last critic's step; algorithm 1 and the
+        released codes draw others. Returns their losses.
         """
         c = self.config
         z = torch.randn(len(x), c.nz, generator=rng, device=rng.device)
