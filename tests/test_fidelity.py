@@ -134,6 +134,25 @@ def test_batch_normalisation_in_the_generator_is_a_field(name: str):
     assert norms[1]
 
 
+@pytest.mark.parametrize("name", ["anogan", "f_anogan"])
+def test_wgan_gps_initial_weights(name: str):
+    """WGAN-GP's code: uniform, by fans less what a stride skips (tflib/ops), and biases 0."""
+    model = make(name, he_init=True, ngf=16, ndf=16)
+    convolution = model.features[2]
+    transposed = next(m for m in model.generator if isinstance(m, torch.nn.ConvTranspose2d))
+    fans = {  # 5 x 5 taps each; a stride of 2 skips three quarters of them
+        convolution: (16 * 25, 32 * 25 / 4),
+        transposed: (32 * 25 / 4, 16 * 25),
+    }
+    for layer, (fan_in, fan_out) in fans.items():
+        bound = (3 * 4 / (fan_in + fan_out)) ** 0.5
+        assert 0.98 * bound < layer.weight.abs().max() <= bound
+    last = model.critic[1]
+    assert last.weight.abs().max() <= (6 / (last.in_features + 1)) ** 0.5
+    for network in model.networks.values():
+        assert all(not v.any() for k, v in network.named_parameters() if k.endswith("bias"))
+
+
 def test_f_anogans_latent_is_bounded():
     model = make("f_anogan")
     with torch.no_grad():

@@ -43,7 +43,7 @@ TUNED = {
         "-f-anogan",
         "-classical",
     ),
-    "one digit normal": ("-one-class", "-one-class-classical"),
+    "one digit normal": ("-one-class", "-one-class-egbad", "-one-class-classical"),
 }
 
 
