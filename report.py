@@ -1,12 +1,6 @@
-"""Tables, figures and a page from studies' saved rows and scores; trains nothing."""
+"""Tables, figures and a page from studies' saved rows and scores; trains nothing.
 
-from collections.abc import Sequence
-
-from bench.choices.errors import UserError
-from bench.choices.flags import path_of
-from bench.choices.script import Parser, run_main
-
-EXAMPLES = """examples:
+examples:
   python report.py results/digits                    tables, figures and report/index.html
   python report.py results/sound results/published   two studies side by side, and their differences
   python report.py results/digits --reproduce TRIAL  the command that makes this trial's row again
@@ -19,9 +13,15 @@ curve_*, roc, pr, learning, importances, and a histogram and parallel_* for each
 histogram.csv, all scores of the winners' final runs.
 """
 
+from collections.abc import Sequence
+
+from bench.choices.errors import UserError
+from bench.choices.flags import path_of
+from bench.choices.script import Parser, run_main
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = Parser(prog="report.py", description=__doc__, epilog=EXAMPLES)
+    parser = Parser(__doc__, prog="report.py")
     parser.add_argument(
         "studies",
         nargs="+",

@@ -62,23 +62,15 @@ SCORE = "score this folder's images, or one image, without labels: scores and ve
 AUDITED = ("protocol", *PROTOCOL_FIELDS)  # --audit sets them
 NOT_WITH_AUDIT = ("load", "score_folder", "keep_models", "contamination", "false_alarms", "display")
 SCORING = {  # the flags that have an effect where a loaded model only scores
-    "load",
-    "score_folder",
-    "false_alarms",
-    "name",
-    "results_dir",
-    "dataroot",
-    "precision",
-    "device",
-    "cpus_per_trial",
+    *("load", "score_folder", "false_alarms", "name", "results_dir", "dataroot"),
+    *("precision", "device", "cpus_per_trial"),
 }
 EXPORTING = {"load", "export", "false_alarms"}  # likewise where it is exported
 
 
 def parser(model: str) -> Parser:
     """The flags of train.py, among them the hyperparameters of `model`."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    flags = Parser(prog="train.py", description=summary, epilog=details)
+    flags = Parser(__doc__, prog="train.py")
     flags.add_argument("--audit", action="store_true", help=AUDIT)
     flags.add_argument("--resume", action="store_true", help=RESUME)
     flags.add_argument("--load", type=path_of, metavar="FILE", help=LOAD)
@@ -161,7 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_flags(given | {"display": view.display}, hyperparameters)
     checks.check_values(name, hyperparameters)
     if given["load"] and "dataset" not in given:
-        return score_or_export(given, view)
+        score_or_export(given, view)
+        return 0
     files = {  # --load cannot be given again, so its path must hold from anywhere
         "load": given["load"] and str(given["load"].absolute()),
         "score_folder": given["score_folder"] and str(given["score_folder"]),
@@ -202,8 +195,8 @@ def with_threads(study: Study) -> Study:
     return replace(study, cpus_per_trial=threads)
 
 
-def score_or_export(given: dict[str, Any], view: View) -> int:
-    """Scores images with a trained model, or exports it; returns the exit status."""
+def score_or_export(given: dict[str, Any], view: View) -> None:
+    """Scores images with a trained model, or exports it."""
     study, out = study_from(given), given["export"]
     if not out:
         checks.check_new(study)
@@ -223,9 +216,10 @@ def score_or_export(given: dict[str, Any], view: View) -> int:
     model, content = model_files.load(given["load"], device, precision, own_file(study))
     rate = given.get("false_alarms")
     if out:
-        return export(model, content, out, rate)
+        export(model, content, out, rate)
+        return
     try:
-        return train.score(study, model, content, given["score_folder"], view, rate)
+        train.score(study, model, content, given["score_folder"], view, rate)
     except FloatingPointError as error:
         raise UserError(f"--load: {given['load']}: {error}") from None
 
@@ -288,11 +282,13 @@ def start(
         if audit:
             from bench.commands.audit import audit_run
 
-            return audit_run(study, ready, name, extras, view, earlier)
-        return train.train_run(study, ready, name, extras, view, loaded, earlier)
+            audit_run(study, ready, name, extras, view, earlier)
+        else:
+            train.train_run(study, ready, name, extras, view, loaded, earlier)
     except FloatingPointError as error:  # a loss or score that is not finite
         print(f"failed: {error}", file=sys.stderr)
         return 1
+    return 0
 
 
 if __name__ == "__main__":

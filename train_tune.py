@@ -58,8 +58,7 @@ DRY_RUN = (
 
 
 def parser() -> Parser:
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    flags = Parser(prog="train_tune.py", description=summary, epilog=details)
+    flags = Parser(__doc__, prog="train_tune.py")
     flags.add_argument("--list", action="store_true", help=LIST)
     flags.add_argument("--resume", action="store_true", help=RESUME)
     flags.add_argument("--config", type=path_of, metavar="FILE", help=CONFIG)

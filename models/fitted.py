@@ -52,17 +52,12 @@ class FittedModel(AnomalyModel):
     ) -> dict[str, float]:
         check_images(images, self.image_shape)
         if self.samples is None:
-            order = torch.randperm(len(images), generator=generator, device=generator.device).to(
-                images.device
-            )
-            self.samples = self.kept(images[order[: self.config.samples]].cpu())
+            order = torch.randperm(len(images), generator=generator, device=generator.device)
+            chosen = order[: self.config.samples].to(images.device)
+            self.samples = self.kept(images[chosen].cpu())
             self.seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
             self.fit(self.vectors(self.samples), self.seed)
         return {}
-
-    @property
-    def generator_steps(self) -> int:
-        return 0
 
     def images_seen(self, images: Images) -> int:
         return 0 if self.samples is None else len(self.samples)

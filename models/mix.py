@@ -19,7 +19,7 @@ class Mix:
     parts: Sequence[str]  # as many as entries in each list below
     weights: Sequence[float]  # 0 to 1; they add up to 1
     means: Sequence[float]  # on held-out normal images
-    spreads: Sequence[float]  # standard deviations there; 1 where all of them are alike
+    spreads: Sequence[float]  # standard deviations there; 1 where all values are alike
 
     def __call__(self, parts: Mapping[str, Tensor]) -> Tensor:
         """The score (N,) of images with these parts, each (N,)."""
@@ -53,9 +53,5 @@ def standardised(weights: Mapping[str, float], normal: Mapping[str, Tensor]) -> 
     """The mix with these weights, standardised by the parts (N,) of normal images."""
     values = [normal[name].double() for name in weights]
     means = [float(part.mean()) for part in values]
-    return Mix(list(weights), list(weights.values()), means, [spread(part) for part in values])
-
-
-def spread(values: Tensor) -> float:
-    """The standard deviation of values (N,); 1 where they are all alike, or there is only one."""
-    return float(values.std(correction=0)) or 1.0
+    spreads = [float(part.std(correction=0)) or 1.0 for part in values]
+    return Mix(list(weights), list(weights.values()), means, spreads)

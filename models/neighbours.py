@@ -14,23 +14,16 @@ KEPT = 5000  # training images at most whose features are kept
 NEAREST = 5  # of them count (as in models/knn.py)
 
 
-class Neighbours:
-    """Features (M, K) of training images, float32, M <= KEPT."""
+def distance(features: Tensor, kept: Tensor) -> Tensor:
+    """The mean cosine distance (B,), 0 to 2, of features (B, K) to the nearest kept ones (M, K).
 
-    def __init__(self, size: int):
-        """`size`: K. Until there are features, all images are equally far from one of zeros."""
-        self.features = torch.zeros(1, size)
-
-    def distance(self, features: Tensor) -> Tensor:
-        """The mean cosine distance (B,), 0 to 2, of features (B, K) to the nearest that are kept.
-
-        Near ones differ from 0 by less than bfloat16 and tf32 can tell, so this takes float64, which
-        autocast leaves alone.
-        """
-        kept = normalize(self.features.to(features.device).double())
-        distances = 1 - normalize(features.double()) @ kept.T
-        count = min(NEAREST, len(kept))
-        return distances.topk(count, dim=1, largest=False).values.mean(dim=1).float()
+    Near ones differ from 0 by less than bfloat16 and tf32 can tell, so this takes float64, which
+    autocast leaves alone.
+    """
+    kept = normalize(kept.to(features.device).double())
+    distances = 1 - normalize(features.double()) @ kept.T
+    count = min(NEAREST, len(kept))
+    return distances.topk(count, dim=1, largest=False).values.mean(dim=1).float()
 
 
 def spread_out(images: Images) -> Tensor:

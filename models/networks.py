@@ -176,12 +176,11 @@ class Encoder(nn.Sequential):
     """
 
     def __init__(self, channels: int, size: Size, width: int, features: int, norm: type[nn.Module]):
+        widths = [width * 2**level for level in range(halvings(size))]
         layers: list[nn.Module] = [Conv(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
-        for _ in range(halvings(size) - 1):
-            layers += [Conv(width, width * 2, 4, 2, 1, bias=False)]
-            layers += [norm(width * 2), nn.LeakyReLU(0.2)]
-            width *= 2
-        super().__init__(*layers, Conv(width, features, smallest(size), 1, 0, bias=False))
+        for outer, inner in pairwise(widths):
+            layers += [Conv(outer, inner, 4, 2, 1, bias=False), norm(inner), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, Conv(widths[-1], features, smallest(size), 1, 0, bias=False))
         init_weights(self)
 
 
@@ -189,20 +188,14 @@ class Decoder(nn.Sequential):
     """Encoder in reverse: latents (B, `latent`, 1, 1) to images (B, C, H, W) in [-1, 1]."""
 
     def __init__(self, channels: int, size: Size, width: int, latent: int):
-        width *= 2 ** (halvings(size) - 1)
+        widths = [width * 2**level for level in reversed(range(halvings(size)))] + [channels]
         layers: list[nn.Module] = [
-            ConvTranspose(latent, width, smallest(size), 1, 0, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
+            ConvTranspose(latent, widths[0], smallest(size), 1, 0, bias=False)
         ]
-        for _ in range(halvings(size) - 1):
-            layers += [
-                ConvTranspose(width, width // 2, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(width // 2),
-                nn.ReLU(),
-            ]
-            width //= 2
-        super().__init__(*layers, ConvTranspose(width, channels, 4, 2, 1, bias=False), nn.Tanh())
+        for inner, outer in pairwise(widths):
+            up = ConvTranspose(inner, outer, 4, 2, 1, bias=False)
+            layers += [nn.BatchNorm2d(inner), nn.ReLU(), up]
+        super().__init__(*layers, nn.Tanh())
         init_weights(self)
 
 

@@ -4,7 +4,6 @@
 torch's compiler: 2.3 to 2.8 s in each process (torch 2.15, two CPU cores).
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -19,8 +18,8 @@ class Optimizer:
     `state` holds what steps change besides the parameters, a list with a tensor for each of them.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, *moments: str):
-        self.parameters, self.full_lr, self.share = list(parameters), lr, 1.0
+    def __init__(self, network: nn.Module, lr: float, *moments: str):
+        self.parameters, self.full_lr, self.share = list(network.parameters()), lr, 1.0
         self.state = {name: [torch.zeros_like(p) for p in self.parameters] for name in moments}
         self.state["counts"] = [torch.zeros((), device=p.device) for p in self.parameters]
 
@@ -66,7 +65,7 @@ class Adam(Optimizer):
     """Adam (arXiv:1412.6980), all parameters in one fused update."""
 
     def __init__(self, network: nn.Module, lr: float, beta1: float, beta2: float):
-        super().__init__(network.parameters(), lr, "means", "squares")
+        super().__init__(network, lr, "means", "squares")
         self.settings: dict[str, Any] = {"beta1": beta1, "beta2": beta2}
         self.settings |= {"eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
 
@@ -82,7 +81,7 @@ class RMSprop(Optimizer):
     """RMSprop (Hinton, Neural Networks for Machine Learning, lecture 6e)."""
 
     def __init__(self, network: nn.Module, lr: float, alpha: float):
-        super().__init__(network.parameters(), lr, "squares")
+        super().__init__(network, lr, "squares")
         self.settings: dict[str, Any] = {"alpha": alpha, "eps": 1e-8}
         self.settings |= {"weight_decay": 0.0, "momentum": 0.0, "centered": False}
 

@@ -20,7 +20,7 @@ from models import base
 from models.class_head import ClassHead
 from models.images import Images, classes_of
 from models.losses import per_image
-from models.neighbours import Neighbours, spread_out
+from models.neighbours import distance, spread_out
 from models.networks import Head, UNet, placed
 from models.optimizers import Adam
 from models.sizes import Shape
@@ -68,7 +68,7 @@ class SkipGAN(base.AnomalyModel):
 
     rotations: Head  # the head on the opponent's features that tells rotations
     classes: ClassHead  # the head that tells the normal classes
-    memory: Neighbours | None = None  # of training images' features, where score_near is above 0
+    memory: Tensor | None = None  # training images' features (M, K), where score_near is above 0
 
     @classmethod
     def check_shape(cls, image_shape: Shape, config: Mapping[str, Any] | None = None) -> None:
@@ -90,7 +90,8 @@ class SkipGAN(base.AnomalyModel):
 
     def build(self) -> None:
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
-        self.memory = Neighbours(c.nz) if c.score_near else None
+        if c.score_near:
+            self.memory = torch.zeros(1, c.nz)  # until there are features: all are equally far
         generator = UNet(channels, size, c.ngf, c.skip)
         self.generator = placed(generator, self.device, self.precision)
         self.networks = nn.ModuleDict({"generator": self.generator})
@@ -161,21 +162,22 @@ class SkipGAN(base.AnomalyModel):
         if self.config.w_class:
             self.classes.begin(classes_of(images))
         losses = super().train_epoch(images, generator, turns)
-        if self.memory:  # of evaluation mode, whatever --scoring_mode the test images have
+        if self.memory is not None:
+            # of evaluation mode, whatever --scoring_mode the test images have
             with self.frozen(training=False), torch.no_grad(), self.arithmetic():
                 batches = spread_out(images).split(self.scoring_batch())
                 features = [self.judge(self.normalise(x))[1] for x in batches]
-            self.memory.features = torch.cat(features).float()
+            self.memory = torch.cat(features).float()
         return losses
 
     def checkpoint(self) -> dict[str, Any]:
-        memory = {"memory": self.memory.features} if self.memory else {}
+        memory = {} if self.memory is None else {"memory": self.memory}
         return super().checkpoint() | memory
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         super().restore(checkpoint)
-        if self.memory:
-            self.memory.features = checkpoint["memory"].to(self.device)
+        if self.memory is not None:
+            self.memory = checkpoint["memory"].to(self.device)
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         fake, features = self.reconstruct(x), self.judge(x)[1]
@@ -183,8 +185,8 @@ class SkipGAN(base.AnomalyModel):
             "reconstruction": per_image((x - fake).square()),
             "latent": per_image((features - self.judge(fake)[1]).square()),
         }
-        if self.memory:
-            parts["nearest"] = self.memory.distance(features)
+        if self.memory is not None:
+            parts["nearest"] = distance(features, self.memory)
         if self.config.w_class:
             parts["class"] = self.classes.energy(features)
         if self.config.w_rot:

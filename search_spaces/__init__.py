@@ -29,6 +29,3 @@ def get(model: str) -> dict[str, BaseDistribution]:
 def needs(model: str) -> dict[str, str]:
     """Hyperparameters of the model's search space that mean nothing without a switch."""
     return getattr(importlib.import_module(f"search_spaces.{model}"), "NEEDS", {})
-
-
-__all__ = ["NAMES", "get", "has", "needs"]

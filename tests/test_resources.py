@@ -80,14 +80,13 @@ def config(model: str = "w_skipganomaly", cls: str = "3", **values: Any) -> dict
 def process(splits):
     """A trial's process, without Ray around it: its first run, and what the study shares."""
 
-    def start(first: dict[str, Any], **changes: Any) -> EpochTrainable:
+    def start(first: dict[str, Any], device: str = "cpu", **choices: Any) -> EpochTrainable:
         signals = dict.fromkeys(splits, "val_auroc")
         shared = {"files": [], "splits": splits, "protocol": SOUND, "select_on": signals}
-        shared |= {"device": "cpu", "threads": 1, "precision": "float32", "false_alarms": 0.05}
-        shared |= {"learn_rotations": set(), "deterministic": False, "gpus": 1}
-        shared |= {"display": False, "keep_models": False}
+        shared |= {"study": Study(keep_models="none", **choices), "device": device}
+        shared |= {"learn_rotations": set(), "display": False}
         worker = EpochTrainable.__new__(EpochTrainable)
-        worker.setup(first, shared=shared | changes)
+        worker.setup(first, shared=shared)
         return worker
 
     return start
@@ -199,7 +198,7 @@ def test_validation_and_test_images_stay_on_the_device(splits, monkeypatch: pyte
 
 def test_a_classical_model_leaves_the_gpu_alone(process, capsys: pytest.CaptureFixture):
     """It is fitted on the CPU in float32, also in a study that has GPUs and another precision."""
-    worker = process(config("pca"), device="cuda", precision="tf32", gpus=0.25)
+    worker = process(config("pca"), "cuda", precision="tf32", gpus_per_trial=0.25)
     result = worker.step()
     assert result["best"]["device"] == "cpu"
     assert result["best"]["precision"] == "float32"
@@ -211,8 +210,8 @@ def test_a_share_of_a_gpu_limits_its_memory(process, monkeypatch: pytest.MonkeyP
     limits: list[float] = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
     for gpus in (0.25, 1, 2):
-        process(config(), device="cuda", gpus=gpus)
-    process(config("pca"), device="cuda", gpus=0.5)
+        process(config(), "cuda", gpus_per_trial=gpus)
+    process(config("pca"), "cuda", gpus_per_trial=0.5)
     assert limits == [0.25]
 
 
@@ -259,6 +258,6 @@ def test_a_run_has_the_threads_that_it_was_given(process, monkeypatch: pytest.Mo
     threads: list[int] = []
     for module in (trainable, devices):
         monkeypatch.setattr(module, "ready_process", threads.append)
-    process(config("pca"), threads=3)
+    process(config("pca"), cpus_per_trial=3)
     train.with_threads(Study(cpus_per_trial=2))
     assert threads == [3, 2]

@@ -9,8 +9,8 @@ from bench.choices.errors import UserError, unknown
 
 
 def option(
-    default: Any,
     group: str,
+    default: Any,
     help: str,
     *,
     aliases: tuple[str, ...] = (),

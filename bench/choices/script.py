@@ -19,7 +19,10 @@ class Parser(argparse.ArgumentParser):
     # A hint for a flag of another script; "" for any other name.
     foreign_flag_hint: Callable[[str], str] | None = None
 
-    def __init__(self, **kwargs: Any):
+    def __init__(self, docstring: str | None = None, **kwargs: Any):
+        """`docstring`: of a script, whose first line --help begins with, and ends with the rest."""
+        if docstring:
+            kwargs["description"], _, kwargs["epilog"] = docstring.partition("\n\n")
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs
         )

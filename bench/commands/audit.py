@@ -23,8 +23,8 @@ def audit_run(
     extras: dict[str, Any],
     view: View,
     earlier: Results | None,
-) -> int:
-    """Makes and prints the audit table; gives the exit status. See train_run for the arguments.
+) -> None:
+    """Makes and prints the audit table. See train_run for the arguments.
 
     Writes audit.csv and audit.md to the study's folder after each training.
     """
@@ -68,7 +68,6 @@ def audit_run(
     print(f"\n{markdown(table)}\n\nwritten: {file}, {file.with_suffix('.md')}")
     for line in undertrained_warnings(model, table):
         print(f"warning: {line}")
-    return 0
 
 
 def undertrained_warnings(model: str, table: pd.DataFrame) -> list[str]:

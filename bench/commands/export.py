@@ -44,8 +44,8 @@ class Scorer(nn.Module):
 
 def export(
     model: AnomalyModel, content: dict[str, Any], path: Path, false_alarms: float | None
-) -> int:
-    """Writes a model that was loaded from a file with this `content`; gives the exit status.
+) -> None:
+    """Writes a model that was loaded from a file with this `content`.
 
     `false_alarms`: the rate for which to set the threshold; None for that of the model's file.
     UserError for a model that no such file can hold.
@@ -65,7 +65,6 @@ def export(
     print(f"written: {path}, for images uint8 (N, {shape}); threshold {facts['threshold']}")
     if facts["threshold"] is None:
         note(verdicts.why_no_verdicts(judged))
-    return 0
 
 
 def metadata(
@@ -119,10 +118,6 @@ def exported(model: AnomalyModel, facts: dict[str, Any], suffix: str) -> bytes:
             dynamic_shapes=({0: "N"},),
         )
         assert onnx is not None
-        onnx.model.metadata_props.update(
-            {
-                name: fact if isinstance(fact, str) else json.dumps(fact)
-                for name, fact in facts.items()
-            }
-        )
+        for name, fact in facts.items():
+            onnx.model.metadata_props[name] = fact if isinstance(fact, str) else json.dumps(fact)
         return onnx.model_proto.SerializeToString()

@@ -112,11 +112,8 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
             "start a new study (--start_from takes over its winners)"
         )
     asked = {key: value for key, value in choices.items() if key not in FREE}
-    check_same(
-        {k: v for k, v in asked.items() if not (grows and may_grow(k, before[k], v, earlier))},
-        before,
-        grows,
-    )
+    fixed = {k: v for k, v in asked.items() if not (grows and may_grow(k, before[k], v, earlier))}
+    check_same(fixed, before, grows)
     check_same_files(earlier, hashes(study.files()))
     if "cpus_per_trial" in given or study.address or not study.cpus_per_trial:
         return study

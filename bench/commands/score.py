@@ -71,18 +71,11 @@ def score_folder(
     def picture(image: np.ndarray) -> str:
         return data_uri(shrunk(image, LARGEST))
 
-    rows = [
-        {
-            "name": row.image,
-            "score": row.score,
-            "p_value": row.p_value if judged else None,
-            "verdict": row.verdict if judged else "",
-            "image": picture(ordered[i].numpy()),
-            "rebuilt": None if rebuilt is None else picture(rebuilt[i].numpy()),
-            "heat": None if maps is None else picture(maps[i]),
-        }
-        for i, row in enumerate(frame.head(SHOWN).itertuples())
-    ]
+    rows = frame.head(SHOWN).to_dict("records")
+    for i, row in enumerate(rows):
+        row["picture"] = picture(ordered[i].numpy())
+        if rebuilt is not None and maps is not None:
+            row |= {"rebuilt": picture(rebuilt[i].numpy()), "heat": picture(maps[i])}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     shown = {"folder": folder.resolve().name, "rows": rows, "images": len(frame), "judged": judged}

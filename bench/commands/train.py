@@ -39,8 +39,8 @@ def train_run(
     view: View,
     loaded: tuple[AnomalyModel, dict[str, Any]] | None,
     earlier: Results | None,
-) -> int:
-    """Trains, tests and records one run; gives the exit status.
+) -> None:
+    """Trains, tests and records one run.
 
     If the training diverges, records that and raises FloatingPointError.
 
@@ -107,7 +107,6 @@ def train_run(
         folder, decoding = Path(extras["score_folder"]), ready.dataset.decoding
         write_scores(run.model, decoding, folder, store.path, view, judged)
     print(f"next: {shlex.join(['python', 'report.py', str(store.path)])}")
-    return 0
 
 
 def load_weights(
@@ -236,7 +235,7 @@ def score(
     folder: Path,
     view: View,
     false_alarms: float | None,
-) -> int:
+) -> None:
     """Scores a folder or an image with a trained model, into a new folder of results.
 
     `false_alarms`: the rate for which to set the threshold; None for that of the model's file.
@@ -255,7 +254,6 @@ def score(
     finally:
         with contextlib.suppress(OSError):
             out.rmdir()  # where nothing was written
-    return 0
 
 
 def write_scores(

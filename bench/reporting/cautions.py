@@ -166,20 +166,15 @@ def edge_epochs(trials: pd.DataFrame) -> list[str]:
     trained = trials[of_several & (trials["generator_steps"] > 0)]
     by_auroc = trained["select_on"].isin(["val_auroc", "pseudo_auroc"])
     perfect = by_auroc & (trained["objective"] >= 1)  # no epoch can do better by the signal
+    last = (trained["epoch"] == trained["epochs"]) & (trained["select_on"] != "last_epoch")
     edges = {
-        "last": (trained["epoch"] == trained["epochs"])
-        & (trained["select_on"] != "last_epoch")
-        & ~perfect,
-        "first": trained["epoch"] == 1,
-    }
-    advice = {
-        "last": "longer training may do better",
-        "first": "no later one was better by the signal that chooses",
+        "last one: longer training may do better": last & ~perfect,
+        "first one: no later one was better by the signal that chooses": trained["epoch"] == 1,
     }
     return [
         f"in {at_edge.sum()} of {len(trained)} final runs of winners, of "
         f"{span(trained.loc[at_edge, 'generator_steps'])} generator steps, the chosen epoch is the "
-        f"{edge} one: {advice[edge]}"
+        f"{edge}"
         for edge, at_edge in edges.items()
         if at_edge.any()
     ]

@@ -87,9 +87,8 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
     tuning = trials[(trials["kind"] == "tuning") & trials["objective"].notna()]
     searches, rows, unjudged = dict(list(tuning.groupby(KEY))), [], 0
     for key, group in finalists.groupby(KEY, sort=False):
-        by_seed = group.pivot_table(index="seed", columns="number", values="objective").dropna(
-            axis=1
-        )
+        by_seed = group.pivot_table(index="seed", columns="number", values="objective")
+        by_seed = by_seed.dropna(axis=1)  # without those that failed under a seed
         search = searches.get(key, tuning[:0]).drop_duplicates("number")
         first: Any = best_run(search.to_dict("records"))
         search = search.set_index("number")["objective"]

@@ -130,9 +130,5 @@ def cell_detail(cell: dict[str, Any]) -> str:
     """What a difference is made of, a line each: both means, its interval, its pairs."""
     pairs = cell["paired_seeds"]
     spread = detail(math.nan, cell["low"], cell["high"], "seeds" if pairs else "")
-    lines = [
-        f"{cell['first']:.3f} to {cell['other']:.3f}",
-        spread,
-        f"{pairs or 'no'} paired seed(s)",
-    ]
-    return "\n".join(filter(None, lines))
+    means, count = f"{cell['first']:.3f} to {cell['other']:.3f}", f"{pairs or 'no'} paired seed(s)"
+    return "\n".join(filter(None, [means, spread, count]))

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from bench.judging.comparison import ALPHA, Comparison
 from bench.judging.metrics import positives, roc
 from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
-from bench.reporting.frames import Scores
+from bench.reporting.frames import Scores, with_scores
 
 DASHES = ["-", "--", "-.", ":"]  # lines differ in these too, for print in grey
 NORMAL, ABNORMAL = COLOURS[:2]
@@ -151,10 +151,9 @@ def curves(
     """
     by_panel: dict[tuple[str, str], list[np.ndarray]] = {}
     shares: dict[str, set[float]] = {}
-    for run in finals.to_dict("records"):
-        if (frame := scores.get((run["study"], run["trial"]))) is not None:
-            by_panel.setdefault((run["row"], run["column"]), []).append(curve(frame))
-            shares.setdefault(run["row"], set()).add(frame["labels"].mean())
+    for run, frame in with_scores(finals, scores):
+        by_panel.setdefault((run["row"], run["column"]), []).append(curve(frame))
+        shares.setdefault(run["row"], set()).add(frame["labels"].mean())
     looks = looks_of(finals)
     few = len(looks) <= MOST_MODELS_WITH_SEEDS
     means = "Thin: one seed; thick: the mean over seeds" if few else "Means over seeds"

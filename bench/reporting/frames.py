@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,9 +61,8 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     epochs = epochs.reindex(
         columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"]))
     )
-    trials = trials[~trials["role"].isin(["superseded", "pending", "undecided"])].reset_index(
-        drop=True
-    )
+    counts = ~trials["role"].isin(["superseded", "pending", "undecided"])
+    trials = trials[counts].reset_index(drop=True)
     trials["contamination"] = trials["contamination"].fillna(0.0)  # rows of an earlier version
     for name in AMOUNTS:
         trials[name] = [f"{amount:.15g}" if pd.notna(amount) else "" for amount in trials[name]]
@@ -194,6 +193,13 @@ def read_scores(
             line += f"{run['test_auroc']:.4f}"
             warnings.append(Caution("runs have scores that do not give their row's AUROC", line))
     return scores, warnings
+
+
+def with_scores(runs: pd.DataFrame, scores: Scores) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Each run whose scores can be used, as a dictionary, with these."""
+    for run in runs.to_dict("records"):
+        if (frame := scores.get((run["study"], run["trial"]))) is not None:
+            yield run, frame
 
 
 def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caution]]:

@@ -152,12 +152,8 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         those = "" if set(counts.index) == set(comparison.ranks["model"]) else " of those compared"
         yield f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
     elif len(comparison.ranks) > 1:
-        reason = (
-            "none is above every other by the test."
-            if comparison.tested
-            else why_untested(comparison)
-        )
-        yield f"No model is marked as best: {reason}"
+        none = "none is above every other by the test."
+        yield f"No model is marked as best: {none if comparison.tested else why_untested(comparison)}"
     if set(counts.index) != set(fair["column"]):
         more = "know more than normal images (labels, other data)"
         if fair["family"].isin(["labelled", "pretrained"]).all():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.judging.metrics import auroc
-from bench.reporting.frames import Caution, Scores
+from bench.reporting.frames import Caution, Scores, with_scores
 from bench.reporting.writers import Table
 
 ALONE = " alone"  # suffix of the columns with the AUROC of one part
@@ -48,8 +48,7 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     Means over seeds.
     """
     rows: list[dict[str, Any]] = []
-    for run in finals.to_dict("records"):
-        frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
+    for run, frame in with_scores(finals, scores):
         row: dict[str, Any] = {
             "class": run["row"],
             "model": run["column"],
@@ -85,8 +84,7 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
 def dominated(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
     """Warnings of models whose score is almost one part alone, though not by definition."""
     parts: Counter[tuple[str, str]] = Counter()
-    for run in finals.to_dict("records"):
-        frame = scores.get((run["study"], run["trial"]), pd.DataFrame())
+    for run, frame in with_scores(finals, scores):
         for name, share in variance_shares(frame).items():
             part, score = frame[f"part_{name}"], frame["scores"]
             if share > DOMINANT and (score != part).any():

@@ -57,11 +57,9 @@ def check_out(out: Path, default_folder: bool) -> None:
     """
     check_writable(out, "--out")
     page = out / "index.html"
-    if (
-        not default_folder
-        and page.is_file()
-        and MARK not in page.read_text(errors="replace")[:1000]
-    ):
+    if default_folder or not page.is_file():
+        return
+    if MARK not in page.read_text(errors="replace")[:1000]:
         raise UserError(f"--out: {page} is no report's page (give another folder)")
 
 
@@ -226,10 +224,7 @@ def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
         kept = [replace(table, name=table.name + suffix) for table in kept]
         if len(tables_apart) > 1:
             kept = [replace(table, title=f"{of}: {table.title}") for table in kept]
-        drawn = (
-            [*figures.critical_differences(comparison, why)],
-            [*overview(without_unsound(part))],
-        )
+        drawn = figures.critical_differences(comparison, why), overview(without_unsound(part))
         below, lead = ([replace(d, name=d.name + suffix) for d in those] for those in drawn)
         if len(tables_apart) == 1:
             title = "How good is each model on each class?"
@@ -255,8 +250,5 @@ def section(
 def score_rows(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:
     """The scores of the winners' final runs: one row an image and run."""
     columns = ["study", "dataset", "task", "protocol", "model", "class", "seed", "trial"]
-    runs = finals[columns].to_dict("records")
-    known = [run for run in runs if (run["study"], run["trial"]) in scores]
-    return pd.concat(
-        [scores[run["study"], run["trial"]][["scores", "labels"]].assign(**run) for run in known]
-    )
+    runs = frames.with_scores(finals[columns], scores)
+    return pd.concat([frame[["scores", "labels"]].assign(**run) for run, frame in runs])

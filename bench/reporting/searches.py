@@ -25,9 +25,8 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
 
     The figure is the signal that chose; the gain is above 0 where the winner is better.
     """
-    winners = (
-        trials[trials["role"] == "winner"].drop_duplicates(KEY).set_index(KEY)["number"].to_dict()
-    )
+    tested = trials[trials["role"] == "winner"].drop_duplicates(KEY)
+    winners = tested.set_index(KEY)["number"].to_dict()
     rows, keys, early = [], [], 0
     for key, group in tuning_runs(trials, "objective").groupby(KEY, sort=False):
         tried = group.drop_duplicates("number").set_index("number")
@@ -93,12 +92,8 @@ def early_stopping_table(trials: pd.DataFrame) -> Table | None:
     table["saved"] = [f"{100 * (1 - share):.0f} %" for share in table["epochs"] / table["full"]]
     titles = ["model", "runs", "stopped early", "epochs", "epochs in full", "saved"]
     table = table.astype({"epochs": int, "full": int}).reset_index().set_axis(titles, axis=1)
-    return Table(
-        "saved",
-        "What early stopping saved",
-        table,
-        "Runs of the searches; final runs always run in full.",
-    )
+    note = "Runs of the searches; final runs always run in full."
+    return Table("saved", "What early stopping saved", table, note)
 
 
 def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Drawing]:

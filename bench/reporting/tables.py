@@ -101,13 +101,8 @@ def cost_table(finals: pd.DataFrame) -> Table | None:
     ).reset_index()
     fitted = frame["generator steps"] == 0  # at once, in no steps
     frame.loc[fitted, ["generator steps", "fair steps"]] = math.nan
-    forms = {
-        "generator steps": "{:,.0f}",
-        "fair steps": "{:,.0f}",
-        "parameters": "{:,.0f}",
-        "peak memory, MiB": "{:,.0f}",
-        "scoring, ms an image": "{:.3g}",
-    }
+    whole = ["generator steps", "fair steps", "parameters", "peak memory, MiB"]
+    forms = dict.fromkeys(whole, "{:,.0f}") | {"scoring, ms an image": "{:.3g}"}
     shown = frame.assign(
         **{name: frame[name].map(form.format, na_action="ignore") for name, form in forms.items()}
     )
@@ -212,24 +207,16 @@ def comparison_tables(
     ranks = comparison.ranks.join(means[["low", "high"]], on="model")
     ranks = ranks.rename(columns={"mean": "mean AUROC", "average_rank": "average rank"})
     ranks = ranks[["model", "mean AUROC", "low", "high", "average rank"]]
-    over = f"Over {comparison.classes} classes. Low, high: the mean's 95 % interval over them."
-    friedman = (
-        ""
-        if math.isnan(comparison.friedman_p)
-        else f" Friedman's test: p = {comparison.friedman_p:.2g}."
-    )
-    optimistic = dependence_note(dependence)
-    note = (
-        f"Over {comparison.classes} classes. Paired two-sided Wilcoxon signed-rank tests with Holm's "
-        "correction."
-    )
+    over, optimistic = f"Over {comparison.classes} classes.", dependence_note(dependence)
+    of_ranks = f"{over} Low, high: the mean's 95 % interval over them."
+    if not math.isnan(comparison.friedman_p):
+        of_ranks += f" Friedman's test: p = {comparison.friedman_p:.2g}.{optimistic}"
+    note = f"{over} Paired two-sided Wilcoxon signed-rank tests with Holm's correction."
     if not comparison.tested:
         note += f" {why_untested(comparison)}"
         if comparison.pairs["p"].notna().any():
             note += " p is of each pair alone."
     return [
-        Table(
-            "ranks", "Average ranks (1 is best)", ranks, over + (friedman and friedman + optimistic)
-        ),
+        Table("ranks", "Average ranks (1 is best)", ranks, of_ranks),
         Table("comparison", "Which differences hold", text, note + optimistic, pairs),
     ]

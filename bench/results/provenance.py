@@ -18,13 +18,9 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "ray", "optuna", "p
 def git(*args: str) -> str | None:
     """What git prints in this project's folder; None where it fails."""
     root = Path(__file__).resolve().parents[2]
+    command = ["git", "--no-optional-locks", "-C", str(root), *args]
     try:
-        return subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(root), *args],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 

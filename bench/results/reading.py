@@ -87,9 +87,8 @@ class Results:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The last row of each trial: a run that failed may have been tried again."""
-        return list(
-            {row["trial"]: row for row in read_rows(self.path / "trials.jsonl", NEEDED)}.values()
-        )
+        rows = read_rows(self.path / "trials.jsonl", NEEDED)
+        return list({row["trial"]: row for row in rows}.values())
 
     @cached_property
     def trials(self) -> pd.DataFrame:

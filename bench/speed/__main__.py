@@ -211,8 +211,7 @@ def positive(text: str) -> int:
 
 def command_line() -> Parser:
     """The flags of python -m bench.speed."""
-    summary, _, details = (__doc__ or "").partition("\n\n")
-    parser = Parser(prog="python -m bench.speed", description=summary, epilog=details)
+    parser = Parser(__doc__, prog="python -m bench.speed")
     add = parser.add_argument
     number: dict[str, Any] = {"type": positive, "metavar": "N"}
     add("--latent", type=path_of, nargs=2, metavar=("MODEL", "DIR"), help=LATENT)

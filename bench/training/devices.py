@@ -34,12 +34,8 @@ def choose_device(study: Study) -> str:
         raise UserError(
             "--precision tf32: only a GPU has it, and this runs on a CPU (give float32)"
         )
-    if (
-        study.precision == "bfloat16"
-        and device == "cpu"
-        and not elsewhere
-        and not cpu_has_bfloat16()
-    ):
+    on_this_cpu = device == "cpu" and not elsewhere
+    if study.precision == "bfloat16" and on_this_cpu and not cpu_has_bfloat16():
         note(
             "--precision bfloat16: this processor has no instructions for it and emulates them, "
             "tens of times as slowly as float32"

@@ -25,12 +25,8 @@ OLD_DECODING = {"resize": "crop", "background": None}
 def packed(name: str, model: AnomalyModel, state: dict[str, Any], facts: dict[str, Any]) -> bytes:
     """A model's state (see `trained_state`) with its configuration, as a file's content."""
     tensors, plain = flatten(state)
-    content = {
-        "model": name,
-        "image_shape": model.image_shape,
-        "config": asdict(model.config),
-        "state": plain,
-    } | facts
+    content = {"model": name, "image_shape": model.image_shape, "config": asdict(model.config)}
+    content |= {"state": plain} | facts
     if code := outside.FILES.get(f"models.{name}"):
         content["code"] = {"path": code.path, "sha256": code.sha256}
     # safetensors writes entries in a random order: a single one lets equal runs give equal files
@@ -49,9 +45,8 @@ def load(
     try:
         data = on_disk(path).read_bytes()  # safe_open takes no path that is no UTF-8
         tensors = load_tensors(data)
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get(
-            "__metadata__", {}
-        )
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = header.get("__metadata__", {})
         earlier = metadata.get("content") if metadata.get("format") == FORMAT else None
         if not (text := metadata.get(FORMAT, earlier)):
             raise UserError(f"--load: {path} is not a model of this program")

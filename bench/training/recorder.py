@@ -1,5 +1,6 @@
 """The recorder: writes the rows of runs, whether train.py trains them or a study on Ray."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,13 +39,13 @@ class Recorder:
             )
             for task in ready.tasks
         }
-        self.attempts: dict[str, int] = {}  # by trial: the attempts that ended before their run did
+        self.attempts = Counter[str]()  # by trial: the attempts that ended before their run did
         self.totals: dict[str, dict[str, Any]] = {}  # by trial: of all its epochs so far
         epochs = read_rows(store.path / "epochs.jsonl")
         if after is None:
             for row in epochs:
-                attempts = max(self.attempts.get(row["trial"], 0), row.get("attempt", 1))
-                self.attempts[row["trial"]] = attempts
+                trial = row["trial"]
+                self.attempts[trial] = max(self.attempts[trial], row.get("attempt", 1))
             return
         # A kill between an epoch's row and its checkpoint leaves a row that comes again.
         for row in {row["epoch"]: row for row in epochs if row["epoch"] <= after}.values():
@@ -55,7 +56,7 @@ class Recorder:
         self.totals[trial] = columns.running_totals(self.totals.get(trial), record)
 
     def attempt(self, run: PlannedRun) -> int:
-        return self.attempts.get(run.trial, 0) + 1
+        return self.attempts[run.trial] + 1
 
     def epoch(
         self, run: PlannedRun, record: Mapping[str, Any], curves: Mapping[str, Any] | None = None
@@ -70,7 +71,7 @@ class Recorder:
 
     def died(self, run: PlannedRun) -> None:
         """The run's process died; it begins again, as another attempt."""
-        self.attempts[run.trial] = self.attempt(run)
+        self.attempts[run.trial] += 1
         self.totals.pop(run.trial, None)
 
     def finish(

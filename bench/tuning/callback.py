@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +46,7 @@ class StudyCallback(Callback):
         self.study, self.recorder, self.planner = study, recorder, planner
         self.scheduler, self.progress, self.session = scheduler, progress, session
         self.last: dict[str, dict[str, Any]] = {}  # by trial: the result of its last epoch
-        self.deaths: dict[str, int] = {}
+        self.deaths = Counter[str]()  # by trial
         self.paused_in: dict[tuple[str, Task], list[Any]] = {}  # where a search's paused trials lie
         self.broken: UserError | None = None  # why the study cannot go on
         # A machine on which this command took long to get here starts processes slowly, too.
@@ -106,7 +107,7 @@ class StudyCallback(Callback):
     def fail(self, run: PlannedRun, error: Exception) -> None:
         """Starts a run again whose process died, as often as RETRIES; records any other error."""
         if isinstance(error, ray.exceptions.RayActorError):
-            self.deaths[run.trial] = self.deaths.get(run.trial, 0) + 1
+            self.deaths[run.trial] += 1
             if self.deaths[run.trial] <= RETRIES:
                 self.recorder.died(run)
                 self.progress.dropped(run.trial)

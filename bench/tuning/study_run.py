@@ -151,15 +151,12 @@ def shared_by_trials(
 ) -> dict[str, Any]:
     """What every trial's process is given, beside its own configuration."""
     return {
+        "study": study,
         "splits": ready.splits,  # one object for Ray's store: all splits index the same images
         "files": [outside.file(flag, path) for flag, path in study.files() if flag == "model"],
         "protocol": ready.protocol,
         "select_on": ready.select_on,
-        "threads": study.cpus_per_trial or 1,
         "device": ready.device,
-        "gpus": study.resources(ready.device).get("gpu", 0),
-        "precision": study.precision,
-        "false_alarms": study.false_alarms,
         # Models of which some configuration learns rotations: all configurations of such a model
         # are compared by the same pseudo-anomalies, those without rotations.
         "learn_rotations": {
@@ -167,9 +164,7 @@ def shared_by_trials(
             for model, space in spaces.items()
             if models.get(model).learns_rotations(space.largest())
         },
-        "deterministic": study.deterministic,
         "display": view.display,
-        "keep_models": study.keep_models == "all",
         "facts": {task: ready.facts(study, task) for task in ready.tasks},
         "study_path": store.path.resolve(),
         "driver_node": ray.get_runtime_context().get_node_id(),

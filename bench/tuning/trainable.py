@@ -36,29 +36,30 @@ class EpochTrainable(tune.Trainable):
         Drops the previous run first, to free the device; the images, which all tasks share, stay.
         """
         planned: PlannedRun = new_config[PLANNED]
+        shared, study = self.shared, self.shared["study"]
         self.planned = planned
         self.hyperparameters = {k: v for k, v in new_config.items() if k != PLANNED}
-        ready_process(self.shared["threads"])
-        be_deterministic(self.shared["deterministic"])
+        ready_process(study.cpus_per_trial or 1)
+        be_deterministic(study.deterministic)
         self.run: Any = None
         self.error: Exception | None = None
         try:
-            device = device_of(planned.model, self.shared["device"])
-            if device == "cuda" and self.shared["gpus"] < 1:
-                torch.cuda.set_per_process_memory_fraction(self.shared["gpus"])
+            device = device_of(planned.model, shared["device"])
+            if device == "cuda" and (share := study.resources(device)["gpu"]) < 1:
+                torch.cuda.set_per_process_memory_fraction(share)
             self.run = Run(
                 planned.model,
-                self.shared["splits"][planned.task],
-                self.shared["protocol"],
+                shared["splits"][planned.task],
+                shared["protocol"],
                 hyperparameters=self.hyperparameters,
                 seed=planned.seed,
-                select_on=self.shared["select_on"][planned.task],
-                device=self.shared["device"],
-                precision=self.shared["precision"],
+                select_on=shared["select_on"][planned.task],
+                device=device,
+                precision=study.precision,
                 final=planned.kind == "final",
                 budget=planned.budget,
-                false_alarms=self.shared["false_alarms"],
-                learns_rotations=planned.model in self.shared["learn_rotations"],
+                false_alarms=study.false_alarms,
+                learns_rotations=planned.model in shared["learn_rotations"],
             )
         except Exception as error:  # `step` raises it: then only this trial fails, not its process
             self.error = error
@@ -81,7 +82,7 @@ class EpochTrainable(tune.Trainable):
             result["curves"] = run.curves()
         if over and run.final:
             result |= run.outputs()
-            if self.shared["keep_models"]:
+            if self.shared["study"].keep_models == "all":
                 result["packed"] = self.keep_model()
         return result
 

@@ -49,16 +49,9 @@ def short(values: Mapping[str, Any]) -> str:
 def scoring(model: AnomalyModel, quiet: bool) -> Iterator[None]:
     """Shows a bar on a terminal while the model scores images: AnoGAN's search takes minutes."""
     console = Console(highlight=False)
-    label, remaining = TextColumn("scoring images"), TimeRemainingColumn()
-    with Bars(
-        label,
-        BarColumn(),
-        MofNCompleteColumn(),
-        remaining,
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bars:
+    hidden = quiet or not console.is_terminal
+    columns = TextColumn("scoring images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Bars(*columns, console=console, transient=True, disable=hidden) as bars:
         bar = bars.add_task("", visible=False)
 
         def update(done: int, total: int) -> None:

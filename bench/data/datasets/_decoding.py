@@ -95,9 +95,8 @@ def read_alpha(path: Path, bits: int) -> Alpha:
     """The alpha channel of an image that has one."""
     data = path.read_bytes()
     with open_image(data) as file:
-        grey, alpha = np.asarray(
-            _shallow(file, data, bits)[0].convert("RGBA").convert("LA")
-        ).transpose(2, 0, 1)
+        image = _shallow(file, data, bits)[0].convert("RGBA").convert("LA")
+    grey, alpha = np.asarray(image).transpose(2, 0, 1)
     visible = np.multiply(grey, alpha, dtype=np.uint32).sum(dtype=np.int64)
     return Alpha(int(alpha.min()), int(alpha.max()), int(alpha.sum(dtype=np.int64)), int(visible))
 
@@ -146,12 +145,9 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
     image, transparent = _opaque(image, decoding.background)
     greyed = channels == 1 and image.mode not in GREY and coloured(image)
     image = image.convert("L" if channels == 1 else "RGB")
-    pixels = (
-        np.asarray(_resized(image, size, decoding.resize))
-        .reshape(*size, channels)
-        .transpose(2, 0, 1)
-    )
-    return pixels, Decoded(image.size, deep, clipped, transparent, first, greyed)
+    pixels = np.asarray(_resized(image, size, decoding.resize)).reshape(*size, channels)
+    seen = Decoded(image.size, deep, clipped, transparent, first, greyed)
+    return pixels.transpose(2, 0, 1), seen
 
 
 def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.ndarray:

@@ -102,11 +102,8 @@ def _read(name: str, classes: tuple[str, ...], kind: Any, root: Path, download: 
     def part(train: bool) -> tuple[np.ndarray, np.ndarray]:
         split = kind(root, train=train, download=download)
         images = np.asarray(split.data)  # uint8 (N, H, W) or (N, H, W, 3)
-        images = (
-            images[:, None]
-            if images.ndim == 3
-            else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        )
+        grey = images.ndim == 3
+        images = images[:, None] if grey else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         return images, np.asarray(split.targets, dtype=np.int64)
 
     return Dataset(name, classes, *part(train=True), *part(train=False))
