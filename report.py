@@ -15,7 +15,7 @@ histogram.csv, all scores of the winners' final runs.
 
 from collections.abc import Sequence
 
-from bench.choices.errors import UserError
+from bench.choices.errors import UserError, note
 from bench.choices.flags import path_of
 from bench.choices.script import Parser, run_main
 
@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     out = args.out or args.studies[0] / "report"
     report.check_out(out, default_folder=args.out is None)
+    if len(args.studies) > 1 and not args.out and (out / "index.html").exists():
+        note(f"{legible(str(out))} has a report already, which this one replaces (--out keeps it)")
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
         report.report(read, out, default_folder=args.out is None)
     return 0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models.average import Average
 from models.fields import check
 from models.images import Images, check_images, pixels
-from models.mix import Mix
+from models.mix import Mix, checked_parts
 from models.networks import frozen
 from models.optimizers import Optimizer
 from models.precision import arithmetic
@@ -245,8 +245,7 @@ class AnomalyModel(ABC):
         chunks, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training_mode_batch is not None), torch.no_grad(), self.arithmetic():
             for x in images.split(training_mode_batch or self.scoring_batch()):
-                parts = self.parts(self.normalise(x))
-                chunks.append({name: part.float() for name, part in parts.items()})
+                chunks.append(checked_parts(self.parts(self.normalise(x)), len(x)))
                 self.scored += len(x)
                 self.report_progress()
         parts = {name: torch.cat([chunk[name] for chunk in chunks]).cpu() for name in chunks[0]}

@@ -35,6 +35,11 @@ def pixels(x: Tensor) -> Tensor:
 
 def check_images(images: Images, shape: Shape) -> None:
     """ValueError unless there are images, uint8 and each of this shape (C, H, W)."""
+    if not isinstance(images.dtype, torch.dtype):
+        kind = type(images).__name__
+        raise ValueError(
+            f"images must be a torch tensor, not a {kind} (torch.from_numpy makes one)"
+        )
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be uint8, not {images.dtype}")
     if len(images.shape) != 4 or tuple(images.shape[1:]) != tuple(shape) or not len(images):

@@ -49,8 +49,20 @@ def weightings(parts: int, left: int, steps: int) -> Iterator[list[float]]:
             yield [first / steps, *rest]
 
 
+def checked_parts(parts: Mapping[str, Tensor], images: int) -> dict[str, Tensor]:
+    """The parts of a score as float32; ValueError unless each has one number for each image."""
+    if unfit := [name for name, part in parts.items() if part.shape != (images,)]:
+        raise ValueError(f"parts: {', '.join(unfit)} must be one number an image")
+    return {name: part.float() for name, part in parts.items()}
+
+
 def standardised(weights: Mapping[str, float], normal: Mapping[str, Tensor]) -> Mix:
-    """The mix with these weights, standardised by the parts (N,) of normal images."""
+    """The mix with these weights, standardised by the parts (N,) of normal images.
+
+    ValueError for weights that are no shares.
+    """
+    if min(weights.values()) < 0 or abs(sum(weights.values()) - 1) > 1e-6:
+        raise ValueError(f"weights {dict(weights)}: they must be 0 or more, and add up to 1")
     values = [normal[name].double() for name in weights]
     means = [float(part.mean()) for part in values]
     spreads = [float(part.std(correction=0)) or 1.0 for part in values]

@@ -36,7 +36,7 @@ class Steps:
 
         Raises FloatingPointError for a mean that is not finite.
         """
-        rng, counts = self.seeded(model, generator), Counter[str]()
+        rng, counts, first = self.seeded(model, generator), Counter[str](), model.steps + 1
         step = partial(self.step, model, rng)
         for total in self.sums.values():
             total.zero_()
@@ -52,7 +52,8 @@ class Steps:
         means = {name: float(self.sums[name] / count) for name, count in counts.items()}
         for name, mean in means.items():
             if not math.isfinite(mean):
-                raise FloatingPointError(f"the loss '{name}' became {mean} (step {model.steps})")
+                steps = f"steps {first} to {model.steps}"
+                raise FloatingPointError(f"the loss '{name}' became {mean} (in {steps})")
         return means
 
     def seeded(self, model: "AnomalyModel", generator: torch.Generator) -> torch.Generator:

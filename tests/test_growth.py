@@ -111,6 +111,14 @@ def test_a_study_neither_shrinks_nor_changes(tmp_path: Path, flags: list[str], m
         train_tune.main([*place, "--resume", *flags])
 
 
+def test_a_study_knows_its_models_from_files_by_their_names(tmp_path: Path):
+    file = tmp_path / "mine.py"
+    file.write_text((ROOT / "docs" / "examples" / "denoising_autoencoder.py").read_text())
+    earlier = results.read(make_study(tmp_path / "study"))
+    earlier.study.update(model=[str(file)], finalists=None)
+    assert study_of(earlier, {"model": ["pca", "mine"]}).model == ("pca", str(file))
+
+
 def test_a_study_of_an_earlier_version_is_not_resumed(tmp_path: Path):
     (tmp_path / "study").mkdir()
     content = {"study": {"model": ["pca"], "dataset": "digits"}, "provenance": {}}

@@ -54,6 +54,21 @@ def test_the_best_weights_are_the_nearest_of_equals():
     assert mix.best(lambda tried: tried.weights[1]).weights == [0, 1]
 
 
+@pytest.mark.parametrize("weights", [(1.0, 0.3), (2.0, -1.0)])
+def test_weights_are_shares(weights: tuple[float, float]):
+    parts = {"one": torch.rand(4), "other": torch.rand(4)}
+    with pytest.raises(ValueError, match="must be 0 or more, and add up to 1"):
+        standardised(dict(zip(parts, weights, strict=True)), parts)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 2, 2), (8,), ()])
+def test_a_part_of_a_score_is_one_number_an_image(shape: tuple[int, ...]):
+    model = make("autoencoder")
+    model.parts = lambda x: {"own": torch.zeros(shape)}
+    with pytest.raises(ValueError, match="parts: own must be one number an image"):
+        model.score(pictures(4))
+
+
 @pytest.mark.parametrize("parts", [1, 2, 3, 4])
 def test_weightings_add_up_to_1_and_are_all_there(parts: int):
     grid = [tuple(weights) for weights in weightings(parts, COARSE, COARSE)]

@@ -52,6 +52,11 @@ def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
     early = searches.tuning_table(trials.assign(status=stopped))
     assert early.frame["default"].isna().all()
     assert "4 default(s) were stopped early" in early.note
+    stopped = trials["status"].mask(trials["kind"].eq("tuning") & trials["number"].eq(1), "stopped")
+    cut = searches.tuning_table(trials.assign(status=stopped))
+    assert cut.frame["default"].notna().all()
+    assert cut.frame[["winner", "gain"]].isna().all(axis=None)
+    assert "4 winner(s) were stopped early" in cut.note
     trials = trials[trials["number"] != 0]
     assert searches.tuning_table(trials).frame["gain"].isna().all()
 

@@ -12,7 +12,7 @@ from bench.choices import interrupts
 from bench.choices.errors import UserError, note
 from bench.choices.flags import study_from
 from bench.choices.names import LEGIBLE, on_disk
-from bench.choices.outside import KINDS, hashes, name_of
+from bench.choices.outside import KINDS, hashes, is_file, name_of
 from bench.choices.study import DEFAULT_TRIALS, Study
 from bench.commands.checks import usable_cores
 from bench.results.reading import Results, read
@@ -93,6 +93,9 @@ def study_of(earlier: Results, given: dict[str, Any]) -> Study:
     given choice differs. The study goes on in the folder where it lies now.
     """
     place = {"name": earlier.path.name, "results_dir": str(earlier.path.parent)}
+    if "model" in given:  # rows and reports call a model from a file by its name
+        own = {name_of(path): path for path in earlier.study["model"] if is_file(path)}
+        given = given | {"model": [own.get(name, name) for name in given["model"]]}
     study = study_from(earlier.study | given | place)
     choices, defaults = (
         json.loads(json.dumps(dataclasses.asdict(s), ensure_ascii=False).encode(errors=LEGIBLE))

@@ -230,7 +230,9 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
         names = ", ".join(dataset.classes[k] for k in others)
         hint = ": --untrained_classes normal counts them as normal"
         hint = f" (no training images of {names}{hint})" if names else ""
-        lacking = f"normal test images{hint}" if labels.all() else "abnormal test images"
+        lacking = (
+            f"normal test images{hint}" if labels.all() else "abnormal test images; leave it out"
+        )
         raise UserError(f"{leaves} no {lacking}")
     order = rng.permutation(len(labels))
     if protocol.test_order == "sorted":

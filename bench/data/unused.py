@@ -39,6 +39,9 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
             (repeated, "are left out: they equal another training image"),
         ]
     lines = [f"{counted(which)} {fact}" for which, fact in facts if which.any()]
+    numbers = {*dataset.train_labels.tolist(), *dataset.test_labels.tolist()}
+    if empty := [name for k, name in enumerate(dataset.classes) if k not in numbers]:
+        lines.append(f"there are no images of {', '.join(empty)}")
     conflicts = copies = 0
     for trains, tests in dataset.by_category():
         tested_on = dataset.test_content[tests]

@@ -1,5 +1,6 @@
 """What tuning did: what it gained, what early stopping saved, how its winners learnt."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
     """
     tested = trials[trials["role"] == "winner"].drop_duplicates(KEY)
     winners = tested.set_index(KEY)["number"].to_dict()
-    rows, keys, early = [], [], 0
+    rows, keys, early, cut = [], [], 0, 0
     for key, group in tuning_runs(trials, "objective").groupby(KEY, sort=False):
         tried = group.drop_duplicates("number").set_index("number")
         number: Any = winners.get(key)
@@ -40,8 +41,9 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         if stopped or default.filter(regex="^tried_").notna().any():  # PBT changed the latter
             default = none
         title, sign = title_and_sign(winner["signal"])
-        gain = winner["objective"] - default["objective"]
-        figures = (title, sign * default["objective"], sign * winner["objective"], gain)
+        cut += (stopped := winner["status"] == "stopped")  # its figure is of fewer epochs
+        best = math.nan if stopped else winner["objective"]
+        figures = (title, sign * default["objective"], sign * best, best - default["objective"])
         place = (winner["row"], winner["search"], len(tried))
         rows.append((*place, *figures, changes(winner, default)))
         keys.append(key)
@@ -62,6 +64,8 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         note += f" {unfinished} search(es) have no final run yet: their winner is the best so far."
     if early:
         note += f" {early} default(s) were stopped early: there is no figure to compare with."
+    if cut:
+        note += f" {cut} winner(s) were stopped early in the search: there is no figure of theirs."
     columns = ["class", "model", "configurations", "signal", "default", "winner", "gain", "changed"]
     frame = pd.DataFrame(rows, columns=columns)
     return Table("tuning", "What tuning gained", frame, note) if rows else None

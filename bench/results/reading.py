@@ -109,7 +109,10 @@ class Results:
         for search in {search_of(row) for row in finals} - {*self.winners}:
             if len({row.get("number") for row in finals if search_of(row) == search}) > 1:
                 reason = f"does not say which configuration of {', '.join(search[:2])} won"
-                raise UserError(f"{self.path / WINNERS} is missing, or {reason}")
+                raise UserError(
+                    f"{self.path / WINNERS} is missing, or {reason} (train_tune.py --resume decides "
+                    "anew)"
+                )
 
     def role(self, row: Mapping[str, Any]) -> str | None:
         """What a run is in the study as it is now; None for runs of a search that still count.
@@ -169,6 +172,13 @@ class Results:
         if not path.exists() and trial in self.packed_scores:
             check_scores(self.packed_scores[trial], f"{self.path / PACKED}, trial {trial}")
             return self.packed_scores[trial]
+        if not path.exists():
+            kinds = {row["trial"]: row["kind"] for row in self.rows}
+            if (kind := kinds.get(trial)) != "final":
+                reason = (
+                    f"it is a {kind} run; only final ones have scores" if kind else "no such trial"
+                )
+                raise UserError(f"{self.path}, trial {trial}: {reason}")
         try:
             frame = pd.read_csv(path)
         except (OSError, ValueError) as error:  # pandas' parser raises kinds of ValueError

@@ -43,7 +43,7 @@ def load(
     UserError for a file that is no model or does not fit the code.
     """
     try:
-        data = on_disk(path).read_bytes()  # safe_open takes no path that is no UTF-8
+        data = on_disk(path := Path(path)).read_bytes()  # safe_open takes no path that is no UTF-8
         tensors = load_tensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         metadata = header.get("__metadata__", {})
