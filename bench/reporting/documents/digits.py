@@ -1,6 +1,5 @@
 """Tables of scikit-learn's digits."""
 
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -33,6 +32,7 @@ LATENTS = (  # what a smaller latent was tried with
     ("one left out", "f_anogan", "left-out-latent"),
     ("one digit normal", "egbad", "one-class-egbad-latent"),
 )
+SWITCHES = {"--niter_decay 8": "decay", "--set average=0.99": "average", "--set he_init=True": "he"}
 TUNED = {
     "one left out": (
         "",
@@ -185,24 +185,32 @@ def with_last(study: str, model: str) -> pd.DataFrame:
 def nearest_on_digits() -> pd.DataFrame:
     """Test AUROC, means over ten digits, without and with the distance of features in the score.
 
-    p: of the default mix with it against the runs without.
+    p: of the default mix with it against the runs without. Then of that part alone where the
+    discriminator or critic never trains, and how often it is ahead if it does.
     """
     plain, rows = class_aurocs("digits-left-out-defaults"), []
-    near = committed("digits-left-out-near")
+    alone, untrained = map(
+        nearest_alone, ("digits-left-out-near", "digits-left-out-near-untrained")
+    )
     for model, runs in winners("digits-left-out-near").groupby("model"):
-        scores = map(near.scores, runs["trial"])
         mixed = runs.set_index("class")["test_default_mix_auroc"]
-        rows.append(
-            {
-                "model": f"`{model}`",
-                "without": plain[model].mean(),
-                "that part alone": fmean(auroc(s["labels"], s["part_nearest"]) for s in scores),
-                "half of the score": mixed.mean(),
-                "its weight chosen": runs["test_auroc"].mean(),
-            }
-            | against(mixed, plain[model])
-        )
+        row = {
+            "model": f"`{model}`",
+            "without": plain[model].mean(),
+            "that part alone": alone[model].mean(),
+            "half of the score": mixed.mean(),
+            "its weight chosen": runs["test_auroc"].mean(),
+        } | against(mixed, plain[model])
+        row["untrained: that part alone"] = untrained[model].mean()
+        rows.append(row | {"trained: ahead, p": ahead(alone[model], untrained[model])})
     return pd.DataFrame(rows)
+
+
+def nearest_alone(study: str) -> pd.DataFrame:
+    """Test AUROC by the distance of features alone, of classes (rows) by model."""
+    runs, scores = winners(study), map(committed(study).scores, winners(study)["trial"])
+    alone = [auroc(s["labels"], s["part_nearest"]) for s in scores]
+    return runs.assign(alone=alone).pivot(index="class", columns="model", values="alone")
 
 
 def mixes_on_digits() -> pd.DataFrame:
@@ -238,10 +246,13 @@ def mixes_on_digits() -> pd.DataFrame:
 def switches_on_digits() -> pd.DataFrame:
     """Test AUROC, means over ten digits, of runs with a switch against those without."""
     plain, rows = class_aurocs("digits-left-out-defaults"), []
-    for switch, study in (("--niter_decay 8", "decay"), ("--set average=0.99", "average")):
+    plain["f_anogan"] = gains("digits-finalists-f-anogan")["default"]  # of the same seeds
+    for switch, study in SWITCHES.items():
         for model, on in class_aurocs(f"digits-left-out-{study}").items():
-            row = {"switch": f"`{switch}`", "model": f"`{model}`", "without": plain[model].mean()}
-            rows.append(row | {"with": on.mean()} | against(on, plain[model]))
+            seeds = winners(f"digits-left-out-{study}")["seed"].nunique()
+            row = {"switch": f"`{switch}`", "model": f"`{model}`", "seeds": seeds}
+            row |= {"without": plain[model].mean(), "with": on.mean()}
+            rows.append(row | against(on, plain[model]))
     return pd.DataFrame(rows)
 
 
