@@ -95,7 +95,8 @@ class Model(base.AnomalyModel):
     ANY_SIZE = True
     RELEASED_MODE = "evaluation"
     RELEASED_EPOCH = "last"
-    RELEASED_STEPS = 50_400  # 100 epochs (paper) of 504 steps (released code, MNIST's nine classes)
+    # 504 steps an epoch of MNIST's nine classes; 100 epochs, whose number the code leaves open
+    RELEASED_STEPS = 50_400
     STEPS = 10_000  # with step sizes twenty times the released ones
     DIGITS_STEPS = 3_000
     NOT_BY_PBT = ("dropout",)
