@@ -6,12 +6,12 @@ is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNI
 from the paper, or takes longer to train, there is a field of `Config`; PUBLISHED sets these. Unlike
 this project's published protocol, it scores in evaluation mode, on shuffled test images
 (`--scoring_mode evaluation --test_order shuffled`), after the last epoch, on a split of all images of
-its own. Its generator and encoder take their step on other images than the discriminator. Its
-networks are for 28 x 28 images alone: an encoder of three 3 x 3 convolutions, a discriminator of two,
-a generator of two fully connected layers and two transposed convolutions. Here each halves, or
-doubles, images by 5 x 5 convolutions until their sides are 4 or less. Its generator's batch
-normalisation sees G(E(x)) too, here G(z) alone. Distances are means where it has sums, so that the
-score's weights suit any image size.
+its own, and has batches of 100 (`--batch_size 100`). Its generator and encoder take their step on
+other images than the discriminator. Its networks are for 28 x 28 images alone: an encoder of three
+3 x 3 convolutions, a discriminator of two, a generator of two fully connected layers and two
+transposed convolutions. Here each halves, or doubles, images by 5 x 5 convolutions until their sides
+are 4 or less. Its generator's batch normalisation sees G(E(x)) too, here G(z) alone. Distances are
+means where it has sums, so that the score's weights suit any image size.
 """
 
 from collections.abc import Sequence
@@ -101,7 +101,6 @@ class Model(base.AnomalyModel):
     DIGITS_STEPS = 3_000
     NOT_BY_PBT = ("dropout",)
     PUBLISHED = {
-        "batch_size": 100,
         "lr": 1e-5,
         "lr_discriminator": 1e-5,
         "dropout": 0.5,

@@ -170,7 +170,7 @@ def released_differences(study: Study) -> list[tuple[str, str]]:
             facts.append((f"{code} reports the last epoch, not the best by test images", last))
         if not study.epochs and (study.steps or kind.STEPS) < kind.RELEASED_STEPS:
             steps = kind.RELEASED_STEPS
-            facts.append((f"{model}: its authors train for {steps:,} steps", f"--steps {steps}"))
+            facts.append((f"{code} trains for {steps:,} generator steps", f"--steps {steps}"))
     return facts
 
 
