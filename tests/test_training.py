@@ -101,7 +101,8 @@ def test_each_step_of_an_audit_has_its_figure(digits: datasets.Dataset, model: s
     assert whole.labels.sum() > held_out.test.labels.sum(), "the anomalies that choose elsewhere"
     held_out = dataclasses.replace(held_out, test=whole)
     run = small_run(model, held_out, PUBLISHED, seed=0, **models.get(model).PUBLISHED)
-    assert rows.auroc.iloc[0] == max(run.step()["test_auroc"] for _ in range(2))
+    epochs = [(run.step()["test_auroc"], run.model.can_score) for _ in range(2)]
+    assert rows.auroc.iloc[0] == max(auroc for auroc, can_score in epochs if can_score)
     # The last step is an ordinary sound run.
     run = small_run(model, make_split(few, TASK, SOUND, 0), seed=0, final=True)
     [run.step() for _ in range(2)]
