@@ -3,7 +3,7 @@
 AnoGAN and f-AnoGAN extend it.
 """
 
-from math import sqrt
+from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +15,21 @@ from models.optimizers import Adam
 
 
 def init_he(network: nn.Module) -> None:
-    """Draws the initial weights of WGAN-GP's code (tflib/ops) anew.
+    """Draws new initial weights, as WGAN-GP's code does.
 
-    Convolutions have He's uniform ones (arXiv:1502.01852; the mean of both fans, less those that the
-    stride skips), linear layers Glorot's, and biases are 0.
+    That code is github.com/igul222/improved_wgan_training, tflib/ops. Convolutions have He's uniform
+    weights (arXiv:1502.01852), by the mean of fan-in and fan-out; linear layers have Glorot's, and
+    biases are 0.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
         elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            (height, width), stride = module.kernel_size, module.stride[0] * module.stride[1]
-            skipping = module.in_channels if module.transposed else module.out_channels
-            channels = module.in_channels + module.out_channels - skipping * (1 - 1 / stride)
-            bound = sqrt(3) * sqrt(4 / (height * width * channels))  # 4 / (fan in + fan out)
+            # With a stride, a pixel of the larger images meets only a share of the taps.
+            taps, share = prod(module.kernel_size), 1 / prod(module.stride)
+            taps_in, taps_out = (taps * share, taps) if module.transposed else (taps, taps * share)
+            fans = module.in_channels * taps_in + module.out_channels * taps_out
+            bound = sqrt(3) * sqrt(4 / fans)
             nn.init.uniform_(module.weight, -bound, bound)
         else:
             continue

@@ -98,6 +98,8 @@ def test_each_kind_of_image_left_out_has_its_line() -> None:
     (stays,) = left_out(dataset, tasks, PUBLISHED)
     assert stays == f"{five} are in the test set too, and train all the same (--selection test)"
     assert left_out(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
+    empty = dataset_of([30, 30, 0, 0], [10, 10, 5, 0])
+    assert left_out(empty, tasks, SOUND)[0] == "there are no images of d"
 
 
 def test_test_images_that_are_there_twice_are_counted() -> None:

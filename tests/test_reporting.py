@@ -128,6 +128,18 @@ def test_report_of_several_studies_into_a_folder(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     assert pd.read_csv(tmp_path / "out" / "auroc.csv")["study"].nunique() == 2  # both are called s
     assert not (folders[0] / "report").exists()
+    assert report.main([str(folders[0])]) == 0
+    assert "replaces" not in capsys.readouterr().err, "its own report is made anew"
+    assert report.main(list(map(str, folders))) == 0
+    assert "s/report has a report already, which this one replaces" in capsys.readouterr().err
+
+
+def test_only_final_runs_have_scores(tmp_path):
+    study = results.read(make_study(tmp_path / "s", **ONE_RUN))
+    tuning = study.trials.query("kind == 'tuning'")["trial"].iloc[0]
+    for trial in (tuning, "nothing"):
+        with pytest.raises(UserError, match=f"'{trial}' is no final run; only those have scores"):
+            study.scores(trial)
 
 
 def test_report_without_final_runs_shows_the_tuning(tmp_path, capsys):

@@ -37,13 +37,16 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         winner: Any = tried.loc[number]
         none: Any = pd.Series(index=tried.columns, dtype=object)
         default = tried.loc[0] if 0 in tried.index else none
-        early += (stopped := default["status"] == "stopped")
-        if stopped or default.filter(regex="^tried_").notna().any():  # PBT changed the latter
+        early += (default_stopped := default["status"] == "stopped")
+        if (
+            default_stopped or default.filter(regex="^tried_").notna().any()
+        ):  # PBT changed the latter
             default = none
         title, sign = title_and_sign(winner["signal"])
-        cut += (stopped := winner["status"] == "stopped")  # its figure is of fewer epochs
-        best = math.nan if stopped else winner["objective"]
-        figures = (title, sign * default["objective"], sign * best, best - default["objective"])
+        cut += (winner_stopped := winner["status"] == "stopped")
+        # A stopped run's figure is of fewer epochs, which none of a full run compares with.
+        tuned, untuned = math.nan if winner_stopped else winner["objective"], default["objective"]
+        figures = (title, sign * untuned, sign * tuned, tuned - untuned)
         place = (winner["row"], winner["search"], len(tried))
         rows.append((*place, *figures, changes(winner, default)))
         keys.append(key)

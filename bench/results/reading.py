@@ -172,13 +172,9 @@ class Results:
         if not path.exists() and trial in self.packed_scores:
             check_scores(self.packed_scores[trial], f"{self.path / PACKED}, trial {trial}")
             return self.packed_scores[trial]
-        if not path.exists():
-            kinds = {row["trial"]: row["kind"] for row in self.rows}
-            if (kind := kinds.get(trial)) != "final":
-                reason = (
-                    f"it is a {kind} run; only final ones have scores" if kind else "no such trial"
-                )
-                raise UserError(f"{self.path}, trial {trial}: {reason}")
+        finals = (row["trial"] for row in self.rows if row["kind"] == "final")
+        if not path.exists() and trial not in finals:
+            raise UserError(f"{self.path}: '{trial}' is no final run; only those have scores")
         try:
             frame = pd.read_csv(path)
         except (OSError, ValueError) as error:  # pandas' parser raises kinds of ValueError

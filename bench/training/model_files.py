@@ -34,7 +34,7 @@ def packed(name: str, model: AnomalyModel, state: dict[str, Any], facts: dict[st
 
 
 def load(
-    path: Path, device: str = "cpu", precision: str | None = None, code: str | None = None
+    path: Path | str, device: str = "cpu", precision: str | None = None, code: str | None = None
 ) -> tuple[AnomalyModel, dict[str, Any]]:
     """The model and what was saved beside it, with its images' Decoding.
 
@@ -42,8 +42,9 @@ def load(
     `code`: where the Python file from outside that made the model lies now, if not where it lay.
     UserError for a file that is no model or does not fit the code.
     """
+    path = Path(path)
     try:
-        data = on_disk(path := Path(path)).read_bytes()  # safe_open takes no path that is no UTF-8
+        data = on_disk(path).read_bytes()  # safe_open takes no path that is no UTF-8
         tensors = load_tensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         metadata = header.get("__metadata__", {})

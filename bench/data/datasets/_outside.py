@@ -46,9 +46,9 @@ def mistake(dataset: object, classes: Sequence[str]) -> str | None:
             return f"gives {part}_labels as a {type(labels).__name__}; they must be an array"
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             given = f"{images.dtype} {images.shape}"
-            more = ": np.round(255 * x).astype(np.uint8), where x is 0 to 1"
-            more = more if images.dtype.kind == "f" else ""
-            return f"gives {part}_images {given}; they must be uint8 (N, 1 or 3, H, W){more}"
+            cast = ": np.round(255 * x).astype(np.uint8), where x is 0 to 1"
+            hint = cast if images.dtype.kind == "f" else ""
+            return f"gives {part}_images {given}; they must be uint8 (N, 1 or 3, H, W){hint}"
         if images.size and images.max() == 1:
             return f"gives {part}_images of pixels 0 and 1; they must be 0 to 255"
         if images.shape[2] != images.shape[3]:

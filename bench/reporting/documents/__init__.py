@@ -75,6 +75,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "one-change-on-digits": digits.one_change_on_digits,
     "latents-on-digits": digits.latents_on_digits,
     "nearest-on-digits": digits.nearest_on_digits,
+    "untrained-on-digits": digits.untrained_on_digits,
     "bottlenecks-on-digits": digits.bottlenecks_on_digits,
     "mixes-on-digits": digits.mixes_on_digits,
     "signals-on-digits": digits.signals_on_digits,
