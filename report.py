@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="TRIAL",
         help="only print the command that makes this trial's row again",
     )
-    packing = "only move each study's score files into one scores.parquet"
+    packing = "only move each study's scores into scores.parquet, its epochs into epochs.jsonl.xz"
     parser.add_argument("--pack", action="store_true", help=packing)
     args = parser.parse_args(arguments)
     if args.pack and args.reproduce is not None:

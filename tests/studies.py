@@ -72,6 +72,12 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def every_run(folder: Path) -> dict[str, pd.DataFrame]:
+    """The scores of a study's final runs by trial."""
+    study = results.read(folder)
+    return {trial: study.scores(trial) for trial in study.trials.query("kind == 'final'")["trial"]}
+
+
 def edit(folder: Path, change) -> Path:
     """The study with each trial row as `change` gives it; None drops the row."""
     rows = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]

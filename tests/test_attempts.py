@@ -12,6 +12,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.results import columns
+from bench.results.rows import read_rows
 from bench.results.store import Store
 from bench.training.prepare import prepare
 from bench.training.recorder import Recorder
@@ -127,7 +128,7 @@ def test_what_a_dead_attempt_trained_is_not_in_the_row_of_the_next(tmp_path: Pat
     callback.recorder.epoch(run, record | {"generator_steps": 9, "images_seen": 99})
     callback.fail(run, RayActorError())
     callback.fail(run, ValueError("no"))
-    row = results.read_rows(store.path / "trials.jsonl")[0]
+    row = read_rows(store.path / "trials.jsonl")[0]
     assert (row["status"], row["attempt"]) == ("error", 2)
     assert row["train_seconds"] is row["score_seconds"] is None
     assert not {"generator_steps", "images_seen"} & set(row)

@@ -22,7 +22,7 @@ from bench.reporting import frames
 from bench.reporting.defects import COLUMN, defects_table
 from bench.reporting.explorer import explorer
 from bench.results.columns import of_defects
-from bench.results.reading import mistake_in
+from bench.results.rows import mistake_in
 
 FLAGS = ["--model", "pca", "--batch_size", "8", "--image_size", "32"]
 

@@ -16,6 +16,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.data import datasets
+from bench.results.rows import read_rows
 from bench.results.store import Store
 from bench.training import model_files
 
@@ -51,7 +52,7 @@ def outcome(call: Callable[[], Any]) -> tuple[Any, str]:
 def test_any_bytes_as_rows(tmp_path: Path, lines: list[bytes], end: bool) -> None:
     path = tmp_path / "trials.jsonl"
     path.write_bytes(b"\n".join(lines) + b"\n" * end)
-    rows, error = outcome(lambda: results.read_rows(path))
+    rows, error = outcome(lambda: read_rows(path))
     if error:
         assert "trials.jsonl: line" in error
         return
@@ -79,7 +80,7 @@ def test_rows_come_back_but_for_a_cut_one(tmp_path: Path, rows: list[dict], cut:
     store.close()
     whole_rows = [json.dumps(row) for row in rows[: kept.count(b"\n")]]
     for name in names:
-        read = [json.dumps(row) for row in results.read_rows(path / name)]
+        read = [json.dumps(row) for row in read_rows(path / name)]
         assert read == [*whole_rows, '{"trial": "next"}']
 
 

@@ -1,4 +1,4 @@
-"""Packing a study's scores: one small file that gives the same report; nothing is lost."""
+"""Packing a study: small files that give the same report; nothing is lost."""
 
 import shutil
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from studies import edit, make_study
+from studies import edit, every_run, make_study
 
 import report
-import train_tune
 from bench import results
 from bench.choices.errors import UserError
 from bench.judging import metrics
 from bench.results import packing
 from bench.results.reading import PACKED
+from bench.results.rows import PACKED_EPOCHS
 from bench.results.store import Store
 
 
@@ -30,11 +30,6 @@ def study(tmp_path: Path) -> Path:
     aurocs = {trial: metrics.auroc(run["labels"], run["scores"]) for trial, run in runs.items()}
     edit(folder, lambda row: row | {"test_auroc": aurocs.get(row["trial"])})
     return folder
-
-
-def every_run(folder: Path) -> dict[str, pd.DataFrame]:
-    study = results.read(folder)
-    return {trial: study.scores(trial) for trial in study.trials.query("kind == 'final'")["trial"]}
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -142,14 +137,15 @@ def test_one_command_packs_several_studies_and_says_what_it_did(
 ) -> None:
     other = make_study(tmp_path / "t", models=("pca",), seeds=(1,))
     assert report.main([str(study), str(other), "--pack"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, epochs, second, _ = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{study / PACKED}: 0.0")
     assert "scores of 8 runs as float32, which keeps every AUROC to 1e-06" in first
     assert f"{study / 'scores'} is removed (8 score files, 8 pictures, 0." in first
+    assert epochs == f"{study / PACKED_EPOCHS}: 0.00 MB, 24 rows (0.00 MB)"
     assert second.startswith(f"{other / PACKED}: 0.0")
     assert "scores of 2 runs" in second
     assert report.main([str(study), "--pack"]) == 0
-    assert capsys.readouterr().out == f"{study}: it has no score files to pack\n"
+    assert capsys.readouterr().out == f"{study}: it has nothing to pack\n"
 
 
 def test_no_study_is_packed_where_one_of_them_is_none(study: Path, tmp_path: Path) -> None:
@@ -279,21 +275,3 @@ def test_a_new_run_has_its_csv_beside_the_file_until_the_study_is_packed_again(s
     after = every_run(study)
     assert set(after) == {*before, "new"}
     pd.testing.assert_frame_equal(after["new"], after["final-0-0-1"], check_exact=True)
-
-
-@pytest.mark.slow
-def test_a_packed_study_is_resumed(tmp_path: Path, ray_session: None) -> None:
-    """Two final runs; the second one's row is taken away, as if the study had stopped before."""
-    place = ["--name", "s", "--results_dir", str(tmp_path)]
-    flags = ["--dataset", "digits", "--model", "pca", "--abnormal_class", "3"]
-    assert train_tune.main([*flags, "--trials", "0", "--seeds", "2", *place]) == 0
-    first, second = whole = every_run(folder := tmp_path / "s")
-    edit(folder, lambda row: row if row["trial"] == first else None)
-    shutil.rmtree(folder / "scores" / second)
-    packing.pack(folder)
-    assert train_tune.main([*place, "--resume"]) == 0
-    assert [path.parent.name for path in folder.glob("scores/*/histogram.csv")] == [second]
-    resumed = every_run(folder)
-    assert set(resumed) == {first, second}
-    pd.testing.assert_frame_equal(resumed[second], whole[second], check_exact=True)
-    assert packing.same(resumed[first], whole[first], np.float32)

@@ -13,6 +13,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Task
 from bench.results import columns
 from bench.results.packing import keeps_aurocs
+from bench.results.rows import read_rows
 from bench.results.store import Store
 
 LABELS = np.array([0, 0, 1])
@@ -73,7 +74,7 @@ def test_rows_have_no_spaces_and_null_for_a_number_that_json_lacks(
 
 def test_a_study_that_is_being_written_is_read_to_its_last_whole_row(tmp_path, capsys) -> None:
     (tmp_path / "trials.jsonl").write_text('{"trial":"a"}\n{"trial":"b"}\n{"trial":"c')
-    assert [row["trial"] for row in results.read_rows(tmp_path / "trials.jsonl")] == ["a", "b"]
+    assert [row["trial"] for row in read_rows(tmp_path / "trials.jsonl")] == ["a", "b"]
     assert "trials.jsonl: the last line was cut off; it is left out" in capsys.readouterr().err
 
 

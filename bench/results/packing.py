@@ -1,6 +1,7 @@
-"""Packs a study's score files into scores.parquet: one file in place of one folder for each run."""
+"""Packs a study's scores into one file in place of a folder for each run, and its epochs' rows."""
 
 import contextlib
+import lzma
 import shutil
 from pathlib import Path
 
@@ -10,39 +11,46 @@ import pandas as pd
 from bench.choices.errors import UserError, cannot_write
 from bench.judging import metrics
 from bench.results.reading import PACKED, SAME_PART, Results, read, unpacked
+from bench.results.rows import EPOCHS, PACKED_EPOCHS, epoch_rows
 from bench.results.store import Store, write_whole
 
 FILES = ("histogram.csv", "gallery.png")  # of a run, in scores/
 
 
 def pack(path: Path) -> str:
-    """Moves a study's scores into scores.parquet, removes its scores folder and says so in a line.
+    """Makes a study's scores and epochs small, and says so in a line for each.
 
-    Runs that are packed already stay in the file. The folder goes, with its pictures, only after
-    the new file has been read back and compared. UserError, with nothing removed, where another
-    command works on the study, where a score file is unusable, or where the folder has a file
-    that this would lose.
+    UserError, with nothing removed, where another command works on the study, where a file is
+    unusable, or where the scores folder has a file that this would lose.
     """
     with contextlib.closing(Store(path)):
-        study = read(path)
-        folder = path / "scores"
-        csvs = sorted(folder.rglob("histogram.csv"))
-        if not folder.exists() or not (csvs or study.packed_scores):
-            return f"{path}: it has no score files to pack"
-        check_nothing_else(folder)
-        runs = {trial: study.scores(trial) for trial in study.packed_scores}
-        runs |= new_runs(study, csvs)
-        narrow = all(map(keeps_aurocs, runs.values()))
-        content = packed(runs, np.float32 if narrow else np.float64)
-        before = [*csvs, *folder.rglob("gallery.png")]
-        size = sum(file.stat().st_size for file in before)
-        write_whole(path / PACKED, content)
-        if (path / PACKED).read_bytes() != content:
-            raise UserError(f"{path / PACKED} reads otherwise than it was written; nothing removed")
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise cannot_write(folder, error) from None
+        lines = [line for line in (pack_scores(path), pack_epochs(path)) if line]
+    return "\n".join(lines) or f"{path}: it has nothing to pack"
+
+
+def pack_scores(path: Path) -> str | None:
+    """Moves a study's scores into scores.parquet and removes its scores folder.
+
+    Runs that are packed already stay in the file. The folder goes, with its pictures, only after
+    the new file has been read back and compared.
+    """
+    study = read(path)
+    folder = path / "scores"
+    csvs = sorted(folder.rglob("histogram.csv"))
+    if not folder.exists() or not (csvs or study.packed_scores):
+        return None
+    check_nothing_else(folder)
+    runs = {trial: study.scores(trial) for trial in study.packed_scores}
+    runs |= new_runs(study, csvs)
+    narrow = all(map(keeps_aurocs, runs.values()))
+    content = packed(runs, np.float32 if narrow else np.float64)
+    before = [*csvs, *folder.rglob("gallery.png")]
+    size = sum(file.stat().st_size for file in before)
+    write_checked(path / PACKED, content)
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
     digits = (
         f"float32, which keeps every AUROC to {metrics.SAME:g}"
         if narrow
@@ -53,6 +61,31 @@ def pack(path: Path) -> str:
         f"{folder} is removed ({len(csvs)} score files, {len(before) - len(csvs)} pictures, "
         f"{size / 1e6:.2f} MB)"
     )
+
+
+def pack_epochs(path: Path) -> str | None:
+    """Moves the rows of a study's epochs into epochs.jsonl.xz, after those that it has already."""
+    file, packed_file = path / EPOCHS, path / PACKED_EPOCHS
+    rows = file.read_bytes() if file.exists() else b""
+    if not rows:
+        return None
+    count = len(epoch_rows(path))  # refuses a damaged file
+    earlier = lzma.decompress(packed_file.read_bytes()) if packed_file.exists() else b""
+    if not earlier.endswith(rows):  # as it does where a kill came between the file and its removal
+        earlier += rows
+    content = lzma.compress(earlier)
+    write_checked(packed_file, content)
+    try:
+        file.unlink()
+    except OSError as error:
+        raise cannot_write(file, error) from None
+    return f"{packed_file}: {len(content) / 1e6:.2f} MB, {count} rows ({len(earlier) / 1e6:.2f} MB)"
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    write_whole(path, content)
+    if path.read_bytes() != content:
+        raise UserError(f"{path} reads otherwise than it was written; nothing removed")
 
 
 def check_nothing_else(folder: Path) -> None:

@@ -2,10 +2,9 @@
 
 import io
 import json
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,16 @@ import numpy as np
 import pandas as pd
 
 from bench.choices.config import script_of
-from bench.choices.errors import UserError, note
+from bench.choices.errors import UserError
 from bench.choices.names import legible, on_disk
 from bench.choices.study import SWEEP
 from bench.choices.tasks import search_of
+from bench.results.rows import epoch_rows, read_rows, unreadable
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
 DIVERGED = "FloatingPointError"  # how the error of a run begins that no other attempt will mend
 NEEDED = ("kind", "status", "model", "class")  # of a trial's row
-NUMBER_COLUMNS = re.compile(
-    "attempt|number|seed|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
-    r"threshold\w*|contamination|limit_train|\w+_seconds|(val|test|mix|n|loss)_\w+"
-)
-NUMBER_TYPES = {int, float, bool, type(None)}  # in JSON
 SAME_PART = "same_part"  # its column that names the part which is the score itself
 
 
@@ -146,7 +141,7 @@ class Results:
         each attempt. Within an attempt the last row of an epoch counts: PBT goes back to epochs
         of other trials.
         """
-        frame = pd.DataFrame(read_rows(self.path / "epochs.jsonl", ("epoch",)))
+        frame = pd.DataFrame(epoch_rows(self.path))
         if frame.empty:
             return frame
         attempts = frame["attempt"].fillna(1) if "attempt" in frame else pd.Series(1, frame.index)
@@ -204,52 +199,6 @@ def worth_retrying(row: Mapping[str, Any]) -> bool:
     return row["status"] == "error" and not str(row.get("error")).startswith(DIVERGED)
 
 
-def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The rows of a .jsonl file; UserError where a line is no trial's row or lacks what is needed.
-
-    A last line that a crash cut in half is left out, and stderr says so.
-    """
-    if not path.exists():
-        return []
-    *lines, last = path.read_bytes().split(b"\n")
-    if last:
-        note(f"{path}: the last line was cut off; it is left out")
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}: line {number} is no JSON ({error})") from None
-        if not isinstance(row, dict) or not isinstance(row.get("trial"), str):
-            raise UserError(f"{path}: line {number} is no row of a trial")
-        if missing := [name for name in needed if name not in row]:
-            raise UserError(f"{path}: line {number} has no '{missing[0]}'")
-        if mistake := mistake_in(row):
-            raise UserError(f"{path}: line {number}: {mistake}")
-        rows.append(row)
-    return rows
-
-
-def mistake_in(row: dict[str, Any]) -> str | None:
-    """What figures cannot be made of in a row; None if nothing. Called for every row of a study."""
-    numbers, aurocs = columns_to_check(tuple(row))
-    if not NUMBER_TYPES.issuperset(map(type, map(row.get, numbers))):
-        name = next(name for name in numbers if type(row[name]) not in NUMBER_TYPES)
-        return f"{name} is no number, but '{row[name]}'"
-    for name in aurocs:
-        if (value := row[name]) is not None and (value < 0 or value > 1):
-            return f"{name} cannot be {value}"
-    return None
-
-
-@cache  # most rows of a file have the same columns
-def columns_to_check(columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Those that hold numbers, and those that hold an AUROC."""
-    numbers = [name for name in columns if NUMBER_COLUMNS.fullmatch(name)]
-    counts = "defect_images_"  # of defects, which may be called anything
-    return numbers, [n for n in columns if n.endswith("auroc") and not n.startswith(counts)]
-
-
 def unpacked(content: bytes) -> dict[str, pd.DataFrame]:
     """The runs in a scores.parquet by trial, numbers as float64; ValueError where it is none.
 
@@ -283,7 +232,3 @@ def check_scores(frame: pd.DataFrame, source: object) -> None:
         raise UserError(f"{source}: not all values are finite numbers")
     if not frame["labels"].isin([0, 1]).all():
         raise UserError(f"{source}: labels must be 0 (normal) or 1 (abnormal)")
-
-
-def unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: not readable ({' '.join(str(error).split())})")

@@ -21,12 +21,13 @@ from bench.choices.errors import UserError, cannot_write, note, taken
 from bench.choices.folders import abandoned
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.study import RUN_CHECKPOINT, Study
-from bench.results.reading import PACKED, WINNERS, read_rows
+from bench.results.reading import PACKED, WINNERS
+from bench.results.rows import EPOCHS, PACKED_EPOCHS, read_rows
 
 RAY_LOG = "ray.log"  # what Ray says while a study runs
 WHOLE = (  # the files of a study's folder that `write_whole` writes while one command works on it
-    *("study.json", RUN_CHECKPOINT, PACKED, "models/*.safetensors", "audit.csv", "audit.md"),
-    *("scores/*/histogram.csv", "scores/*/gallery.png"),
+    *("study.json", RUN_CHECKPOINT, "models/*.safetensors", "audit.csv", "audit.md"),
+    *(PACKED, PACKED_EPOCHS, "scores/*/histogram.csv", "scores/*/gallery.png"),
 )
 COMPACT = (",", ":")  # rows without spaces take a fifteenth less
 JOURNAL = "optuna.log"  # the searches as Optuna's dashboard reads them; each command writes it anew
@@ -96,7 +97,7 @@ class Store:
         for name in WHOLE:  # what a killed command left
             for file in path.glob(str(half_written(Path(name), "[0-9]*"))):
                 file.unlink(missing_ok=True)
-        for name in ("trials.jsonl", "epochs.jsonl", WINNERS):
+        for name in ("trials.jsonl", EPOCHS, WINNERS):
             drop_half_line(path / name)
 
     @classmethod
@@ -160,7 +161,7 @@ class Store:
             raise cannot_write(path, error, advice="; free some space, then --resume") from None
 
     def add_epoch(self, row: dict[str, Any]) -> None:
-        self.append("epochs.jsonl", row)
+        self.append(EPOCHS, row)
 
     def add_trial(
         self,

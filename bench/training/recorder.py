@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun
-from bench.results import Store, columns, read_rows
+from bench.results import Store, columns, epoch_rows
 from bench.training.prepare import Prepared
 from bench.watching.live_curves import Board
 
@@ -41,7 +41,7 @@ class Recorder:
         }
         self.attempts = Counter[str]()  # by trial: the attempts that ended before their run did
         self.totals: dict[str, dict[str, Any]] = {}  # by trial: of all its epochs so far
-        epochs = read_rows(store.path / "epochs.jsonl")
+        epochs = epoch_rows(store.path)
         if after is None:
             for row in epochs:
                 trial = row["trial"]

@@ -1,0 +1,80 @@
+"""Reads the rows in a study's folder, and refuses those that no figure can be made of."""
+
+import json
+import lzma
+import re
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.choices.errors import UserError, note
+
+EPOCHS = "epochs.jsonl"
+PACKED_EPOCHS = "epochs.jsonl.xz"  # those of its rows that were there at `report.py --pack`
+NUMBER_COLUMNS = re.compile(
+    "attempt|number|seed|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
+    r"threshold\w*|contamination|limit_train|\w+_seconds|(val|test|mix|n|loss)_\w+"
+)
+NUMBER_TYPES = {int, float, bool, type(None)}  # in JSON
+
+
+def epoch_rows(study: Path) -> list[dict[str, Any]]:
+    """The rows of a study's epochs: first those that are packed, then those since."""
+    return [row for name in (PACKED_EPOCHS, EPOCHS) for row in read_rows(study / name, ("epoch",))]
+
+
+def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; UserError where a line is no trial's row or lacks what is needed.
+
+    A last line that a crash cut in half is left out, and stderr says so. The file may be packed.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    if path.suffix == ".xz":
+        try:
+            content = lzma.decompress(content)
+        except lzma.LZMAError as error:
+            raise unreadable(path, error) from None
+    *lines, last = content.split(b"\n")
+    if last:
+        note(f"{path}: the last line was cut off; it is left out")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{path}: line {number} is no JSON ({error})") from None
+        if not isinstance(row, dict) or not isinstance(row.get("trial"), str):
+            raise UserError(f"{path}: line {number} is no row of a trial")
+        if missing := [name for name in needed if name not in row]:
+            raise UserError(f"{path}: line {number} has no '{missing[0]}'")
+        if mistake := mistake_in(row):
+            raise UserError(f"{path}: line {number}: {mistake}")
+        rows.append(row)
+    return rows
+
+
+def mistake_in(row: dict[str, Any]) -> str | None:
+    """What figures cannot be made of in a row; None if nothing. Called for every row of a study."""
+    numbers, aurocs = columns_to_check(tuple(row))
+    if not NUMBER_TYPES.issuperset(map(type, map(row.get, numbers))):
+        name = next(name for name in numbers if type(row[name]) not in NUMBER_TYPES)
+        return f"{name} is no number, but '{row[name]}'"
+    for name in aurocs:
+        if (value := row[name]) is not None and (value < 0 or value > 1):
+            return f"{name} cannot be {value}"
+    return None
+
+
+@cache  # most rows of a file have the same columns
+def columns_to_check(columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Those that hold numbers, and those that hold an AUROC."""
+    numbers = [name for name in columns if NUMBER_COLUMNS.fullmatch(name)]
+    counts = "defect_images_"  # of defects, which may be called anything
+    return numbers, [n for n in columns if n.endswith("auroc") and not n.startswith(counts)]
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not readable ({' '.join(str(error).split())})")
