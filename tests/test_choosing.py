@@ -114,6 +114,11 @@ def test_an_honest_no_is_shown(tmp_path):
     assert "no, it harmed" in choosing.tuning_gain_table(searched(tmp_path / "s", losses)).note
     few = choosing.tuning_gain_table(searched(tmp_path / "few", {"a": 0.1}))
     assert "too few classes to test" in few.note
+    gains = {f"c{k}": 0.05 * (k < 5) for k in range(8)}  # five that differ allow no p below 0.06
+    assert (
+        "too few classes to test"
+        in choosing.tuning_gain_table(searched(tmp_path / "t", gains)).note
+    )
     assert choosing.tuning_gain_table(load(make_study(tmp_path / "old"))[1]) is None, "no finalists"
 
 

@@ -6,13 +6,14 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import scikit_posthocs
 import sklearn.metrics
 from studies import CLASSES, ONE_RUN, edit, load, make_study, write_rows
 
 from bench.judging.comparison import compare
-from bench.reporting import fair, figures, hyperparameters, overview, searches
+from bench.reporting import fair, figures, frames, hyperparameters, overview, searches
 from bench.reporting.drawing import Drawing
 from bench.reporting.report import in_another_process
 
@@ -129,6 +130,19 @@ def test_what_tuning_did(tmp_path):
     )
     assert [d.name for d in drawings] == ["parallel_w_skipganomaly", "parallel_pca", "importances"]
     assert drawings == again
+
+
+def test_each_class_counts_alike_in_importances():
+    """In two classes `w_con` decides; in the third `lr` does, over far more of the scale."""
+    rng = np.random.default_rng(0)
+    place = dict.fromkeys(frames.KEY, "") | {"kind": "tuning", "status": "done", "search": "gan"}
+    rows = []
+    for name in np.repeat(["a", "b", "c"], 40):
+        lr, w_con = rng.uniform(size=2)
+        row = {"config_lr": lr, "config_w_con": w_con, "signal": "val_auroc"}
+        rows.append(place | row | {"class": name, "objective": lr if name == "c" else w_con / 10})
+    shares = hyperparameters.shares_by_model(pd.DataFrame(rows))["gan"]
+    assert shares["w_con"] > shares["lr"]
 
 
 def test_another_process_draws_the_same_figures(tmp_path):

@@ -97,8 +97,9 @@ def parallel_coordinates(trials: pd.DataFrame) -> Iterator[Drawing]:
 
 def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
     """How much each hyperparameter decided which configurations are best (Optuna's PED-ANOVA)."""
-    weighed = {column: importance(varied, gain) for column, varied, gain in searched(trials)}
-    weighed = {column: shares for column, shares in weighed.items() if len(shares) > 1}
+    weighed = {
+        column: shares for column, shares in shares_by_model(trials).items() if len(shares) > 1
+    }
     if not weighed:
         return
     with mpl.rc_context(STYLE):
@@ -112,14 +113,30 @@ def importances(trials: pd.DataFrame) -> Iterator[Drawing]:
             axes.set_title(column)
         grid[-1, 0].set_xlabel("importance")
         caption = (
-            "Hyperparameter importances (PED-ANOVA, arXiv:2304.10255, as Optuna computes it), over "
-            "all classes of a model; they add up to 1. With few configurations they are a hint at most."
+            "Hyperparameter importances (PED-ANOVA, arXiv:2304.10255, as Optuna computes it): how "
+            "far the values of the best tenth of the runs, by their ranks within their classes, differ "
+            "from all that were tried; they add up to 1. A good value that nearly all runs had gives "
+            "little importance. With few configurations they are a hint at most."
         )
         yield drawn("importances", caption, figure)
 
 
-def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
-    """Each hyperparameter's share, the largest first.
+def shares_by_model(trials: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Of each model: its hyperparameters' importances (see `importance`), over all classes.
+
+    Configurations count by their ranks within their classes. By their gains, the best tenth would be
+    of the few classes whose figures differ most.
+    """
+    return {
+        model: importance(
+            varied, gain.groupby([trials.loc[gain.index, key] for key in KEY]).rank(pct=True)
+        )
+        for model, varied, gain in searched(trials)
+    }
+
+
+def importance(varied: pd.DataFrame, merit: pd.Series) -> dict[str, float]:
+    """Each hyperparameter's share, the largest first; `merit` is higher for better configurations.
 
     From every n-th configuration where there are very many.
     """
@@ -127,7 +144,7 @@ def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
     every = -(-len(varied) // MOST_WEIGHED)
-    varied, gain = varied.iloc[::every], gain.iloc[::every]
+    varied, merit = varied.iloc[::every], merit.iloc[::every]
     space: dict[str, BaseDistribution] = {}
     for name, values in varied.items():
         if numeric(values):
@@ -141,7 +158,7 @@ def importance(varied: pd.DataFrame, gain: pd.Series) -> dict[str, float]:
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         optuna.create_trial(params=params, distributions=space, value=value)
-        for params, value in zip(varied.to_dict("records"), gain, strict=True)
+        for params, value in zip(varied.to_dict("records"), merit, strict=True)
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Target and region quantiles")
