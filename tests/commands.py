@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 import pytest
 
+import train
+from bench import results
 from bench.choices.script import run_main
+from bench.results.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "300"]
@@ -67,6 +71,34 @@ def fails(capsys: pytest.CaptureFixture, script: ModuleType, flags: list[str], t
     assert line.count("\n") == 1
     assert "Traceback" not in line
     return line
+
+
+def finished_run(folder: Path, *flags: str, name: str = "one") -> results.Results:
+    """The results of a run of train.py in this process, which must come through."""
+    place = ["--results_dir", str(folder), "--dataroot", str(folder), "--name", name]
+    assert train.main([*flags, *place]) == 0
+    return results.read(folder / name)
+
+
+def stopped_run(
+    monkeypatch: pytest.MonkeyPatch, flags: Sequence[str], epoch: int = 2, written: bool = False
+) -> None:
+    """A run of train.py with Ctrl-C as that epoch's row is about to be, or is `written`.
+
+    The epoch's checkpoint is not.
+    """
+    write = Store.add_epoch
+
+    def add_epoch(store: Store, row: dict[str, Any]) -> None:
+        if written or row["epoch"] != epoch:
+            write(store, row)
+        if row["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add_epoch", add_epoch)
+        with pytest.raises(SystemExit, match="130"):
+            train.main(flags)
 
 
 def replaced(words: Sequence[str], flags: Sequence[str]) -> list[str]:

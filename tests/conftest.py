@@ -1,7 +1,6 @@
 """Fixtures of several test files."""
 
 import os
-import re
 import shutil
 import subprocess
 import tarfile
@@ -194,22 +193,3 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small file system is not allowed here")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
-    """Notes in a property test's report how many inputs Hypothesis generated."""
-    report = yield
-    if call.when == "call" and (statistics := getattr(item, "hypothesis_statistics", None)):
-        inputs = sum(map(int, re.findall(r"(\d+) (?:passing|failing)", statistics)))
-        report.user_properties.append(("generated inputs", inputs))
-    return report
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    """Prints how many generated inputs the property tests tried."""
-    reports = [report for kind in terminalreporter.stats.values() for report in kind]
-    properties = [pair for report in reports for pair in getattr(report, "user_properties", [])]
-    inputs = [count for name, count in properties if name == "generated inputs"]
-    line = f"{sum(inputs)} generated inputs tried in {len(inputs)} property tests"
-    terminalreporter.write_line(line)

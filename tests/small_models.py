@@ -26,6 +26,12 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 NETWORKS = [name for name in models.NAMES if models.get(name).BATCHES]
 FITTED = [name for name in models.NAMES if name not in NETWORKS]  # at once: no steps, no batches
+FAMILY = ["skipganomaly", "w_skipganomaly"]  # whose scores can have further parts
+# Each network by its defaults, and as its original was published.
+SETTINGS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in NETWORKS),
+    *((name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)),
+]
 
 
 def slow_except(names: list[str], *quick: str) -> list[Any]:

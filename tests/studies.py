@@ -3,6 +3,7 @@
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,14 @@ def make_study(
     return folder
 
 
+def new_study(folder: Path, **choices: Any) -> Path:
+    """A study of train_tune.py that has no run yet, as files."""
+    folder.mkdir()
+    content = {"study": choices, "provenance": {}, "made_by": "train_tune.py"}
+    (folder / "study.json").write_text(json.dumps(content))
+    return folder
+
+
 def write_rows(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -100,7 +109,7 @@ def caution_lines(studies, trials: pd.DataFrame, aurocs: pd.DataFrame) -> list[s
 
 def auroc_table(aurocs: pd.DataFrame) -> Table:
     """The report's main table of AUROCs, the last of what `load` gives."""
-    return headline.auroc_table(aurocs, compare(fair.shared(aurocs)))
+    return headline.auroc_table(aurocs, compare(fair.shared(fair.rivals(aurocs))))
 
 
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:

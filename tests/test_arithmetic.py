@@ -8,7 +8,9 @@ import sys
 import pytest
 import torch
 from small_models import (
+    FAMILY,
     NETWORKS,
+    SETTINGS,
     assert_same_to_the_bit,
     lineage,
     make,
@@ -25,10 +27,8 @@ from bench.training import devices
 from bench.training.devices import be_deterministic
 from models.networks import Conv, ConvTranspose, init_weights
 
-PUBLISHED = [(name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)]
-SETTINGS = [*((name, {}) for name in NETWORKS), *PUBLISHED]
 ALL_PARTS = {"w_rot": 1.0, "score_near": 0.5, "w_class": 1.0}
-WITH_ALL_PARTS = [(name, ALL_PARTS) for name in ("skipganomaly", "w_skipganomaly")]
+WITH_ALL_PARTS = [(name, ALL_PARTS) for name in FAMILY]
 # Scores by its discriminator's cross-entropy, not by its features.
 BY_CROSS_ENTROPY = ("egbad", {"feature_matching": False})
 

@@ -1,6 +1,7 @@
 """A run that was started again: its epochs are those of the attempt that counts."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -62,6 +63,12 @@ def test_rows_of_earlier_versions_count_as_a_first_attempt(tmp_path: Path) -> No
     assert read(tmp_path, [], []).empty
 
 
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    choices: dict[str, Any] = {"model": ("pca",), "dataset": "digits", "abnormal_class": ("3",)}
+    return Study(**choices, results_dir=str(tmp_path), epochs=5)
+
+
 def callback_of(store: Store, study: Study) -> StudyCallback:
     """What a command has that begins, or goes on with, the study in the store's folder."""
     ready = prepare(study)
@@ -75,11 +82,8 @@ def callback_of(store: Store, study: Study) -> StudyCallback:
     return StudyCallback(study, recorder, planner, scheduler, progress, None)
 
 
-def test_a_failed_write_that_tune_swallows_ends_the_study(tmp_path: Path) -> None:
+def test_a_failed_write_that_tune_swallows_ends_the_study(study: Study) -> None:
     """As where HyperBand stops a paused trial."""
-    study = Study(
-        model=("pca",), dataset="digits", abnormal_class=("3",), results_dir=str(tmp_path)
-    )
     callback = callback_of(Store.create(study, {}, "study"), study)
     with pytest.raises(UserError, match="no space"), callback.writing():
         raise UserError("no space")
@@ -88,10 +92,7 @@ def test_a_failed_write_that_tune_swallows_ends_the_study(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("where", ["a dead process", "a killed command"])
-def test_a_run_that_is_started_again_counts_its_attempts(tmp_path: Path, where: str) -> None:
-    study = Study(
-        model=("pca",), dataset="digits", abnormal_class=("3",), results_dir=str(tmp_path), epochs=5
-    )
+def test_a_run_that_is_started_again_counts_its_attempts(study: Study, where: str) -> None:
     store = Store.create(study, {}, "study")
     callback = callback_of(store, study)
     run = callback.planner.next_run()
@@ -116,11 +117,8 @@ def test_a_run_that_is_started_again_counts_its_attempts(tmp_path: Path, where: 
     assert study_results.epochs.epoch.tolist() == [1, 2]
 
 
-def test_what_a_dead_attempt_trained_is_not_in_the_row_of_the_next(tmp_path: Path) -> None:
+def test_what_a_dead_attempt_trained_is_not_in_the_row_of_the_next(study: Study) -> None:
     """The process dies after an epoch; begun again, the run fails before its first."""
-    study = Study(
-        model=("pca",), dataset="digits", abnormal_class=("3",), results_dir=str(tmp_path)
-    )
     store = Store.create(study, {}, "study")
     callback = callback_of(store, study)
     run = callback.planner.next_run()

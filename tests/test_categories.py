@@ -6,6 +6,7 @@ from pathlib import Path
 import mvtec
 import numpy as np
 import pytest
+from commands import finished_run
 from images import save
 from PIL import Image
 
@@ -17,7 +18,6 @@ from bench.choices.tasks import CATEGORY, LEAVE_ONE_CLASS_OUT, ONE_CLASS, PUBLIS
 from bench.data.datasets import load
 from bench.data.splits import guess_notes, make_split, make_splits, tasks_of
 from bench.data.unused import too_many
-from bench.results import read
 
 
 def test_a_category_is_a_task_and_its_good_images_are_normal(mvtec_folder, tmp_path):
@@ -161,9 +161,8 @@ def test_what_needs_abnormal_training_images_is_refused(mvtec_folder, tmp_path, 
 def test_the_last_epoch_can_be_chosen_without_abnormal_images(mvtec_folder, tmp_path):
     flags = ["--model", "autoencoder", "--width", "4", "--batch_size", "4", "--epochs", "3"]
     choice = ["--category", "nut", "--select_on", "last_epoch"]
-    place = ["--results_dir", str(tmp_path), "--name", "study"]
-    assert train.main(["--dataset", str(mvtec_folder), *choice, *place, *flags]) == 0
-    (row,) = read(tmp_path / "study").trials.to_dict("records")
+    study = finished_run(tmp_path, "--dataset", str(mvtec_folder), *choice, *flags)
+    (row,) = study.trials.to_dict("records")
     assert (row["epoch"], row["select_on"]) == (3, "last_epoch")
     assert row["objective"] == -row["val_loss"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from commands import fails
+from commands import fails, finished_run
 from images import write_images
 from PIL import Image
 from safetensors import safe_open
@@ -164,18 +164,18 @@ def test_how_many_images_are_called_abnormal_is_printed(tmp_path: Path, capsys) 
         (tmp_path / "new").mkdir(exist_ok=True)
         picture.save(tmp_path / "new" / f"{i}.png")
     flags = ["--dataset", "digits", "--normal_class", "3", "--model", "pca", "--components", "4"]
-    place = ["--results_dir", str(tmp_path), "--score_folder", str(tmp_path / "new")]
-    assert train.main([*flags, *place, "--name", "sound"]) == 0
-    row = results.read(tmp_path / "sound").trials.iloc[0]
-    called = pd.read_csv(tmp_path / "sound" / "scores.csv").verdict.eq("abnormal").sum()
+    flags += ["--score_folder", str(tmp_path / "new")]
+    sound = finished_run(tmp_path, *flags, name="sound")
+    row = sound.trials.iloc[0]
+    called = pd.read_csv(sound.path / "scores.csv").verdict.eq("abnormal").sum()
     out = capsys.readouterr().out
     above = f"{called} of 6 called abnormal: above {row.threshold:.4g}"
     assert f"{above}, which at most 5 % of normal images should exceed" in out
     assert called != 3
     assert f"for 5 % false alarms: {row.test_true_alarms:.1%} of the abnormal" in out
-    assert train.main([*flags, *place, "--name", "all", "--protocol", "published"]) == 0
+    published = finished_run(tmp_path, *flags, "--protocol", "published", name="all")
     assert "note: there are no verdicts: no normal images were held" in capsys.readouterr().err
-    assert "verdict" not in pd.read_csv(tmp_path / "all" / "scores.csv")
+    assert "verdict" not in pd.read_csv(published.path / "scores.csv")
 
 
 class Code:

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from studies import edit, load, make_study, write_rows
+from studies import edit, load, make_study, new_study, write_rows
 
 from bench import results
 from bench.commands.tune import summary
@@ -67,12 +67,10 @@ def searched(folder, gains: dict[str, float]):
                 run = {"kind": "final", "number": number, "seed": seed, "objective": 0.7}
                 run |= {"test_auroc": area + 0.01 * seed}
                 rows.append(here | run | {"trial": f"{cls}-{number}-{seed}"})
-    folder.mkdir()
+    new_study(folder, model=["gan"], dataset="cifar10")
     write_rows(folder / "trials.jsonl", rows)
     winner = {"trial": "t", "model": "gan", "number": 2, "steps": None}
     write_rows(folder / "winners.jsonl", [winner | {"class": cls} for cls in classes])
-    choices = {"model": ["gan"], "dataset": "cifar10"}
-    (folder / "study.json").write_text(json.dumps({"study": choices, "provenance": {}}))
     return frames.join({"s": results.read(folder)})[0]
 
 

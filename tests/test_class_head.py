@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from small_models import (
+    FAMILY,
     assert_same_to_the_bit,
     make,
     pictures,
@@ -25,8 +26,6 @@ from bench.data.splits import Split, make_split
 from bench.judging import metrics
 from bench.training.prepare import prepare
 from models.class_head import MOST, ClassHead
-
-FAMILY = ["skipganomaly", "w_skipganomaly"]
 
 
 def split(contamination: float = 0.0) -> Split:

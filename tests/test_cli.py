@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import ROOT, fails, replaced
+from commands import ROOT, fails, finished_run, replaced
 
 import train
 import train_tune
-from bench import results
 from bench.choices.script import run_main
 
 SMALL = ["--dataset", "digits", "--abnormal_class", "3"]
@@ -53,6 +52,8 @@ RUN_MISTAKES = [
     (["--list"], ["--list: this is a flag of train_tune.py"]),
     (["--abnormal_class", "3", "4"], ["--abnormal_class: train.py trains on one class"]),
     (["--abnormal_class", "all"], ["--abnormal_class: train.py trains on one class"]),
+    (["--limit_train", "100", "500"], ["--limit_train", "train.py takes one value"]),
+    (["--contamination", "0", "0.1"], ["--contamination", "train.py takes one value"]),
     (["--audit", "--false_alarms", "0.1"], ["--audit", "leave out --false_alarms"]),
     (["--audit", "--display"], ["--audit", "leave out --display"]),
     (["--lr", "-1"], ["lr must be"]),
@@ -60,6 +61,14 @@ RUN_MISTAKES = [
     (["--w_cno", "5"], ["--w_cno"]),
 ]
 TUNE_MISTAKES = [
+    (["--limit_train", "100", "-5"], ["--limit_train", "1 or more, not -5"]),
+    (["--limit_train", "100", "4"], ["--limit_train", "4 is not one image"]),
+    (["--limit_train", "100", "9999"], ["9999 is more than the 1198 training"]),
+    (["--contamination", "0", "0.6"], ["--contamination", "not 0.6"]),
+    (
+        ["--contamination", "0", "0.1", "--protocol", "published"],
+        ["--contamination", "--test_pool official"],
+    ),
     (["--scheduler", "ashaa"], ["--scheduler", "did you mean 'asha'"]),
     (["--searcher", "bayes"], ["--searcher", "tpe"]),
     (["--seeds", "0"], ["--seeds"]),
@@ -85,8 +94,6 @@ TUNE_MISTAKES = [
         ["autoencoder fails with its default configuration: the loss"],
     ),
     (["--time_budget", "soon"], ["--time_budget", "2h"]),
-    (["--gpus_per_trial", "-1"], ["--gpus_per_trial"]),
-    (["--gpus_per_trial", "1.5"], ["--gpus_per_trial", "whole number", "1.5"]),
     (["--scheduler", "pb2", "--space", "nz=10,20"], ["pb2", "range"]),
     (["--quiet", "--verbose"], ["--quiet", "--verbose"]),
     (["--wandb"], ["--wandb"]),
@@ -156,9 +163,7 @@ def test_train_writes_a_study(capsys, tmp_path: Path) -> None:
     """Users' known spellings; rows, scores and the chosen epoch agree with one another."""
     flags = "--isize 32 --nc 1 --niter 2 --batchsize 32 --w_con 50 --w_lat 1 --w_adv 1".split()
     small = "--ngf 4 --ndf 4 --limit_train 200 --limit_test 100 --model w_skipganomaly".split()
-    place = ["--results_dir", str(tmp_path), "--name", "one"]
-    assert train.main([*SMALL, *flags, *small, "--display", *place]) == 0
-    saved = results.read(tmp_path / "one")
+    saved = finished_run(tmp_path, *SMALL, *flags, *small, "--display")
     row = saved.trials.iloc[0]
     assert (row.kind, row.status, row.family) == ("final", "done", "GAN")
     assert (row.config_w_con, row.config_batch_size, row.fair_steps) == (50, 32, 2100)
@@ -172,10 +177,8 @@ def test_train_writes_a_study(capsys, tmp_path: Path) -> None:
 
 def test_train_on_skip_wganomalys_folder(tmp_path: Path, wganomaly_folder: Path) -> None:
     """The class that is not trained on is abnormal; without abnormal images val_loss chooses."""
-    flags = "--isize 32 --niter 1 --batchsize 16 --ngf 4 --ndf 4 --name f".split()
-    place = ["--results_dir", str(tmp_path), "--dataroot", str(tmp_path)]
-    assert train.main(["--dataset", str(wganomaly_folder), *flags, *place]) == 0
-    row = results.read(tmp_path / "f").trials.iloc[0]
+    flags = "--isize 32 --niter 1 --batchsize 16 --ngf 4 --ndf 4".split()
+    row = finished_run(tmp_path, "--dataset", str(wganomaly_folder), *flags).trials.iloc[0]
     assert (row["class"], row.select_on) == ("1.abnormal", "val_loss")
     assert (row.n_test_normal, row.n_test_abnormal) == (8, 6)
 
@@ -185,9 +188,7 @@ def test_each_models_own_batch_size_is_held_against_the_images(
 ) -> None:
     """30 training images: knn has no batches, AnoGAN's are 50."""
     folder = ["--dataset", str(wganomaly_folder), "--abnormal_class", "1.abnormal"]
-    out = ["--results_dir", str(tmp_path), "--name", "k", "--dataroot", str(tmp_path)]
-    assert train.main([*folder, *out, "--model", "knn"]) == 0
-    assert results.read(tmp_path / "k").trials.iloc[0].status == "done"
+    assert finished_run(tmp_path, *folder, "--model", "knn").trials.status.item() == "done"
     assert "10 normal images that were held out are too few to call any" in capsys.readouterr().err
     for script in (train, train_tune):
         line = fails(capsys, script, [*folder, "--model", "anogan"], tmp_path)
@@ -210,9 +211,7 @@ def test_a_file_that_may_not_be_read_is_one_line(capsys):
 
 @pytest.mark.parametrize("kept", ["all", "none"])
 def test_keep_models_none_keeps_no_model(tmp_path: Path, capsys, kept: str) -> None:
-    place = ["--results_dir", str(tmp_path), "--name", "one"]
-    assert train.main([*SMALL, "--model", "pca", "--keep_models", kept, *place]) == 0
-    assert list((tmp_path / "one").glob("models/*")) == [
-        tmp_path / "one" / "models" / "pca-3-000-seed0.safetensors"
-    ] * (kept == "all")
+    study = finished_run(tmp_path, *SMALL, "--model", "pca", "--keep_models", kept)
+    names = [path.name for path in study.path.glob("models/*")]
+    assert names == ["pca-3-000-seed0.safetensors"] * (kept == "all")
     assert ("the trained model:" in capsys.readouterr().out) == (kept == "all")

@@ -7,6 +7,7 @@ import pytest
 from commands import fails
 from hypothesis import given
 from hypothesis import strategies as st
+from studies import new_study
 
 import train_tune
 from bench.choices import config
@@ -53,7 +54,7 @@ def test_flags_win_over_the_file_and_what_is_printed_is_the_same_study(tmp_path,
     assert other_task.count("_class") == 1
 
 
-def test_study_json_of_train_py_gives_its_hyperparameters(tmp_path, capsys):
+def test_study_json_of_train_py_gives_its_hyperparameters(tmp_path):
     path = tmp_path / "study.json"
     study = {"model": ["ganomaly"], "dataset": "digits", "normal_class": ["-8"], "batch_size": 4}
     study["cpus_per_trial"] = 16
@@ -134,11 +135,7 @@ def test_every_study_comes_back_from_its_file(tmp_path_factory, trials, steps, c
 
 
 def test_print_config_with_resume_writes_nothing(tmp_path, capsys):
-    folder = tmp_path / "old"
-    folder.mkdir()
-    study = {"model": ["knn"], "finalists": 0}
-    kept = json.dumps({"made_by": "train_tune.py", "study": study, "provenance": {}})
-    (folder / "study.json").write_text(kept)
+    folder = new_study(tmp_path / "old", model=["knn"], finalists=0)
     place = ["--name", "old", "--results_dir", str(tmp_path), "--resume"]
     assert 'model = ["knn"]' in printed(capsys, *place)
     assert [path.name for path in folder.iterdir()] == ["study.json"]

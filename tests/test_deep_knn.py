@@ -98,10 +98,7 @@ def test_weights_that_cannot_be_had_are_one_line(
     with pytest.raises(ValueError, match="they do not fit the network"):
         fetch(Config(network="resnet50", weights=str(weights)))
     damaged = tmp_path / "damaged.pth"
-    damaged.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"damaged\.pth cannot be read"):
-        fetch(Config(network="resnet18", weights=str(damaged)))
-    for content in (b"", b"no weights"):
+    for content in (weights.read_bytes()[:1000], b"", b"no weights"):
         damaged.write_bytes(content)
         with pytest.raises(ValueError, match=r"damaged\.pth cannot be read"):
             fetch(Config(network="resnet18", weights=str(damaged)))

@@ -11,10 +11,10 @@ import mvtec
 import numpy as np
 import pandas as pd
 import pytest
+from commands import finished_run
 from PIL import Image
 
 import report
-import train
 import train_tune
 from bench import results
 from bench.judging import metrics, pixels
@@ -37,16 +37,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, name: str, *flags: str) -> results.Results:
     out = folder.parent / "out"
-    place = ["--dataroot", str(out), "--results_dir", str(out), "--name", name]
-    assert train.main(["--dataset", str(folder), *FLAGS, *place, *flags]) == 0
-    return results.read(out / name)
+    return finished_run(out, "--dataset", str(folder), *FLAGS, *flags, name=name)
 
 
 def remade(command: str, out: Path) -> pd.Series:
     """The row that a printed command of train.py makes."""
-    words = shlex.split(command)[2:]
-    assert train.main([*words, "--results_dir", str(out), "--name", "again"]) == 0
-    return results.read(out / "again").trials.iloc[0]
+    return finished_run(out, *shlex.split(command)[2:], name="again").trials.iloc[0]
 
 
 @pytest.fixture(scope="module")

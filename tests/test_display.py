@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import finished_run
 from PIL import Image
 from small_models import slow_except, small_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import models
-import train
-from bench import results
 from bench.data.splits import Split
 from bench.results.gallery import picture
 from bench.training.run import PICTURED
@@ -50,15 +49,13 @@ def test_a_picture_has_the_absolute_difference() -> None:
 
 
 def test_tensorboard_reads_trains_curves(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    flags = [*DIGITS, "--limit_test", "100", "--epochs", "2"]
-    out = ["--results_dir", str(tmp_path), "--name", "one", "--display", "--quiet"]
-    assert train.main([*flags, "--ngf", "4", "--ndf", "4", *out]) == 0
+    flags = [*DIGITS, "--limit_test", "100", "--epochs", "2", "--ngf", "4", "--ndf", "4"]
+    study = finished_run(tmp_path, *flags, "--display", "--quiet")
     assert "TensorBoard: http://127.0.0.1:" in capsys.readouterr().out
-    trial = results.read(tmp_path / "one").trials.trial.iloc[0]
-    curves = tmp_path / "one" / "tensorboard" / trial
+    curves = study.path / "tensorboard" / study.trials.trial.item()
     events = EventAccumulator(str(curves), {"histograms": 0, "images": 0})
     events.Reload()
-    aurocs = results.read(tmp_path / "one").epochs.val_auroc.tolist()
+    aurocs = study.epochs.val_auroc.tolist()
     assert [event.value for event in events.Scalars("val/auroc")] == pytest.approx(aurocs)
     pictures = events.Images(PICTURE)
     assert [event.step for event in pictures] == [1, 2]
@@ -72,10 +69,9 @@ def test_tensorboard_reads_trains_curves(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_there_is_no_picture_without_validation_images(tmp_path: Path) -> None:
     """Under the published protocol the test images choose, and all other normal images train."""
-    flags = [*DIGITS, "--protocol", "published"]
-    out = ["--epochs", "1", "--results_dir", str(tmp_path), "--name", "one", "--display"]
-    assert train.main([*flags, "--ngf", "4", "--ndf", "4", *out]) == 0
-    events = EventAccumulator(str(next((tmp_path / "one" / "tensorboard").iterdir())))
+    flags = [*DIGITS, "--protocol", "published", "--epochs", "1", "--ngf", "4", "--ndf", "4"]
+    study = finished_run(tmp_path, *flags, "--display")
+    events = EventAccumulator(str(next((study.path / "tensorboard").iterdir())))
     events.Reload()
     assert "test/auroc" in events.Tags()["scalars"]
     assert events.Tags()["images"] == []

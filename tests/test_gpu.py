@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 import torch
 from small_models import (
+    FAMILY,
     NETWORKS,
+    SETTINGS,
     assert_same_to_the_bit,
     make,
     pictures,
@@ -27,11 +29,6 @@ from bench.training.run import Run
 from models.precision import PRECISIONS
 
 ALL_PARTS = {"w_rot": 1.0, "augment": True, "average": 0.99, "score_near": 0.5, "w_class": 1.0}
-SETTINGS = [
-    *((name, {}) for name in NETWORKS),
-    *((name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)),
-    *((name, ALL_PARTS) for name in ("skipganomaly", "w_skipganomaly")),
-]
 # Of gradients, relative. Rounding alone gives up to 0.11 in bfloat16 (on a CPU); tf32 gave 0.020.
 LARGEST_ERROR = {"float32": 1e-3, "tf32": 0.03, "bfloat16": 0.15}
 
@@ -98,7 +95,9 @@ def deterministic():
 
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("name", "settings"), SETTINGS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "settings"), [*SETTINGS, *((name, ALL_PARTS) for name in FAMILY)], ids=str
+)
 def test_recorded_steps_compute_the_same_bits(name, settings, precision, monkeypatch):
     trained = []
     for recorded in (True, False):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
-from studies import edit, make_study, write_rows
+from studies import edit, make_study, new_study, write_rows
 
 import train_tune
 from bench import results
@@ -71,9 +71,7 @@ def test_a_study_grows(tmp_path: Path, ray_session, capsys: pytest.CaptureFixtur
 def test_earlier_winners_are_tried_first(tmp_path: Path, ray_session) -> None:
     row = {"trial": "t", "kind": "final", "model": "autoencoder", "class": "3", "number": 1}
     row |= {"status": "done", "config_lr": 0.0033, "config_nz": 9, "config_batch_size": 8}
-    (tmp_path / "one").mkdir()
-    write_rows(tmp_path / "one" / "trials.jsonl", [row])
-    (tmp_path / "one" / "study.json").write_text(json.dumps({"study": {}, "provenance": {}}))
+    write_rows(new_study(tmp_path / "one") / "trials.jsonl", [row])
     flags = [*FLAGS, *FIRST, "--results_dir", str(tmp_path), "--start_from", str(tmp_path / "one")]
     assert train_tune.main([*flags, "--name", "two", "--trials", "3", "--finalists", "0"]) == 0
     tried = results.read(tmp_path / "two").trials.query("kind == 'tuning'").set_index("number")
@@ -101,12 +99,9 @@ def test_earlier_winners_are_tried_first(tmp_path: Path, ray_session) -> None:
 )
 def test_a_study_neither_shrinks_nor_changes(tmp_path: Path, flags: list[str], message: str):
     place = ["--results_dir", str(tmp_path), "--name", "study"]
-    choices = {"model": ["autoencoder"], "dataset": "digits", "trials": 2}
-    choices |= {"normal_class": ["3", "5"]}
-    choices |= {"searcher": "random", "seeds": 1, "steps": 4, "finalists": None}
-    (tmp_path / "study").mkdir()
-    content = {"study": choices, "provenance": {}, "made_by": "train_tune.py"}
-    (tmp_path / "study" / "study.json").write_text(json.dumps(content))
+    choices = {"model": ["autoencoder"], "dataset": "digits", "normal_class": ["3", "5"]}
+    choices |= {"searcher": "random", "trials": 2, "seeds": 1, "steps": 4, "finalists": None}
+    new_study(tmp_path / "study", **choices)
     with pytest.raises(UserError, match=message):
         train_tune.main([*place, "--resume", *flags])
 
@@ -120,17 +115,13 @@ def test_a_study_knows_its_models_from_files_by_their_names(tmp_path: Path):
 
 
 def test_a_study_of_an_earlier_version_is_not_resumed(tmp_path: Path):
-    (tmp_path / "study").mkdir()
-    content = {"study": {"model": ["pca"], "dataset": "digits"}, "provenance": {}}
-    (tmp_path / "study" / "study.json").write_text(json.dumps(content))
+    new_study(tmp_path / "study", model=["pca"], dataset="digits")
     with pytest.raises(UserError, match="is of an earlier version"):
         train_tune.main(["--results_dir", str(tmp_path), "--name", "study", "--resume"])
 
 
 def test_a_folder_without_winners_starts_nothing(tmp_path: Path):
-    (tmp_path / "other").mkdir()
-    content = {"study": {"model": ["pca"], "dataset": "digits"}, "provenance": {}}
-    (tmp_path / "other" / "study.json").write_text(json.dumps(content))
+    new_study(tmp_path / "other", model=["pca"], dataset="digits")
     flags = ["--dataset", "digits", "--normal_class", "3", "--model", "pca"]
     with pytest.raises(UserError, match="has no winner of pca"):
         train_tune.main([*flags, "--start_from", str(tmp_path / "other"), "--dry_run"])
@@ -145,10 +136,10 @@ def test_a_folder_without_winners_starts_nothing(tmp_path: Path):
 )
 def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows, trials, more):
     """Also before its first run has ended."""
-    (tmp_path / "study.json").write_text('{"study": {}, "provenance": {}}')
+    folder = new_study(tmp_path / "study")
     written = [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows]
-    write_rows(tmp_path / "trials.jsonl", written)
-    assert may_grow("trials", None, trials, results.read(tmp_path)) == more
+    write_rows(folder / "trials.jsonl", written)
+    assert may_grow("trials", None, trials, results.read(folder)) == more
 
 
 def test_every_kind_of_growth(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from studies import ONE_RUN, auroc_table, caution_lines, edit, load, make_study
 
 import report
-from bench.judging.comparison import compare
 from bench.judging.intervals import mean_interval
 from bench.reporting import cautions, fair, headline, mismatches
 
@@ -53,7 +52,7 @@ def test_results_of_the_published_protocol_or_a_part_of_it_are_no_rivals(tmp_pat
 
     aurocs = load(edit(make_study(tmp_path / "s", classes="abcdefgh"), protocol))[-1]
     assert set(fair.rivals(aurocs)["model"]) == {"w_skipganomaly"}
-    table = headline.auroc_table(aurocs, compare(fair.shared(fair.rivals(aurocs))))
+    table = auroc_table(aurocs)
     assert table.groups == ["GANs", headline.BY_PUBLISHED]
     assert "The baseline" not in table.note
     (line,) = cautions.unsound(aurocs)
@@ -70,7 +69,7 @@ def test_models_that_know_more_than_normal_images_are_in_the_table_but_no_rivals
     seen = aurocs["model"] == "pca"
     aurocs = aurocs.assign(family=aurocs["family"].mask(seen, family))
     assert set(fair.rivals(aurocs)["model"]) == {"w_skipganomaly"}
-    table = headline.auroc_table(aurocs, compare(fair.shared(fair.rivals(aurocs))))
+    table = auroc_table(aurocs)
     assert table.groups == ["GANs", headline.FAMILIES[family]]
     assert "Models that know more than normal images" in table.note
     assert fair.rivals(aurocs[seen]).equals(aurocs[seen])

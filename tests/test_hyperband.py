@@ -48,14 +48,14 @@ class Loop:
         if self.fail_at.get(run.number) == run.epochs:
             run.status = Trial.ERROR
             scheduler.on_trial_error(self, run)
-        elif run.epochs == self.epochs:
+            return
+        over = run.epochs == self.epochs
+        decision = TrialScheduler.STOP if over else scheduler.on_trial_result(self, run, result)
+        if decision == TrialScheduler.STOP:
             scheduler.on_trial_complete(self, run, result)
             run.status = Trial.TERMINATED
-        elif (decision := scheduler.on_trial_result(self, run, result)) == TrialScheduler.PAUSE:
+        elif decision == TrialScheduler.PAUSE:
             run.status = Trial.PAUSED
-        elif decision == TrialScheduler.STOP:
-            scheduler.on_trial_complete(self, run, result)
-            run.status = Trial.TERMINATED
 
     def trained(self, trials: int) -> list[int]:
         """Trains so many trials, and gives the epochs that each was trained for."""

@@ -56,14 +56,6 @@ def test_flat_folders_are_normal_and_unlabelled(tmp_path):
     assert (list(dataset.train_labels), list(dataset.test_labels)) == ([0], [-1])
 
 
-def test_images_beside_the_folders_of_classes_are_in_no_class(tmp_path):
-    for name in ("train/good/a.png", "train/preview.png", "test/good/b.png", "test/crack/c.png"):
-        save(tmp_path / name)
-    dataset = load(str(tmp_path), root=tmp_path)
-    assert dataset.classes == ("crack", "good")
-    assert any("left out 1 directly in train/" in line for line in dataset.notes)
-
-
 def test_results_are_no_images(tmp_path):
     save(tmp_path / "new.png")
     save(tmp_path / "results" / "scored" / "heat_maps" / "new.png.png")
@@ -90,13 +82,6 @@ def test_folders_beside_train_and_a_lack_of_test_images_are_named(tmp_path):
     notes = prepare(study).notes
     assert f"{tmp_path}: left out 1 folder val/ beside train/" in notes
     assert "nothing is tested: there are no test images of a known class" in notes
-
-
-def test_unknown_names(tmp_path):
-    with pytest.raises(UserError, match=r"--dataset.*did you mean 'cifar10'.*a folder of images"):
-        load("cifar", root=tmp_path)
-    with pytest.raises(UserError, match=r"--dataset: the folder no/where does not exist"):
-        load("no/where", root=tmp_path)
 
 
 def test_folders_without_images(tmp_path):

@@ -1,15 +1,14 @@
 """New images are decoded as the training images were, as study.json and the model's file say."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import finished_run
 from PIL import Image
 
 import train
-from bench import results
 from bench.data.datasets import Decoding
 from bench.reporting import reproduce
 from bench.training import model_files
@@ -41,12 +40,11 @@ def scores_of(folder: Path) -> pd.DataFrame:
 
 
 def test_one_scale_from_training_to_new_images(camera, capsys):
-    common = ["--results_dir", str(camera / "out"), "--dataroot", str(camera / "data"), "--quiet"]
     rows = {}
     for name in ("deep", "shallow"):
         data = ["--dataset", str(camera / name), "--score_folder", str(camera / name / "new")]
-        assert train.main([*data, *FLAGS, *common, "--name", name]) == 0
-        rows[name] = results.read(camera / "out" / name).trials.iloc[0]
+        study = finished_run(camera / "out", *data, *FLAGS, "--quiet", name=name)
+        rows[name] = study.trials.iloc[0]
         assert rows[name].family == "baseline"
         printed = capsys.readouterr().err.splitlines()
         assert all(line.startswith("note: ") for line in printed)
@@ -59,26 +57,25 @@ def test_one_scale_from_training_to_new_images(camera, capsys):
 
     (model,) = (camera / "out" / "deep" / "models").iterdir()
     load = ["--load", str(model), "--score_folder", str(camera / "deep" / "new")]
-    assert train.main([*load, *common, "--name", "x"]) == 0
+    place = ["--results_dir", str(camera / "out"), "--name", "x", "--quiet"]
+    assert train.main([*load, *place]) == 0
     pd.testing.assert_frame_equal(scores_of(camera / "out" / "x"), expected)
 
 
 def test_study_json_and_the_model_say_how_images_are_decoded(camera, capsys):
-    common = ["--results_dir", str(camera / "out"), "--dataroot", str(camera / "data")]
-    choices = ["--name", "one", "--resize", "pad", "--untrained_classes", "normal"]
-    assert train.main(["--dataset", str(camera / "deep"), *FLAGS, *common, *choices]) == 0
+    choices = ["--resize", "pad", "--untrained_classes", "normal"]
+    study = finished_run(camera / "out", "--dataset", str(camera / "deep"), *FLAGS, *choices)
     printed = [line.removeprefix("note: ") for line in capsys.readouterr().err.splitlines()]
-    data = json.loads((camera / "out" / "one" / "study.json").read_text())["provenance"]["dataset"]
+    data = study.provenance["dataset"]
     *of_images, too_few = printed
     assert data["notes"] == of_images
     assert "10 normal images that were held out are too few" in too_few
     assert len(of_images) == 4  # the folder new/, the sizes, the bits, the choice without effect
     assert data["decoding"] == {"resize": "pad", "bits": 12, "background": 255}
     assert data["image_shape"] == [1, 64, 64]
-    (model,) = (camera / "out" / "one" / "models").iterdir()
+    (model,) = (study.path / "models").iterdir()
     assert model_files.load(model)[1]["decoding"] == Decoding("pad", 12)
 
-    study = results.read(camera / "out" / "one")
     command = reproduce.command_for({"one": study}, study.trials.trial[0])
     assert "--resize pad" in command
     assert "--untrained_classes normal" in command

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from plans import rows_of, run_all
 
@@ -119,22 +119,3 @@ def test_a_journal_that_cannot_be_written_stops_no_search(
     configs = searched("tpe", Journal(tmp_path / "gone" / "optuna.log"))
     assert configs == searched("tpe", None)
     assert capsys.readouterr().err.count("dashboard") == 1
-
-
-def test_the_samplers_own_journal_would_propose_the_same(tmp_path: Path) -> None:
-    """What the copy says is what Optuna would have stored itself."""
-    path = str(tmp_path / "own.log")
-    search = Search("s", "tpe", SPACE, DEFAULT, 0, Journal(tmp_path / "optuna.log"))
-    own = Search("s", "tpe", SPACE, DEFAULT, 0)
-    own.study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path))),
-        direction="maximize",
-    )
-    for number, value in enumerate(VALUES):
-        config = search.ask(number)
-        assert own.ask(number) == config
-        search.tell(number, config, value)
-        own.tell(number, config, value)
-    # Optuna is not told of a default outside its space.
-    copied = load(tmp_path / "optuna.log", "s").trials[1:]
-    assert [(t.params, t.value) for t in copied] == [(t.params, t.value) for t in own.study.trials]

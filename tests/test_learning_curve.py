@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import fails
+from commands import finished_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import dataset_of
 from plans import lucky, run_all
 from studies import auroc_table, edit, load, make_study
-from test_cli import SMALL
 
 import report
-import train
 import train_tune
 from bench import results
 from bench.choices import config
@@ -108,27 +106,6 @@ def test_each_value_has_a_winner_of_its_own(tune_for):
         *(("3", "500 images", 2), ("5", "500 images", 2)),
     }
     assert len({group.search.name for group in plan.groups}) == len(plan.groups)
-
-
-@pytest.mark.parametrize(
-    ("script", "flags", "words"),
-    [
-        (train, ["--limit_train", "100", "500"], ["--limit_train", "train.py takes one value"]),
-        (train, ["--contamination", "0", "0.1"], ["--contamination", "train.py takes one value"]),
-        (train_tune, ["--limit_train", "100", "-5"], ["--limit_train", "1 or more, not -5"]),
-        (train_tune, ["--limit_train", "100", "4"], ["--limit_train", "4 is not one image"]),
-        (train_tune, ["--limit_train", "100", "9999"], ["9999 is more than the 1198 training"]),
-        (train_tune, ["--contamination", "0", "0.6"], ["--contamination", "not 0.6"]),
-        (
-            *(train_tune, ["--contamination", "0", "0.1", "--protocol", "published"]),
-            ["--contamination", "--test_pool official"],
-        ),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_mistakes(capsys, tmp_path: Path, script, flags: list[str], words: list[str]):
-    line = fails(capsys, script, [*SMALL, "--model", "pca", *flags], tmp_path)
-    assert all(word in line for word in words), line
 
 
 @given(
@@ -274,8 +251,7 @@ def test_a_learning_curve_from_its_command_to_its_figure(tmp_path, ray_session, 
     assert trained == {100: 8, 300: 22, 1000: 75}, "of one class, less a quarter or 25"
     command = reproduce.command_for({"s": study}, "knn-3-300images-000-seed1").split()
     assert command[command.index("--limit_train") + 1] == "300"
-    assert train.main([*command[2:], "--results_dir", str(tmp_path), "--name", "alone"]) == 0
-    again, row = results.read(tmp_path / "alone").trials.iloc[0], winners.set_index("trial")
+    again, row = finished_run(tmp_path, *command[2:]).trials.iloc[0], winners.set_index("trial")
     assert again["test_auroc"] == row.loc["knn-3-300images-000-seed1", "test_auroc"]
 
     assert report.main([str(study.path)]) == 0

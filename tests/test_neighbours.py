@@ -5,11 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
-from small_models import make, pictures, train
+from small_models import FAMILY, make, pictures, train
 
 from models.neighbours import KEPT, NEAREST, distance, spread_out
-
-FAMILY = ("skipganomaly", "w_skipganomaly")
 
 
 @given(count=st.integers(1, 30), size=st.integers(1, 8), seed=st.integers(0, 2**32))

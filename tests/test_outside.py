@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import ROOT, command, wait_for
+from commands import ROOT, command, stopped_run, wait_for
 from own_files import MODEL, SPACE, TINY
 from PIL import Image
 
@@ -21,7 +21,6 @@ from bench import results
 from bench.choices import outside
 from bench.choices.errors import UserError
 from bench.choices.flags import study_from
-from bench.results.store import Store
 from bench.tuning.spaces import space_of
 
 EDITED = MODEL + "\n# edited\n"
@@ -30,21 +29,6 @@ FEW = ["--epochs", "2", "--cpus_per_trial", "1", "--width", "4", "--nz", "8"]
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def interrupted(monkeypatch: pytest.MonkeyPatch, flags: list[str]) -> None:
-    """Runs train.py and stops it as it is about to write its second epoch's row."""
-    write_row = Store.add_epoch
-
-    def add_epoch(store: Store, row: dict) -> None:
-        if row["epoch"] == 2:
-            raise KeyboardInterrupt
-        write_row(store, row)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "add_epoch", add_epoch)
-        with pytest.raises(SystemExit, match="130"):
-            train.main([*TINY, *FEW, *flags])
 
 
 def test_a_run_says_which_files_made_it_and_its_model_scores_anywhere(own, capsys, monkeypatch):
@@ -88,7 +72,8 @@ def test_a_run_says_which_files_made_it_and_its_model_scores_anywhere(own, capsy
 
 
 def test_a_run_goes_on_with_the_same_file_only(own, monkeypatch):
-    interrupted(monkeypatch, ["--model", "mine.py", "--dataset", "flipped.py", "--name", "run"])
+    files = ["--model", "mine.py", "--dataset", "flipped.py"]
+    stopped_run(monkeypatch, [*TINY, *FEW, *files, "--name", "run"])
     resume = ["--name", "run", "--resume"]
     with pytest.raises(UserError, match=r"it was started with --dataset flipped.py \(leave --data"):
         train.main([*resume, "--dataset", "digits"])

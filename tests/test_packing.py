@@ -90,25 +90,25 @@ def test_the_file_is_smaller_and_readable_by_itself(study: Path) -> None:
     assert frame["scores"].dtype == np.float32
 
 
-def test_float64_stays_where_float32_would_change_an_auroc(study: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [("scores", lambda scores: 1 + 1e-12 * scores), ("part_latent", lambda part: 1e300 * part)],
+    ids=["too close for float32", "a part too large for it"],
+)
+def test_float64_stays_where_float32_would_change_an_auroc(study: Path, column, change) -> None:
     path = study / "scores" / "final-0-0-1" / "histogram.csv"
     run = pd.read_csv(path)
-    run["scores"] = 1 + 1e-12 * run["scores"]
-    run.to_csv(path, index=False)
+    run.assign(**{column: change(run[column])}).to_csv(path, index=False)
     before = every_run(study)
     assert "as float64, as float32 would change an AUROC" in packing.pack(study)
     for trial, run in every_run(study).items():
         pd.testing.assert_frame_equal(run, before[trial], check_exact=True)
 
 
-def test_numbers_too_large_for_float32_stay_float64(study: Path) -> None:
-    path = study / "scores" / "final-0-0-1" / "histogram.csv"
-    run = pd.read_csv(path)
-    run["part_latent"] *= 1e300
-    run.to_csv(path, index=False)
-    packing.pack(study)
-    after = results.read(study).scores("final-0-0-1")
-    pd.testing.assert_frame_equal(after, run, check_exact=True)
+def test_without_an_auroc_float32_is_for_scores_that_it_holds() -> None:
+    normal = pd.DataFrame({"scores": [0.5, 0.25], "labels": [0, 0]})
+    assert packing.keeps_aurocs(normal)
+    assert not packing.keeps_aurocs(normal / 3)
 
 
 def test_a_packed_run_with_unusable_scores_is_the_only_one_that_is_refused(study: Path) -> None:

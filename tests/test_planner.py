@@ -34,13 +34,17 @@ def test_a_figure_of_an_epoch_before_the_last_counts_less_if_the_last_is_to_coun
     assert {number for number, _ in by_kind["finalist"]} == {2, second, 0}
 
 
-def test_what_failed_is_tried_again_as_it_was():
+@pytest.mark.parametrize(
+    "as_it_was",
+    [{"config_components": 77}, {"config_components": 7, "tried_components": 77}],
+    ids=["as it ended", "as it was proposed, where PBT changed it"],
+)
+def test_what_failed_is_tried_again_as_it_was(as_it_was: dict[str, int]):
     """Not as the searcher would propose it now, which knows more results than then."""
     choices: dict[str, Any] = {"trials": 8, "finalists": 0, "seeds": 1, "searcher": "tpe"}
     whole = planner(**choices)
     first = run_all(whole, lambda run: None if run.number == 6 else run.config["components"])
     failed = [run for run in first if run.number == 6]
-    as_it_was = {"config_components": 77}
     rows = [row | as_it_was if row["status"] == "error" else row for row in whole.rows]
     again = run_all(planner(rows, **choices), lambda run: 0.0)
     again = [run for run in again if run.kind == "tuning"]
@@ -202,18 +206,22 @@ def test_more_steps_train_everything_anew_under_other_names():
     assert not run_all(planner(rows_of(grown), steps=200, trials=2, seeds=1), lucky)
 
 
-def test_earlier_winners_are_tried_first():
+@pytest.mark.parametrize(
+    ("tune_for", "first"), [("class", {"3": [7], "5": [9]}), ("mean", {"3": [7, 9], "5": [7, 9]})]
+)
+def test_earlier_winners_are_tried_first(tune_for: str, first: dict[str, list[int]]):
+    """A class's own, or those of all classes in a search for all of them."""
     spaces = spaces_of(Study(model=("pca",)))
     default = spaces["pca"].default
     earlier = [("3", default | {"components": 7}), ("5", default | {"components": 9})]
     spaces["pca"].earlier.extend([*earlier, ("3", default)])
     tried: dict[str, list[int]] = {"3": [], "5": []}
-    for run in run_all(planner(spaces=spaces, trials=4), lucky):
+    for run in run_all(planner(spaces=spaces, trials=4, tune_for=tune_for), lucky):
         if run.kind == "tuning":
             tried[run.task.cls].append(run.config["components"])
-    assert tried["3"][:2] == [default["components"], 7]
-    assert tried["5"][:2] == [default["components"], 9]
-    assert len(set(tried["3"])) == 4
+    for cls, components in first.items():
+        assert tried[cls][: 1 + len(components)] == [default["components"], *components]
+        assert len(set(tried[cls])) == 4
 
 
 def test_runs_are_of_the_space_with_held_values_and_defaults():

@@ -74,7 +74,7 @@ def test_no_validation_signal_chooses_where_the_test_images_do() -> None:
         assert choose_select_on(study, task, split) == expected
 
 
-def test_duplicates_are_kept_apart() -> None:
+def test_duplicates_are_kept_apart_and_each_kind_has_its_line() -> None:
     """An image that train and test share trains nothing.
 
     One that the training set holds twice is taken once.
@@ -82,15 +82,9 @@ def test_duplicates_are_kept_apart() -> None:
     dataset = dataset_of([30, 30], [10, 10])
     dataset.train_images[:5] = dataset.test_images[:5]
     dataset.train_images[10] = dataset.train_images[11]
-    split = make_split(dataset, Task(ONE_CLASS, "a"), SOUND, seed=0)
-    assert len(split.train) + (split.val.labels == 0).sum() == 30 - 5 - 1
-
-
-def test_each_kind_of_image_left_out_has_its_line() -> None:
-    dataset = dataset_of([30, 30], [10, 10])
-    dataset.train_images[:5] = dataset.test_images[:5]
-    dataset.train_images[10] = dataset.train_images[11]
     tasks = [Task(ONE_CLASS, "a"), Task(ONE_CLASS, "b")]
+    split = make_split(dataset, tasks[0], SOUND, seed=0)
+    assert len(split.train) + (split.val.labels == 0).sum() == 30 - 5 - 1
     in_test, twice = left_out(dataset, tasks, SOUND)  # once for all classes
     five, one = (f"{count} of 60 training images (a: {count})" for count in (5, 1))
     assert in_test == f"{five} are left out: the test set holds the same images"

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import finished_run
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import small_run
 
 import models
 import train
-from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, SOUND, Budget, PlannedRun, Task
@@ -244,12 +244,10 @@ def test_the_command_starts_no_cuda_to_say_where_it_ran(
     assert provenance.machine()["hardware"]["gpu"] is None
     assert machine_load.gpu_names() == []
     flags = "--dataset digits --abnormal_class 3 --limit_train 200 --model pca --epochs 1".split()
-    place = ["--results_dir", str(tmp_path), "--name", "one"]
     try:
-        assert train.main([*flags, "--deterministic", *place]) == 0
+        row = finished_run(tmp_path, *flags, "--deterministic").trials.iloc[0]
     finally:
         be_deterministic(False)  # for the tests after this one
-    row = results.read(tmp_path / "one").trials.iloc[0]
     assert (row.device, row.hardware, row.precision) == ("cpu", provenance.cpu_name(), "float32")
     assert row.deterministic == np.True_
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from commands import PATIENCE, command, wait_for
+from commands import PATIENCE, command, stopped_run, wait_for
 from images import write_images
 from small_models import NETWORKS, assert_same_to_the_bit, slow_except, small
 from studies import assert_same_results, write_rows
@@ -46,19 +46,6 @@ def assert_same_run(one: results.Results, other: results.Results) -> None:
     assert about_a == about_b
 
 
-def stopping_at(monkeypatch: pytest.MonkeyPatch, epoch: int, written: bool = False) -> None:
-    """Ctrl-C as that epoch's row is about to be, or is `written`; its checkpoint is not."""
-    write = Store.add_epoch
-
-    def add_epoch(store: Store, row: dict) -> None:
-        if written or row["epoch"] != epoch:
-            write(store, row)
-        if row["epoch"] == epoch:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Store, "add_epoch", add_epoch)
-
-
 @pytest.mark.parametrize("model", slow_except(NETWORKS, "autoencoder", "w_skipganomaly"))
 def test_a_stopped_run_goes_on_to_the_same_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, model: str
@@ -69,10 +56,7 @@ def test_a_stopped_run_goes_on_to_the_same_figures(
     out = ["--results_dir", str(tmp_path / "my results")]
     flags = [*TINY, "--model", model, *values, *out, "--epochs", "2", "--cpus_per_trial", "1"]
     assert train.main([*flags, "--name", "whole"]) == 0
-    with monkeypatch.context() as patch:
-        stopping_at(patch, 2, written=model == "autoencoder")
-        with pytest.raises(SystemExit, match="130"):
-            train.main([*flags, "--name", "stopped"])
+    stopped_run(monkeypatch, [*flags, "--name", "stopped"], written=model == "autoencoder")
     line = capsys.readouterr().out.splitlines()[-1]
     script, *words = shlex.split(line)[1:]
     assert script == "train.py"
@@ -121,10 +105,7 @@ def test_a_run_goes_on_before_its_first_epoch_and_where_another_began_it(
     weights = tmp_path / "first" / "models" / "w_skipganomaly-3-000-seed0.safetensors"
     further = [*flags, "--load", str(weights), "--batch_size", "16"]
     assert train.main([*further, "--name", "whole"]) == 0
-    with monkeypatch.context() as patch:
-        stopping_at(patch, 1)
-        with pytest.raises(SystemExit, match="130"):
-            train.main([*further, "--name", "stopped"])
+    stopped_run(monkeypatch, [*further, "--name", "stopped"], epoch=1)
     assert not (tmp_path / "stopped" / RUN_CHECKPOINT).exists()
     content = weights.read_bytes()
     weights.write_bytes((tmp_path / "whole" / "models" / weights.name).read_bytes())
@@ -148,11 +129,7 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_images(tmp_path / "images" / place, count, seed, (16, 16))
     monkeypatch.chdir(tmp_path)
     flags = ["--dataset", "images", "--batch_size", "16", *NETWORK, "--epochs", "2"]
-    flags += ["--name", "run"]
-    with monkeypatch.context() as patch:
-        stopping_at(patch, 2)
-        with pytest.raises(SystemExit, match="130"):
-            train.main(flags)
+    stopped_run(monkeypatch, [*flags, "--name", "run"])
     return tmp_path
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import torch
-from small_models import make, pictures, slow_except, train
+from small_models import FAMILY, make, pictures, slow_except, train
 from torch import Tensor
 
 from bench.data.datasets import Dataset
@@ -11,8 +11,6 @@ from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.judging import metrics
 from bench.reporting.reproduce import warn_of_rotations
 from models.losses import augmented
-
-FAMILY = ["skipganomaly", "w_skipganomaly"]
 
 
 @pytest.fixture(scope="module")

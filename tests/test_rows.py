@@ -12,7 +12,6 @@ from bench import results
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Task
 from bench.results import columns
-from bench.results.packing import keeps_aurocs
 from bench.results.rows import read_rows
 from bench.results.store import Store
 
@@ -133,14 +132,3 @@ def test_a_winner_that_is_decided_again_is_one_line(tmp_path: Path) -> None:
         store.add_winner(decision | {"number": number})
     store.close()
     assert (tmp_path / "winners.jsonl").read_text().count("\n") == 2
-
-
-def test_float32_is_for_runs_whose_every_part_keeps_its_auroc() -> None:
-    labels = np.repeat([0, 1], 50)
-    part = np.linspace(0, 1, 100)
-    run = pd.DataFrame({"scores": part, "labels": labels, "part_a": part})
-    assert keeps_aurocs(run)
-    assert not keeps_aurocs(run.assign(part_a=1 + 1e-12 * part))
-    normal = pd.DataFrame({"scores": [0.5, 0.25], "labels": [0, 0]})  # they have no AUROC
-    assert keeps_aurocs(normal)
-    assert not keeps_aurocs(normal / 3)

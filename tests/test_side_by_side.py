@@ -6,11 +6,9 @@ import pytest
 from plans import TASKS, finish, lucky, numbers_and_seeds, planner, rows_of, run_all
 from ray.tune.search import Searcher
 
-from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun
 from bench.judging.selection import MOST_SEEDS
 from bench.tuning.planner import Planner
-from bench.tuning.spaces import spaces_of
 
 
 def begun(plan: Planner, count: int) -> list[PlannedRun]:
@@ -116,27 +114,6 @@ def test_runs_that_were_stopped_early_are_not_run_again():
     first = planner(**choices)
     run_all(first, lucky, stopped={1, 2})
     assert run_all(planner(rows_of(first), **choices), lucky) == []
-
-
-def test_what_pbt_changed_is_tried_again_as_it_was_proposed():
-    first = planner(trials=2, finalists=0, seeds=1)
-    run_all(first, lambda run: None if run.number == 1 else 0.5)
-    changed = {"config_components": 7, "tried_components": 5}
-    rows = [row | (changed if row["status"] == "error" else {}) for row in rows_of(first)]
-    again = run_all(planner(rows, trials=2, finalists=0, seeds=1), lambda run: 0.4)
-    assert {run.config["components"] for run in again if run.kind == "tuning"} == {5}
-
-
-def test_a_search_for_all_classes_tries_the_earlier_winners_of_each():
-    study = Study(model=("pca",), trials=4)
-    spaces = spaces_of(study)
-    default = spaces["pca"].default
-    spaces["pca"].earlier.extend(
-        [("3", default | {"components": 7}), ("5", default | {"components": 9})]
-    )
-    runs = run_all(planner(spaces=spaces, trials=4, tune_for="mean"), lucky)
-    tried = {run.number: run.config["components"] for run in runs if run.kind == "tuning"}
-    assert [tried[number] for number in range(3)] == [default["components"], 7, 9]
 
 
 def test_without_finalists_a_run_that_was_cut_short_does_not_win_where_the_last_epoch_counts():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import finished_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from images import save
@@ -196,10 +197,8 @@ def run(tmp_path_factory) -> Path:
             Image.fromarray(pixels.astype(np.uint8)).save(file)
     flags = ["--dataset", str(top / "images"), "--normal_class", "good", "--image_size", "24x40"]
     flags += ["--model", "autoencoder", "--width", "4", "--steps", "4", "--batch_size", "8"]
-    flags += ["--dataroot", str(top / "data"), "--results_dir", str(top), "--name", "run"]
     flags += ["--quiet", "--device", "cpu", "--score_folder", str(top / "images" / "test")]
-    assert main(flags) == 0
-    return top / "run"
+    return finished_run(top, *flags, name="run").path
 
 
 def test_a_run_on_images_that_are_not_square_keeps_all_its_files(run: Path) -> None:
@@ -220,9 +219,8 @@ def test_a_run_on_images_that_are_not_square_keeps_all_its_files(run: Path) -> N
 def test_a_loaded_model_trains_further_on_them(run: Path, tmp_path: Path) -> None:
     (file,) = (run / "models").iterdir()
     flags = ["--load", str(file), "--dataset", str(run.parent / "images"), "--normal_class", "good"]
-    flags += ["--dataroot", str(run.parent / "data"), "--results_dir", str(tmp_path), "--quiet"]
-    assert main([*flags, "--steps", "2", "--device", "cpu", "--name", "more"]) == 0
-    assert results.read(tmp_path / "more").study["image_size"] == "24x40"
+    more = finished_run(tmp_path, *flags, "--steps", "2", "--device", "cpu", "--quiet")
+    assert more.study["image_size"] == "24x40"
 
 
 def test_a_heat_map_of_a_long_name_has_a_shorter_one() -> None:

@@ -10,17 +10,21 @@ from small_models import NETWORKS, slow_except, small, small_run
 
 import models
 from bench.choices.options import SELECT_ON
+from bench.choices.study import Study
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Budget, Task
 from bench.data import datasets
 from bench.data.splits import Split, make_split
 from bench.judging import metrics
 from bench.results import columns
 from bench.training.audit import audit, steps
+from bench.training.prepare import prepare
 from bench.training.run import train
 
 TASK = Task(LEAVE_ONE_CLASS_OUT, "3")
-AUDIT = {"seed": 0, "split_seed": 0, "device": "cpu", "precision": "float32"}
-AUDIT["done"] = pd.DataFrame()
+FEW = Study(
+    **{"dataset": "digits", "abnormal_class": ("3",), "device": "cpu"},
+    **{"limit_train": 150, "limit_test": 60, "epochs": 2},
+)
 
 
 @pytest.mark.parametrize("select_on", SELECT_ON)
@@ -83,14 +87,11 @@ def test_audit_walks_one_field_at_a_time(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", slow_except(NETWORKS, "w_skipganomaly", "autoencoder"))
-def test_each_step_of_an_audit_has_its_figure(digits: datasets.Dataset, model: str) -> None:
-    hyperparameters = small(model, batch_size=16)
-    few = digits.limit(150, 60)
+def test_each_step_of_an_audit_has_its_figure(model: str) -> None:
+    hyperparameters, ready = small(model, batch_size=16), prepare(FEW)
     lines: list[str] = []
-    *_, rows = audit(
-        model, few, TASK, hyperparameters=hyperparameters, budget=Budget(epochs=2),
-        select_on="val_auroc", say=lines.append, **AUDIT,
-    )  # fmt: skip
+    *_, rows = audit(FEW, ready, model, hyperparameters, lines.append, done=pd.DataFrame())
+    few = ready.dataset
     assert len(rows) == len(list(steps(model, hyperparameters)))
     assert rows.auroc.between(rows.low, rows.high).all()
     assert rows.cost[1:].to_numpy() == pytest.approx(np.diff(rows.auroc))
@@ -110,16 +111,16 @@ def test_each_step_of_an_audit_has_its_figure(digits: datasets.Dataset, model: s
     assert rows.auroc.iloc[-1] == pytest.approx(metrics.auroc(scores["labels"], scores["scores"]))
 
 
-def test_what_chooses_the_epoch_is_worth_nothing_where_the_last_one_is_chosen(digits) -> None:
+def test_what_chooses_the_epoch_is_worth_nothing_where_the_last_one_is_chosen() -> None:
     """Also where images are left out as duplicates, and the test set's order is another one."""
-    few = digits.limit(150, 60)
+    study = dataclasses.replace(FEW, select_on="last_epoch")
+    ready = prepare(study)
+    few = ready.dataset
     images, labels = few.train_images.copy(), few.train_labels.copy()
     images[:20], labels[:20] = few.test_images[:20], few.test_labels[:20]
     few = dataclasses.replace(few, train_images=images, train_labels=labels)
-    *_, rows = audit(
-        "pca", few, TASK, hyperparameters={"components": 4}, budget=Budget(epochs=1),
-        select_on="last_epoch", say=lambda line: None, **AUDIT,
-    )  # fmt: skip
+    ready = dataclasses.replace(ready, dataset=few)
+    *_, rows = audit(study, ready, "pca", {"components": 4}, print, done=pd.DataFrame())
     aurocs = rows.set_index("change")["auroc"]
     assert aurocs["selection: val"] == aurocs["test_pool: official"] != 1
 

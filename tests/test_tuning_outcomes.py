@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import finished_run
 from studies import assert_same_results
 from tuning_studies import check_study, study_runner  # noqa: F401
 
-import train
 import train_tune
 from bench import results
 from bench.choices.tasks import SOUND, Task
@@ -69,9 +69,7 @@ def test_reproduce_gives_the_same_scores_to_the_bit(
     for trial in (final, "w_skipganomaly-3-001"):
         command = shlex.split(reproduce.command_for({"study": saved}, trial))
         assert command[:2] == ["python", "train.py"]
-        place = ["--results_dir", str(tmp_path), "--name", f"again-{trial}"]
-        assert train.main([*command[2:], *place]) == 0
-        again = results.read(tmp_path / f"again-{trial}")
+        again = finished_run(tmp_path, *command[2:], name=f"again-{trial}")
         before, after = saved.trials.set_index("trial").loc[trial], again.trials.iloc[0]
         for column in ("epoch", "epochs", "objective", "val_auroc", "val_loss"):
             assert after[column] == before[column]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from commands import TINY
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -19,9 +20,7 @@ from bench.choices.errors import UserError
 from bench.tuning.trackers import Tracker
 from bench.watching.live_curves import PICTURE
 
-TINY = ["--dataset", "digits", "--abnormal_class", "3", "--limit_train", "300"]
-TINY += ["--set", "ngf=4", "ndf=4"]
-SHORT = ["--epochs", "2", "--trials", "2", "--seeds", "1", "--finalists", "0"]
+SHORT = [*TINY, "--epochs", "2", "--trials", "2", "--seeds", "1"]
 SHORT += ["--scheduler", "fifo", "--name", "study"]
 
 
@@ -31,7 +30,7 @@ def test_a_quiet_study_writes_its_curves_and_its_journal_also_when_resumed(
 ) -> None:
     handlers = logging.getLogger("ray").handlers[:]
     out = ["--results_dir", str(tmp_path)]
-    assert train_tune.main([*TINY, *SHORT, *out, "--quiet", "--display"]) == 0
+    assert train_tune.main([*SHORT, *out, "--quiet", "--display"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("TensorBoard: http://127.0.0.1:")
     assert printed[2].startswith("w_skipganomaly, 3: configuration"), printed
@@ -64,7 +63,7 @@ def test_a_quiet_study_writes_its_curves_and_its_journal_also_when_resumed(
 def test_mlflow_has_hyperparameters_and_figures_only(tmp_path: Path, ray_session) -> None:
     mlflow = pytest.importorskip("mlflow")
     flags = ["--results_dir", str(tmp_path), "--mlflow", "--display"]
-    assert train_tune.main([*TINY, *SHORT, *flags]) == 0
+    assert train_tune.main([*SHORT, *flags]) == 0
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'study' / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("study").experiment_id])
     study = results.read(tmp_path / "study")

@@ -14,7 +14,7 @@ from bench.results.columns import COLUMNS
 
 
 @pytest.fixture(name="study")
-def study_runner(tmp_path: Path, ray_session, monkeypatch: pytest.MonkeyPatch):
+def study_runner(tmp_path: Path, ray_session):
     """Runs a study and gives its exit status and results."""
 
     def run(*flags: str, name: str = "study") -> tuple[int, results.Results]:

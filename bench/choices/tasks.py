@@ -141,6 +141,9 @@ class Budget:
         return min(1.0, (self.epochs - epoch) / (self.decay + 1)) if self.decay else 1.0
 
 
+Budgets = Mapping[tuple[str, Task], Budget]  # by model and task
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """One training run of a study: a configuration of a model on a task, under a seed."""

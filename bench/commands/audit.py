@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-import models
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
@@ -31,7 +30,6 @@ def audit_run(
     task = ready.tasks[0]
     if ready.splits[task].test is None:
         raise UserError("--audit: there are no labelled test images")
-    hyperparameters = extras["hyperparameters"]
     table = done = pd.DataFrame()
     others = [  # where the model's released code differs from the first row
         f"{fact}; the first row does not."
@@ -48,20 +46,7 @@ def audit_run(
         if file.exists():
             table = done = pd.read_csv(file)
         view.say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
-        for table in audit(
-            model,
-            ready.dataset,
-            task,
-            hyperparameters=hyperparameters,
-            budget=ready.budget(study, model, task, hyperparameters | models.get(model).PUBLISHED),
-            seed=study.seed,
-            split_seed=study.seed_of_splits(),
-            select_on=ready.select_on[task],
-            device=ready.device,
-            precision=study.precision,
-            say=view.say,
-            done=done,
-        ):
+        for table in audit(study, ready, model, extras["hyperparameters"], view.say, done):
             below = "\n\n".join([*others, *undertrained_warnings(model, table)])
             write_whole(file.with_suffix(".md"), f"{markdown(table)}\n\n{below}".strip() + "\n")
             write_whole(file, table.to_csv(index=False))  # last: it says what is done

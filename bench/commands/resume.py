@@ -24,8 +24,6 @@ FREE = (
     *("name", "results_dir", "time_budget", "dataset", "dataroot"),
     *("keep_models", "address", "storage", "gpus_per_trial", "cpus_per_trial"),
 )
-
-
 # A study may go on with more of these than it began with.
 GROWING_NUMBERS = ("trials", "seeds", "steps")
 GROWING_LISTS = ("model", "abnormal_class", "normal_class", "limit_train", "contamination")

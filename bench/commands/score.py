@@ -33,7 +33,7 @@ def score_folder(
     out: Path,
     view: View,
     judged: Verdicts | None,
-) -> pd.DataFrame:
+) -> None:
     """Scores every image of a folder, or one image, decoded as the training images were.
 
     Writes scores.csv, most anomalous first, and scores.html with the first `SHOWN` of them, made
@@ -54,8 +54,8 @@ def score_folder(
     frame = pd.DataFrame({"image": names, "score": model.score_of(parts).numpy()} | columns)
     if judged:
         frame.insert(2, "p_value", judged.p_values(frame["score"]))
-        called = np.where(judged.abnormal(frame["score"]), "abnormal", "normal")
-        frame.insert(3, "verdict", "" if judged.threshold is None else called)
+        verdict = np.where(judged.abnormal(frame["score"]), "abnormal", "normal")
+        frame.insert(3, "verdict", "" if judged.threshold is None else verdict)
     order = frame["score"].to_numpy().argsort(kind="stable")[::-1]
     frame = frame.iloc[order].reset_index(drop=True)
     write_whole(out / "scores.csv", frame.to_csv(index=False))
@@ -79,9 +79,17 @@ def score_folder(
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     shown = {"folder": folder.resolve().name, "rows": rows, "images": len(frame), "judged": judged}
-    shown["undecided"] = why_no_verdicts(judged) if judged and judged.threshold is None else ""
+    shown["undecided"] = why_no_verdicts(judged)
     write_whole(out / "scores.html", page.render(shown))
-    return frame
+    if judged is None or judged.threshold is None:
+        note(why_no_verdicts(judged))
+    else:
+        called = (frame["verdict"] == "abnormal").sum()
+        print(
+            f"{called} of {len(frame)} called abnormal: above {judged.threshold:.4g}, "
+            f"which at most {100 * judged.false_alarms:g} % of normal images should exceed"
+        )
+    print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")
 
 
 def heat_map_file(image: str) -> str:

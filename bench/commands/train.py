@@ -17,7 +17,6 @@ from bench.choices.study import RUN_CHECKPOINT, Study
 from bench.choices.tasks import PlannedRun
 from bench.commands import resume
 from bench.commands.score import score_folder
-from bench.data.datasets import Decoding
 from bench.judging import verdicts
 from bench.reporting.cautions import of_training
 from bench.results import Results, Store, columns, model_file, read, write_whole
@@ -105,7 +104,7 @@ def train_run(
     if extras["score_folder"]:
         run.model.restore(run.best_state)
         folder, decoding = Path(extras["score_folder"]), ready.dataset.decoding
-        write_scores(run.model, decoding, folder, store.path, view, judged)
+        score_folder(run.model, decoding, folder, store.path, view, judged)
     print(f"next: {shlex.join(['python', 'report.py', str(store.path)])}")
 
 
@@ -250,27 +249,7 @@ def score(
     name = study.name or stamped(content["model"], folder.resolve().name, "scores")
     out = new_folder(Path(study.results_dir), name, given=study.name is not None)
     try:
-        write_scores(model, content["decoding"], folder, out, view, judged)
+        score_folder(model, content["decoding"], folder, out, view, judged)
     finally:
         with contextlib.suppress(OSError):
             out.rmdir()  # where nothing was written
-
-
-def write_scores(
-    model: AnomalyModel,
-    decoding: Decoding,
-    folder: Path,
-    out: Path,
-    view: View,
-    judged: verdicts.Verdicts | None,
-) -> None:
-    frame = score_folder(model, decoding, folder, out, view, judged)
-    if judged is None or judged.threshold is None:
-        note(verdicts.why_no_verdicts(judged))
-    else:
-        called = (frame["verdict"] == "abnormal").sum()
-        print(
-            f"{called} of {len(frame)} called abnormal: above {judged.threshold:.4g}, "
-            f"which at most {100 * judged.false_alarms:g} % of normal images should exceed"
-        )
-    print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
@@ -47,7 +47,6 @@ from bench.results.store import write_whole
 
 WRITTEN = ".written"  # the names of a report's files, for the next report to the same folder
 MANY_RUNS = 100  # final runs; with more, drawing in a second process saves time
-Result = TypeVar("Result")
 
 
 def check_out(out: Path, default_folder: bool) -> None:
@@ -197,13 +196,13 @@ def replace_report(out: Path, new: Mapping[str, str | bytes], default_folder: bo
     write_whole(written, "\n".join(new))
 
 
-def in_another_process(call: Callable[[], Result]) -> Callable[[], Result]:
-    """Starts the call in another process, and returns a function that waits for its result."""
+def in_another_process(draw: Callable[[], list[Drawing]]) -> Callable[[], list[Drawing]]:
+    """Starts to draw in another process, and returns a function that waits for the drawings."""
     # Spawned: a fork of a process with Ray's or torch's threads can hang.
     pool = ProcessPoolExecutor(
         1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
     )
-    future = pool.submit(call)
+    future = pool.submit(draw)
     pool.shutdown(wait=False)
     return future.result
 

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 import models
-from bench.choices.tasks import PUBLISHED, SOUND, Budget, Protocol, Task
-from bench.data.datasets import Dataset
-from bench.data.splits import make_split
+from bench.choices.study import Study
+from bench.choices.tasks import PUBLISHED, SOUND, Protocol
+from bench.data.splits import Split, make_split
 from bench.judging import metrics
 from bench.judging.intervals import auroc_interval
 from bench.judging.selection import improves, objective
+from bench.training.prepare import Prepared
 from bench.training.run import Run, score_parts, train
 
 # The order of the steps that need no new training.
@@ -49,17 +50,10 @@ def steps(model: str, hyperparameters: dict[str, Any]) -> Iterator[Step]:
 
 
 def audit(
+    study: Study,
+    ready: Prepared,
     model: str,
-    dataset: Dataset,
-    task: Task,
-    *,
     hyperparameters: dict[str, Any],
-    budget: Budget,
-    seed: int,
-    split_seed: int,
-    select_on: str,
-    device: str,
-    precision: str,
     say: Callable[[str], None],
     done: pd.DataFrame,
 ) -> Iterator[pd.DataFrame]:
@@ -71,30 +65,32 @@ def audit(
     Every step holds out validation images, also where the published protocol would train on them,
     so that all steps up to `selection` are measured on the very same training.
     """
-    rows: list[dict[str, Any]] = done.to_dict("records")
+    task, rows = ready.tasks[0], done.to_dict("records")
+    select_on = ready.select_on[task]
+    budget = ready.budget(study, model, task, hyperparameters | models.get(model).PUBLISHED)
+
+    def split(protocol: Protocol) -> Split:
+        return make_split(ready.dataset, task, protocol, study.seed_of_splits())
+
     walk = steps(model, hyperparameters)
     trainings = [list(group) for _, group in groupby(walk, key=lambda step: step.hyperparameters)]
     for number, members in enumerate(trainings, 1):
         if members[0].change in {row["change"] for row in rows}:
             continue
         # All steps hold out the same validation images; each tests on its own protocol's pool.
-        splits = {m.protocol: make_split(dataset, task, m.protocol, split_seed) for m in members}
+        pools = {member.protocol: split(member.protocol).test for member in members}
         run = Run(
             model,
-            make_split(dataset, task, SOUND, split_seed),
+            split(SOUND),
             SOUND,
             hyperparameters=members[0].hyperparameters,
-            seed=seed,
+            seed=study.seed,
             select_on=select_on,
-            device=device,
-            precision=precision,
+            device=ready.device,
+            precision=study.precision,
             budget=budget,
         )
-        tests = {
-            protocol: split.test.to(run.setup["device"])
-            for protocol, split in splits.items()
-            if split.test
-        }
+        tests = {how: pool.to(run.setup["device"]) for how, pool in pools.items() if pool}
         best: dict[str, tuple[tuple[bool, float], dict[str, Any]]] = {}  # rank and figures
         for record in train(run):
             say(f"training {number} of {len(trainings)}, epoch {record['epoch']}/{budget.epochs}")

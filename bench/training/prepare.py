@@ -16,7 +16,7 @@ from bench.choices.errors import UserError, note
 from bench.choices.names import on_disk, stamped
 from bench.choices.options import WHOLE_POPULATION
 from bench.choices.study import LONG_CLASS, LONGEST, Study
-from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, Budget, Protocol, Task, protocol_of
+from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, Budget, Budgets, Protocol, Task, protocol_of
 from bench.data import datasets
 from bench.data.datasets import Dataset
 from bench.data.splits import Split, guess_notes, make_splits, missing_mask_notes, tasks_of
@@ -55,10 +55,8 @@ class Prepared:
         images = min(len(split.train) for split in self.splits.values())
         check_batch(model, largest["batch_size"], images)
 
-    def budgets(
-        self, study: Study, defaults: Mapping[str, Mapping[str, Any]]
-    ) -> dict[tuple[str, Task], Budget]:
-        """How long the study's runs train, by model and task.
+    def budgets(self, study: Study, defaults: Mapping[str, Mapping[str, Any]]) -> Budgets:
+        """How long the study's runs train.
 
         `defaults`: each model's default hyperparameters. All runs of a model on a task have the
         same generator steps and epochs, so that they can be compared.

@@ -12,7 +12,7 @@ from joblib import cpu_count
 
 from bench.choices.errors import UserError
 from bench.choices.study import Study
-from bench.choices.tasks import Budget, RunKind, Task
+from bench.choices.tasks import Budget, Budgets, RunKind, Task
 from bench.results.columns import of_variant
 from bench.training.devices import create, device_of, mps_is_running, ready_process
 from bench.training.prepare import Prepared
@@ -23,7 +23,6 @@ from bench.watching.time_left import clock
 from models.fitted import FittedModel
 
 Spaces = Mapping[str, SearchSpace]
-Budgets = Mapping[tuple[str, Task], Budget]
 ENOUGH = 1.0  # seconds that a measurement takes at least, unless the images are too few
 # Images that are scored first, by device.
 FIRST = {"cpu": 16, "cuda": 256}

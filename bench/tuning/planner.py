@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 
 from bench.choices.options import WHOLE_POPULATION
 from bench.choices.study import Study
-from bench.choices.tasks import Budget, PlannedRun, RunKind, Task, protocol_of, search_of
+from bench.choices.tasks import Budgets, PlannedRun, RunKind, Task, protocol_of, search_of
 from bench.judging.selection import MOST_SEEDS
 from bench.results.columns import of_variant
 from bench.results.reading import worth_retrying
@@ -37,7 +37,7 @@ class Planner(Searcher):
         study: Study,
         tasks: list[Task],
         spaces: Mapping[str, SearchSpace],
-        budgets: Mapping[tuple[str, Task], Budget],
+        budgets: Budgets,
         rows: Iterable[dict[str, Any]],
         slots: Callable[[str], int],
         journal: Journal | None = None,

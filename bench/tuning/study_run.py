@@ -14,7 +14,7 @@ from bench.choices import outside
 from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import Study
-from bench.choices.tasks import Budget, Task
+from bench.choices.tasks import Budgets
 from bench.judging.selection import SIGNALS
 from bench.results.reading import read
 from bench.results.store import JOURNAL, RAY_LOG, Store
@@ -40,7 +40,7 @@ def run(
     study: Study,
     ready: Prepared,
     spaces: dict[str, SearchSpace],
-    budgets: Mapping[tuple[str, Task], Budget],
+    budgets: Budgets,
     store: Store,
     provenance: dict[str, Any],
     view: View,
@@ -138,7 +138,7 @@ def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> N
         )
 
 
-def epochs_of(budgets: Mapping[tuple[str, Task], Budget]) -> dict[tuple[str, str], int]:
+def epochs_of(budgets: Budgets) -> dict[tuple[str, str], int]:
     """The epochs of the runs of a model and variant; the most, where its tasks differ."""
     epochs: dict[tuple[str, str], int] = {}
     for (model, task), budget in budgets.items():
