@@ -153,8 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_flags(given | {"display": view.display}, hyperparameters)
     checks.check_values(name, hyperparameters)
     if given["load"] and "dataset" not in given:
-        score_or_export(given, view)
-        return 0
+        return score_or_export(given, view)
     files = {  # --load cannot be given again, so its path must hold from anywhere
         "load": given["load"] and str(given["load"].absolute()),
         "score_folder": given["score_folder"] and str(given["score_folder"]),
@@ -195,8 +194,8 @@ def with_threads(study: Study) -> Study:
     return replace(study, cpus_per_trial=threads)
 
 
-def score_or_export(given: dict[str, Any], view: View) -> None:
-    """Scores images with a trained model, or exports it."""
+def score_or_export(given: dict[str, Any], view: View) -> int:
+    """Scores images with a trained model, or exports it; returns the exit status."""
     study, out = study_from(given), given["export"]
     if not out:
         checks.check_new(study)
@@ -217,9 +216,9 @@ def score_or_export(given: dict[str, Any], view: View) -> None:
     rate = given.get("false_alarms")
     if out:
         export(model, content, out, rate)
-        return
+        return 0
     try:
-        train.score(study, model, content, given["score_folder"], view, rate)
+        return train.score(study, model, content, given["score_folder"], view, rate)
     except FloatingPointError as error:
         raise UserError(f"--load: {given['load']}: {error}") from None
 
@@ -283,12 +282,11 @@ def start(
             from bench.commands.audit import audit_run
 
             audit_run(study, ready, name, extras, view, earlier)
-        else:
-            train.train_run(study, ready, name, extras, view, loaded, earlier)
+            return 0
+        return train.train_run(study, ready, name, extras, view, loaded, earlier)
     except FloatingPointError as error:  # a loss or score that is not finite
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -40,10 +40,13 @@ def read(file: str) -> dict[str, Hyperparameter]:
     ValueError where there is no such file, or a default is no plain value.
     """
     config = CONFIG.search(text_of(file))
-    own = {
-        name: Hyperparameter(TYPES[kind], ast.literal_eval(default), text)
-        for name, kind, default, text in FIELD.findall(config[0] if config else "")
-    }
+    own = {}
+    for name, kind, default, text in FIELD.findall(config[0] if config else ""):
+        try:
+            own[name] = Hyperparameter(TYPES[kind], ast.literal_eval(default), text)
+        except ValueError:
+            reason = f"the default of {name} must be written out, as in 0.5, not {default}"
+            raise ValueError(reason) from None
     if file == "base":
         return own
     parent = config[1] if config else None

@@ -28,7 +28,7 @@ def load(root):
     return Dataset("digits", CLASSES, images[:900], labels[:900], images[900:], labels[900:])
 """
 SPACE = """
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 SPACE = {"noise": FloatDistribution(0.1, 0.5)}
 """

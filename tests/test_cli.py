@@ -87,6 +87,9 @@ TUNE_MISTAKES = [
     (["--set", "skip=maybe"], ["--set", "skip must be True or False, not maybe"]),
     (["--set", "ngf=8", "--set", "ndf=8"], ["--set is given twice"]),
     (["--tune", "False", "--trials", "3"], ["--tune False", "leave out --trials"]),
+    (["--address", ""], ["--address: '' is neither auto nor HOST:PORT"]),
+    (["--address", "head"], ["--address: 'head' is neither auto nor HOST:PORT"]),
+    (["--storage", "README.md"], ["--storage", "README.md is no folder"]),
     (["--set", "nz=some"], ["--set", "nz must be a whole number, not some"]),
     (["--config", "a.toml", "--config", "b.toml"], ["--config is given twice"]),
     (

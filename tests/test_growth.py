@@ -16,7 +16,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.commands.checks import usable_cores
 from bench.commands.resume import may_grow, study_of
-from bench.results.reading import NEEDED
+from bench.results.rows import TEXTS
 from bench.tuning.earlier import note_held_values
 
 FLAGS = ["--model", "autoencoder", "--dataset", "digits", "--limit_train", "300"]
@@ -137,7 +137,7 @@ def test_a_folder_without_winners_starts_nothing(tmp_path: Path):
 def test_a_study_of_the_default_number_of_trials_grows_from_that(tmp_path, rows, trials, more):
     """Also before its first run has ended."""
     folder = new_study(tmp_path / "study")
-    written = [dict.fromkeys(NEEDED, "") | {"trial": f"t{n}", "number": n} for n in rows]
+    written = [dict.fromkeys(TEXTS, "") | {"trial": f"t{n}", "number": n} for n in rows]
     write_rows(folder / "trials.jsonl", written)
     assert may_grow("trials", None, trials, results.read(folder)) == more
 

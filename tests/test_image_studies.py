@@ -1,5 +1,6 @@
 """New images are decoded as the training images were, as study.json and the model's file say."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from commands import finished_run
 from PIL import Image
 
 import train
+from bench.choices.errors import UserError
 from bench.data.datasets import Decoding
 from bench.reporting import reproduce
 from bench.training import model_files
@@ -79,3 +81,30 @@ def test_study_json_and_the_model_say_how_images_are_decoded(camera, capsys):
     command = reproduce.command_for({"one": study}, study.trials.trial[0])
     assert "--resize pad" in command
     assert "--untrained_classes normal" in command
+
+
+def test_damaged_images_are_named_and_the_others_scored(
+    capsys, tmp_path: Path, wganomaly_folder: Path
+) -> None:
+    flags = ["--dataset", str(wganomaly_folder), "--model", "pca", "--dataroot", str(tmp_path)]
+    place = ["--results_dir", str(tmp_path), "--quiet", "--name"]
+    new = tmp_path / "new"
+    shutil.copytree(wganomaly_folder / "test", new)
+    whole, damaged = sorted(new.rglob("*.png"))[:2]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    (new / "gone.png").symlink_to("nowhere")
+    assert train.main([*flags, "--score_folder", str(new), *place, "trained"]) == 1
+    (model,) = (tmp_path / "trained" / "models").iterdir()
+    load = ["--load", str(model), *place, "loaded", "--score_folder"]
+    assert train.main([*load, str(new)]) == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ")]
+    assert [str(damaged) in line for line in lines] == [True, False] * 2
+    images = len(list(new.rglob("*.png"))) - 2
+    for name in ("trained", "loaded"):
+        scored = pd.read_csv(tmp_path / name / "scores.csv")["image"]
+        assert len(scored) == images
+        assert {whole.relative_to(new).as_posix()} < set(scored)
+    shutil.rmtree(tmp_path / "loaded")
+    with pytest.raises(UserError, match=damaged.name):
+        train.main([*load, str(damaged)])
+    assert not (tmp_path / "loaded").exists()

@@ -27,13 +27,14 @@ MODELS = {
     "no methods": (EMPTY_MODEL + "    Config = Config\n", "Model lacks build, parts, train_step"),
     "not its Config": (MODEL.replace("    Config = Config", ""), "Model needs `Config = Config`"),
     "no comment": (MODEL.replace("  # standard", "\n    # standard"), "for each hyperparameter"),
-    "no value": (MODEL.replace("= 0.3", "= LESS"), "Config cannot be read .malformed"),
+    "no value": (MODEL.replace("= 0.3", "= LESS"), "of noise must be written out, as in 0.5, not LESS"),
     "study's": (MODEL.replace("    noise:", "    seed:"), "--seed is a flag of its own; give its"),
     "alias": (MODEL.replace("    noise:", "    nc:"), "--nc is a flag of its own; give its"),
     "run's": (MODEL.replace("    noise:", "    load:"), "--load is a flag of its own; give its"),
     "text": (MODEL.replace("= 0.3", "= 'x'"), "Config.noise: its default 'x' is no float"),
     "range": (MODEL.replace("= 0.3", "= -0.3"), "Config: noise must be a finite number, 0 or more"),
     "no type": (MODEL.replace("    noise:", "    more = 4\n    noise:"), "Config.more has no type"),
+    "weights": (MODEL.replace("def train_step", "def weights"), "weights must be a dictionary, or"),
     "no steps": (MODEL.replace("    Config =", "    STEPS = 0\n    Config ="), "Model.STEPS must"),
     "no parent": (MODEL.replace("autoencoder.Config", "other.Config"), "there is no models/other"),
 }  # fmt: skip
@@ -42,6 +43,7 @@ DATASETS = {
     "no load": (DATASET.replace("def load", "def read"), "has no 'def load'"),
     "classes": (DATASET.replace("CLASSES = tuple", "CLASSES = list"), "must be a tuple of names"),
     "raises": (RAISES, "line 12: FileNotFoundError: .*'gone'"),
+    "leaves": (DATASET.replace("return Data", "raise SystemExit('bye') #"), "line 15: SystemExit"),
     "nothing": (DATASET.replace("return Dataset", "Dataset"), "gives no .*Dataset but a NoneType"),
     "floats": (DATASET.replace("np.uint8", "np.float32"), "float32 .* must be uint8 .*255 . x"),
     "binary": (DATASET.replace("* 15", "> 7"), "train_images of pixels 0 and 1; they must be 0 to"),
@@ -63,6 +65,7 @@ SPACES = {
     "no dict": ("SPACE = [1, 2]", "SPACE must be a dictionary of Optuna's"),
     "no ranges": ("SPACE = {'lr': (0, 1)}", "SPACE must be a dictionary of Optuna's"),
     "unknown": (SPACE.replace("noise", "noice"), "there is no 'noice'; did you mean 'noise'"),
+    "none": (SPACE + "SPACE['noise'] = CategoricalDistribution([None, 1])", "noise is a number"),
     "needs": (SPACE + "NEEDS = ['lr']", "NEEDS must be a dictionary"),
     "bad": (SPACE.replace("0.1", "-1"), "noise must be a finite number, 0 or more"),
 }
@@ -77,9 +80,14 @@ NAMES = [
     (["--model", "knn.py"], "there is a models/knn.py already; give .*/knn.py another name"),
     (["--model", "base.py"], "there is a models/base.py already"),
     (["--model", "my model.py"], "name the file by letters, digits, _ and - only"),
+    (["--model=-mine.py"], "name the file by letters, digits, _ and - only"),
     (["--model", "mine.py", "folder/mine.py"], "two files are called mine.py"),
     (["--model", "mine"], "there is no 'mine' .*a Python file"),
     (["--dataset", "digits.py"], "there is a bench/data/datasets/digits.py already"),
+    (
+        ["--dataset", "all.py"],
+        "--dataset: this project's code uses the name 'all'; give .*all.py another name",
+    ),
     (["--dataset", "none.py"], "--dataset: there is no file .*/none.py"),
 ]
 
@@ -115,6 +123,13 @@ def test_a_file_that_will_not_do_is_one_line(capsys, flag: str, text: str, messa
 def test_a_name_that_will_not_do_is_one_line(capsys, flags: list[str], message: str) -> None:
     Path("folder.py").mkdir()
     Path("folder").mkdir()
-    for name in ("knn.py", "base.py", "my model.py", "digits.py", "folder/mine.py"):
+    for name in ("knn.py", "base.py", "my model.py", "-mine.py", "digits.py", "folder/mine.py"):
         Path(name).write_text(MODEL)
+    Path("all.py").write_text(DATASET)
     assert re.search(message, refused(capsys, train_tune, flags))
+
+
+@pytest.mark.usefixtures("own")
+def test_a_flag_that_is_a_hyperparameter_of_ones_own_model_has_a_hint(capsys) -> None:
+    line = refused(capsys, train_tune, ["--model", "mine.py", "--noise", "0.1"])
+    assert "--noise: a hyperparameter is fixed with --set noise=VALUE" in line

@@ -1,5 +1,6 @@
 """What report.py writes to a folder, overwrites there, and leaves alone."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,15 @@ def test_a_users_own_page_is_not_overwritten_and_an_earlier_report_is(tmp_path: 
         report.main([str(study), str(tmp_path / "other"), "--out", str(out)])
     assert (out / "difference.csv").read_text() == "mine"
     assert "studies" not in (out / "index.html").read_text().partition("</title>")[0]
+
+
+def test_what_a_killed_report_was_writing_is_removed_a_day_later(tmp_path: Path) -> None:
+    replace_report(tmp_path, {"index.html": "whole"}, default_folder=True)
+    old, new, own = (tmp_path / f".{name}" for name in ("index.html.12", "index.html.3", "own.4"))
+    for path in (old, new, own):
+        path.touch()
+    os.utime(old, (0, 0))
+    os.utime(own, (0, 0))
+    replace_report(tmp_path, {"index.html": "again"}, default_folder=True)
+    left = {".index.html.3", ".own.4", ".written", "index.html"}
+    assert {path.name for path in tmp_path.iterdir()} == left

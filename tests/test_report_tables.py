@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,7 @@ def test_texts_are_escaped():
     cells = [r"\textless{}b\textgreater{}x", r"a\_b\textbar{}c", r"50\% \textbackslash{} \{x\}"]
     assert all(text in tex for text in [*cells, "{[}y] z", r"A \& B"])
     assert "<" not in tex
+    assert r"\label{tab:my-study-t}" in replace(table, study="my study").latex()
 
 
 def test_file_names_are_safe_and_different():
@@ -243,6 +245,7 @@ def test_a_study_without_scores_says_so_in_one_line(
     *_, aurocs = load(study, other)
     shutil.rmtree(study / "scores")
     assert report.main([str(study), str(other), "--out", str(tmp_path / "out")]) == 0
+    assert r"\label{tab:s-auroc}" in (tmp_path / "out" / "auroc.tex").read_text()
     lines = [line for line in capsys.readouterr().out.splitlines() if "scores" in line]
     assert [line for line in lines if line.startswith("warning")] == [
         "warning: s: its scores were not kept: its figures are those of its rows, "

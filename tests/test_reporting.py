@@ -204,6 +204,7 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, arguments, message):
         ("trials", {"test_auroc": "0.9"}, "line 1: test_auroc is no number, but '0.9'"),
         ("trials", {"seed": "many"}, "line 1: seed is no number"),
         ("trials", {"status": ...}, "line 1 has no 'status'"),
+        ("trials", {"class": 3}, "line 1: class is no text, but 3"),
         ("epochs", {"epoch": ...}, "line 1 has no 'epoch'"),
     ],
 )

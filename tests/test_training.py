@@ -81,6 +81,8 @@ def test_audit_walks_one_field_at_a_time(model: str) -> None:
     assert walk[-1].protocol == SOUND
     chosen = hyperparameters | {name: name for name in models.get(model).PUBLISHED}
     assert list(steps(model, chosen))[-1].hyperparameters == chosen, "its values are the sound ones"
+    held = list(steps(model, chosen, given=chosen))
+    assert all(step.hyperparameters == chosen for step in held), "what is given holds in all steps"
     for before, after in pairwise(walk):
         same = set((vars(before.protocol) | before.hyperparameters).items())
         assert len(set((vars(after.protocol) | after.hyperparameters).items()) - same) == 1
@@ -90,7 +92,7 @@ def test_audit_walks_one_field_at_a_time(model: str) -> None:
 def test_each_step_of_an_audit_has_its_figure(model: str) -> None:
     hyperparameters, ready = small(model, batch_size=16), prepare(FEW)
     lines: list[str] = []
-    *_, rows = audit(FEW, ready, model, hyperparameters, lines.append, done=pd.DataFrame())
+    *_, rows = audit(FEW, ready, model, hyperparameters, {}, lines.append, done=pd.DataFrame())
     few = ready.dataset
     assert len(rows) == len(list(steps(model, hyperparameters)))
     assert rows.auroc.between(rows.low, rows.high).all()
@@ -120,7 +122,7 @@ def test_what_chooses_the_epoch_is_worth_nothing_where_the_last_one_is_chosen() 
     images[:20], labels[:20] = few.test_images[:20], few.test_labels[:20]
     few = dataclasses.replace(few, train_images=images, train_labels=labels)
     ready = dataclasses.replace(ready, dataset=few)
-    *_, rows = audit(study, ready, "pca", {"components": 4}, print, done=pd.DataFrame())
+    *_, rows = audit(study, ready, "pca", {"components": 4}, {}, print, done=pd.DataFrame())
     aurocs = rows.set_index("change")["auroc"]
     assert aurocs["selection: val"] == aurocs["test_pool: official"] != 1
 

@@ -26,15 +26,19 @@ OF_A_STUDY |= {"verbose", "mlflow", "wandb"}
 OF_A_RUN = {"audit", "resume", "load", "export", "score_folder", "help"}  # train.py's own flags
 
 
-def hint_if_of_train(name: str) -> str:
-    """train_tune.py's hint for a flag that it lacks: a flag of train.py, or a hyperparameter."""
+def hint_if_of_train(name: str, given: argparse.Namespace) -> str:
+    """train_tune.py's hint for a flag that it lacks: a flag of train.py, or a hyperparameter.
+
+    `given`: the other flags; --model may name files, whose hyperparameters count too.
+    """
     if name in OF_A_RUN:
         return "this is a flag of train.py"
+    read_models(getattr(given, "model", ()))
     known = any(name in models.hyperparameters(model) for model in models.NAMES)
     return f"a hyperparameter is fixed with --set {name}=VALUE" if known else ""
 
 
-def hint_if_of_train_tune(name: str) -> str:
+def hint_if_of_train_tune(name: str, given: argparse.Namespace) -> str:
     """train.py's hint for a flag that it lacks: one of train_tune.py, or another model's."""
     if name == "set":
         return "a flag of train_tune.py; here each hyperparameter is a flag (--w_con 50)"

@@ -5,6 +5,7 @@ it read is what runs, in every process, so that the SHA-256 in a row is that of 
 even where the file is edited meanwhile.
 """
 
+import builtins
 import hashlib
 import importlib.abc
 import importlib.util
@@ -135,11 +136,15 @@ def read(kind: str, path: str) -> OutsideFile:
         raise UserError(f"--{kind}: there is no file {path}") from None
     except OSError as error:
         raise UserError(f"--{kind}: {path} cannot be read ({error.strerror})") from None
-    if not re.fullmatch(r"[\w+-]+", file.name):
+    if not re.fullmatch(r"[\w+][\w+-]*", file.name):  # --name takes no dash at its beginning
         raise UserError(f"--{kind}: {place.name}: name the file by letters, digits, _ and - only")
     if file.module not in FILES and importlib.util.find_spec(file.module):
         taken = file.module.replace(".", "/") + ".py"
         raise UserError(f"--{kind}: there is a {taken} already; give {path} another name")
+    if hides_another(file):
+        raise UserError(
+            f"--{kind}: this project's code uses the name '{file.name}'; give {path} another name"
+        )
     try:
         compile(file.content, file.path, "exec", dont_inherit=True)
         missing = [word for word in KINDS[kind][1] if not file.defines(word)]
@@ -148,6 +153,13 @@ def read(kind: str, path: str) -> OutsideFile:
     if missing:
         raise UserError(f"--{kind}: {path} has no '{missing[0]}' (README.md: add a model)")
     return file
+
+
+def hides_another(file: OutsideFile) -> bool:
+    """Whether the file's name, once it is imported, hides one that its package uses (such as `all`)."""
+    package = importlib.import_module(KINDS[file.kind][0])
+    used = getattr(package, file.name, getattr(builtins, file.name, None))
+    return used is not None and getattr(used, "__name__", None) != file.module
 
 
 def add(files: Iterable[OutsideFile]) -> None:

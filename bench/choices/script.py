@@ -16,8 +16,8 @@ from bench.choices.names import LEGIBLE
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises UserError and prints the help's examples line by line."""
 
-    # A hint for a flag of another script; "" for any other name.
-    foreign_flag_hint: Callable[[str], str] | None = None
+    # A hint for a flag of another script, beside the flags that are given; "" for any other name.
+    foreign_flag_hint: Callable[[str, argparse.Namespace], str] | None = None
 
     def __init__(self, docstring: str | None = None, **kwargs: Any):
         """`docstring`: of a script, whose first line --help begins with, and ends with the rest."""
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("--"):
             raise UserError(f"{word}: no flag takes this (one may have too many values)")
         name = word[2:].replace("-", "_")
-        if self.foreign_flag_hint and (hint := self.foreign_flag_hint(name)):
+        if self.foreign_flag_hint and (hint := self.foreign_flag_hint(name, given)):
             raise UserError(f"{word}: {hint}")
         flags = [flag for action in self._actions for flag in action.option_strings]
         similar = most_similar(f"--{name}", flags)

@@ -30,6 +30,7 @@ def audit_run(
     task = ready.tasks[0]
     if ready.splits[task].test is None:
         raise UserError("--audit: there are no labelled test images")
+    hyperparameters, given = extras["hyperparameters"], extras.get("set", {})
     table = done = pd.DataFrame()
     others = [  # where the model's released code differs from the first row
         f"{fact}; the first row does not."
@@ -46,7 +47,7 @@ def audit_run(
         if file.exists():
             table = done = pd.read_csv(file)
         view.say(f"{store.path}: audit of {model} on {ready.dataset.name}, {task.cls}")
-        for table in audit(study, ready, model, extras["hyperparameters"], view.say, done):
+        for table in audit(study, ready, model, hyperparameters, given, view.say, done):
             below = "\n\n".join([*others, *undertrained_warnings(model, table)])
             write_whole(file.with_suffix(".md"), f"{markdown(table)}\n\n{below}".strip() + "\n")
             write_whole(file, table.to_csv(index=False))  # last: it says what is done

@@ -4,6 +4,7 @@ Only a model's own Python file and --protocol published load torch, after all qu
 """
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,6 +73,10 @@ def check_choices(study: Study) -> None:
         raise UserError(f"--select_on {study.select_on}: {reason}")
     if study.precision == "tf32" and study.device == "cpu":
         raise UserError("--precision tf32: only a GPU has it, and --device is cpu (give float32)")
+    if study.address is not None and not re.fullmatch(r"auto|.+:\d+", study.address):
+        raise UserError(f"--address: '{study.address}' is neither auto nor HOST:PORT")
+    if study.storage and "://" not in study.storage:
+        check_writable(Path(study.storage), "--storage")
 
 
 def check_size(study: Study) -> None:
@@ -182,6 +187,8 @@ def mistake_in_model(module: ModuleType) -> str | None:
     plain = base.AnomalyModel
     if model.weights is plain.weights and model.combine is plain.combine:
         return "Model needs weights, or combine: how its parts make a score"
+    if callable(model.weights):
+        return "Model.weights must be a dictionary, or a method below @property"
     for name, value in vars(config).items():
         if name not in known and not name.startswith("_") and isinstance(value, int | float | str):
             return f"Config.{name} has no type, so it is no hyperparameter (`{name}: type = …`)"

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import jinja2
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from bench.choices.errors import note
+from bench.choices.errors import UserError, note
 from bench.choices.monitoring import View
 from bench.choices.study import LONGEST
 from bench.data.datasets import Decoding
@@ -33,17 +34,18 @@ def score_folder(
     out: Path,
     view: View,
     judged: Verdicts | None,
-) -> None:
+) -> int:
     """Scores every image of a folder, or one image, decoded as the training images were.
 
     Writes scores.csv, most anomalous first, and scores.html with the first `SHOWN` of them, made
-    smaller where they are large.
+    smaller where they are large. Returns the exit status: 1 if an image cannot be read.
     Columns: image, score, part_*; with `judged` also p_value and verdict (abnormal or normal; empty
     where too few images were held out for any). If the model reconstructs images, heat_maps/ shows
     for each image where it and its reconstruction differ.
     """
     channels, size = model.image_shape[0], model.image_shape[1:]
-    names, array, notes = read_images(folder, size, channels, decoding)
+    unread: dict[Path, UserError] = {}
+    names, array, notes = read_images(folder, size, channels, decoding, unread=unread)
     for line in notes:
         note(line)
     images = torch.from_numpy(array)
@@ -90,6 +92,9 @@ def score_folder(
             f"which at most {100 * judged.false_alarms:g} % of normal images should exceed"
         )
     print(f"written: {out / 'scores.csv'}, {out / 'scores.html'}")
+    for error in unread.values():
+        print(f"failed: {error}", file=sys.stderr)
+    return int(bool(unread))
 
 
 def heat_map_file(image: str) -> str:

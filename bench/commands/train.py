@@ -38,8 +38,8 @@ def train_run(
     view: View,
     loaded: tuple[AnomalyModel, dict[str, Any]] | None,
     earlier: Results | None,
-) -> None:
-    """Trains, tests and records one run.
+) -> int:
+    """Trains, tests and records one run; returns the exit status.
 
     If the training diverges, records that and raises FloatingPointError.
 
@@ -101,11 +101,13 @@ def train_run(
         print(f"warning: {line}")
     if study.keep_models == "all":
         print(f"the trained model: {model_file(store.path, planned.trial)}")
+    status = 0
     if extras["score_folder"]:
         run.model.restore(run.best_state)
         folder, decoding = Path(extras["score_folder"]), ready.dataset.decoding
-        score_folder(run.model, decoding, folder, store.path, view, judged)
+        status = score_folder(run.model, decoding, folder, store.path, view, judged)
     print(f"next: {shlex.join(['python', 'report.py', str(store.path)])}")
+    return status
 
 
 def load_weights(
@@ -234,8 +236,8 @@ def score(
     folder: Path,
     view: View,
     false_alarms: float | None,
-) -> None:
-    """Scores a folder or an image with a trained model, into a new folder of results.
+) -> int:
+    """Scores a folder or an image with a trained model, into a new folder; returns the exit status.
 
     `false_alarms`: the rate for which to set the threshold; None for that of the model's file.
     """
@@ -249,7 +251,7 @@ def score(
     name = study.name or stamped(content["model"], folder.resolve().name, "scores")
     out = new_folder(Path(study.results_dir), name, given=study.name is not None)
     try:
-        score_folder(model, content["decoding"], folder, out, view, judged)
+        return score_folder(model, content["decoding"], folder, out, view, judged)
     finally:
         with contextlib.suppress(OSError):
             out.rmdir()  # where nothing was written

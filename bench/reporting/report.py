@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bench.choices.errors import UserError, cannot_write
-from bench.choices.folders import check_writable
+from bench.choices.folders import DAY, check_writable
 from bench.judging.comparison import compare
 from bench.reporting import (
     choosing,
@@ -139,8 +140,9 @@ def report(
             section("tuning", "What did tuning do?", tuned, drawn),
             section("measured", "How was it measured?", [settings]),
         ]
+    first = next(iter(studies))
     sections = [
-        part
+        replace(part, tables=[replace(table, study=first) for table in part.tables])
         for part in sections
         if part.tables or part.drawings or (part.name == "images" and runs)
     ]
@@ -187,6 +189,9 @@ def replace_report(out: Path, new: Mapping[str, str | bytes], default_folder: bo
             raise UserError(
                 f"--out: {out / name} was not written by a report (give another folder)"
             )
+    for path in out.glob(".*.[0-9]*"):  # what a report was writing when it was killed
+        if path.stem[1:] in {WRITTEN, *earlier} and time.time() - path.stat().st_mtime > DAY:
+            path.unlink()
     # Noted first: if this report is stopped halfway, the next one may replace its files.
     write_whole(written, "\n".join(dict.fromkeys([*earlier, *new])))
     for name, content in new.items():

@@ -58,6 +58,7 @@ class Table:
     legend: str = ""  # what the details are
     groups: Sequence[str] = ()  # the name of each row's group; a group's rows follow one another
     heat: tuple[float, float] | None = None  # middle, distance: how the page shades figures
+    study: str = ""  # the report's first: LaTeX labels of two reports must differ in one paper
 
     def as_text(self) -> pd.DataFrame:
         """Every cell as text on one line: floats to three places, what is missing as a dash."""
@@ -102,7 +103,8 @@ class Table:
             stacked = [list(map(latex_stack, *pair)) for pair in pairs]
             frame = pd.DataFrame(stacked, columns=frame.columns)
             caption = f"{caption} Small: {latex_escape(self.legend)}."
-        label, note = rf"\label{{tab:{self.name}}}", latex_escape(self.note)
+        of = re.sub(r"[^\w.+-]+", "-", f"{self.study} {self.name}".strip())
+        label, note = rf"\label{{tab:{of}}}", latex_escape(self.note)
         long = len(frame) > ROWS_ON_A_PAGE
         lines = frame.to_latex(
             index=False, escape=False, longtable=long, column_format="".join(kinds)

@@ -16,12 +16,11 @@ from bench.choices.errors import UserError
 from bench.choices.names import legible, on_disk
 from bench.choices.study import SWEEP
 from bench.choices.tasks import search_of
-from bench.results.rows import epoch_rows, read_rows, unreadable
+from bench.results.rows import TEXTS, epoch_rows, read_rows, unreadable
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
 DIVERGED = "FloatingPointError"  # how the error of a run begins that no other attempt will mend
-NEEDED = ("kind", "status", "model", "class")  # of a trial's row
 SAME_PART = "same_part"  # its column that names the part which is the score itself
 
 
@@ -82,7 +81,7 @@ class Results:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The last row of each trial: a run that failed may have been tried again."""
-        rows = read_rows(self.path / "trials.jsonl", NEEDED)
+        rows = read_rows(self.path / "trials.jsonl", TEXTS)
         return list({row["trial"]: row for row in rows}.values())
 
     @cached_property

@@ -12,6 +12,7 @@ from bench.choices.errors import UserError, note
 
 EPOCHS = "epochs.jsonl"
 PACKED_EPOCHS = "epochs.jsonl.xz"  # those of its rows that were there at `report.py --pack`
+TEXTS = ("kind", "status", "model", "class")  # which every trial's row has
 NUMBER_COLUMNS = re.compile(
     "attempt|number|seed|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
     r"threshold\w*|contamination|limit_train|\w+_seconds|(val|test|mix|n|loss)_\w+"
@@ -58,6 +59,9 @@ def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
 
 def mistake_in(row: dict[str, Any]) -> str | None:
     """What figures cannot be made of in a row; None if nothing. Called for every row of a study."""
+    for name in TEXTS:  # a class "3" becomes 3 where pandas writes the rows again
+        if not isinstance(row.get(name, ""), str):
+            return f"{name} is no text, but {row[name]}"
     numbers, aurocs = columns_to_check(tuple(row))
     if not NUMBER_TYPES.issuperset(map(type, map(row.get, numbers))):
         name = next(name for name in numbers if type(row[name]) not in NUMBER_TYPES)

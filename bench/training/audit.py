@@ -1,7 +1,7 @@
 """The audit: from the published protocol to the sound one, field by field, and each step's cost."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -32,18 +32,21 @@ class Step:
     hyperparameters: dict[str, Any]
 
 
-def steps(model: str, hyperparameters: dict[str, Any]) -> Iterator[Step]:
-    """From everything published to everything sound.
+def steps(
+    model: str, hyperparameters: dict[str, Any], given: Collection[str] = ()
+) -> Iterator[Step]:
+    """From everything published to everything sound; hyperparameters that are `given` never change.
 
     Scoring comes first: those steps share one training.
     """
     config = models.hyperparameters(model)
-    protocol, held = PUBLISHED, hyperparameters | models.get(model).PUBLISHED
+    published = {k: v for k, v in models.get(model).PUBLISHED.items() if k not in given}
+    protocol, held = PUBLISHED, hyperparameters | published
     yield Step("published", protocol, held)
     for name in ORDER:
         protocol = replace(protocol, **{name: getattr(SOUND, name)})
         yield Step(f"{name}: {getattr(SOUND, name)}", protocol, held)
-    for name in models.get(model).PUBLISHED:
+    for name in published:
         sound = hyperparameters.get(name, config[name].default)
         held = held | {name: sound}
         yield Step(f"{name}: {sound}", protocol, held)
@@ -54,6 +57,7 @@ def audit(
     ready: Prepared,
     model: str,
     hyperparameters: dict[str, Any],
+    given: dict[str, Any],
     say: Callable[[str], None],
     done: pd.DataFrame,
 ) -> Iterator[pd.DataFrame]:
@@ -63,16 +67,17 @@ def audit(
     generator steps of the whole training beside those that are fair.
 
     Every step holds out validation images, also where the published protocol would train on them,
-    so that all steps up to `selection` are measured on the very same training.
+    so that all steps up to `selection` are measured on the very same training. `given`: those of the
+    hyperparameters that a user chose; they hold in every step.
     """
     task, rows = ready.tasks[0], done.to_dict("records")
     select_on = ready.select_on[task]
-    budget = ready.budget(study, model, task, hyperparameters | models.get(model).PUBLISHED)
+    budget = ready.budget(study, model, task, hyperparameters | models.get(model).PUBLISHED | given)
 
     def split(protocol: Protocol) -> Split:
         return make_split(ready.dataset, task, protocol, study.seed_of_splits())
 
-    walk = steps(model, hyperparameters)
+    walk = steps(model, hyperparameters, given)
     trainings = [list(group) for _, group in groupby(walk, key=lambda step: step.hyperparameters)]
     for number, members in enumerate(trainings, 1):
         if members[0].change in {row["change"] for row in rows}:

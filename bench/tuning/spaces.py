@@ -82,7 +82,7 @@ def check_type(name: str, kind: type, distribution: BaseDistribution) -> None:
         raise ValueError(f"{name} is a number")
     if kind is int and types != {int}:
         raise ValueError(f"{name} is a whole number (as in {name}=10..50:int or {name}=10,20)")
-    if kind is float and bool in types:
+    if kind is float and not types <= {int, float}:
         raise ValueError(f"{name} is a number")
 
 

@@ -22,7 +22,7 @@ def load(path: str, root: Path) -> Dataset:
         dataset = module.load(root)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise file.fault(error) from None
     if reason := mistake(dataset, module.CLASSES):
         raise UserError(f"--dataset: {path}: load(root) {reason}")

@@ -21,6 +21,7 @@ import PIL
 from rich.console import Console
 from rich.progress import track
 
+from bench.choices.errors import UserError
 from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import legible
 from bench.data.datasets import Dataset, _cache, _decoding, smallest_size
@@ -94,17 +95,27 @@ def _classes(train: list[Item], test: list[Item]) -> tuple[str, ...]:
 
 
 def read_images(
-    folder: Path, size: Size, channels: int, decoding: Decoding, flag: str = "--score_folder"
+    folder: Path,
+    size: Size,
+    channels: int,
+    decoding: Decoding,
+    flag: str = "--score_folder",
+    unread: dict[Path, UserError] | None = None,
 ) -> tuple[list[str], np.ndarray, list[str]]:
     """All images in and below the folder: names in natural order, uint8 (N, C, H, W), and notes.
 
     `folder` may be an image's file instead. Raises UserError, which names `flag`, if there are no
-    images, or one that is none.
+    images, or one that cannot be read. With `unread`, such images are left out instead and their
+    errors put there, unless none can be read.
     """
     folder, names, others = images_in(folder, flag)
     paths = [folder / name for name in names]
     with _pillows_warnings() as warned:
-        images, seen = _decode_all(paths, size, channels, decoding, flag)
+        images, seen = _decode_all(paths, size, channels, decoding, flag, unread)
+    if unread:
+        if not seen:
+            raise unread[paths[0]]
+        names = [name for name, path in zip(names, paths, strict=True) if path not in unread]
     # No flag changes how a trained model sees images.
     how = _decoding.notes(seen, size, decoding, advise=False)
     notes = [*left_out(folder, others), *how, *warned]
@@ -200,16 +211,21 @@ def _read_masks(
 
 
 def _decode_all(
-    paths: list[Path], size: Size, channels: int, decoding: Decoding, flag: str = "--dataset"
+    paths: list[Path],
+    size: Size,
+    channels: int,
+    decoding: Decoding,
+    flag: str = "--dataset",
+    unread: dict[Path, UserError] | None = None,
 ) -> tuple[np.ndarray, list[Decoded]]:
-    """uint8 (N, C, H, W), and what a user may have to know of each."""
+    """uint8 (N, C, H, W), and what a user may have to know of each; `unread`: see read_images."""
     images = np.empty((len(paths), channels, *size), np.uint8)
     call = partial(_decoding.decode, size=size, channels=channels, decoding=decoding)
-    seen = []
-    for i, (pixels, image) in enumerate(_each(call, paths, flag, "Reading images")):
-        images[i] = pixels
+    seen: list[Decoded] = []
+    for pixels, image in _each(call, paths, flag, "Reading images", unread):
+        images[len(seen)] = pixels
         seen.append(image)
-    return images, seen
+    return images[: len(seen)], seen
 
 
 def _key(folder: Path, files: list[Path], choices: tuple) -> str:
@@ -226,30 +242,40 @@ def _key(folder: Path, files: list[Path], choices: tuple) -> str:
 
 
 def _each(
-    function: Callable[[Path], Any], paths: list[Path], flag: str = "--dataset", progress: str = ""
+    function: Callable[[Path], Any],
+    paths: list[Path],
+    flag: str = "--dataset",
+    progress: str = "",
+    unread: dict[Path, UserError] | None = None,
 ) -> Iterator[Any]:
     """`function(path)` for each path in order, in threads.
 
-    A path that fails is named in a UserError.
+    A path that fails is named in a UserError, which is raised, or put into `unread`.
     """
 
     from joblib import cpu_count  # loads in a quarter of a second
 
-    def attempt(call: Callable[[Path], Any], path: Path) -> Any:
-        with named(path, flag):
-            return call(path)
+    def attempt(path: Path) -> Any:
+        try:
+            with named(path, flag):
+                return function(path)
+        except UserError as error:
+            if unread is None:
+                raise
+            unread[path] = error
 
     # PIL decodes without Python's lock, but for small files handing the lock over costs more than
     # it gains: 60,000 CIFAR-10 JPEGs took 8 s in one thread and 15 s in four, 900x900 PNGs half as
     # long in two as in one.
     some = paths[:: 1 + len(paths) // SAMPLED]
-    small = sum(attempt(os.path.getsize, path) for path in some) < 2**15 * len(some)
+    there = filter(os.path.exists, some)  # what is not there fails below
+    small = sum(map(os.path.getsize, there)) < 2**15 * len(some)
     console = Console(stderr=True)
     hidden = not (progress and console.is_terminal)
     with ThreadPool(1 if small else cpu_count()) as pool:
-        results = pool.imap(
-            lambda path: attempt(function, path), paths, chunksize=64 if small else 1
-        )
-        yield from track(
+        results = pool.imap(attempt, paths, chunksize=64 if small else 1)
+        for result in track(
             results, progress, total=len(paths), console=console, transient=True, disable=hidden
-        )
+        ):
+            if result is not None:  # it is in `unread`
+                yield result
