@@ -189,7 +189,7 @@ class Code:
 
 
 def test_no_code_in_a_checkpoint_is_run(tmp_path: Path) -> None:
-    trainable: Any = SimpleNamespace(run=SimpleNamespace(restore=print))
+    trainable: Any = SimpleNamespace(run=SimpleNamespace(restore=print), error=None)
     checkpoint, marker = tmp_path / "run.pt", tmp_path / "marker"
     torch.save(Code(marker), checkpoint)
     with pytest.raises(UserError, match=r"run\.pt cannot be used"):

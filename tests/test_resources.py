@@ -114,6 +114,15 @@ def test_the_last_jobs_model_goes_before_the_next_one_comes(
     assert len(alive) == 4
 
 
+def test_a_paused_trial_that_cannot_go_on_says_why(process, tmp_path: Path):
+    worker = process(config())
+    worker.save_checkpoint(str(tmp_path))
+    worker.reset_config(config(lr=-1.0))
+    worker.load_checkpoint(str(tmp_path))
+    with pytest.raises(ValueError, match=r"^lr must be"):
+        worker.step()
+
+
 def parts(split: Split) -> list[IndexedImages]:
     return [split.train, split.val.images, split.test.images]
 

@@ -31,12 +31,18 @@ class Trials:
     """Ray's controller with trials that train nothing."""
 
     def __init__(self, scheduler: str, **choices: Any):
-        study = Study(scheduler=scheduler, **choices)
-        self.scheduler: Any = PerTask(lambda run: make_scheduler(study, {}, EPOCHS))
+        study, self.over = Study(scheduler=scheduler, **choices), False
+        self.scheduler: Any = PerTask(
+            lambda run: make_scheduler(study, {}, EPOCHS), lambda: self.over
+        )
         self.begun: list[Begun] = []
 
     def get_live_trials(self) -> set[Begun]:
         return set(self.begun)
+
+    def stop_trial(self, trial: Begun) -> None:
+        self.scheduler.on_trial_remove(self, trial)
+        trial.status = "TERMINATED"
 
     def begin(
         self, number: int = 0, kind: str = "tuning", model: str = "pca", cls: str = "3"
@@ -113,6 +119,20 @@ def test_a_run_that_begins_again_is_not_compared_with_its_first_attempt():
     last = trials.begin(2)
     assert trials.report(last, 1, 0.55) == PerTask.CONTINUE
     assert trials.scheduler.stop_reason(last) == "after epoch 1: objective 0.55, place 2 of 3"
+
+
+@pytest.mark.parametrize("name", ["fifo", "asha", "median", "hyperband"])
+def test_no_trial_begins_after_the_time_budget_but_those_that_have_begun_go_on(name):
+    """Ray asks for trials before there are slots for them."""
+    trials = Trials(name)
+    running, paused, ready = (trials.begin(number) for number in range(3))
+    trials.report(paused, 1, 0.5)
+    paused.status = ready.status = "PENDING"
+    assert trials.scheduler.choose_trial_to_run(trials) in (paused, ready)
+    assert ready.status == "PENDING"
+    trials.over = True
+    assert trials.scheduler.choose_trial_to_run(trials) == paused
+    assert [trial.status for trial in (running, ready)] == ["RUNNING", "TERMINATED"]
 
 
 @pytest.mark.parametrize("name", ["pbt", "pb2"])

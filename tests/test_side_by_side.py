@@ -53,9 +53,9 @@ def test_a_configuration_for_all_classes_counts_once_it_ran_on_all_of_them():
         finish(plan, run)
     assert plan.next_run() is None, "who is a finalist is open"
     assert plan.suggest("a trial") is None
-    assert not plan.search_over(last), "its paused trials may go on"
+    assert not plan.group(last).searched, "its paused trials may go on"
     finish(plan, last)
-    assert plan.search_over(last)
+    assert plan.group(last).searched
     assert begun(plan, 1)[0].kind == "finalist"
 
 

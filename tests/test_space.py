@@ -225,6 +225,8 @@ def test_values_that_only_fit_together() -> None:
         default_of(Study(set=("restarts=600",)), "anogan")
     with pytest.raises(UserError, match=r"--space .*nu"):
         default_of(Study(space=("nu=0.5..1.5",)), "one_class_svm")
+    with pytest.raises(UserError, match=r"own space does not fit.*: neighbours: 100 of 50"):
+        default_of(Study(set=("samples=50",)), "knn")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

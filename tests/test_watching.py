@@ -88,6 +88,9 @@ class Log:
     def setup(self) -> None:
         pass
 
+    def log_trial_start(self, trial: str) -> None:
+        pass
+
     def log_trial_result(self, iteration: int, trial: str, figures: dict) -> None:
         self.told.append((iteration, trial, figures))
         if len(self.told) > 1:
@@ -107,6 +110,16 @@ def test_a_tracker_gets_figures_and_may_fail_without_the_study(capsys) -> None:
     assert log.told == [(1, "t", {"val_auroc": 0.9, "training_iteration": 3})] * 2
     line = "--mlflow gets nothing more (ConnectionError: the server is gone)"
     assert capsys.readouterr().err == f"note: {line}\n"
+
+
+@pytest.mark.parametrize("event", ["on_trial_complete", "on_trial_error"])
+def test_a_tracker_hears_of_no_end_of_a_trial_that_never_started(event: str) -> None:
+    log = Log()
+    tracker = Tracker("--mlflow", log)
+    getattr(tracker, event)(1, [], "held back, or dead at once")
+    tracker.on_trial_start(1, [], "t")
+    getattr(tracker, event)(2, [], "t")
+    assert log.told == [("t", event == "on_trial_error")]
 
 
 def test_a_tracker_whose_service_does_not_answer_is_one_line() -> None:

@@ -65,7 +65,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     equal areas are equal to the last bit: epochs and weights are chosen by it, with rules for ties.
     """
     truth, values = checked(labels, scores)
-    abnormal, normal = values[truth], np.sort(values[~truth])
+    abnormal, normal = np.sort(values[truth]), np.sort(values[~truth])  # sorted: twice as fast
     return int(twice_below(abnormal, normal).sum()) / (2 * len(normal) * len(abnormal))
 
 

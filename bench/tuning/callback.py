@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 import ray
-from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from bench.choices.errors import UserError
 from bench.choices.study import Study
@@ -30,8 +30,11 @@ PATIENCE = 180.0
 RETRIES = 2  # of a run whose process died; an exception in the run itself is final
 
 
-class StudyCallback(Callback):
-    """Ray Tune's callback: records every epoch and run, and tells planner and screen."""
+class StudyCallback(TrialProgressCallback):
+    """Ray Tune's callback: records every epoch and run, and tells planner and screen.
+
+    It takes the place of Ray's own, which would print a line of a trial that never began.
+    """
 
     def __init__(
         self,
@@ -123,7 +126,7 @@ class StudyCallback(Callback):
         self.planner.finish(run, row)
         self.progress.eta.planned = self.planner.planned()
         self.progress.trial(row)
-        if self.planner.search_over(run):  # nothing continues its paused trials any more
+        if self.planner.group(run).searched:  # nothing continues its paused trials any more
             for storage in self.paused_in.pop((run.model, run.task), []):
                 with contextlib.suppress(OSError):
                     storage.storage_filesystem.delete_dir(storage.trial_fs_path)

@@ -52,7 +52,7 @@ class Planner(Searcher):
         self.budgets, self.on_winner = budgets, on_winner
         default = 0 if protocol_of(study).selection == "test" else FINALISTS
         self.finalists = default if study.finalists is None else study.finalists
-        self.deadline: float | None = None  # set as the first run starts
+        self.deadline: float | None = None  # set by the first call of `over`
         self.known: dict[str, dict[str, Any]] = {row["trial"]: row for row in rows}  # by trial
         self.finished = {trial: row for trial, row in self.known.items() if not worth_retrying(row)}
         self.grown = {  # by model and task: whether earlier runs had another number of steps
@@ -128,15 +128,22 @@ class Planner(Searcher):
         for kind in self.planned():
             self.done[kind] = counts[kind]
 
-    def next_run(self) -> PlannedRun | None:
+    def over(self) -> bool:
+        """Whether no more runs may begin. The time budget counts from the first call."""
         if self.deadline is None:
             self.deadline = time.monotonic() + self.study.budget_seconds()
         if self.stopped is None and time.monotonic() > self.deadline:
             self.stopped = f"the time budget of {self.study.time_budget} is used up"
-        if self.stopped is not None:
+        return self.stopped is not None
+
+    def next_run(self) -> PlannedRun | None:
+        if self.over():
             return None
         for group in self.groups:
+            decided = group.finalists, group.finals_planned
             self.advance(group, ask=True)
+            if decided != (group.finalists, group.finals_planned):
+                self.count()
             if group.queue:
                 group.live += 1
                 return group.queue.popleft()
@@ -163,13 +170,12 @@ class Planner(Searcher):
         """Queues a group's next runs; False if there are none for now."""
         if group.next_number < group.trials:
             return self.plan_tuning(group)
-        if len(group.objectives()) < group.trials:
+        if not group.searched:
             return False
         if group.finalists is None:
             group.finalists = group.best(self.finalists) if group.finalist_runs else []
             for number in group.finalists:
                 self.plan_seeds(group, "finalist", number, MOST_SEEDS, self.study.finalist_seeds)
-            self.count()
         if not group.queue and len(group.judged) == len(group.finalists) * group.finalist_runs:
             self.plan_finals(group)
         return bool(group.queue)
@@ -206,7 +212,6 @@ class Planner(Searcher):
             self.on_winner(decision)
         for number in group.tested():
             self.plan_seeds(group, "final", number, 0, self.study.seeds)
-        self.count()
 
     def plan_seeds(self, group: Group, kind: str, number: int, offset: int, seeds: int) -> None:
         """Queues a configuration's runs under `seeds` seeds, from the study's + `offset` + 1 on."""
@@ -241,9 +246,8 @@ class Planner(Searcher):
         """Records a finished run; tells the search of a configuration that ran on all tasks."""
         row = self.finished[run.trial]
         self.rows.append(row)
-        value = row["objective"]
         if run.kind == "finalist":
-            group.judged[run.number, run.task, run.seed] = value
+            group.judged[run.number, run.task, run.seed] = row["objective"]
         if run.kind != "tuning":
             return
         config = {name: config_value(row, name, value) for name, value in group.default.items()}
@@ -268,10 +272,6 @@ class Planner(Searcher):
     def group(self, run: PlannedRun) -> Group:
         """The search that a run belongs to."""
         return self.members[run.model, run.task.cls, run.task.variant][0]
-
-    def search_over(self, run: PlannedRun) -> bool:
-        """Whether the search that a run belongs to is over."""
-        return len(self.group(run).objectives()) == self.group(run).trials
 
     def requeue(self, run: PlannedRun) -> None:
         """Puts a run back whose process died."""

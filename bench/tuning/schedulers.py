@@ -1,5 +1,6 @@
 """Ray Tune's trial schedulers, one for each model and task, whose trials alone are compared."""
 
+import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -109,10 +110,13 @@ class PerTask(TrialScheduler):
 
     _supports_buffered_results = False
 
-    def __init__(self, make: Callable[[PlannedRun], TrialScheduler]):
-        """`make(run)` gives a scheduler for the runs of the same model and task."""
+    def __init__(
+        self, make: Callable[[PlannedRun], TrialScheduler], over: Callable[[], bool] = lambda: False
+    ):
+        """`make(run)` gives a scheduler for the runs of the same model and task; `over()` says
+        whether no more trials may begin."""
         super().__init__()
-        self.make = make
+        self.make, self.over = make, over
         self.schedulers: dict[tuple, TrialScheduler] = {}
         self.trials: dict[tuple, list[Trial]] = {}
         self.objectives: dict[tuple, dict[int, dict[str, float]]] = {}  # by epoch and trial id
@@ -167,7 +171,16 @@ class PerTask(TrialScheduler):
         scheduler, view = self.scheduler(trial, tune_controller)
         scheduler.on_trial_remove(view, trial)
 
+    def has_trained(self, trial: Trial) -> bool:
+        """Whether the trial has ended an epoch."""
+        epochs = self.objectives[self.key(trial)].values()
+        return any(trial.trial_id in values for values in epochs)
+
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        if self.over():  # Ray holds trials ready, one for each slot, which would begin later
+            for held in itertools.chain.from_iterable(self.trials.values()):
+                if held.status == Trial.PENDING and not self.has_trained(held):
+                    tune_controller.stop_trial(held)
         for key, scheduler in self.schedulers.items():
             view: Any = _TaskView(tune_controller, self.trials[key])
             if trial := scheduler.choose_trial_to_run(view):

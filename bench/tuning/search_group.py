@@ -52,6 +52,11 @@ class Group:
         tuned = {(number, task, 0): value for (number, task), (_, value) in self.tuned.items()}
         return means(tuned, of=len(self.tasks))
 
+    @property
+    def searched(self) -> bool:
+        """Whether all its tuning runs have ended."""
+        return len(self.objectives()) == self.trials
+
     def candidates(self) -> dict[int, float | None]:
         """The objectives by which the winner is chosen where there are no finalists.
 

@@ -109,7 +109,8 @@ def default_of(study: Study, model: str) -> dict[str, Any]:
             try:
                 config.make(held | {name: value})
             except ValueError as error:
-                raise UserError(f"--space (model {model}): {error}") from None
+                whose = "" if study.space else ", whose own space does not fit"
+                raise UserError(f"--space (model {model}{whose}): {error}") from None
     return dataclasses.asdict(default)
 
 

@@ -65,7 +65,11 @@ def run(
     if done := planner.done.total():
         view.say(f"{done} run(s) are done already")
     able = {model: changeable(model, space.distributions) for model, space in spaces.items()}
-    scheduler = PerTask(lambda run: make_scheduler(study, able[run.model], run.budget.epochs))
+    scheduler = PerTask(
+        lambda run: make_scheduler(study, able[run.model], run.budget.epochs),
+        # Not where interrupted: all trials then end, and HyperBand is not to compare what is left.
+        over=lambda: planner.over() and not planner.interrupted,
+    )
     with (
         interruptible(planner),
         logged(log, view.verbose, own),

@@ -17,6 +17,7 @@ class Tracker(Callback):
 
     def __init__(self, flag: str, logger: Any):
         self.flag, self.logger = flag, logger
+        self.started: set[Any] = set()  # trials
         try:
             logger.setup()
         except Exception as error:  # whatever the service's own package raises
@@ -37,6 +38,7 @@ class Tracker(Callback):
             note(f"{self.flag} gets nothing more ({type(error).__name__}: {reason})")
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        self.started.add(trial)
         self.call("log_trial_start", trial)
 
     def on_trial_result(
@@ -47,10 +49,14 @@ class Tracker(Callback):
         self.call("log_trial_result", iteration, trial, figures)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.call("log_trial_end", trial, False)
+        self.end(trial, failed=False)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self.call("log_trial_end", trial, True)
+        self.end(trial, failed=True)
+
+    def end(self, trial: Any, failed: bool) -> None:
+        if trial in self.started:  # the loggers know no other
+            self.call("log_trial_end", trial, failed)
 
     def on_experiment_end(self, trials: list, **info: Any) -> None:
         self.call("on_experiment_end", trials)

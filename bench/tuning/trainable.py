@@ -104,5 +104,7 @@ class EpochTrainable(tune.Trainable):
         torch.save(self.run.checkpoint(), Path(checkpoint_dir) / "run.pt")
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
+        if self.error:  # there is no run: `step` says why
+            return
         path = Path(checkpoint_dir) / "run.pt"
         self.run.restore(torch.load(path, map_location="cpu", weights_only=True))
