@@ -40,7 +40,9 @@ TUNED = {
         *("", "-ganomaly", "-skipganomaly", "-w-skipganomaly", "-egbad"),
         *("-f-anogan", "-classical"),
     ),
-    "one digit normal": ("-one-class", "-one-class-egbad", "-one-class-classical"),
+    "one digit normal": tuple(
+        f"-one-class{rest}" for rest in ("", "-egbad", "-skipganomaly", "-classical")
+    ),
 }
 
 
