@@ -77,6 +77,17 @@ def test_a_study_that_is_being_written_is_read_to_its_last_whole_row(tmp_path, c
     assert "trials.jsonl: the last line was cut off; it is left out" in capsys.readouterr().err
 
 
+def test_a_last_row_without_its_newline_is_kept(tmp_path: Path, capsys) -> None:
+    """Some editors save a file so."""
+    (tmp_path / "trials.jsonl").write_text('{"trial":"a"}\n{"trial":"b"}')
+    for rows in (["a", "b"], ["a", "b", "c"]):
+        assert [row["trial"] for row in read_rows(tmp_path / "trials.jsonl")] == rows
+        store = Store(tmp_path)
+        store.append("trials.jsonl", {"trial": "c"})
+        store.close()
+    assert capsys.readouterr().err == ""
+
+
 def test_roles_of_a_study_that_grows_to_more_steps(tmp_path: Path) -> None:
     """It was decided at 100 steps: what has fewer is over, what has more is not decided yet."""
     decision = {"trial": "t", "model": "gan", "class": "3", "number": 2, "steps": 100}

@@ -39,7 +39,9 @@ def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
         except lzma.LZMAError as error:
             raise unreadable(path, error) from None
     *lines, last = content.split(b"\n")
-    if last:
+    if is_row(last):
+        lines.append(last)
+    elif last:
         note(f"{path}: the last line was cut off; it is left out")
     rows = []
     for number, line in enumerate(lines, start=1):
@@ -55,6 +57,14 @@ def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
             raise UserError(f"{path}: line {number}: {mistake}")
         rows.append(row)
     return rows
+
+
+def is_row(last: bytes) -> bool:
+    """Whether a last line without its end is a whole row, as an editor may leave it."""
+    try:
+        return isinstance(json.loads(last), dict)
+    except ValueError:
+        return False
 
 
 def mistake_in(row: dict[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ from bench.choices.folders import abandoned
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.study import RUN_CHECKPOINT, Study
 from bench.results.reading import PACKED, WINNERS
-from bench.results.rows import EPOCHS, PACKED_EPOCHS, read_rows
+from bench.results.rows import EPOCHS, PACKED_EPOCHS, is_row, read_rows
 
 RAY_LOG = "ray.log"  # what Ray says while a study runs
 WHOLE = (  # the files of a study's folder that `write_whole` writes while one command works on it
@@ -98,7 +98,7 @@ class Store:
             for file in path.glob(str(half_written(Path(name), "[0-9]*"))):
                 file.unlink(missing_ok=True)
         for name in ("trials.jsonl", EPOCHS, WINNERS):
-            drop_half_line(path / name)
+            end_last_line(path / name)
 
     @classmethod
     def create(
@@ -157,7 +157,7 @@ class Store:
                 os.fsync(file.fileno())
         except OSError as error:
             with contextlib.suppress(OSError):
-                drop_half_line(path)
+                end_last_line(path)
             raise cannot_write(path, error, advice="; free some space, then --resume") from None
 
     def add_epoch(self, row: dict[str, Any]) -> None:
@@ -199,9 +199,13 @@ def json_value(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def drop_half_line(path: Path) -> None:
-    """Cuts off a last line without its end, so that the next row does not grow onto it."""
+def end_last_line(path: Path) -> None:
+    """Cuts off a half-written last line, or ends a whole one: the next row must not grow onto it."""
     if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        start = data.rfind(b"\n") + 1
+        if is_row(data[start:]):
+            with path.open("ab") as file:
+                file.write(b"\n")
+            return
         note(f"{path}: the last line was cut off; it is dropped")
-        with path.open("r+b") as file:
-            file.truncate(data.rfind(b"\n") + 1)
+        os.truncate(path, start)
