@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import PATIENCE, ROOT, TINY, command, descendants, fill, kill, running, size, wait_for
+from commands import (
+    PATIENCE,
+    ROOT,
+    TINY,
+    command,
+    descendants,
+    fill,
+    kill,
+    replaced,
+    running,
+    size,
+    wait_for,
+)
 
 import train_tune
 from bench import results
@@ -185,7 +197,7 @@ def test_failed_runs_are_tried_again_once_their_cause_is_gone(
     flags = ["--model", str(model), "--trials", "0", "--seeds", "4", "--set", "width=4"]
     assert command(tmp_path, *TINY[:6], "--epochs", "1", *flags).wait(PATIENCE) == 1
     log = tmp_path.with_suffix(".log")
-    assert "3  error  AssertionError: it is not there" in log.read_text()
+    assert log.read_text().count("  error  AssertionError: it is not there") >= 3
     assert "--resume" in log.read_text()
     needed.touch()
     assert command(tmp_path, "--resume").wait(PATIENCE) == 0, log.read_text()
@@ -224,7 +236,7 @@ def test_a_run_whose_process_keeps_dying(tmp_path: Path) -> None:
 def test_paused_trials_take_bounded_disk(tmp_path: Path) -> None:
     """Three checkpoints at most for each trial, and none once its search is over."""
     flags = "--abnormal_class 3 4 --scheduler pbt --searcher random --trials 4 --epochs 6".split()
-    process = command(tmp_path, *TINY, *flags, "--seeds", "2", "--cpus_per_trial", "1")
+    process = command(tmp_path, *replaced(TINY, flags), "--seeds", "2", "--cpus_per_trial", "1")
     most, last = 0, -1
     while process.poll() is None:
         try:
