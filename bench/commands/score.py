@@ -80,11 +80,12 @@ def score_folder(
             row |= {"rebuilt": picture(rebuilt[i].numpy()), "heat": picture(maps[i])}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    undecided = why_no_verdicts(judged)  # said where there is no threshold
     shown = {"folder": folder.resolve().name, "rows": rows, "images": len(frame), "judged": judged}
-    shown["undecided"] = why_no_verdicts(judged)
+    shown["undecided"] = undecided
     write_whole(out / "scores.html", page.render(shown))
     if judged is None or judged.threshold is None:
-        note(why_no_verdicts(judged))
+        note(undecided)
     else:
         called = (frame["verdict"] == "abnormal").sum()
         print(

@@ -44,7 +44,7 @@ from bench.reporting.overview import overview
 from bench.reporting.page import MARK, Section, page
 from bench.reporting.writers import Table, file_names
 from bench.results.reading import Results
-from bench.results.store import write_whole
+from bench.results.store import half_written, write_whole
 
 WRITTEN = ".written"  # the names of a report's files, for the next report to the same folder
 MANY_RUNS = 100  # final runs; with more, drawing in a second process saves time
@@ -189,7 +189,7 @@ def replace_report(out: Path, new: Mapping[str, str | bytes], default_folder: bo
             raise UserError(
                 f"--out: {out / name} was not written by a report (give another folder)"
             )
-    for path in out.glob(".*.[0-9]*"):  # what a report was writing when it was killed
+    for path in out.glob(str(half_written(Path("*"), "[0-9]*"))):  # a killed report's
         if path.stem[1:] in {WRITTEN, *earlier} and time.time() - path.stat().st_mtime > DAY:
             path.unlink()
     # Noted first: if this report is stopped halfway, the next one may replace its files.

@@ -38,9 +38,8 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         none: Any = pd.Series(index=tried.columns, dtype=object)
         default = tried.loc[0] if 0 in tried.index else none
         early += (default_stopped := default["status"] == "stopped")
-        if (
-            default_stopped or default.filter(regex="^tried_").notna().any()
-        ):  # PBT changed the latter
+        changed_by_pbt = default.filter(regex="^tried_").notna().any()
+        if default_stopped or changed_by_pbt:
             default = none
         title, sign = title_and_sign(winner["signal"])
         cut += (winner_stopped := winner["status"] == "stopped")

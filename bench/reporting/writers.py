@@ -103,8 +103,8 @@ class Table:
             stacked = [list(map(latex_stack, *pair)) for pair in pairs]
             frame = pd.DataFrame(stacked, columns=frame.columns)
             caption = f"{caption} Small: {latex_escape(self.legend)}."
-        of = re.sub(r"[^\w.+-]+", "-", f"{self.study} {self.name}".strip())
-        label, note = rf"\label{{tab:{of}}}", latex_escape(self.note)
+        anchor = re.sub(r"[^\w.+-]+", "-", f"{self.study} {self.name}".strip())
+        label, note = rf"\label{{tab:{anchor}}}", latex_escape(self.note)
         long = len(frame) > ROWS_ON_A_PAGE
         lines = frame.to_latex(
             index=False, escape=False, longtable=long, column_format="".join(kinds)

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.choices.errors import UserError, cannot_write
 from bench.judging import metrics
 from bench.results.reading import PACKED, SAME_PART, Results, read, unpacked
-from bench.results.rows import EPOCHS, PACKED_EPOCHS, epoch_rows
+from bench.results.rows import EPOCHS, PACKED_EPOCHS, content_of, epoch_rows
 from bench.results.store import Store, write_whole
 
 FILES = ("histogram.csv", "gallery.png")  # of a run, in scores/
@@ -66,23 +66,24 @@ def pack_scores(path: Path) -> str | None:
 def pack_epochs(path: Path) -> str | None:
     """Moves the rows of a study's epochs into epochs.jsonl.xz, after those that it has already."""
     file, packed_file = path / EPOCHS, path / PACKED_EPOCHS
-    rows = file.read_bytes() if file.exists() else b""
+    rows = content_of(file)
     if not rows:
         return None
     count = len(epoch_rows(path))  # refuses a damaged file
-    earlier = lzma.decompress(packed_file.read_bytes()) if packed_file.exists() else b""
-    if not earlier.endswith(rows):  # as it does where a kill came between the file and its removal
-        earlier += rows
-    content = lzma.compress(earlier)
+    lines = content_of(packed_file)
+    if not lines.endswith(rows):  # as it does where a kill came between the file and its removal
+        lines += rows
+    content = lzma.compress(lines)
     write_checked(packed_file, content)
     try:
         file.unlink()
     except OSError as error:
         raise cannot_write(file, error) from None
-    return f"{packed_file}: {len(content) / 1e6:.2f} MB, {count} rows ({len(earlier) / 1e6:.2f} MB)"
+    return f"{packed_file}: {len(content) / 1e6:.2f} MB, {count} rows ({len(lines) / 1e6:.2f} MB)"
 
 
 def write_checked(path: Path, content: bytes) -> None:
+    """Writes a file and reads it back; UserError where it is not what was written."""
     write_whole(path, content)
     if path.read_bytes() != content:
         raise UserError(f"{path} reads otherwise than it was written; nothing removed")

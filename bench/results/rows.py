@@ -30,15 +30,7 @@ def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
 
     A last line that a crash cut in half is left out, and stderr says so. The file may be packed.
     """
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    if path.suffix == ".xz":
-        try:
-            content = lzma.decompress(content)
-        except lzma.LZMAError as error:
-            raise unreadable(path, error) from None
-    *lines, last = content.split(b"\n")
+    *lines, last = content_of(path).split(b"\n")
     if is_row(last):
         lines.append(last)
     elif last:
@@ -57,6 +49,17 @@ def read_rows(path: Path, needed: Collection[str] = ()) -> list[dict[str, Any]]:
             raise UserError(f"{path}: line {number}: {mistake}")
         rows.append(row)
     return rows
+
+
+def content_of(path: Path) -> bytes:
+    """The lines of a .jsonl file, which may be packed; none where it does not exist."""
+    if not path.exists():
+        return b""
+    content = path.read_bytes()
+    try:
+        return lzma.decompress(content) if path.suffix == ".xz" else content
+    except lzma.LZMAError as error:
+        raise unreadable(path, error) from None
 
 
 def is_row(last: bytes) -> bool:

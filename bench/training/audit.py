@@ -95,7 +95,8 @@ def audit(
             precision=study.precision,
             budget=budget,
         )
-        tests = {how: pool.to(run.setup["device"]) for how, pool in pools.items() if pool}
+        device = run.setup["device"]
+        tests = {protocol: pool.to(device) for protocol, pool in pools.items() if pool}
         best: dict[str, tuple[tuple[bool, float], dict[str, Any]]] = {}  # rank and figures
         for record in train(run):
             say(f"training {number} of {len(trainings)}, epoch {record['epoch']}/{budget.epochs}")
