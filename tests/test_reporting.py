@@ -197,6 +197,12 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, arguments, message):
         report.main()
 
 
+def test_a_mistake_is_one_line_and_status_2(tmp_path):
+    done = run(tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {tmp_path}: not a study's folder (it has no study.json)\n"
+
+
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
