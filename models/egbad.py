@@ -10,8 +10,9 @@ its own, and has batches of 100 (`--batch_size 100`). Its generator and encoder 
 other images than the discriminator. Its networks are for 28 x 28 images alone: an encoder of three
 3 x 3 convolutions, a discriminator of two, a generator of two fully connected layers and two
 transposed convolutions. Here each halves, or doubles, images by 5 x 5 convolutions until their sides
-are 4 or less. Its generator's batch normalisation sees G(E(x)) too, here G(z) alone. Distances are
-means where it has sums, so that the score's weights suit any image size.
+are 4 or less. LeakyReLU's slope is 0.2, where its convolutions have 0.1. Its generator's batch
+normalisation sees G(E(x)) too, here G(z) alone. Distances are means where it has sums, so that the
+score's weights suit any image size.
 """
 
 from collections.abc import Sequence

@@ -36,7 +36,7 @@ pytest_plugins = ["own_files"]  # its fixtures
 
 # By option, the files whose tests run on every model, data set or search space: test_*.py.
 CONTRACTS = {
-    "model": "arithmetic budgets display export fidelity gpu mix models models_learn "
+    "model": "arithmetic budgets display export fidelity gpu graphs mix models models_learn "
     "resume search_spaces sizes space training",
     "dataset": "datasets protocols",
     "space": "search_spaces",

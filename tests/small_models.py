@@ -32,6 +32,9 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in NETWORKS),
     *((name, values) for name in NETWORKS if (values := models.get(name).PUBLISHED)),
 ]
+# Every further part of a score, and what else changes a training step.
+ALL_PARTS = {"w_rot": 1.0, "augment": True, "average": 0.99, "score_near": 0.5, "w_class": 1.0}
+WITH_ALL_PARTS = [(name, ALL_PARTS) for name in FAMILY]
 
 
 def slow_except(names: list[str], *quick: str) -> list[Any]:

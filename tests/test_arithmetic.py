@@ -8,9 +8,9 @@ import sys
 import pytest
 import torch
 from small_models import (
-    FAMILY,
     NETWORKS,
     SETTINGS,
+    WITH_ALL_PARTS,
     assert_same_to_the_bit,
     lineage,
     make,
@@ -27,8 +27,6 @@ from bench.training import devices
 from bench.training.devices import be_deterministic
 from models.networks import Conv, ConvTranspose, init_weights
 
-ALL_PARTS = {"w_rot": 1.0, "score_near": 0.5, "w_class": 1.0}
-WITH_ALL_PARTS = [(name, ALL_PARTS) for name in FAMILY]
 # Scores by its discriminator's cross-entropy, not by its features.
 BY_CROSS_ENTROPY = ("egbad", {"feature_matching": False})
 

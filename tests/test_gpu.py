@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import torch
 from small_models import (
-    FAMILY,
     NETWORKS,
     SETTINGS,
+    WITH_ALL_PARTS,
     assert_same_to_the_bit,
     make,
     pictures,
@@ -28,7 +28,6 @@ from bench.training.devices import be_deterministic
 from bench.training.run import Run
 from models.precision import PRECISIONS
 
-ALL_PARTS = {"w_rot": 1.0, "augment": True, "average": 0.99, "score_near": 0.5, "w_class": 1.0}
 # Of gradients, relative. Rounding alone gives up to 0.11 in bfloat16 (on a CPU); tf32 gave 0.020.
 LARGEST_ERROR = {"float32": 1e-3, "tf32": 0.03, "bfloat16": 0.15}
 
@@ -95,9 +94,7 @@ def deterministic():
 
 @pytest.mark.usefixtures("deterministic")
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(
-    ("name", "settings"), [*SETTINGS, *((name, ALL_PARTS) for name in FAMILY)], ids=str
-)
+@pytest.mark.parametrize(("name", "settings"), [*SETTINGS, *WITH_ALL_PARTS], ids=str)
 def test_recorded_steps_compute_the_same_bits(name, settings, precision, monkeypatch):
     trained = []
     for recorded in (True, False):

@@ -25,9 +25,7 @@ class Model(autoencoder.Model):
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         noise = torch.randn(x.shape, generator=rng, device=x.device)
         loss = (self.reconstruct(x + self.config.noise * noise) - x).square().mean()
-        self.optimizers["autoencoder"].zero_grad()
-        loss.backward()
-        self.optimizers["autoencoder"].step()
+        self.optimizers["autoencoder"].minimise(loss)
         return {"reconstruction": loss}
 
 
