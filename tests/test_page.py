@@ -17,6 +17,7 @@ from commands import ROOT
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from studies import make_study
 
+import report
 from bench import results
 
 HOSTILE = "<script>alert(1)</script>"
@@ -77,6 +78,19 @@ def test_every_section_fits_the_screen(page: Page) -> None:
         "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
     )
     assert HOSTILE in page.locator("#table-auroc thead th").all_inner_texts()
+
+
+def test_it_begins_with_how_it_was_measured_and_the_number_of_warnings(page: Page) -> None:
+    head = page.locator("header").inner_text()
+    assert "protocol: sound · chosen by: validation AUROC · final runs: 3 seed(s), 3 epo" in head
+    warnings = page.locator(".warnings > li").count()
+    assert re.search(r"How was it measured\? \((\d+) warnings?\)", head)[1] == str(warnings)
+
+
+def test_numbers_are_set_to_the_right_below_their_heads(page: Page) -> None:
+    cells = page.locator("#table-comparison tr:nth-child(1) > *")
+    sides = cells.evaluate_all("cells => cells.map(cell => getComputedStyle(cell).textAlign)")
+    assert sides == 2 * ["left", "left", "right", "right", "right", "left"]
 
 
 def test_a_click_sorts_each_group_of_a_table(page: Page) -> None:
@@ -196,6 +210,30 @@ def test_tables_and_figures_can_be_saved(page: Page, study: Path) -> None:
     with page.expect_download() as saved:
         page.locator("a[download='roc.svg']").click()
     assert saved.value.path().read_bytes() == (report / "roc.svg").read_bytes()
+
+
+def test_without_javascript_figures_intervals_and_nothing_dead_are_there(
+    browser: Browser, study: Path
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((study / "report" / "index.html").as_uri())
+    for dead in ("#viewer", "#images", "a.svg"):
+        assert not page.locator(dead).first.is_visible()
+    assert "[0." in page.locator("#table-auroc td").first.inner_text()
+    context.close()
+
+
+def test_a_study_without_images_has_no_section_of_them(browser: Browser, tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "s", models=("pca",), classes=("bird",), seeds=(1,))
+    for sheet in folder.glob("scores/*/gallery.png"):
+        sheet.unlink()
+    report.main([str(folder)])
+    page = browser.new_page()
+    page.goto((folder / "report" / "index.html").as_uri())
+    assert "What does the model see?" not in page.locator("body").inner_text()
+    assert "of the abnormal images are found" in page.locator("#readout").inner_text()
+    page.close()
 
 
 @pytest.mark.long

@@ -27,7 +27,7 @@ def test_figures_fit_a_column_and_are_the_same_every_time(tmp_path):
 
     def draw() -> list[Drawing]:
         return [
-            *overview.overview(aurocs),
+            *overview.overview(aurocs, compare(fair.shared(aurocs))),
             *figures.roc_curves(finals, scores),
             *searches.learning_curves(finals, epochs),
             *figures.histograms(finals[finals["class"] == "$x^2$ & 5%"], scores),
@@ -47,7 +47,7 @@ def test_an_overview_has_every_model_the_best_first_but_none_alone(tmp_path):
     folder = make_study(tmp_path / "s", models=("a", "w_skipganomaly", "pca"))
     edit(folder, lambda row: None if (row["model"], row["class"]) == ("a", "cat") else row)
     *_, aurocs = load(folder)
-    (drawing,) = overview.overview(aurocs)
+    (drawing,) = overview.overview(aurocs, compare(fair.shared(aurocs)))
     texts = re.findall(r">([^<>]+)</text>", drawing.svg.decode())
     names = [text for text in texts if text in ("a", "w_skipganomaly", "pca")]
     assert names == ["pca", "w_skipganomaly", "a"]
@@ -57,10 +57,32 @@ def test_an_overview_has_every_model_the_best_first_but_none_alone(tmp_path):
     ]
     assert "the 2 classes" in drawing.caption
     assert "models that lack classes" in drawing.caption
-    alone = make_study(tmp_path / "t", models=("pca",))
-    assert list(overview.overview(load(alone)[-1])) == []
-    one = make_study(tmp_path / "u", classes=("bird",))
-    assert "AUROC of bird" in next(overview.overview(load(one)[-1])).caption
+    assert drawing.caption.endswith(
+        "marked as best: 2 shared class(es) are too few to test (6 are needed)."
+    )
+    *_, alone = load(make_study(tmp_path / "t", models=("pca",)))
+    assert list(overview.overview(alone, compare(fair.shared(alone)))) == []
+    *_, one = load(make_study(tmp_path / "u", classes=("bird",)))
+    (drawing,) = overview.overview(one, compare(fair.shared(one)))
+    assert "AUROC of bird" in drawing.caption
+
+
+def test_an_overview_marks_the_model_that_the_test_finds_best(tmp_path):
+    *_, aurocs = load(make_study(tmp_path / "s", classes="abcdefgh", seeds=(1,)))
+    (drawing,) = overview.overview(aurocs, compare(fair.shared(aurocs)))
+    mean = fair.class_means(aurocs)["mean"]["pca"]
+    assert re.findall(r">([^<>]+ \*)</text>", drawing.svg.decode()) == [f"{mean:.3f} *"]
+    assert "* above every other model (Wilcoxon" in drawing.caption
+
+
+def test_small_scores_numbers_have_room_below_a_histogram(tmp_path):
+    *_, finals, scores, _ = load(make_study(tmp_path / "s", **ONE_RUN))
+    small = {key: frame.assign(scores=frame["scores"] * 1e-4) for key, frame in scores.items()}
+    (drawing,) = figures.histograms(finals, small)
+    numbers = re.findall(r">([−\d.]+)</text>", drawing.svg.decode())
+    assert len(numbers) > 2
+    assert max(map(len, numbers)) <= len("−0.5")
+    assert ">1e−4</text>" in drawing.svg.decode()
 
 
 def test_ranks_are_drawn_from_three_models_on(tmp_path, monkeypatch):

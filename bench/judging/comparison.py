@@ -28,6 +28,11 @@ class Comparison:
     friedman_p: float
 
     @property
+    def best(self) -> list[str]:
+        """The model that is better than every other, if one is."""
+        return self.ranks.loc[self.ranks["best"], "model"].tolist()
+
+    @property
     def tested(self) -> bool:
         """Whether there are enough classes for any pair to differ."""
         return self.classes >= fewest_classes(len(self.pairs))

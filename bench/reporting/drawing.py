@@ -47,6 +47,7 @@ def drawn(name: str, caption: str, figure: Figure) -> Drawing:
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})  # the same bytes every time
     figure.savefig(svg, format="svg", metadata={"Date": None})
     short = re.sub(rb' d="[^"]*"', shorter, svg.getvalue())
+    short = re.sub(rb">\s+<", b"><", short)  # a tenth of it is indentation
     text = short.replace(b"font-family: 'DejaVu Sans'", f"font-family: {FONTS}".encode())
     return Drawing(name, caption, pdf.getvalue(), text, wide=figure.get_figwidth() > WIDTH)
 

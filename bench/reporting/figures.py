@@ -74,6 +74,7 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
             axes.set_title(f"{axes.get_title()} ({run['test_auroc']:.3f})")
             axes.set_yticks([])
             axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.ticklabel_format(axis="x", scilimits=(-3, 4))  # -0.00015 would hide the next
 
         caption = (
             f"{column}: scores of the lowest seed, with its AUROC. The outermost bins hold what "
@@ -243,11 +244,13 @@ def panels(
         with mpl.rc_context(STYLE):
             beside = min(2, len(here)) if max(map(len, here)) <= LONGEST else 1
             legend = 0.06 + 0.15 * math.ceil(len(here) / beside) + 0.16 * bool(data)
-            height = down * (2.3 if len(page) == 1 else 1.35) + legend + 0.45
+            foot = 0.45 if share else 0.58  # a scale of its own may have a power of ten below it
+            height = down * (2.3 if len(page) == 1 else 1.35) + legend + foot
             # margins in inches, fixed: a layout engine would take most of a report's time
-            top, bottom = 1 - (legend + 0.3) / height, 0.45 / height
-            margins = {"left": 0.16 if share else 0.08, "right": 0.98, "top": top, "bottom": bottom}
-            spaces = {"wspace": 0.12, "hspace": 0.4 if share else 0.6}
+            top, bottom = 1 - (legend + 0.3) / height, foot / height
+            left, right = (0.16, 0.98) if share else (0.08, 0.96)
+            margins = {"left": left, "right": right, "top": top, "bottom": bottom}
+            spaces = {"wspace": 0.12, "hspace": 0.4} if share else {"wspace": 0.16, "hspace": 0.6}
             figure = Figure(figsize=(WIDTH, height))
             layout: Any = {"sharex": share, "sharey": share, "gridspec_kw": margins | spaces}
             grid = figure.subplots(down, across, squeeze=False, **layout)

@@ -44,10 +44,9 @@ def auroc_table(aurocs: pd.DataFrame, comparison: Comparison) -> Table:
     )
     order = order.sort_values(["place", "mean", "any"], ascending=[True, False, False])
 
-    best = comparison.ranks.loc[comparison.ranks["best"], "model"].tolist()
     last = [
         (
-            cell(mean) + " *" * (column in best),
+            cell(mean) + " *" * (column in comparison.best),
             detail(math.nan, low, high, "classes" if column in means.index else ""),
         )
         for column, mean, low, high in order[["mean", "low", "high"]].itertuples(name=None)
@@ -67,7 +66,7 @@ def auroc_table(aurocs: pd.DataFrame, comparison: Comparison) -> Table:
         "auroc",
         "AUROC by model and class",
         frame,
-        " ".join(notes(aurocs, known, comparison)),
+        " ".join(filter(None, notes(aurocs, known, comparison))),
         data.drop(columns=["row", "column", "family", "text", "detail", "caveat"]),
         details=details,
         legend=f"{sd}[95 % confidence interval]{OF_MEANS if len(common) > 1 else ''}",
@@ -148,12 +147,7 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
         whose = "the other models share" if left_out else "all models share"
         yield f"Means are over the {len(table)} classes that {whose}."
     fair = rivals(aurocs)
-    if comparison.ranks["best"].any():
-        those = "" if set(counts.index) == set(comparison.ranks["model"]) else " of those compared"
-        yield f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
-    elif len(comparison.ranks) > 1:
-        none = "none is above every other by the test."
-        yield f"No model is marked as best: {none if comparison.tested else why_untested(comparison)}"
+    yield verdict(aurocs, comparison)
     if set(counts.index) != set(fair["column"]):
         more = "know more than normal images (labels, other data)"
         if fair["family"].isin(["labelled", "pretrained"]).all():
@@ -162,6 +156,18 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
     yield from baselines_ahead(fair)
     for source in (known["source"] + "; " + known["caveat"]).unique():
         yield f"Published figures: {source.rstrip('; ')}."
+
+
+def verdict(aurocs: pd.DataFrame, comparison: Comparison) -> str:
+    """Whether a model is above every other by the test, a sentence; empty for one alone."""
+    if comparison.best:
+        compared = set(comparison.ranks["model"])
+        those = "" if set(aurocs["column"]) == compared else " of those compared"
+        return f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
+    if len(comparison.ranks) < 2:
+        return ""
+    none = "none is above every other by the test."
+    return f"No model is marked as best: {none if comparison.tested else why_untested(comparison)}"
 
 
 def why_untested(comparison: Comparison) -> str:

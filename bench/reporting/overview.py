@@ -8,8 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.judging.comparison import Comparison
 from bench.reporting.drawing import COLOURS, STYLE, WIDTH, Drawing, drawn
 from bench.reporting.fair import class_means, shared
+from bench.reporting.headline import verdict
 
 # The families differ in shape and filling too, for print in grey.
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -21,7 +23,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 OTHER = {"color": COLOURS[6], "marker": "o"}  # older rows name no family
 
 
-def overview(aurocs: pd.DataFrame) -> Iterator[Drawing]:
+def overview(aurocs: pd.DataFrame, comparison: Comparison) -> Iterator[Drawing]:
     """A line for each model: its mean with the interval, and small dots for its classes.
 
     Nothing for a model alone, which there is nothing to compare with.
@@ -44,7 +46,7 @@ def overview(aurocs: pd.DataFrame) -> Iterator[Drawing]:
                 axes.plot([low, high], [place, place], color=look["color"], linewidth=1.3)
                 axes.plot(mean, place, **look, markersize=4)
                 at: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 7}
-                axes.annotate(f"{mean:.3f}", (1.02, place), **at)
+                axes.annotate(f"{mean:.3f}{' *' * (model in comparison.best)}", (1.02, place), **at)
         lowest, highest = axes.get_xlim()
         if with_chance := lowest < 0.5 < highest:
             axes.axvline(0.5, color="0.6", linewidth=0.6, linestyle=":", zorder=0)
@@ -68,4 +70,5 @@ def overview(aurocs: pd.DataFrame) -> Iterator[Drawing]:
         )
         if len(models) > len(means):
             caption += "; below, models that lack classes"
-        yield drawn("auroc", caption + (". Dotted: chance." if with_chance else "."), figure)
+        caption += ". Dotted: chance." if with_chance else "."
+        yield drawn("auroc", f"{caption} {verdict(aurocs, comparison)}", figure)

@@ -119,6 +119,7 @@ function move() {
 
 function images() {
   const box = $("gallery"), saved = run.gallery;
+  if (!box) return; // no run has images
   box.replaceChildren();
   $("no_images").hidden = Boolean(saved);
   if (!saved) return;

@@ -26,7 +26,8 @@ class Section:
     lead: Sequence[Drawing] = ()  # before the tables
 
 
-UNQUOTED = " !$'()*+,-./:;=?@[\\]^_`{|}~"  # in a data: URI between double quotes
+UNQUOTED = ' !$"()*+,-./:;=?@[\\]^_`{|}~'  # in a data: URI between single quotes
+IN_SHORT = ("data", "protocol", "chosen by", "final runs")  # settings that the page begins with
 MARK = '<meta name="generator" content="ganomaly-bench">'  # tells a report from a user's own page
 
 
@@ -59,6 +60,12 @@ def page(
     provenance = {
         name: flat(study.provenance) | flat(study.study) for name, study in studies.items()
     }
+    settings = next(part.tables[0] for part in sections if part.name == "measured").frame
+    in_short = {
+        choice: list(dict.fromkeys(values))
+        for choice, *values in settings.to_numpy()
+        if choice in IN_SHORT
+    }
     template = environment.get_template("page.html.j2")
     return template.render(
         sections=sections,
@@ -67,6 +74,7 @@ def page(
         title=title,
         lead=lead,
         provenance=provenance,
+        in_short=in_short,
         fonts=FONTS,
         mark=MARK,
     )

@@ -96,6 +96,7 @@ def report(
     if len(finals) > MANY_RUNS:
         draw_scores = in_another_process(draw_scores)
     runs = list(explorer(studies, finals, scores, warnings))
+    with_images = any(run.get("gallery") for run in runs)
     messages = gathered(warnings)
 
     settings = tables.settings_table(studies, trials)
@@ -144,7 +145,7 @@ def report(
     sections = [
         replace(part, tables=[replace(table, study=first) for table in part.tables])
         for part in sections
-        if part.tables or part.drawings or (part.name == "images" and runs)
+        if part.tables or part.drawings or (part.name == "images" and with_images)
     ]
     kept = [table for part in sections for table in part.tables]
     drawings = [drawing for part in sections for drawing in (*part.lead, *part.drawings)]
@@ -228,7 +229,10 @@ def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
         kept = [replace(table, name=table.name + suffix) for table in kept]
         if len(tables_apart) > 1:
             kept = [replace(table, title=f"{of}: {table.title}") for table in kept]
-        drawn = figures.critical_differences(comparison, why), overview(without_unsound(part))
+        drawn = (
+            figures.critical_differences(comparison, why),
+            overview(without_unsound(part), comparison),
+        )
         below, lead = ([replace(d, name=d.name + suffix) for d in those] for those in drawn)
         if len(tables_apart) == 1:
             title = "How good is each model on each class?"

@@ -26,7 +26,7 @@ _LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
     ord("*"): "{*}",
 }
 
-NUMBER = re.compile(r"–|[-+<]?[\d.,]+(?: .*)?")  # a cell that is set to the right
+NUMBER = re.compile(r"–|[-+<]?[\d.,]+(?: .*)?")
 ROWS_ON_A_PAGE = 40
 WIDE = r"""%% needs \usepackage{booktabs,graphicx}
 \begin{table*}[htbp]
@@ -72,6 +72,11 @@ class Table:
             yield name if len(set(self.groups)) > 1 else "", start, end
             start = end
 
+    def numeric(self) -> list[bool]:
+        """Which columns have numbers alone, and are set to the right."""
+        columns = self.as_text().to_numpy().T  # two may have one name
+        return [all(map(NUMBER.fullmatch, cells)) for cells in columns]
+
     def csv(self) -> str:
         return (self.frame if self.data is None else self.data).to_csv(index=False)
 
@@ -94,8 +99,7 @@ class Table:
         Its first line names the packages that it needs. The title is the caption, the note follows.
         """
         frame = self.as_text()
-        columns = frame.to_numpy().T  # two may have one name
-        kinds = ["r" if all(map(NUMBER.fullmatch, cells)) else "l" for cells in columns]
+        kinds = ["r" if numbers else "l" for numbers in self.numeric()]
         frame = frame.map(latex_escape).rename(columns=latex_escape)
         caption = latex_escape(self.title if self.title.endswith("?") else f"{self.title}.")
         if self.details is not None:
