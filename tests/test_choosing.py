@@ -37,7 +37,8 @@ def test_no_signal_profits_from_weights_that_another_one_chose(signal):
     epochs = {"epoch": [1, 2, 3], "val_auroc": [0.6, 0.9, 0.7], "val_loss": [3.0, 2.0, 1.0]}
     epochs |= {"val_pseudo_auroc": [0.9, 0.8, 0.7], "test_auroc": [0.7, 0.8, 0.6]}
     epochs |= {"test_default_mix_auroc": [0.5, 0.55, 0.95]}
-    areas = dict(choosing.auroc_by_signal(pd.DataFrame(epochs | {"signal": signal})))
+    run = pd.DataFrame(epochs | {"signal": signal})[::-1]  # in whatever order rows are
+    areas = dict(choosing.auroc_by_signal(run))
     by_pseudo = signal == "val_pseudo_auroc"
     assert areas == {
         "validation AUROC": 0.55 if by_pseudo else 0.8,
@@ -46,6 +47,21 @@ def test_no_signal_profits_from_weights_that_another_one_chose(signal):
         "last epoch": 0.95,
         choosing.ORACLE: 0.95,
     }
+    chosen_weights_are_better = run.assign(test_auroc=run["test_auroc"] + 0.19)
+    assert dict(choosing.auroc_by_signal(chosen_weights_are_better))[choosing.ORACLE] == 0.99
+
+
+def test_the_mean_of_a_signal_is_over_all_classes_or_none(tmp_path):
+    """One epoch of `cat` lacks the loss; one final run lacks its epochs' test AUROC."""
+    *_, epochs, finals, _, _ = load(make_study(tmp_path / "s"))
+    epochs["val_loss"] = 0.1
+    epochs.loc[(epochs["row"] == "cat") & (epochs["epoch"] == 2), "val_loss"] = None
+    epochs.loc[epochs["trial"] == finals["trial"].iloc[0], "test_auroc"] = None
+    table = choosing.signals_table(finals, epochs)
+    known = table.frame.set_index("class")["validation loss"].groupby("class").count()
+    assert known.to_dict() == {"bird": 2, "cat": 0, "mean of 2": 0}
+    assert table.frame["validation AUROC"].notna().all()
+    assert table.note.endswith("Of 11 of 12 final runs: the other rows lack epochs' test AUROC.")
 
 
 def searched(folder, gains: dict[str, float]):
@@ -82,12 +98,35 @@ def test_did_tuning_help_is_answered_on_seeds_that_chose_nothing(tmp_path):
     assert table.frame[["low", "high"]].isna().all(axis=None), "the same gain under each seed"
     assert "gan: +0.085, mean of 8 class(es), default replaced in 8" in table.note
     assert "Wilcoxon p = 0.0078: yes." in table.note
+    assert table.note.endswith("but classes share test images: p is too small.")
+    assert "without correction" not in table.note
+    other = trials.assign(model="other", search="other")
+    note = choosing.tuning_gain_table(pd.concat([trials, other])).note
+    assert "Each p is of one model, without correction for several." in note
+    assert " Fresh seeds chose the winner among the best" in searches.tuning_table(trials).note
     of_six = choosing.tuning_gain_table(trials[~trials["class"].isin(["c6", "c7"])])
     assert "Wilcoxon p = 0.031: a hint that it did." in of_six.note
+    assert "seeds (these chose nothing)" in table.note
+    by_test = trials["signal"].mask(trials["class"] == "c0", "test_auroc")
+    note = choosing.tuning_gain_table(trials.assign(signal=by_test)).note
+    assert "(in 1 of 8 searches the test images chose epochs and winner, which" in note
     luckier = (trials["role"] == "winner") & (trials["seed"] == 1)
     trials.loc[luckier, "test_auroc"] += 0.03
     frame = choosing.tuning_gain_table(trials).frame
     assert ((frame["low"] < frame["gain"]) & (frame["gain"] < frame["high"])).all()
+    failed = (trials["role"] == "winner") & (trials["seed"] == 3)
+    trials.loc[failed, "test_auroc"] = None
+    row = choosing.tuning_gain_table(trials).frame.iloc[0]
+    expected = [2, 0.615, 0.68, 0.065]
+    assert row[["seeds", "default", "winner", "gain"]].tolist() == pytest.approx(expected)
+
+
+def test_where_the_default_won_tuning_did_not_help_and_without_a_search_none_asks(tmp_path):
+    trials = searched(tmp_path / "s", {"a": 0.1, "b": 0.1})
+    trials = trials[(trials["kind"] != "final") | (trials["number"] == 0)].assign(role="winner")
+    note = choosing.tuning_gain_table(trials).note
+    assert "mean of 2 class(es), default replaced in 0: no, the default won everywhere." in note
+    assert choosing.tuning_gain_table(trials[trials["kind"] != "finalist"]) is None
 
 
 def test_a_search_over_labels_is_one_search(tmp_path):
@@ -109,7 +148,10 @@ def test_a_search_over_labels_is_one_search(tmp_path):
 
 def test_an_honest_no_is_shown(tmp_path):
     losses = {f"c{k}": -0.05 - 0.01 * k for k in range(8)}
-    assert "no, it harmed" in choosing.tuning_gain_table(searched(tmp_path / "s", losses)).note
+    trials = searched(tmp_path / "s", losses)
+    assert "no, it harmed" in choosing.tuning_gain_table(trials).note
+    of_six = choosing.tuning_gain_table(trials[~trials["class"].isin(["c6", "c7"])])
+    assert "a hint that it harmed" in of_six.note
     few = choosing.tuning_gain_table(searched(tmp_path / "few", {"a": 0.1}))
     assert "too few classes to test" in few.note
     gains = {f"c{k}": 0.05 * (k < 5) for k in range(8)}  # five that differ allow no p below 0.06
@@ -128,6 +170,33 @@ def test_the_luck_of_one_seed(tmp_path):
     assert row["gain"] == pytest.approx(0.2)
     assert row["another won"] == "yes"
     assert "gan (by validation AUROC) -0.400, another won in 2 of 2 search(es)" in table.note
+
+
+@pytest.mark.parametrize(
+    ("objectives", "judged"),
+    [
+        # Without seed 1001 number 2 is ahead, without 1002 number 1, without 1003 number 2 again;
+        # over all seeds the default is.
+        ({1: (0.9, 0.1, 0.2), 2: (0.2, 0.9, 0.2)}, (0.2 + 0.1 + 0.2) / 3),
+        # Number 2 failed under a seed.
+        ({1: (0.9, 0.1, 0.2), 2: (0.95, None, 0.95)}, (0.45 + 0.1 + 0.2) / 3),
+    ],
+)
+def test_no_seed_judges_the_finalist_that_it_chose(tmp_path, objectives, judged):
+    trials = searched(tmp_path / "s", {"a": 0.1})
+    row = trials[trials["kind"] == "finalist"].iloc[0].to_dict()
+    finalists = [
+        row | {"number": number, "seed": 1001 + k, "objective": value}
+        for number, values in ({0: (0.45, 0.45, 0.45)} | objectives).items()
+        for k, value in enumerate(values)
+    ]
+    trials = pd.concat([trials[trials["kind"] == "tuning"], pd.DataFrame(finalists)])
+    values = ["in the search", "again", "finalists' winner", "gain"]
+    found = choosing.luck_table(trials).frame[values].iloc[0].tolist()
+    assert found == pytest.approx([0.9, 0.4, judged, judged - 0.4])
+    by_loss = choosing.luck_table(trials.assign(signal="val_loss"))  # the objective is negated
+    assert by_loss.frame[values].iloc[0].tolist() == [*(-x for x in found[:3]), found[3]]
+    assert "(by validation loss) +0.500, another won in 1 of 1" in by_loss.note
 
 
 def test_luck_is_of_the_configuration_that_the_search_would_have_chosen(tmp_path):

@@ -207,6 +207,17 @@ def test_published_trains_on_all_and_tests_on_training_images_sorted() -> None:
     assert normal.tolist() not in ([0] * 20 + [2] * 20, [2] * 20 + [0] * 20)
 
 
+@pytest.mark.parametrize("contamination", [0.0, 0.2])
+def test_anomalies_that_choose_or_hide_are_drawn_from_all_classes(contamination: float) -> None:
+    """In a data set that is sorted by class, as folders are."""
+    dataset = dataset_of([400, 400, 400, 400], [9, 9, 9, 9])
+    split = make_split(dataset, Task(ONE_CLASS, "a", contamination=contamination), SOUND, seed=0)
+    chosen = split.val.images.index[split.val.labels == 1]
+    assert set(dataset.train_labels[chosen]) == {1, 2, 3}
+    hidden = {1, 2, 3} if contamination else set()
+    assert set(dataset.train_labels[split.train.index]) == {0} | hidden
+
+
 def test_split_is_seeded() -> None:
     dataset = dataset_of([50, 50], [10, 10])
     task = Task(ONE_CLASS, "a")
@@ -276,3 +287,4 @@ def test_labels_are_those_of_the_images(digits: Dataset, kind: str, protocol: Pr
     for part in filter(None, (parts.val, parts.test)):
         is_three = classes[part.images.index] == digits.classes.index("3")
         assert (part.labels == (is_three == (kind == LEAVE_ONE_CLASS_OUT))).all()
+    assert parts.test.defects is None, "classes with training images are no defects"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from studies import ONE_RUN, caution_lines, edit, load, make_study
+from studies import ONE_RUN, caution_lines, edit, load, make_study, write_rows
 
 import report
 from bench.choices.errors import UserError
@@ -58,6 +58,10 @@ def test_tuning_gain_is_set_against_the_default_configuration(tmp_path):
     assert cut.frame["default"].notna().all()
     assert cut.frame[["winner", "gain"]].isna().all(axis=None)
     assert "4 winner(s) were stopped early" in cut.note
+    assert "The winner is the best of many on this very signal, which flatters it" in cut.note
+    by_pbt = trials.assign(tried_lr=trials["config_lr"].where(trials["number"] == 0))
+    changed = searches.tuning_table(by_pbt).frame
+    assert changed[["default", "gain"]].isna().all(axis=None), "it says nothing of the default"
     trials = trials[trials["number"] != 0]
     assert searches.tuning_table(trials).frame["gain"].isna().all()
 
@@ -102,6 +106,25 @@ def test_metrics_and_comparison_tables(tmp_path):
     assert pairs.frame["verdict"].tolist() == ["differ"]
     assert pairs.frame["p"].item() == pytest.approx(0.03125)  # the least that six classes can give
     assert "but classes share most of their training images: p is too small" in pairs.note
+
+
+def test_final_runs_of_the_default_beside_the_winner_are_in_no_figure(tmp_path):
+    folder = make_study(tmp_path / "s", models=("pca",))
+    winners = [{"trial": "t", "model": "pca", "class": c, "number": 2} for c in ("bird", "cat")]
+    write_rows(folder / "winners.jsonl", [row | {"steps": None} for row in winners])
+    whole = load(folder)[-1]
+    first = edit(folder, lambda row: row | ({"number": 0} if row["seed"] == 1 else {}))
+    finals, aurocs = load(first)[3], load(first)[-1]
+    assert set(finals["seed"]) == {2, 3}
+    assert aurocs["seeds"].tolist() == [2, 2]
+    assert (aurocs["auroc"] != whole["auroc"]).all()
+
+
+def test_a_mean_that_one_class_carries_has_a_verdict_of_its_own(tmp_path):
+    compared = compare(pd.DataFrame({"a": [0.99, *[0.48] * 14], "b": [0.2, *[0.5] * 14]}))
+    means = pd.DataFrame({"low": 0.0, "high": 1.0}, index=["a", "b"])
+    _, pairs = tables.comparison_tables(compared, means)
+    assert pairs.frame["verdict"].tolist() == ["differ, but most classes favour the lower mean"]
 
 
 def test_warnings(tmp_path):

@@ -207,6 +207,7 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     ("file", "line", "message"),
     [
         ("trials", {"test_auroc": 1.7}, "line 1: test_auroc cannot be 1.7"),
+        ("trials", {"test_auroc": -0.1}, "line 1: test_auroc cannot be -0.1"),
         ("trials", {"test_auroc": "0.9"}, "line 1: test_auroc is no number, but '0.9'"),
         ("trials", {"seed": "many"}, "line 1: seed is no number"),
         ("trials", {"status": ...}, "line 1 has no 'status'"),

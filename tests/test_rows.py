@@ -88,6 +88,12 @@ def test_a_last_row_without_its_newline_is_kept(tmp_path: Path, capsys) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_a_run_that_was_tried_again_counts_once_by_its_last_row(tmp_path: Path) -> None:
+    row = {"trial": "a", "kind": "final", "model": "gan", "class": "3"}
+    write_rows(tmp_path / "trials.jsonl", [row | {"status": s} for s in ("error", "done")])
+    assert results.Results(tmp_path, {}, {}).trials["status"].tolist() == ["done"]
+
+
 def test_roles_of_a_study_that_grows_to_more_steps(tmp_path: Path) -> None:
     """It was decided at 100 steps: what has fewer is over, what has more is not decided yet."""
     decision = {"trial": "t", "model": "gan", "class": "3", "number": 2, "steps": 100}

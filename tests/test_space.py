@@ -15,7 +15,7 @@ from bench.choices.options import SEARCHERS
 from bench.choices.study import HYPERPARAMETERS, Study
 from bench.tuning.grid import count, grid, grid_points
 from bench.tuning.searchers import Search
-from bench.tuning.spaces import changeable, default_of, edges, inside, parse, space_of
+from bench.tuning.spaces import changeable, default_of, edges, inside, parse, space_of, spaces_of
 
 
 def test_parse() -> None:
@@ -79,7 +79,8 @@ def test_steps_of_real_numbers_are_all_counted():
 def test_grid_has_every_point_once() -> None:
     points = grid(parse(["a=1,2,3", "b=1.0,2.0", "c=1..9:int"]), seed=0)
     assert len({tuple(point.items()) for point in points}) == len(points) == 18
-    assert points == grid(parse(["a=1,2,3", "b=1.0,2.0", "c=1..9:int"]), seed=0)
+    same, other = (grid(parse(["a=1,2,3", "b=1.0,2.0", "c=1..9:int"]), seed) for seed in (0, 1))
+    assert points == same != other, "the first few are spread over it"
 
 
 @pytest.mark.parametrize("name", ["w_skipganomaly", "pca"])  # a large space and a small one
@@ -157,6 +158,15 @@ def test_a_hyperparameter_is_searched_only_with_its_switch(monkeypatch):
     assert searches_w_con("augment", "augment=True")
     assert searches_w_con("skip"), "which is searched itself"
     assert not searches_w_con("skip", "skip=False")
+
+
+def test_what_is_not_searched_is_named(capsys) -> None:
+    spaces_of(Study(model=("knn",), set=("neighbours=3",)))
+    line = "note: knn: nothing is searched: --set fixes all of its search space"
+    assert line in capsys.readouterr().err
+    spaces_of(Study(model=("skipganomaly",), set=("adversarial_gradient=False",)))
+    line = "note: skipganomaly: w_adv is not searched, because adversarial_gradient is False\n"
+    assert capsys.readouterr().err == line
 
 
 def test_default_outside_the_space_is_tried_all_the_same() -> None:

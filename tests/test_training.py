@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small_models import NETWORKS, slow_except, small, small_run
 
 import models
@@ -125,6 +126,33 @@ def test_what_chooses_the_epoch_is_worth_nothing_where_the_last_one_is_chosen() 
     *_, rows = audit(study, ready, "pca", {"components": 4}, {}, print, done=pd.DataFrame())
     aurocs = rows.set_index("change")["auroc"]
     assert aurocs["selection: val"] == aurocs["test_pool: official"] != 1
+
+
+def test_each_step_of_an_audit_chooses_its_epoch_by_its_own_protocol(monkeypatch) -> None:
+    """The published protocol takes the best epoch by the test images, whatever --select_on says."""
+    study = dataclasses.replace(FEW, select_on="last_epoch", epochs=3)
+    ready, falling = prepare(study), iter(np.linspace(0.9, 0.1, 99))
+    monkeypatch.setattr(metrics, "auroc", lambda *_: next(falling))
+    values = small("autoencoder", batch_size=16)
+    *_, rows = audit(study, ready, "autoencoder", values, {}, print, done=pd.DataFrame())
+    by_test = rows["selection"] == "test"
+    assert set(rows.loc[by_test, "epoch"]) == {1}
+    assert set(rows.loc[~by_test, "epoch"]) == {3}
+
+
+def test_seeds_are_of_weights_and_of_the_images_drawn(split: Split) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        model = small_run("w_skipganomaly", split, seed=seed).model
+        return next(model.networks.parameters()).detach().clone()
+
+    def drawn(seed: int) -> torch.Tensor:
+        run = small_run("knn", split, seed=seed)
+        run.step()
+        return run.model.samples
+
+    for of in (weights, drawn):
+        assert torch.equal(of(1), of(1))
+        assert not torch.equal(of(1), of(2))
 
 
 def test_step_sizes_fall_in_the_last_epochs(split: Split, monkeypatch):

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import models
 from bench.choices.monitoring import View
 from bench.commands.score import score_folder
 from bench.data.datasets import Decoding
-from bench.judging.verdicts import Verdicts, verdicts, why_no_verdicts
+from bench.judging.verdicts import Verdicts, from_file, verdicts, why_no_verdicts
 
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 RATES = st.floats(0.001, 0.999)
@@ -77,6 +78,13 @@ def test_as_many_held_out_images_as_are_said_to_be_enough_are(rate):
     assert Verdicts([0.0] * enough, rate).threshold == 0
     assert Verdicts([0.0] * (enough - 1), rate).threshold is None
     assert "no normal images were held out" in why_no_verdicts(None)
+
+
+def test_a_trained_model_keeps_its_verdicts_at_its_own_rate_or_another():
+    kept = {"verdicts": asdict(Verdicts([1.0, 2.0], 0.05, balanced=1.5))}
+    assert from_file(kept, None) == Verdicts([1.0, 2.0], 0.05, 1.5)
+    assert from_file(kept, 0.5) == Verdicts([1.0, 2.0], 0.5, 1.5)
+    assert from_file({"verdicts": {}}, 0.5) is None
 
 
 def test_balanced_errors():

@@ -10,6 +10,7 @@ from small_models import small_run
 
 from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, PUBLISHED, SOUND, Budget, Protocol, Task
 from bench.data import datasets
+from bench.data.pseudo_anomalies import cut_paste
 from bench.data.splits import Split, make_split
 from bench.judging import metrics
 from bench.judging.verdicts import verdicts
@@ -33,6 +34,20 @@ def test_pseudo_anomalies_are_labelled_so(digits: datasets.Dataset, protocol: Pr
     known = {image.numpy().tobytes() for image in normal}
     assert len(ours) == len(normal) == (pseudo.labels == 1).sum()
     assert {image.numpy().tobytes() for image in ours} == known
+    mixed = bool((np.diff(pseudo.labels) < 0).any())
+    assert mixed == (protocol is IN_TRAINING_MODE), "a batch's images then change its scores"
+
+
+def test_a_pasted_cut_is_another_part_of_the_image() -> None:
+    rng = torch.Generator().manual_seed(0)
+    image = torch.randperm(3 * 16 * 20, generator=rng).view(3, 16, 20)  # all pixels differ
+    pasted = [cut_paste(image, rng) for _ in range(50)]
+    changed = [(one != image).any(0) for one in pasted]
+    assert sum(bool(where.any()) for where in changed) > 45
+    for one, where in zip(pasted, changed, strict=True):
+        rows, columns = where.any(1).sum(), where.any(0).sum()
+        assert rows == columns == 0 or (4 <= rows <= 8 and 5 <= columns <= 10)
+        assert torch.isin(one, image).all()
 
 
 @pytest.mark.parametrize("protocol", [SOUND, IN_TRAINING_MODE], ids=["sound", "mode"])
@@ -107,9 +122,9 @@ def test_the_model_that_is_kept_is_the_chosen_epochs(split: Split, monkeypatch):
     [run.step() for _ in range(4)]
     assert run.best["epoch"] == 2
     last = run.model.score(split.test.images)
-    run.model.restore(run.best_state)
+    kept = run.outputs()["scores"]["scores"]  # it is of this model that the pictures are
     scores = run.model.score(split.test.images)
-    assert np.array_equal(scores.numpy(), run.test_scores()["scores"])
+    assert np.array_equal(scores.numpy(), kept)
     assert not torch.equal(scores, last)
 
 

@@ -1,4 +1,4 @@
-"""Confidence intervals of AUROC: over the test images, and with several runs over seeds too."""
+"""95 % confidence intervals of AUROC: over test images, and with several runs over seeds too."""
 
 import math
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ from numpy.typing import ArrayLike
 
 from bench.judging.metrics import checked, placements
 
+LEVEL = 0.95  # of all intervals
 ALIKE = 1e-12  # equal figures can differ in their last bits
 Run = tuple[ArrayLike, ArrayLike]  # labels (1: abnormal) and scores of the same test images
 
 
-def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, float, float]:
+def auroc_interval(runs: Sequence[Run]) -> tuple[float, float, float]:
     """Mean AUROC of runs of one task under several seeds, and its confidence interval (low, high).
 
     Two variances add up. That over test images, which all runs share, is DeLong's, from ranks (Sun
@@ -40,13 +41,11 @@ def auroc_interval(runs: Sequence[Run], level: float = 0.95) -> tuple[float, flo
     if smaller == 1:
         return area, 0.0, 1.0
     variance = of_abnormal.var(ddof=1) / len(of_abnormal) + of_normal.var(ddof=1) / len(of_normal)
-    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(variance)
     if len(runs) > 1:
-        half = math.hypot(
-            half, student_half_width([abnormal.mean() for abnormal, _ in by_run], level)
-        )
+        half = math.hypot(half, student_half_width([abnormal.mean() for abnormal, _ in by_run]))
     low, high = logit_interval(area, half) if 0 < area < 1 else (area, area)
-    alike = ((1 - level) / 2) ** (1 / smaller)
+    alike = ((1 - LEVEL) / 2) ** (1 / smaller)
     return area, min(low, area * alike), max(high, 1 - (1 - area) * alike)
 
 
@@ -62,13 +61,13 @@ def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def student_half_width(values: ArrayLike, level: float = 0.95) -> float:
+def student_half_width(values: ArrayLike) -> float:
     """Half the width of Student's interval of the mean of several independent values."""
     from scipy.special import stdtrit  # takes a while to load; one run alone does without
 
     array = np.asarray(values, float)
     error = array.std(ddof=1) / math.sqrt(len(array))
-    return float(stdtrit(len(array) - 1, (1 + level) / 2) * error)
+    return float(stdtrit(len(array) - 1, (1 + LEVEL) / 2) * error)
 
 
 def logit_interval(area: float, half: float) -> tuple[float, float]:
