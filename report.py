@@ -56,27 +56,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         from bench.reporting import report, reproduce
-    except OSError as error:  # Matplotlib finds no folder for its cache: it says what would help
+    except OSError as error:  # Matplotlib has no folder for its cache; the message says what helps
         raise UserError(str(error)) from None
 
-    read = {}
+    studies = {}
     folders = (folder for path in args.studies for folder in results.studies_in(path))
     for path in {folder.resolve(): folder for folder in folders}.values():
         study = results.read(path)
-        read[legible(str(path)) if study.name in read else study.name] = study
+        studies[legible(str(path)) if study.name in studies else study.name] = study
     if args.pack:
-        for study in read.values():
+        for study in studies.values():
             print(pack(study.path))
         return 0
     if args.reproduce is not None:
-        print(reproduce.command_for(read, args.reproduce))
+        print(reproduce.command_for(studies, args.reproduce))
         return 0
     out = args.out or args.studies[0] / "report"
     report.check_out(out, default_folder=args.out is None)
     if len(args.studies) > 1 and not args.out and (out / "index.html").exists():
         note(f"{legible(str(out))} has a report already, which this one replaces (--out keeps it)")
     with Console(stderr=True).status("reading, drawing and writing …"):  # on a terminal only
-        report.report(read, out, default_folder=args.out is None)
+        report.report(studies, out, default_folder=args.out is None)
     return 0
 
 

@@ -65,7 +65,7 @@ SCORING = {  # the flags that have an effect where a loaded model only scores
     *("load", "score_folder", "false_alarms", "name", "results_dir", "dataroot"),
     *("precision", "device", "cpus_per_trial"),
 }
-EXPORTING = {"load", "export", "false_alarms"}  # likewise where it is exported
+EXPORTING = {"load", "export", "false_alarms"}  # the flags that have an effect on an export
 
 
 def parser(model: str) -> Parser:
@@ -161,8 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if earlier:
         study = resume.study_of(earlier, given)
         extras = resume.run_of(earlier, hyperparameters, files)
-        kept = earlier.path / "models"
-        hint = f"give --load the model in {kept}" if kept.is_dir() else "it kept no model"
+        folder = earlier.path / "models"
+        hint = f"give --load the model in {folder}" if folder.is_dir() else "it kept no model"
         if not earlier.trials.empty and given["score_folder"]:
             raise UserError(f"--score_folder: the run is over; {hint}")
         if not earlier.trials.empty:
@@ -224,7 +224,7 @@ def score_or_export(given: dict[str, Any], view: View) -> int:
 
 
 def own_file(study: Study) -> str | None:
-    """Where the model's Python file lies, if it has one of its own: it may have moved."""
+    """The path of the model's own Python file, which may have moved; None if --model names none."""
     return next((path for flag, path in study.files() if flag == "model"), None)
 
 
@@ -239,7 +239,7 @@ def start(
     """Trains or audits, once the flags are checked; returns the exit status.
 
     Imports here what takes seconds to load. `name`: the model. `extras`: its hyperparameters, --load
-    and --score_folder. `earlier`: what a run that is resumed has written so far.
+    and --score_folder. `earlier`: what a resumed run has written so far.
     """
     study = with_threads(study)
     from bench.commands import train

@@ -95,17 +95,17 @@ def with_config(words: Sequence[str]) -> dict[str, Any]:
 
     `--set` replaces only the hyperparameters that it names; the file's others stay.
     """
-    own, earlier_words = flags_of(words), saved_words(words)
-    if not earlier_words:
+    own, file_words = flags_of(words), saved_words(words)
+    if not file_words:
         return own
-    before, absent = flags_of(earlier_words), flags_of([])
-    given = {name: value for name, value in own.items() if absent.get(name, ...) != value}
+    saved, defaults = flags_of(file_words), flags_of([])
+    given = {name: value for name, value in own.items() if defaults.get(name, ...) != value}
     in_set = {item.partition("=")[0] for item in own.get("set", ())}
     new = in_set | {name for name in HYPERPARAMETERS if given.get(name) is not None}
-    kept = [item for item in before.pop("set", ()) if item.partition("=")[0] not in new]
-    before = {name: value for name, value in before.items() if name not in in_set}
-    merged = [*kept, *own.get("set", ())]
-    return absent | before | given | ({"set": merged} if merged else {})
+    saved_set = [item for item in saved.pop("set", ()) if item.partition("=")[0] not in new]
+    saved = {name: value for name, value in saved.items() if name not in in_set}
+    merged = [*saved_set, *own.get("set", ())]
+    return defaults | saved | given | ({"set": merged} if merged else {})
 
 
 def saved_words(words: Sequence[str]) -> list[str]:
@@ -127,7 +127,7 @@ def saved_words(words: Sequence[str]) -> list[str]:
 
 
 def study_and_earlier(given: dict[str, Any], resumes: bool) -> tuple[Study, "Results | None"]:
-    """The study that the flags choose, and what an earlier command left of it."""
+    """The study that the flags choose, and if it `resumes`, the results it has so far."""
     if not resumes:
         return study_from(given), None
     from bench.commands import resume  # loads pandas
@@ -159,11 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     only_print = given.pop("print_config")
     resumes, dry_run = given.pop("resume"), given.pop("dry_run")
-    if several := sweep.sweep_of(given):
+    if data_sweep := sweep.sweep_of(given):
         if resumes:
-            several.check_resumed(named="name" in given)
+            data_sweep.check_resumed(named="name" in given)
         jobs = [
-            study_and_earlier(flags, resumes and there) for flags, there in several.studies(given)
+            study_and_earlier(flags, resumes and begun)
+            for flags, begun in data_sweep.studies(given)
         ]
     else:
         if resumes:
@@ -171,13 +172,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = [study_and_earlier(given, resumes)]
     if only_print:
         study, datasets = jobs[0][0], []
-        if several:  # not a generated name: the next sweep gets its own
-            study = replace(several.whole, name=given.get("name"))
-            datasets = list(several.datasets.values())
+        if data_sweep:  # not a generated name: the next sweep gets its own
+            study = replace(data_sweep.whole, name=given.get("name"))
+            datasets = list(data_sweep.datasets.values())
         print(config.text_of(study, datasets))
         return 0
-    if several and not (resumes or dry_run):
-        checks.check_new(several.whole)
+    if data_sweep and not (resumes or dry_run):
+        checks.check_new(data_sweep.whole)
     for study, earlier in jobs:
         try:
             if not (earlier or dry_run):
@@ -186,11 +187,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             checks.check_data(study)
             checks.check_search(study, earlier is not None and "start_from" in earlier.run)
         except UserError as error:
-            raise UserError(f"{study.dataset}: {error}" if several else str(error)) from None
+            raise UserError(f"{study.dataset}: {error}" if data_sweep else str(error)) from None
     if not dry_run and study.address is None and arguments is None:
         ray_start.start(view.verbose)
-    if several:
-        return sweep.run(several, jobs, new=not resumes, dry=dry_run, view=view)
+    if data_sweep:
+        return sweep.run(data_sweep, jobs, new=not resumes, dry=dry_run, view=view)
     from bench.commands import tune  # takes seconds, in which Ray starts in a thread of its own
 
     return tune.run_study(*jobs[0], dry_run, view).status

@@ -35,12 +35,12 @@ def hyperparameters(name: str) -> dict[str, Hyperparameter]:
 def starting_values(name: str, suited: dict[str, Any], published: bool) -> dict[str, Any]:
     """The hyperparameters whose defaults the data set or the protocol changes, with their values.
 
-    `suited`: the data set's, for every model, or as `model.hyperparameter` for one; `published`:
-    with the model's PUBLISHED ones, for which torch is imported.
+    `suited`: the data set's values, by hyperparameter for all models, by `model.hyperparameter` for
+    one. `published`: adds the model's PUBLISHED values, which imports torch.
     """
     known = hyperparameters(name)
-    last = sorted(suited, key=lambda key: "." in key)  # what is for this model alone wins
-    values = {key.removeprefix(f"{name}."): suited[key] for key in last}
+    specific_last = sorted(suited, key=lambda key: "." in key)  # a value for this model alone wins
+    values = {key.removeprefix(f"{name}."): suited[key] for key in specific_last}
     own = {key: value for key, value in values.items() if key in known}
     return own | (get(name).PUBLISHED if published else {})
 
@@ -55,9 +55,9 @@ def create(
 ) -> "AnomalyModel":
     """A new, untrained model for images of shape (C, H, W).
 
-    Its initial weights come from torch's global random state. A model that uses no GPU is on the CPU
-    and in float32 whatever is asked for. Raises KeyError for an unknown model, ValueError for a
-    hyperparameter or an image shape that does not fit.
+    Its initial weights come from torch's global random state. A model that uses no GPU ignores
+    `device` and `precision`: it is on the CPU, in float32. Raises KeyError for an unknown model,
+    ValueError for a hyperparameter or an image shape that does not fit.
     """
     model = get(name)
     if not model.USES_GPU:

@@ -1,15 +1,15 @@
 """AnoGAN (Schlegl et al. 2017, arXiv:1703.05921) with a WGAN-GP (arXiv:1704.00028).
 
 The GAN learns normal images alone. To score an image, gradient descent searches for the latent
-whose generated image is closest to it; the distance that remains is the score (eq. 6).
-"Released code" below is github.com/oyxhust/wgan-gp-anomaly. This file differs from it: layers
-upsample by two, as in WGAN-GP's own networks for digits; the critic has LeakyReLU, as theirs, and
-weights begin as torch's or, by `he_init`, as theirs; images are in [-1, 1], and not mirrored at random
-in training (nor are MNIST's there); step sizes do not decay (there over the last two thirds of
-training); the search's loss has the paper's feature term; and the search starts near the image and
-adapts its step size, where the code takes 15,000 steps from a random latent, of 1e-4 until the last
-third. Distances are means where the paper has sums, which weighs features less: by the number of
-pixels over that of features, 784 / 4096 for 28 x 28 images.
+whose generated image is closest to it; the distance that remains is the score (eq. 6). "Released
+code" below is github.com/oyxhust/wgan-gp-anomaly. This file differs from it: layers upsample by two
+and the critic has LeakyReLU, as in WGAN-GP's own networks for digits; initial weights are torch's,
+or with `he_init` WGAN-GP's; images are in [-1, 1], and not mirrored at random in training (nor are
+MNIST's there); step sizes do not decay (there over the last two thirds of training); the search's
+loss has the paper's feature term; and the search starts near the image and adapts its step size,
+where the code takes 15,000 steps from a random latent: of 1e-4, and smaller in the last third.
+Distances are means where the paper has sums. So features weigh less than there, by the number of
+pixels over the number of features: 784 / 4096 for 28 x 28 images.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from models.graphs import replayed
 from models.losses import per_image
 from models.wgan import WGAN
 
-# How many searches run at a time, on images of up to SEARCH_PIXELS; on larger ones it is fewer.
-# torch's rounding depends on the size of a batch; as this number never changes for a model, an
+# How many searches run at a time on images of up to SEARCH_PIXELS; fewer run on larger images.
+# torch's rounding depends on the size of a batch. This number never changes for a model, so an
 # image's result is the same, to the bit, whatever images it is scored with.
 SEARCH_ROWS, SEARCH_PIXELS = {"cpu": 64, "cuda": 256}, 128**2
 SEARCH_BETAS = (0.5, 0.9)  # Adam's moments in the search (released code)
@@ -102,7 +102,7 @@ class Model(WGAN):
         return starts[distances.topk(self.config.restarts, largest=False).indices.flatten()]
 
     def search_rows(self) -> int:
-        """How many searches run at a time: so few that large images' fit into memory."""
+        """How many searches run at a time: fewer on large images, so that they fit into memory."""
         _, height, width = self.image_shape
         rows = SEARCH_ROWS[self.device.type]
         return max(1, min(rows, rows * SEARCH_PIXELS // (height * width)))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class Average:
     """The exponential moving average of a network's weights (arXiv:1802.06222's released code).
 
-    As in that code, running statistics are not averaged. Here they are of about the last ten steps
-    (torch's momentum of 0.1), so of other weights than the averaged ones; in that code they are of
-    about a hundred steps (TensorFlow's momentum).
+    As in that code, batch normalisation's running statistics are not averaged, so they belong to
+    other weights. They cover about the last ten steps (torch's momentum of 0.1), in that code about
+    a hundred (TensorFlow's momentum).
     """
 
     def __init__(self, networks: nn.Module, decay: float):
@@ -26,7 +26,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The networks have the averaged weights, and afterwards their own again."""
+        """Gives the network the averaged weights within the block, and its own again after it."""
         self.swap()
         try:
             yield

@@ -48,9 +48,9 @@ class Config:
         if unknown := sorted(set(values) - set(known)):
             raise ValueError(f"no hyperparameter '{unknown[0]}' (there are: {', '.join(known)})")
         config = cls(**{name: known[name](value) for name, value in values.items()})
-        plain = {k: v for k, v in values.items() if known[k] is bool or not isinstance(v, str)}
-        if cast := [k for k, v in plain.items() if getattr(config, k) != v]:  # 2.7 to 2
-            raise ValueError(f"{cast[0]}: {values[cast[0]]!r} is no {known[cast[0]].__name__}")
+        exact = {k: v for k, v in values.items() if known[k] is bool or not isinstance(v, str)}
+        if lossy := [k for k, v in exact.items() if getattr(config, k) != v]:  # 2.7 became 2
+            raise ValueError(f"{lossy[0]}: {values[lossy[0]]!r} is no {known[lossy[0]].__name__}")
         return config
 
 
@@ -59,20 +59,20 @@ class AnomalyModel(ABC):
 
     A subclass called `Model` has `Config`, STEPS and DIGITS_STEPS, creates networks and optimisers
     (models.optimizers) in `build`, and implements `train_step`, `parts`, and `weights` or `combine`.
-    See also models.fitted.
+    Models without training steps extend models.fitted.
     """
 
     Config: ClassVar[type[Config]]
     FAMILY: str = "GAN"  # or baseline, labelled (learns classes), pretrained (has outside data)
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
-    RELEASED_MODE: ClassVar[str] = "training"  # of the networks as released code scores
-    RELEASED_EPOCH: ClassVar[str] = "best"  # of the released code: best by test AUROC, or last
-    RELEASED_STEPS: ClassVar[int] = 0  # of the released code, where far more than STEPS
+    RELEASED_MODE: ClassVar[str] = "training"  # the networks' mode when released code scores
+    RELEASED_EPOCH: ClassVar[str] = "best"  # that released code tests: best by test AUROC, or last
+    RELEASED_STEPS: ClassVar[int] = 0  # the released code's steps, where far more than STEPS
     ANY_SIZE: ClassVar[bool] = False  # False: its networks halve images (see models.sizes)
     BATCHES: ClassVar[bool] = True  # whether it trains on batches, of `batch_size` images
     USES_GPU: ClassVar[bool] = True  # False: it runs on the CPU even where a study has GPUs
     GRAPHS: ClassVar[bool] = True  # a GPU replays its steps (models.graphs); see `kind_of_step`
-    NOT_BY_PBT: ClassVar[tuple[str, ...]] = ()  # above 0 they add layers: PBT must not change them
+    NOT_BY_PBT: ClassVar[tuple[str, ...]] = ()  # these add layers if above 0: PBT keeps them fixed
     NO_EXPORT: ClassVar[str] = ""  # why the model cannot be exported; empty if it can
     LOSS: ClassVar[str] = "reconstruction"  # its mean over held-out normal images is `val_loss`
     STEPS: ClassVar[int]  # generator steps of a fair budget; the comment has the source
@@ -115,7 +115,7 @@ class AnomalyModel(ABC):
 
     @classmethod
     def learns_rotations(cls, config: Mapping[str, Any]) -> bool:
-        """Whether such a model trains on turned images: they then are no pseudo-anomalies."""
+        """Whether such a model trains on rotated images, which then cannot be pseudo-anomalies."""
         return False
 
     @property
@@ -135,7 +135,7 @@ class AnomalyModel(ABC):
 
     @property
     def ends_turn(self) -> bool:
-        """Whether the step at hand is its turn's last, which updates the generator."""
+        """Whether the current step is the last of its turn, which updates the generator."""
         return (self.steps + 1) % self.turn == 0
 
     def kind_of_step(self) -> Hashable:
@@ -143,7 +143,7 @@ class AnomalyModel(ABC):
         return self.ends_turn
 
     def images_seen(self, images: Images) -> int:
-        """How many images the training steps so far took in, all epochs over `images` counted."""
+        """How many of `images` the training steps so far have used, counting every repetition."""
         return self.steps * min(self.config.batch_size, len(images))
 
     @abstractmethod
@@ -163,7 +163,7 @@ class AnomalyModel(ABC):
         """
 
     def combine(self, parts: dict[str, Tensor]) -> Tensor:
-        """The anomaly score (B,) as published, of parts (B,) in their own units, by `weights`."""
+        """The published anomaly score (B,): parts (B,) in their own units, times `weights`."""
         return sum(weight * parts[name] for name, weight in self.weights.items())  # type: ignore
 
     @property
@@ -181,24 +181,24 @@ class AnomalyModel(ABC):
 
     def reconstructions(self, images: Tensor) -> Tensor | None:
         """Reconstructions in evaluation mode, uint8 (N, C, H, W) on the CPU; or None."""
-        rebuilt, self.scored, self.to_score = [], 0, len(images)
+        chunks, self.scored, self.to_score = [], 0, len(images)
         with self.frozen(training=False), torch.no_grad(), self.arithmetic():
             for x in images.split(self.scoring_batch()):
-                again = self.reconstruct(self.normalise(x))
-                if again is None:
+                reconstruction = self.reconstruct(self.normalise(x))
+                if reconstruction is None:
                     return None
-                rebuilt.append(pixels(again).to(torch.uint8).cpu())
+                chunks.append(pixels(reconstruction).to(torch.uint8).cpu())
                 self.scored += len(x)
                 self.report_progress()
-        return torch.cat(rebuilt)
+        return torch.cat(chunks)
 
     def train_epoch(
         self, images: Images, generator: torch.Generator, turns: int | None = None
     ) -> dict[str, float]:
         """Trains for this many turns, or one pass if None; returns the mean of each loss.
 
-        Passes follow one another, each in an order that the generator draws and without a last
-        batch smaller than the others. Raises FloatingPointError for a loss that is not finite.
+        A pass may go on in the next call. The generator draws each pass's order; a last batch that
+        would be smaller is dropped. Raises FloatingPointError for a loss that is not finite.
         """
         check_images(images, self.image_shape)
         self.networks.train()
@@ -220,7 +220,7 @@ class AnomalyModel(ABC):
     def draw(
         self, images: Images, generator: torch.Generator, steps: int | None
     ) -> Iterator[Tensor]:
-        """The image indices, int64 (B,), of each of `steps` batches; None: of those of one pass."""
+        """Yields the image indices, int64 (B,), of `steps` batches; None: of one pass's batches."""
         size, self.left = min(self.config.batch_size, len(images)), self.left.to(images.device)
         for _ in range(len(images) // size if steps is None else steps):
             if len(self.left) < size:
@@ -238,8 +238,8 @@ class AnomalyModel(ABC):
     ) -> dict[str, Tensor]:
         """The parts of the score, float32 (N,) on the CPU; FloatingPointError if one is not finite.
 
-        `training_mode_batch`: score in training mode, as released code of the field does: this many
-        images at a time, in the order given, with batch normalisation by their statistics.
+        `training_mode_batch`: score in training mode, as much released code does. Batch
+        normalisation then uses the statistics of this many images at a time, in the order given.
         """
         check_images(images, self.image_shape)
         chunks, self.scored, self.to_score = [], 0, len(images)
@@ -260,7 +260,7 @@ class AnomalyModel(ABC):
         return max(1, min(SCORING_BATCH[self.device.type], SCORING_PIXELS // (height * width)))
 
     def report_progress(self, of_this_batch: int = 0) -> None:
-        """Tells `progress` how many images are scored, with so many of the current batch."""
+        """Reports the images scored to `progress`: earlier batches' and `of_this_batch` of this."""
         if self.progress:
             self.progress(self.scored + of_this_batch, self.to_score)
 
@@ -270,7 +270,7 @@ class AnomalyModel(ABC):
 
     @contextmanager
     def frozen(self, training: bool) -> Iterator[None]:
-        """Networks in training or evaluation mode, as they score: nothing in them changes."""
+        """Networks as they score, in training or evaluation mode: nothing in them changes."""
         average = self.average.in_place() if self.average else nullcontext()
         with average, frozen(self.networks, training):
             yield

@@ -1,8 +1,8 @@
 """Telling the normal classes apart, by the labels of training images: AC-GAN's auxiliary classifier.
 
-arXiv:1610.09585; here it is the opponent's task alone, on real images. An image that is like none of
-the classes has a high energy (arXiv:2010.03759, eq. 4). Figures that use labels are no fair rivals
-of those that do not.
+In AC-GAN (arXiv:1610.09585) the generator learns from it too; here only the opponent does, on real
+images. An image unlike all classes has a high energy (arXiv:2010.03759, eq. 4). Figures that use
+labels cannot be compared with figures that do not.
 """
 
 import torch
@@ -17,7 +17,7 @@ MOST = 256  # classes
 class ClassHead(nn.Module):
     """Logits of classes from features (B, K) of an opponent."""
 
-    seen: Tensor  # bool (MOST,): the classes that training images are of; all, before training
+    seen: Tensor  # bool (MOST,): classes that have training images; before training, all True
     of_batch: Tensor  # int64 (batch size,): the class of each image of the current batch
 
     def __init__(self, features: int, batch_size: int):
@@ -32,7 +32,7 @@ class ClassHead(nn.Module):
 
     @staticmethod
     def check(classes: Tensor | None) -> Tensor:
-        """The training images' classes; ValueError unless they are known, and several."""
+        """Returns these classes (N,) of training images; ValueError unless known, and 2 to MOST."""
         if classes is None:
             raise ValueError("w_class: the classes of the training images are not known (give 0)")
         count, largest = len(classes.unique()), int(classes.max())
@@ -43,7 +43,7 @@ class ClassHead(nn.Module):
         return classes
 
     def begin(self, classes: Tensor | None) -> None:
-        """Takes up the classes (N,) of the training images."""
+        """Records which classes the training images have; `classes`: (N,)."""
         known = self.check(classes)
         self.seen.zero_()
         self.seen[known.unique()] = True
@@ -53,7 +53,7 @@ class ClassHead(nn.Module):
         return self.logits(features).masked_fill(~self.seen, -torch.inf)
 
     def loss(self, features: Tensor) -> Tensor:
-        """The mean cross-entropy of telling the classes of the current batch."""
+        """The mean cross-entropy of the current batch's classes, from its features (B, K)."""
         return cross_entropy(self(features), self.of_batch[: len(features)])
 
     def energy(self, features: Tensor) -> Tensor:

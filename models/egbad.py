@@ -1,18 +1,20 @@
 """Efficient GAN-based anomaly detection, EGBAD (Zenati et al. 2018, arXiv:1802.06222).
 
 A bidirectional GAN (arXiv:1605.09782): the generator maps latents to images, the encoder maps
-images to latents, and the discriminator sees an image together with its latent. "Released code" below
-is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNIST). Where it differs
-from the paper, or takes longer to train, there is a field of `Config`; PUBLISHED sets these. Unlike
-this project's published protocol, it scores in evaluation mode, on shuffled test images
-(`--scoring_mode evaluation --test_order shuffled`), after the last epoch, on a split of all images of
-its own, and has batches of 100 (`--batch_size 100`). Its generator and encoder take their step on
-other images than the discriminator. Its networks are for 28 x 28 images alone: an encoder of three
-3 x 3 convolutions, a discriminator of two, a generator of two fully connected layers and two
-transposed convolutions. Here each halves, or doubles, images by 5 x 5 convolutions until their sides
-are 4 or less. LeakyReLU's slope is 0.2, where its convolutions have 0.1. Its generator's batch
-normalisation sees G(E(x)) too, here G(z) alone. Distances are means where it has sums, so that the
-score's weights suit any image size.
+images to latents, and the discriminator sees an image together with its latent. "Released code"
+below is github.com/houssamzenati/Efficient-GAN-Anomaly-Detection, commit 8e62c36 (MNIST). Where
+that code differs from the paper, or trains more slowly, `Config` has a field; PUBLISHED sets these.
+Unlike this project's published protocol, the code scores in evaluation mode, on shuffled test
+images (`--scoring_mode evaluation --test_order shuffled`), after the last epoch. It has a split of
+its own, of all images, and batches of 100 (`--batch_size 100`).
+
+Other differences: the code's generator and encoder take their step on other images than its
+discriminator. Its networks are for 28 x 28 images alone: an encoder of three 3 x 3 convolutions, a
+discriminator of two, a generator of two fully connected layers and two transposed convolutions.
+Here each halves, or doubles, images by 5 x 5 convolutions until their sides are 4 or less.
+LeakyReLU's slope is 0.2 here, 0.1 in the code's convolutions. The code's generator applies batch
+normalisation to G(E(x)) too, here to G(z) alone. Distances are means here, sums there: means suit
+any image size.
 """
 
 from collections.abc import Sequence
@@ -53,7 +55,7 @@ class Config(base.Config):
             raise ValueError(f"alpha is a share and must be at most 1, not {self.alpha}")
         if self.joint < 2:
             raise ValueError(
-                f"joint must be 2 or more, not {self.joint}: half of it is of the latent"
+                f"joint must be 2 or more, not {self.joint}: half of it is the latent's"
             )
 
 
@@ -77,7 +79,7 @@ class Discriminator(nn.Module):
         init_weights(self)
 
     def forward(self, *batches: tuple[Tensor, Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Each batch has its own statistics for batch normalisation, but reads large weights once."""
+        """Batch normalisation takes each batch by itself; large layers take all batches at once."""
         images = torch.cat([self.image(x) for x, _ in batches])
         latents = self.latent(torch.cat([z for _, z in batches]))
         features = self.features(torch.cat([images, latents], dim=1))
@@ -96,7 +98,7 @@ class Model(base.AnomalyModel):
     ANY_SIZE = True
     RELEASED_MODE = "evaluation"
     RELEASED_EPOCH = "last"
-    # 504 steps an epoch of MNIST's nine classes; 100 epochs, whose number the code leaves open
+    # 504 steps an epoch on nine classes of MNIST, for 100 epochs: the code sets no number of epochs
     RELEASED_STEPS = 50_400
     STEPS = 10_000  # with step sizes twenty times the released ones
     DIGITS_STEPS = 3_000

@@ -6,13 +6,13 @@ which sends no gradient into the GAN. Here the encoder trains beside the GAN as 
 epoch ends with a model that can score (`encoder_beside`). Generator and critic have AnoGAN's layers
 (the original has residual networks for 64 x 64 images, with layer normalisation in the critic);
 batch normalisation, Adam's first moment and the size of batches are the released code's. That code
-is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED has no encoder beside the GAN, and its
-initial weights. It scores in evaluation mode (`--scoring_mode evaluation`), at checkpoints that its
-user names; here after the last epoch. Unlike here, it mirrors half of the training images at random,
-and its generator's running statistics remember some 100 generator steps; here they remember two.
-While the encoder trains alone, `n_critic` of its steps count as one generator step; with fewer
-`--steps` than `gan_steps` it never does, and with `--load` it goes on where the loaded model was.
-RMSprop is torch's, whose first steps are larger than TensorFlow's.
+is github.com/tSchlegl/f-AnoGAN, commit a73a92e; PUBLISHED sets its initial weights, and no encoder
+beside the GAN. The code scores in evaluation mode (`--scoring_mode evaluation`), at checkpoints
+that its user names; here after the last epoch. It mirrors half of the training images at random,
+which is left out here. Its generator's running statistics remember some 100 generator steps, here
+two. While the encoder trains alone, `n_critic` of its steps count as one generator step. With fewer
+`--steps` than `gan_steps` it never trains alone; with `--load` it goes on where the loaded model
+was. RMSprop is torch's, whose first steps are larger than TensorFlow's.
 """
 
 from collections.abc import Hashable, Mapping

@@ -64,7 +64,7 @@ def text_of(file: str) -> str:
 def constant(file: str, name: str, of: str = "Model") -> Any:
     """The value of a class's constant, read from models/<file>.py or a file of its base class.
 
-    `of`: the class. None where these texts do not give a plain value.
+    `of`: the class. None where neither sets it; ValueError where the value is not written out.
     """
     try:
         tree = ast.parse(text_of(file))
@@ -94,7 +94,7 @@ def constant(file: str, name: str, of: str = "Model") -> Any:
 
 
 def check(name: str, kind: type, value: Any) -> None:
-    """ValueError for a value that no hyperparameter of this name and type has.
+    """ValueError unless a hyperparameter of this name and type may have the value.
 
     Whole numbers are 1 or more, others 0 or more; beta* and average below 1, score_* at most 1. A
     Config's own __post_init__ may refuse more.

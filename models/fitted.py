@@ -30,7 +30,7 @@ class FittedModel(AnomalyModel):
     NO_EXPORT = "scikit-learn computes its scores, not a network"
     LOSS = "distance"
     STEPS = DIGITS_STEPS = 0
-    samples: Tensor | None = None  # `kept` of the sampled images, (M, ...)
+    samples: Tensor | None = None  # (M, ...): what `to_keep` gave; None before the first epoch
     seed: int = 0
 
     @abstractmethod
@@ -54,7 +54,7 @@ class FittedModel(AnomalyModel):
         if self.samples is None:
             order = torch.randperm(len(images), generator=generator, device=generator.device)
             chosen = order[: self.config.samples].to(images.device)
-            self.samples = self.kept(images[chosen].cpu())
+            self.samples = self.to_keep(images[chosen].cpu())
             self.seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
             self.fit(self.vectors(self.samples), self.seed)
         return {}
@@ -72,12 +72,12 @@ class FittedModel(AnomalyModel):
         """Float images (B, C, H, W) in [-1, 1] as vectors (B, D)."""
         return x.flatten(1).cpu().numpy()
 
-    def kept(self, images: Tensor) -> Tensor:
-        """What the model keeps of the sampled images uint8 (M, C, H, W): here the images."""
+    def to_keep(self, images: Tensor) -> Tensor:
+        """What to keep as `samples` of sampled images, uint8 (M, C, H, W): here the images."""
         return images
 
     def vectors(self, samples: Tensor) -> np.ndarray:
-        """What it is fitted to, (M, D), from what it kept."""
+        """The vectors (M, D) that it is fitted to, from `samples`."""
         return self.flat(self.normalise(samples))
 
     def checkpoint(self) -> dict[str, Any]:

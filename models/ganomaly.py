@@ -2,17 +2,18 @@
 
 An autoencoder reconstructs an image, and a second encoder maps the reconstruction to a latent.
 
-The paper and the released code (github.com/samet-akcay/ganomaly, commit 106a59e) differ. The paper's
-score is an L1 distance, the code's a squared one; the code takes the generator's step first, and
-draws the discriminator's weights anew when its loss is near zero. Each of these is a field of
-`Config`: the defaults are the paper's, PUBLISHED holds the code's. Step sizes and the squared
-distances of the losses (norms in eq. 1 and 3) are the code's in both. Both match features in the
-adversarial term. Until August 2019 the code had a cross-entropy there, which feature_matching=False
-brings back. (Its discriminator has minimised the distance of real and generated features from October
-2018, commit a49bb37, to 63be7f4, and the term had no gradient from there to ba013c1, October 2019;
-neither is here.) The code shuffles the test images of MNIST and of folders, not
-of CIFAR-10 (`--test_order shuffled`), and standardises MNIST's pixels; here all are in [-1, 1]. Its
-run scripts also split all images anew, 80 % of the normal ones for training.
+The paper and the released code (github.com/samet-akcay/ganomaly, commit 106a59e) differ. The
+paper's score is an L1 distance, the code's a squared one; the code takes the generator's step
+first, and draws the discriminator's weights anew when its loss is near zero. Each of these is a
+field of `Config`: the defaults are the paper's, PUBLISHED holds the code's. Step sizes and the
+squared distances of the losses (norms in eq. 1 and 3) are the code's in both. Both match features
+in the adversarial term. Until August 2019 the code had a cross-entropy there, which
+feature_matching=False brings back. (Two of its states are not here: from commit a49bb37, October
+2018, to 63be7f4 its discriminator minimised the distance of real and generated features; from there
+to ba013c1, October 2019, the adversarial term had no gradient.) The code shuffles the test images
+of MNIST and of folders, not of CIFAR-10 (`--test_order shuffled`), and standardises MNIST's pixels;
+here all are in [-1, 1]. Its run scripts also split all images anew, 80 % of the normal ones for
+training.
 """
 
 from dataclasses import dataclass

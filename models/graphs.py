@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-FIRST_STEPS = 3  # of each kind, kernel by kernel: CUDA's libraries set themselves up in them
+WARM_UP_STEPS = 3  # of each kind, not recorded: CUDA's libraries set themselves up in them
 
 
 class Graphs:
@@ -28,12 +28,12 @@ class Graphs:
 
     @contextmanager
     def on_own_stream(self) -> Iterator[None]:
-        """The GPU computes what is called within on a stream of its own, in order with the rest."""
-        around = torch.cuda.current_stream()
-        self.stream.wait_stream(around)
+        """Runs the block's kernels on their own stream, in order with those before and after."""
+        outer = torch.cuda.current_stream()
+        self.stream.wait_stream(outer)
         with torch.cuda.stream(self.stream):
             yield
-        around.wait_stream(self.stream)
+        outer.wait_stream(self.stream)
 
     def run(self, kind: Hashable, step: Callable[[Tensor], None], x: Tensor) -> None:
         """One step on a batch (B, C, H, W); steps of one `kind` call the same kernels.
@@ -43,7 +43,7 @@ class Graphs:
         kind = kind, x.shape
         if kind not in self.recorded:
             self.counts[kind] += 1
-            if self.counts[kind] <= FIRST_STEPS:
+            if self.counts[kind] <= WARM_UP_STEPS:
                 step(x)
                 return
             graph, batch = torch.cuda.CUDAGraph(), x.clone()
@@ -58,9 +58,9 @@ class Graphs:
 
 
 def replayed(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """The same step, which a GPU records and replays after its first calls, as `Graphs.run` says.
+    """The same step, which a GPU records after its first calls and then replays (see `Graphs.run`).
 
-    It draws no random numbers.
+    `step` must draw no random numbers.
     """
     if device.type != "cuda":
         return step

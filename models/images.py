@@ -1,4 +1,4 @@
-"""What models take for images."""
+"""The images that models take: their type, and checks of it."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from models.sizes import Shape
 
 
 class Images(Protocol):
-    """uint8 (N, C, H, W): a Tensor, or what copies its images from a larger one batch by batch."""
+    """uint8 (N, C, H, W): a Tensor, or an object that copies a larger one's images by the batch."""
 
     @property
     def shape(self) -> torch.Size: ...

@@ -31,17 +31,17 @@ def cross_entropy(logits: Tensor, label: float) -> Tensor:
 def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
     """Images (B, C, H, W), each mirrored or not, and shifted by up to an eighth of each side.
 
-    What comes in at an edge is the image's own reflection there.
+    Pixels that a shift brings in at an edge are the image's reflection there.
     """
     count, _, height, width = x.shape
     mirrored = torch.rand(count, 1, 1, 1, generator=rng, device=x.device) < 0.5
     x = torch.where(mirrored, x.flip(3), x)
     for dim, size, shape in ((2, height, (count, 1, height, 1)), (3, width, (count, 1, 1, width))):
-        most = size // 8
-        shift = torch.randint(-most, most + 1, (count, 1), generator=rng, device=x.device)
-        place = (torch.arange(size, device=x.device) + shift).abs()
-        place = size - 1 - (size - 1 - place).abs()
-        x = x.gather(dim, place.view(shape).expand_as(x))
+        limit = size // 8
+        shift = torch.randint(-limit, limit + 1, (count, 1), generator=rng, device=x.device)
+        index = (torch.arange(size, device=x.device) + shift).abs()
+        index = size - 1 - (size - 1 - index).abs()
+        x = x.gather(dim, index.view(shape).expand_as(x))
     return x
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-FINE, COARSE = 20, 10  # how many steps from 0 to 1 a weight takes: of two parts, of more
+FINE, COARSE = 20, 10  # steps of the weights to try, from 0 to 1: of two parts, of more
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Mix:
     Without that, the part with the largest numbers is the score, whatever the weights are.
     """
 
-    parts: Sequence[str]  # as many as entries in each list below
+    parts: Sequence[str]  # names; each list below has one entry for each
     weights: Sequence[float]  # 0 to 1; they add up to 1
     means: Sequence[float]  # on held-out normal images
     spreads: Sequence[float]  # standard deviations there; 1 where all values are alike
@@ -30,17 +30,17 @@ class Mix:
         return score
 
     def best(self, judge: Callable[["Mix"], float]) -> "Mix":
-        """The mix with the highest `judge(mix)`; of equal ones, that with the nearest weights."""
+        """The mix with the highest `judge(mix)`; of equals, the one with the nearest weights."""
         steps = FINE if len(self.parts) == 2 else COARSE
-        tried = [list(self.weights), *weightings(len(self.parts), steps, steps)]
-        tried.sort(
+        candidates = [list(self.weights), *weightings(len(self.parts), steps, steps)]
+        candidates.sort(
             key=lambda weights: abs(torch.tensor(weights) - torch.tensor(self.weights)).sum()
         )
-        return max((replace(self, weights=weights) for weights in tried), key=judge)
+        return max((replace(self, weights=weights) for weights in candidates), key=judge)
 
 
 def weightings(parts: int, left: int, steps: int) -> Iterator[list[float]]:
-    """All weights of so many parts, in steps of 1 / steps, that add up to left / steps."""
+    """Yields all weights of so many `parts`, multiples of 1 / steps, that sum to left / steps."""
     if parts == 1:
         yield [left / steps]
         return

@@ -3,8 +3,8 @@
 UNet, Encoder and Decoder have 4 x 4 convolutions, as in DCGAN (arXiv:1511.06434), and take images
 whose sides they can halve without a remainder (models.sizes). Pyramid and Generator have 5 x 5
 convolutions and fully connected ends, as in WGAN-GP's code for 28 x 28 digits, and take any sides.
-They keep torch's initial weights, as DCGAN's are too small for layers without normalisation (EGBAD
-alone draws DCGAN's, as its released code does, whose batch normalisation begins at 1).
+Those two keep torch's initial weights, as DCGAN's are too small for layers without normalisation.
+(Only EGBAD draws DCGAN's, as its released code does; that code's batch normalisation begins at 1.)
 Letters: images are (B, C, H, W), and `size` is their H and W.
 """
 
@@ -51,7 +51,8 @@ def drawn_weights(network: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
 def placed(network: Network, device: torch.device, precision: str) -> Network:
     """The network on this device, with channels last in memory where a GPU computes in bfloat16.
 
-    cuDNN has them last there, and reorders all that comes otherwise. Optimisers come after this.
+    cuDNN computes with channels last there, and reorders other tensors at each call. Call this
+    before the optimisers are made.
     """
     last = device.type == "cuda" and precision == "bfloat16"
     form = torch.channels_last if last else torch.preserve_format
@@ -69,7 +70,7 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         padded = self.padding != (0, 0)
         if self.bias is None and x.shape[2:] == ((2, 2) if padded else self.kernel_size):
-            # A padded 2 x 2 image meets only the kernel's middle, an unpadded one as large as it all.
+            # A padded 2 x 2 image meets only the kernel's middle; an unpadded image, all of it.
             kernel = self.weight[:, :, 1:3, 1:3] if padded else self.weight
             if x.is_contiguous(memory_format=torch.channels_last):  # in memory's order: no copies
                 x, kernel = x.permute(0, 2, 3, 1), kernel.permute(0, 2, 3, 1)
@@ -82,7 +83,7 @@ class Conv(nn.Conv2d):
 class ConvTranspose(nn.ConvTranspose2d):
     """A transposed convolution that computes a 1 x 1 input as one matrix product.
 
-    On a CPU a 2 x 2 input too, of a 4 x 4 kernel, for the reasons given at Conv.
+    On a CPU, so it does a 2 x 2 input with a 4 x 4 kernel. `Conv` gives the reasons.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # (B, C, H, W)
@@ -102,7 +103,7 @@ class ConvTranspose(nn.ConvTranspose2d):
 
 
 class Head(nn.Linear):
-    """A linear layer to a few scores in float32: in bfloat16 many images would share one.
+    """A linear layer to a few scores in float32: in bfloat16 many images would have equal scores.
 
     The gradient of the features is in their own precision.
     """
@@ -113,9 +114,9 @@ class Head(nn.Linear):
 
 
 class InstanceNorm(nn.Module):
-    """Each channel of each image, less its own mean and over its own standard deviation.
+    """Instance normalisation: each channel of each image to mean 0 and standard deviation 1.
 
-    As nn.InstanceNorm2d; models.second_gradients says why it is not used.
+    As nn.InstanceNorm2d, but with a faster second gradient (models.second_gradients).
     """
 
     def __init__(self, channels: int):
@@ -160,7 +161,7 @@ class UNet(nn.Module):
             levels.append(x)
         for level in reversed(range(len(self.up))):
             if self.skip and level < len(self.up) - 1:
-                # Released code passes on LeakyReLU(0.2) of it: the same after the ReLU of `up`.
+                # Released code passes on its LeakyReLU(0.2); after the ReLU of `up` both are equal.
                 x = torch.cat([levels[level], x], dim=1)
             x = self.up[level](x)
         return x.contiguous()
@@ -170,9 +171,9 @@ class Encoder(nn.Sequential):
     """DCGAN's convolutions: images (B, C, H, W) to features (B, `features`, 1, 1).
 
     Channels start at `width` and double at each halving. The last layer's kernel is as large as
-    what they leave, 4 x 4 of a side that is a power of two. `norm` is the normalisation
-    of the inner levels: nn.BatchNorm2d for a discriminator, InstanceNorm for a critic with
-    gradient penalty, which looks at each image alone (arXiv:1704.00028, section 4).
+    what the halvings leave: 4 x 4 of a square whose side is a power of two. `norm` is the
+    normalisation of the inner levels: nn.BatchNorm2d for a discriminator, InstanceNorm for a critic
+    with gradient penalty, which must take each image alone (arXiv:1704.00028, section 4).
     """
 
     def __init__(self, channels: int, size: Size, width: int, features: int, norm: type[nn.Module]):
@@ -200,7 +201,7 @@ class Decoder(nn.Sequential):
 
 
 def smallest(size: Size) -> Size:
-    """What Encoder's halvings leave of an image."""
+    """The size that Encoder's halvings leave of an image."""
     height, width = size
     return height >> halvings(size), width >> halvings(size)
 
@@ -262,7 +263,7 @@ class Generator(nn.Sequential):
 def frozen(networks: nn.Module, training: bool) -> Iterator[None]:
     """Networks in training or evaluation mode, with running statistics that do not change.
 
-    Dropout is off in both: scores are no random numbers. They are in training mode afterwards.
+    Dropout is off in both, so that scores are not random. Leaves the networks in training mode.
     """
     norms = [m for m in networks.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
     tracked = [norm.track_running_stats for norm in norms]

@@ -1,8 +1,8 @@
 """Instance normalisation and its first two gradients as GPU kernels, written in Triton.
 
 One kernel each, whether channels are first or last in memory. models.second_gradients has the
-equations, and computes the same from torch's operations: 22 kernels for the second gradient, before
-which channels that are last, as cuDNN wants them, have to be moved to the front.
+equations, and the same from torch's operations. Those take 22 kernels for the second gradient, and
+first have to move channels to the front where they are last, as cuDNN wants them.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 LARGEST = 1024  # pixels of an image, which a kernel holds in registers
-TILE = 2048  # pixels that a kernel holds at a time, those of all its channels
+TILE = 2048  # pixels that a kernel holds at a time, over all its channels
 
 
 def takes(x: Tensor) -> bool:
@@ -48,12 +48,12 @@ def second_gradient(
 
 
 def like(g: Tensor, x: Tensor) -> Tensor:
-    """The same values, as x lies in memory."""
+    """g, copied to x's memory layout if it has another one."""
     return g if g.stride() == x.stride() else torch.empty_like(x).copy_(g)
 
 
 def launch(kernel: Any, x: Tensor, *others: Tensor, **constants: float) -> None:
-    """Calls a kernel for each image and some of its channels."""
+    """Launches a kernel with one program for each image and block of its channels."""
     count, channels, height, width = x.shape
     side = triton.next_power_of_2(height * width)
     block = min(triton.next_power_of_2(channels), max(1, TILE // side))
@@ -68,12 +68,12 @@ def places(
     channels, pixels, image_stride, channel_stride, pixel_stride,
     SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """The offsets of a program's pixels and of its channels' means, each with which of them exist."""
+    """The offsets of a program's pixels and of its channels' means, each with its mask."""
     image, channel = tl.program_id(0), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     pixel = tl.arange(0, SIDE)
-    at = image * image_stride + pixel[:, None] * pixel_stride + channel[None, :] * channel_stride
-    real = channel < channels
-    return at, (pixel[:, None] < pixels) & real[None, :], image * channels + channel, real
+    index = image * image_stride + pixel[:, None] * pixel_stride + channel[None, :] * channel_stride
+    valid = channel < channels
+    return index, (pixel[:, None] < pixels) & valid[None, :], image * channels + channel, valid
 
 
 @triton.jit
@@ -81,16 +81,16 @@ def normalise(
     x, y, mean, rate, channels, pixels, image_stride, channel_stride, pixel_stride,
     EPSILON: tl.constexpr, SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    at, there, channel, real = places(
+    index, mask, channel, valid = places(
         channels, pixels, image_stride, channel_stride, pixel_stride, SIDE, BLOCK
     )
-    values = tl.load(x + at, there, 0.0).to(tl.float32)
+    values = tl.load(x + index, mask, 0.0).to(tl.float32)
     means = tl.sum(values, 0) / pixels
-    centred = tl.where(there, values - means[None, :], 0.0)
+    centred = tl.where(mask, values - means[None, :], 0.0)
     rates = tl.rsqrt(tl.sum(centred * centred, 0) / pixels + EPSILON)
-    tl.store(y + at, centred * rates[None, :], there)
-    tl.store(mean + channel, means, real)
-    tl.store(rate + channel, rates, real)
+    tl.store(y + index, centred * rates[None, :], mask)
+    tl.store(mean + channel, means, valid)
+    tl.store(rate + channel, rates, valid)
 
 
 @triton.jit
@@ -98,15 +98,15 @@ def gradient_kernel(
     x, mean, rate, g, result, channels, pixels, image_stride, channel_stride, pixel_stride,
     SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    at, there, channel, real = places(
+    index, mask, channel, valid = places(
         channels, pixels, image_stride, channel_stride, pixel_stride, SIDE, BLOCK
     )
-    means, rates = tl.load(mean + channel, real, 0.0), tl.load(rate + channel, real, 0.0)
-    y = (tl.load(x + at, there, 0.0).to(tl.float32) - means[None, :]) * rates[None, :]
-    gs = tl.load(g + at, there, 0.0).to(tl.float32)
+    means, rates = tl.load(mean + channel, valid, 0.0), tl.load(rate + channel, valid, 0.0)
+    y = (tl.load(x + index, mask, 0.0).to(tl.float32) - means[None, :]) * rates[None, :]
+    gs = tl.load(g + index, mask, 0.0).to(tl.float32)
     mean_g, mean_gy = tl.sum(gs, 0) / pixels, tl.sum(gs * y, 0) / pixels
     grad_x = rates[None, :] * (gs - mean_g[None, :] - y * mean_gy[None, :])
-    tl.store(result + at, grad_x, there)
+    tl.store(result + index, grad_x, mask)
 
 
 @triton.jit
@@ -115,17 +115,17 @@ def second_gradient_kernel(
     channels, pixels, image_stride, channel_stride, pixel_stride,
     SIDE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    at, there, channel, real = places(
+    index, mask, channel, valid = places(
         channels, pixels, image_stride, channel_stride, pixel_stride, SIDE, BLOCK
     )
-    means, rates = tl.load(mean + channel, real, 0.0), tl.load(rate + channel, real, 0.0)
-    y = (tl.load(x + at, there, 0.0).to(tl.float32) - means[None, :]) * rates[None, :]
-    vs = tl.load(v + at, there, 0.0).to(tl.float32)
-    gs = tl.load(g + at, there, 0.0).to(tl.float32)
-    vs = tl.where(there, vs - (tl.sum(vs, 0) / pixels)[None, :], 0.0)
-    gs = tl.where(there, gs - (tl.sum(gs, 0) / pixels)[None, :], 0.0)
+    means, rates = tl.load(mean + channel, valid, 0.0), tl.load(rate + channel, valid, 0.0)
+    y = (tl.load(x + index, mask, 0.0).to(tl.float32) - means[None, :]) * rates[None, :]
+    vs = tl.load(v + index, mask, 0.0).to(tl.float32)
+    gs = tl.load(g + index, mask, 0.0).to(tl.float32)
+    vs = tl.where(mask, vs - (tl.sum(vs, 0) / pixels)[None, :], 0.0)
+    gs = tl.where(mask, gs - (tl.sum(gs, 0) / pixels)[None, :], 0.0)
     a, b = tl.sum(gs * y, 0) / pixels, tl.sum(vs * y, 0) / pixels
     c = tl.sum(vs * gs, 0) / pixels - 3 * a * b
-    tl.store(result_g + at, rates[None, :] * (vs - y * b[None, :]), there)
+    tl.store(result_g + index, rates[None, :] * (vs - y * b[None, :]), mask)
     total = y * c[None, :] + a[None, :] * vs + b[None, :] * gs
-    tl.store(result_x + at, -(rates * rates)[None, :] * total, there)
+    tl.store(result_x + index, -(rates * rates)[None, :] * total, mask)

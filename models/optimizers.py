@@ -15,7 +15,7 @@ from torch.optim.rmsprop import rmsprop
 class Optimizer:
     """Updates parameters by their gradients.
 
-    `state` holds what steps change besides the parameters, a list with a tensor for each of them.
+    `state` holds what else steps change: by name, a list with one tensor for each parameter.
     """
 
     def __init__(self, network: nn.Module, lr: float, *moments: str):

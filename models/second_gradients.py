@@ -22,7 +22,7 @@ SIDES = (2, 3)
 
 @cache
 def triton_kernels() -> ModuleType | None:
-    """models.norm_kernels, if Triton can compile them, for which it needs a C compiler."""
+    """models.norm_kernels; None where Triton cannot compile them (it needs a C compiler)."""
     try:
         from models import norm_kernels
 
@@ -35,7 +35,7 @@ def triton_kernels() -> ModuleType | None:
 
 
 def kernels_for(x: Tensor) -> ModuleType | None:
-    """models.norm_kernels where they are for such images, else None."""
+    """models.norm_kernels where they take x (B, C, H, W), else None."""
     kernels = triton_kernels() if x.is_cuda else None
     return kernels if kernels and kernels.takes(x) else None
 
@@ -46,7 +46,7 @@ def normalised(x: Tensor) -> Tensor:
 
 
 class Normalised(Function):
-    """x to y = (x - mean) * rate, where rate is 1 / standard deviation."""
+    """Maps x to y = (x - mean) * rate, where rate is 1 / standard deviation."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -73,9 +73,9 @@ def norm_gradient(g: Tensor, x: Tensor, mean: Tensor, rate: Tensor) -> Tensor:
 
 
 class NormalisedGradient(Function):
-    """The gradient g of y to that of x. Its own gradient of x takes y and rate as functions of x.
+    """Maps the gradient g of y to that of x; `backward` takes y and rate as functions of x.
 
-    With v the gradient of the result, a = E[g y] and b = E[v y] it is
+    With v the gradient of the result, a = E[g y] and b = E[v y], the gradient of x in `backward` is
     -rate^2 (a (v - E[v]) + b (g - E[g]) + y (E[v g] - E[v] E[g] - 3 a b)).
     """
 
@@ -106,7 +106,7 @@ def convolved(x: Tensor, weight: Tensor, stride: Any, padding: Any) -> Tensor:
 
 
 class Convolved(Function):
-    """Images and weights to their convolution."""
+    """Maps images and weights to their convolution."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, *geometry: Any) -> Tensor:
@@ -122,8 +122,8 @@ class Convolved(Function):
             grad_x = ConvolvedGradient.apply(g, x, weight, *ctx.geometry)
         # Like torch's own layers, this gives no gradient of the weights where only that of the
         # images is asked for, as by a gradient penalty.
-        before = ctx.next_functions[1][0]
-        if before is not None and torch._C._will_engine_execute_node(before):
+        weight_node = ctx.next_functions[1][0]
+        if weight_node is not None and torch._C._will_engine_execute_node(weight_node):
             grad_weight = conv_gradient(g, x, weight, ctx.geometry, 1)
         return grad_x, grad_weight, None, None
 
@@ -136,7 +136,7 @@ def conv_gradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Any, which: in
 
 
 class ConvolvedGradient(Function):
-    """The gradient g of a convolution to that of its images."""
+    """Maps the gradient g of a convolution to that of its images."""
 
     @staticmethod
     def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor, *geometry: Any) -> Tensor:

@@ -55,7 +55,7 @@ def fits(size: Size) -> bool:
 
 
 def nearest(size: Size) -> list[str]:
-    """The largest size that fits within this one, and the smallest that holds it; a square's are squares."""
+    """The nearest sizes that `fits` allows, within and around this one; for a square, squares."""
     height, width = size
     sides = range(MIN_SIDE, MAX_SIDE + 1, 4)
     pairs = [(h, h) for h in sides] if height == width else [(h, w) for h in sides for w in sides]

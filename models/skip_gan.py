@@ -3,8 +3,8 @@
 The generator is a U-Net that reconstructs its input (arXiv:1901.08954, section 3.1). The two models
 differ in the network that judges its images: a discriminator in one, a critic in the other. The
 score squares the reconstruction error, as released code does; the paper's (eq. 2) is an L1 distance.
-Telling rotations is the opponent's task alone, on real images, each turned once; in arXiv:1811.11212
-images are turned by all four rotations, and the generator is trained by its own images' too.
+Only the opponent learns to tell rotations, from real images, each turned once. In arXiv:1811.11212
+each image is turned by all four rotations, and the generator too learns from those of its images.
 """
 
 from abc import abstractmethod
@@ -91,7 +91,7 @@ class SkipGAN(base.AnomalyModel):
     def build(self) -> None:
         c, channels, size = self.config, self.image_shape[0], self.image_shape[1:]
         if c.score_near:
-            self.memory = torch.zeros(1, c.nz)  # until there are features: all are equally far
+            self.memory = torch.zeros(1, c.nz)  # before training: all images are equally far
         generator = UNet(channels, size, c.ngf, c.skip)
         self.generator = placed(generator, self.device, self.precision)
         self.networks = nn.ModuleDict({"generator": self.generator})
@@ -150,10 +150,10 @@ class SkipGAN(base.AnomalyModel):
     def draw(
         self, images: Images, generator: torch.Generator, steps: int | None
     ) -> Iterator[Tensor]:
-        known = classes_of(images)
+        labels = classes_of(images)
         for batch in super().draw(images, generator, steps):
-            if self.config.w_class and known is not None:
-                self.classes.of_batch[: len(batch)] = known[batch]
+            if self.config.w_class and labels is not None:
+                self.classes.of_batch[: len(batch)] = labels[batch]
             yield batch
 
     def train_epoch(
@@ -163,7 +163,7 @@ class SkipGAN(base.AnomalyModel):
             self.classes.begin(classes_of(images))
         losses = super().train_epoch(images, generator, turns)
         if self.memory is not None:
-            # of evaluation mode, whatever --scoring_mode the test images have
+            # In evaluation mode, whatever --scoring_mode test images are scored in.
             with self.frozen(training=False), torch.no_grad(), self.arithmetic():
                 batches = spread_out(images).split(self.scoring_batch())
                 features = [self.judge(self.normalise(x))[1] for x in batches]
@@ -201,12 +201,12 @@ class SkipGAN(base.AnomalyModel):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Rotation, nearest and class, in this order, take their shares of what was there before."""
+        """Rotation, nearest and class take their shares in turn; earlier parts share the rest."""
         c = self.config
         weights = {"reconstruction": 1 - c.score_lat, "latent": c.score_lat}
-        more = {"rotation": c.score_rot if c.w_rot else 0.0, "nearest": c.score_near}
-        more["class"] = c.score_class if c.w_class else 0.0
-        for part, share in more.items():
+        shares = {"rotation": c.score_rot if c.w_rot else 0.0, "nearest": c.score_near}
+        shares["class"] = c.score_class if c.w_class else 0.0
+        for part, share in shares.items():
             if share:
                 weights = {name: (1 - share) * weight for name, weight in weights.items()}
                 weights[part] = share

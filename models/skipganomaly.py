@@ -1,12 +1,12 @@
 """Skip-GANomaly (Akcay, Atapour-Abarghouei and Breckon 2019, arXiv:1901.08954).
 
 As in the released code (github.com/samet-akcay/skip-ganomaly, commit 4f93ee6), one forward pass of
-the generator serves both steps, and its own step comes before the discriminator's. There the
-discriminator trains on the latent term too. So its features learn not to tell an image from its
-reconstruction, though their distance is then the score. Its weights are drawn anew at a loss under
-1e-5. Both are fields of `Config`, off by default. The code also standardises MNIST's pixels; here
-all are in [-1, 1]. While it trains, it adds a tensor of noise that it never fills to the generator's
-input: uninitialised memory, mostly zeros. This is left out.
+the generator serves both steps, and the generator's step comes before the discriminator's. In that
+code the discriminator trains on the latent term too. So its features learn not to tell an image
+from its reconstruction, though their distance is then the score. Its weights are drawn anew at a
+loss under 1e-5. Both are fields of `Config`, off by default. The code also standardises MNIST's
+pixels; here all are in [-1, 1]. In training it adds to the generator's input a noise tensor that it
+never fills: uninitialised memory, mostly zeros. This is left out.
 """
 
 from dataclasses import dataclass

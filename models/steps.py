@@ -32,7 +32,7 @@ class Steps:
     def take(
         self, model: "AnomalyModel", batches: Iterable[Tensor], generator: torch.Generator
     ) -> dict[str, float]:
-        """A step on each float batch (B, C, H, W); gives the mean of each loss.
+        """Takes a step on each float batch (B, C, H, W); returns the mean of each loss.
 
         Raises FloatingPointError for a mean that is not finite.
         """

@@ -7,9 +7,9 @@ default, and PUBLISHED turns all of these on. That code
 - draws the critic's weights anew whenever its loss falls under 1e-5,
 - penalises the gradient of the features' sum, where the critic's loss has their mean.
 
-While it trains, it also adds a tensor of noise that it never fills to the generator's input:
-uninitialised memory, mostly zeros. This is left out. Its first generator step comes a critic's step
-earlier, and it standardises MNIST's pixels; here all are in [-1, 1].
+In training it also adds to the generator's input a noise tensor that it never fills: uninitialised
+memory, mostly zeros. This is left out. Its first generator step comes one critic step earlier, and
+it standardises MNIST's pixels; here all are in [-1, 1].
 """
 
 from dataclasses import dataclass
@@ -63,12 +63,12 @@ class Model(skip_gan.SkipGAN):
         return -verdict.mean()
 
     def penalised(self, x: Tensor) -> Tensor:
-        """What the gradient penalty takes for the critic's score (B,)."""
+        """The critic's score (B,) of x, whose gradient the penalty takes."""
         features = self.features(x)
         return features.sum(1) if self.config.penalise_sum else features.mean(1)
 
     def train_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """A critic's step, and after every `n_critic` of them one of the generator."""
+        """A critic step; every `n_critic`-th one is followed by a generator step."""
         c = self.config
         x = augmented(x, rng) if c.augment else x
         # The critic's step needs no graph through the generator: only the generator's own does.

@@ -17,9 +17,9 @@ from models.optimizers import Adam
 def init_he(network: nn.Module) -> None:
     """Draws new initial weights, as WGAN-GP's code does.
 
-    That code is github.com/igul222/improved_wgan_training, tflib/ops. Convolutions have He's uniform
-    weights (arXiv:1502.01852), by the mean of fan-in and fan-out; linear layers have Glorot's, and
-    biases are 0.
+    That code is github.com/igul222/improved_wgan_training, tflib/ops. Convolutions get He's uniform
+    weights (arXiv:1502.01852), scaled by the mean of fan-in and fan-out; linear layers get
+    Glorot's, biases 0.
     """
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -63,10 +63,10 @@ class WGAN(base.AnomalyModel):
         }
 
     def gan_step(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
-        """A critic's step, and after every `n_critic` of them one of the generator (algorithm 1).
+        """A critic step; every `n_critic`-th one is followed by a generator step (algorithm 1).
 
-        The generator's is on the images and latents of the last critic's step; algorithm 1 and the
-        released codes draw others. Returns their losses.
+        The generator steps on the latents of the critic step before it; algorithm 1 and the
+        released codes draw new ones. Returns the losses by name.
         """
         c = self.config
         z = torch.randn(len(x), c.nz, generator=rng, device=rng.device)

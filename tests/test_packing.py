@@ -238,7 +238,7 @@ def test_nothing_is_removed_where_the_disk_gives_other_bytes(
 
     before = files(study)
     monkeypatch.setattr(packing, "write_whole", cut)
-    with pytest.raises(UserError, match="reads otherwise than it was written"):
+    with pytest.raises(UserError, match="does not hold what was written"):
         packing.pack(study)
     assert before.items() <= files(study).items()
 

@@ -23,8 +23,8 @@ def flag_words(path: Path, without: Collection[str] = ()) -> list[str]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
-        other = path.suffix == ".json"
-        study = choices_in(json.loads(text)) if other else tomllib.loads(text)
+        of_study = path.suffix == ".json"
+        study = choices_in(json.loads(text)) if of_study else tomllib.loads(text)
         if wrong := sorted(NO_CHOICES & study.keys()):
             raise UserError(
                 f"--config: {path}: {wrong[0]} is no choice of a study (give it as a flag)"
@@ -32,7 +32,7 @@ def flag_words(path: Path, without: Collection[str] = ()) -> list[str]:
         words = [
             word
             for name, value in study.items()
-            if name not in without and not (other and name in LOCATION)
+            if name not in without and not (of_study and name in LOCATION)
             for word in words_for(name, value)
         ]
     except OSError as error:
@@ -47,18 +47,19 @@ def flag_words(path: Path, without: Collection[str] = ()) -> list[str]:
 
 
 def choices_in(content: dict[str, Any]) -> dict[str, Any]:
-    """The choices in a study.json, for a run of train.py with its hyperparameters.
+    """The choices in a study.json; for a run of train.py, its hyperparameters too.
 
     Leaves out such a run's number of threads: its default was all cores of that machine.
     """
-    study, held = content["study"], content.get("run", {}).get("hyperparameters")
-    if not held:
+    study, hyperparameters = content["study"], content.get("run", {}).get("hyperparameters")
+    if not hyperparameters:
         if script_of(content) != "train_tune.py":
             reason = "is of a run of train.py and does not say its hyperparameters"
             raise UserError(f"--config: the file {reason} (give flags instead)")
         return study
-    own = {name: study.get(name) or held[name] for name in HYPERPARAMETERS if name in held}
-    others = {name: value for name, value in held.items() if name not in own}
+    shared = [name for name in HYPERPARAMETERS if name in hyperparameters]
+    own = {name: study.get(name) or hyperparameters[name] for name in shared}
+    others = {name: value for name, value in hyperparameters.items() if name not in own}
     return study | own | {"set": others, "cpus_per_trial": None}
 
 

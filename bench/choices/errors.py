@@ -37,8 +37,8 @@ def note(text: str) -> None:
 
 def cannot_write(path: Path, error: OSError, flag: str = "", advice: str = "") -> UserError:
     """The UserError for a file or folder that the system does not let this command write."""
-    named = f"{flag}: " if flag else ""
-    return UserError(f"{named}{path} cannot be written ({error.strerror}){advice}")
+    prefix = f"{flag}: " if flag else ""
+    return UserError(f"{prefix}{path} cannot be written ({error.strerror}){advice}")
 
 
 def taken(path: Path) -> UserError:

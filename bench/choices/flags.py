@@ -83,7 +83,7 @@ def held_values(study: Study, model: str) -> dict[str, Any]:
     for name, text in study.hyperparameters().items():
         if name not in known:
             if any(name in models.hyperparameters(other) for other in study.model_names()):
-                continue  # another model of the sweep has it
+                continue  # another model of the study has it
             raise unknown(f"--set (model {model})", name, known)
         kind = known[name].type
         try:
@@ -114,7 +114,7 @@ def add_study_flags(parser: Parser, groups: Sequence[str]) -> None:
         text = meta["help"] + (f" (default: {default})" if default not in (None, "") else "")
         spellings = [f"--{name}" for name in (field.name, *meta["aliases"])]
         kwargs: dict[str, Any] = {"nargs": "+"} if meta["many"] or meta["varied"] else {}
-        one, *_ = types_of(field.type)  # type: ignore[arg-type]  # of several `parse` chooses
+        one, *_ = types_of(field.type)  # type: ignore[arg-type]  # if several, `parse` chooses
         kind: Any = meta["parse"] or (expanded if meta["path"] else one)
         own = "|".join(meta["choices"] or ()) or meta["metavar"] or ("PATH" if meta["path"] else "")
         kwargs["metavar"] = own or METAVARS[kind]
@@ -145,7 +145,7 @@ def add_model_flags(parser: Parser, name: str) -> None:
 
 
 def read_models(choices: Sequence[str]) -> list[str]:
-    """The models' names; reads those that are files. UserError for one that does not exist."""
+    """The models' names; reads the files among them. UserError for one that does not exist."""
     choices = list(dict.fromkeys(map(outside.absolute, choices)))
     names = list(map(outside.name_of, choices))
     for name in names:
@@ -170,7 +170,7 @@ def read_models(choices: Sequence[str]) -> list[str]:
 
 
 def read_files(study: Study) -> None:
-    """Reads the study's files from outside this project; UserError where one will not do."""
+    """Reads the study's files from outside this project; UserError for one that cannot be used."""
     read_models(study.model)
     paths = [(flag, path) for flag, path in study.files() if flag != "model"]
     if any(map(outside.is_file, study.space)) and len(study.space) > 1:

@@ -1,4 +1,4 @@
-"""Folders that commands write to: whether they can, and whether another command has made them."""
+"""Folders that commands write to: whether they are writable, scratch folders, abandoned folders."""
 
 import contextlib
 import os
@@ -13,18 +13,18 @@ from filelock import FileLock, Timeout
 from bench.choices.errors import UserError, cannot_write
 
 DAY = 24 * 60 * 60  # seconds
-HALF_MADE = 5  # seconds: sooner than this, a running command locks the folder that it has made
+HALF_MADE = 5  # seconds within which a running command has locked the folder that it made
 
 
 def check_writable(folder: Path, flag: str) -> None:
     """UserError where no file can be put into the folder, which need not exist yet."""
-    there = next(filter(os.path.lexists, (folder.absolute(), *folder.absolute().parents)))
-    if not there.is_dir():
-        raise UserError(f"{flag}: {there} is no folder")
+    nearest = next(filter(os.path.lexists, (folder.absolute(), *folder.absolute().parents)))
+    if not nearest.is_dir():
+        raise UserError(f"{flag}: {nearest} is no folder")
     try:
-        tempfile.TemporaryDirectory(dir=there).cleanup()
+        tempfile.TemporaryDirectory(dir=nearest).cleanup()
     except OSError as error:
-        raise cannot_write(there, error, flag) from None
+        raise cannot_write(nearest, error, flag) from None
 
 
 @contextlib.contextmanager
@@ -33,10 +33,10 @@ def scratch_in(folder: Path) -> Iterator[Path]:
 
     Also deletes such folders that killed commands left more than a day ago.
     """
-    for left in folder.glob(".scratch-*"):
+    for leftover in folder.glob(".scratch-*"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > DAY:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - leftover.stat().st_mtime > DAY:
+                shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=folder) as scratch:
         yield Path(scratch)
 
@@ -44,7 +44,7 @@ def scratch_in(folder: Path) -> Iterator[Path]:
 def abandoned(path: Path, remove: bool = False) -> bool:
     """Whether a command was killed after it made this folder and before it wrote study.json.
 
-    `remove`: if so, deletes the folder, whose lock it takes to keep other commands off.
+    `remove`: if so, locks the folder to keep other commands off, and deletes it.
     """
     if path.is_symlink() or not (path / ".lock").is_file():
         return False
@@ -54,7 +54,7 @@ def abandoned(path: Path, remove: bool = False) -> bool:
         return old and all(name == ".lock" or name.startswith(".study.json.") for name in names)
 
     with contextlib.suppress(OSError, Timeout):
-        if half_made():  # else its lock is left to a command that may want it
+        if half_made():  # else another command may need its lock
             with FileLock(path / ".lock", timeout=0):
                 if half_made():  # still
                     if remove:

@@ -7,7 +7,7 @@ ImageSize = int | str
 
 
 def parse(text: str) -> ImageSize:
-    """64 for `64` and `64x64`, and `64x96`, height x width, as it is.
+    """The number 64 for `64` and `64x64`; the text `64x96` (height x width) for other sizes.
 
     argparse's error for any other text.
     """

@@ -25,13 +25,13 @@ class View:
     wandb: str | None = None  # a project's name
 
     def say(self, line: str) -> None:
-        """Prints how far the command is, unless it is to be quiet."""
+        """Prints a line of progress; nothing with --quiet."""
         if not self.quiet:
             print(line)
 
 
 def add_view_flags(parser: Parser, study: bool) -> None:
-    """Adds a flag for each field of View; some of them only for a `study` on Ray."""
+    """Adds a flag for each field of View; `study`: with those that only a study on Ray has."""
     group = parser.add_argument_group("while it runs")
     verbosity = group.add_mutually_exclusive_group()
     verbosity.add_argument("--quiet", action="store_true", help=QUIET)

@@ -28,8 +28,8 @@ def legible(name: str) -> str:
 def on_disk(path: Path) -> Path:
     """The path if it exists, else an existing path whose legible form is the same.
 
-    So a path that was printed or saved in its legible form can be opened. A path of which nothing
-    exists is returned as it is.
+    So a path that was printed or saved in its legible form can be opened. If nothing of the path
+    exists, it is returned unchanged.
     """
     if path == path.parent or os.path.exists(path):
         return path

@@ -35,7 +35,7 @@ def option(
 
 
 def as_tuple(value: Any) -> tuple:
-    """The values of a `varied` field, of which a single one is kept without a tuple."""
+    """The values of a `varied` field, which holds a single value without a tuple."""
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -43,8 +43,8 @@ def check(field: Field, value: Any) -> None:
     """UserError for a value that is not among a field's choices, or a number that is out of range."""
     name, meta = field.name, field.metadata
     if isinstance(value, list | tuple) and "tuple" in str(field.type):
-        for one in value:
-            check(field, one)
+        for item in value:
+            check(field, item)
         return
     choices, least, most = meta["choices"], meta["least"], meta["most"]
     types = types_of(field.type)  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ class Options:
         "several numbers: a learning curve (train_tune.py)",
         varied=True,
     )
-    limit_test: int | None = of_task(None, "keep this many test images, likewise")
+    limit_test: int | None = of_task(None, "keep this many test images, drawn in the same way")
     contamination: float | tuple[float, ...] = of_task(
         0.0,
         "share of the images trained on that is abnormal, unknown to the model, to see how robust "

@@ -1,8 +1,8 @@
 """Models, data sets and search spaces in Python files outside this project.
 
-Python imports such a file as if it lay in its kind's folder. A command reads each file once; what
-it read is what runs, in every process, so that the SHA-256 in a row is that of the code behind it
-even where the file is edited meanwhile.
+Python imports such a file as if it lay in its kind's folder. A command reads each file once and
+runs what it read, in every process. So the SHA-256 in a row is that of the code behind it, even if
+the file is edited meanwhile.
 """
 
 import builtins
@@ -24,7 +24,7 @@ import models
 from bench.choices.errors import UserError
 from bench.choices.names import on_disk
 
-# By flag: the package that a file joins, and how the lines begin that the file must have.
+# By flag: the package that a file joins, and the beginnings of lines that the file must have.
 KINDS = {
     "model": ("models", ("class Model", "class Config")),
     "dataset": ("bench.data.datasets", ("CLASSES", "def load")),
@@ -75,7 +75,7 @@ class OutsideFile(importlib.abc.SourceLoader):
         return bool(re.search(rf"^{beginning}\b", self.text, re.MULTILINE))
 
     def load(self) -> ModuleType:
-        """The file's module; UserError for an error that it raises as it is imported."""
+        """The file's module; UserError for an error that importing it raises."""
         try:
             return importlib.import_module(self.module)
         except (Exception, SystemExit) as error:
@@ -175,7 +175,7 @@ def add(files: Iterable[OutsideFile]) -> None:
 
 
 def file(kind: str, choice: str) -> OutsideFile:
-    """The file as this command read it; reads it now where it has not."""
+    """The file as this command read it; reads it now if that has not happened yet."""
     module = f"{KINDS[kind][0]}.{name_of(choice)}"
     if module not in FILES:
         add([read(kind, choice)])

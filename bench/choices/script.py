@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
     foreign_flag_hint: Callable[[str, argparse.Namespace], str] | None = None
 
     def __init__(self, docstring: str | None = None, **kwargs: Any):
-        """`docstring`: of a script, whose first line --help begins with, and ends with the rest."""
+        """`docstring`: a script's; its first paragraph begins --help, and the rest ends it."""
         if docstring:
             kwargs["description"], _, kwargs["epilog"] = docstring.partition("\n\n")
         super().__init__(
@@ -112,12 +112,12 @@ class Output(io.TextIOWrapper):
         self.unsent = ""
 
     def redirect(self, error: OSError) -> None:
-        gone = "nothing reads this command's output any more"
+        reason = "nothing reads this command's output any more"
         if not isinstance(error, BrokenPipeError):
-            gone = f"this command's output cannot be written ({error.strerror})"
+            reason = f"this command's output cannot be written ({error.strerror})"
         if not interrupts.received:
-            note(f"{gone}; it goes on")
-        rest = 2 if interrupts.received else os.open(os.devnull, os.O_WRONLY)
-        os.dup2(rest, self.fileno())
+            note(f"{reason}; it goes on")
+        target = 2 if interrupts.received else os.open(os.devnull, os.O_WRONLY)
+        os.dup2(target, self.fileno())
         super().write(self.unsent)
         super().flush()

@@ -65,7 +65,7 @@ class Study(Options):
         return "--normal_class" if self.normal_class else "--abnormal_class"
 
     def model_names(self) -> tuple[str, ...]:
-        """What rows call the models: of a file, its name without .py."""
+        """The models' names in rows; a file's is its name without .py."""
         return tuple(map(name_of, self.model))
 
     def files(self) -> list[tuple[str, str]]:

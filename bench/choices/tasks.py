@@ -83,7 +83,7 @@ class Protocol:
 
     @property
     def mixes_batches(self) -> bool:
-        """Whether each image is scored among normal and abnormal ones, which its score depends on."""
+        """Whether an image's score depends on both normal and abnormal images in its batch."""
         return self.scoring_mode == "training" and self.test_order == "shuffled"
 
 
@@ -120,16 +120,16 @@ def protocol_of(study: Study) -> Protocol:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a run trains: so many epochs, after each of which it is evaluated."""
+    """How long a run trains; each epoch ends with an evaluation."""
 
     epochs: int
     turns: int | None = None  # generator steps of an epoch; None: those of a pass over the images
     fair: int = 0  # the generator steps that do the model justice; 0: it has none
-    decay: int = 0  # in so many of the last epochs, step sizes fall
+    decay: int = 0  # the number of last epochs in which step sizes fall
 
     @property
     def steps(self) -> int | None:
-        """The generator steps of all epochs; None where they are passes."""
+        """The generator steps of all epochs; None where epochs are passes over the images."""
         return None if self.turns is None else self.epochs * self.turns
 
     def step_size(self, epoch: int) -> float:

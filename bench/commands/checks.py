@@ -26,7 +26,7 @@ from bench.data.datasets.folder import categories_of, classes_in
 from models import fields
 from models.sizes import check_shape
 
-EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # what a file of this kind needs
+EXPORTS = {".onnx": ("onnx", "onnxscript"), ".pt2": ()}  # the packages that each kind of file needs
 
 
 def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> None:
@@ -94,7 +94,7 @@ def check_size(study: Study) -> None:
 
 
 def check_classes(study: Study, known: Sequence[str], one_task: bool) -> None:
-    """UserError for a class that is not among the known ones, or for several where one is meant."""
+    """UserError for a class that is not among the `known` ones; with `one_task`, for several."""
     if len(study.chosen_classes(known)) > 1 and one_task:
         reason = "train.py trains on one class (train_tune.py on several)"
         raise UserError(f"{study.class_flag()}: {reason}")
@@ -216,7 +216,7 @@ def check_machine(study: Study) -> None:
 
 
 def usable_cores() -> int:
-    """How many processor cores this process may use: a scheduler or container may allow a few."""
+    """How many processor cores this process may use: schedulers and containers may limit them."""
     from joblib import cpu_count  # loads in a quarter of a second
 
     return int(cpu_count())

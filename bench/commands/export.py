@@ -36,9 +36,9 @@ class Scorer(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         x = self.model.normalise(images)
         outputs = {"score": self.model.score_of(self.model.parts(x))}
-        again = self.model.reconstruct(x)
-        if again is not None:
-            outputs["map"] = difference(images.float(), pixels(again))
+        reconstruction = self.model.reconstruct(x)
+        if reconstruction is not None:
+            outputs["map"] = difference(images.float(), pixels(reconstruction))
         return outputs
 
 
@@ -70,7 +70,7 @@ def export(
 def metadata(
     model: AnomalyModel, content: dict[str, Any], judged: verdicts.Verdicts | None
 ) -> dict[str, Any]:
-    """What a user of the file must know: its images, and the score above which one is abnormal.
+    """What a user of the file must know: which images it takes, and which scores are abnormal.
 
     The threshold is None where too few normal images were held out to set one.
     """

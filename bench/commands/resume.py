@@ -42,8 +42,8 @@ def resumable(
     """Opens a run's or study's folder for a block of work, and closes it.
 
     Where a signal ends the block, says how far the work came (`progress`) and how to go on, and
-    exits with status 130. While the folder is made, signals wait: else one could remain without
-    this hint.
+    exits with status 130. Signals wait while the folder is made: else it could remain without this
+    hint.
     """
     store = None
     try:
@@ -67,13 +67,13 @@ def resumable(
 def earlier_results(given: dict[str, Any], script: str) -> Results:
     """The results in the folder that `--name` and `--results_dir` name.
 
-    UserError unless this script began them, or where a Python file of theirs is gone.
+    UserError where another script began them, or a Python file that they need is gone.
     """
     if "name" not in given:
         raise UserError("--resume: give its name with --name")
     earlier = read(Path(given.get("results_dir", Study.results_dir)) / given["name"])
-    kept = {flag: value for flag, value in earlier.study.items() if flag in {*KINDS} - {*given}}
-    for flag, path in Study(**kept).files():
+    saved = {flag: value for flag, value in earlier.study.items() if flag in {*KINDS} - {*given}}
+    for flag, path in Study(**saved).files():
         if not on_disk(Path(path)).exists():
             raise UserError(f"--resume: {path} is gone (give --{flag} where it lies now)")
     own = earlier.made_by.removesuffix(" --audit")
@@ -158,7 +158,7 @@ def may_grow(key: str, old: Any, new: Any, earlier: Results) -> bool:
     """Whether a study may grow by this choice, and its new value is no less than the old one."""
     if key in GROWING_LISTS:
         if not (isinstance(old, list) and isinstance(new, list)):
-            return False  # a lone value is not in runs' names, one of several is: none would match
+            return False  # runs are named after the value where there are several: none would match
         return bool(old) and ("all" in new or set(old) <= set(new))
     if key not in GROWING_NUMBERS or new is None:
         return False
@@ -172,7 +172,7 @@ def may_grow(key: str, old: Any, new: Any, earlier: Results) -> bool:
 
 
 def reached(key: str, earlier: Results) -> int:
-    """How many trials or seeds the runs of a study have so far, or generator steps at most."""
+    """How many trials or seeds a study's runs have so far, or the most generator steps of one."""
     if (rows := earlier.trials).empty:
         return 0
     if key == "trials":
@@ -207,15 +207,15 @@ def check_same(choices: dict[str, Any], before: dict[str, Any], grows: bool = Fa
             continue
         if old in (None, []):
             raise UserError(f"--resume: it was started without --{key}: leave it out")
-        verb, more = "was started with", ""
+        verb, advice = "was started with", ""
         if grows and key in GROWING_NUMBERS:
-            verb, more = "has", " (it can only grow: give more)"
+            verb, advice = "has", " (it can only grow: give more)"
         elif grows and key in GROWING_LISTS and isinstance(old, list) and isinstance(value, list):
             new = [one for one in value if one not in old]
             adds = "all" not in old and new and key != "model"
             how = f"--{key} {text([*old, *new])}" if adds else "give all of these, and more"
-            verb, more = "has", f" (it can only grow: {how})"
-        raise UserError(f"--resume: it {verb} --{key} {text(old)}, not {text(value)}{more}")
+            verb, advice = "has", f" (it can only grow: {how})"
+        raise UserError(f"--resume: it {verb} --{key} {text(old)}, not {text(value)}{advice}")
 
 
 def resumed_provenance(earlier: Results | None, provenance: dict[str, Any]) -> dict[str, Any]:

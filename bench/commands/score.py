@@ -23,8 +23,8 @@ from bench.watching.progress import scoring
 from models.base import AnomalyModel
 
 TEMPLATE = Path(__file__).with_name("scores.html.j2")
-SHOWN = 1000  # images on the page: a browser does not stand many more
-LARGEST = 128  # pixels of their longer sides there, likewise
+SHOWN = 1000  # images on the page: browsers cannot show many more
+LARGEST = 128  # pixels of the longer side of a picture on the page
 
 
 def score_folder(
@@ -80,7 +80,7 @@ def score_folder(
             row |= {"rebuilt": picture(rebuilt[i].numpy()), "heat": picture(maps[i])}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    undecided = why_no_verdicts(judged)  # said where there is no threshold
+    undecided = why_no_verdicts(judged)  # shown only where there is no threshold
     shown = {"folder": folder.resolve().name, "rows": rows, "images": len(frame), "judged": judged}
     shown["undecided"] = undecided
     write_whole(out / "scores.html", page.render(shown))

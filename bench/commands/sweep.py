@@ -31,8 +31,8 @@ SEARCH = ["model", "variant"]  # each has one figure in the summary, the mean ov
 class Sweep:
     """The choices of a sweep, checked."""
 
-    whole: Study  # with the first of the data sets
-    datasets: dict[str, str]  # by the name of its study
+    whole: Study  # the shared choices, with the first data set
+    datasets: dict[str, str]  # each data set by the name of its study
 
     @property
     def path(self) -> Path:
@@ -128,9 +128,9 @@ def run(
             outcome = tune.run_study(study, earlier, dry, view)
             status, unfinished = max(status, outcome.status), unfinished or outcome.unfinished
             seconds += outcome.seconds
-        except (KeyboardInterrupt, SystemExit):  # the second while Ray starts
+        except (KeyboardInterrupt, SystemExit):  # SystemExit: while Ray starts
             status = 130
-        except Exception as error:  # whatever it is, the other data sets can do without it
+        except Exception as error:  # of any kind: the other data sets are still tuned
             reason = str(error)
             if not isinstance(error, UserError):
                 traceback.print_exc()

@@ -95,7 +95,7 @@ def train_run(
                 f"false alarms: {row['test_true_alarms']:.1%} of the abnormal and "
                 f"{row['test_false_alarms']:.1%} of the normal test images"
             )
-        elif judged and not extras["score_folder"]:  # which says so too
+        elif judged and not extras["score_folder"]:  # score_folder says so too
             note(verdicts.why_no_verdicts(judged))
     for line in of_training(read(store.path).trials):
         print(f"warning: {line}")
@@ -140,7 +140,7 @@ def train_and_test(
     provenance: dict[str, Any],
     view: View,
 ) -> dict[str, Any]:
-    """Trains, tests and records a run, from its last checkpoint if there is one; gives its row.
+    """Trains, tests and records a run, from its last checkpoint if there is one; returns its row.
 
     Raises FloatingPointError, once that is recorded, where the training diverges.
     """
@@ -153,7 +153,7 @@ def train_and_test(
         recorder = Recorder(study, ready, store, provenance, board, after=run.epoch)
         with scoring(run.model, view.quiet):
             for record in train(run):
-                with interrupts.deferred():  # what counts as done is saved
+                with interrupts.deferred():  # a recorded epoch is in the checkpoint too
                     recorder.epoch(planned, record, run.curves() if board else None)
                     write_whole(checkpoint, serialised(run.checkpoint()))
                 epoch = f"epoch {record['epoch']}/{planned.budget.epochs}"

@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
 
     status: int
     unfinished: bool = False
-    seconds: float = 0.0  # that its runs take at most, by --dry_run
+    seconds: float = 0.0  # how long its runs take at most, from --dry_run
 
 
 def run_study(study: Study, earlier: Results | None, dry: bool, view: View) -> Outcome:
@@ -70,7 +70,7 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     results = read(path)
     trials = results.trials
     files: set[str] = set()  # of the users' own models that failed
-    if anything := len(trials) > 0:
+    if has_trials := len(trials) > 0:
         print_winners(trials, together=results.study.get("tune_for") == "mean")
         for line in of_training(trials):
             print(f"\nwarning: {line}")
@@ -87,20 +87,20 @@ def summary(path: Path, stopped: str | None, runs: int, done: int) -> Outcome:
     if left := runs - done:
         reason = stopped or "all configurations of a search failed"
         print(f"\n{reason}: {left} of {runs} runs are not done")
-    again = sum(map(worth_retrying, trials.to_dict("records")))
+    retries = sum(map(worth_retrying, trials.to_dict("records")))
     unfinished = stopped is not None and left > 0
-    if unfinished or again:
-        what = "go on with" if unfinished else f"try the {again} failed run(s) again with"
+    if unfinished or retries:
+        what = "go on with" if unfinished else f"try the {retries} failed run(s) again with"
         print(f"\n{what}:\n  {resume.hint('train_tune.py', path)}")
         if files:
             print(f"(only with {', '.join(sorted(files))} unchanged: a change needs a new study)")
     if (path / JOURNAL).exists():
         command = shlex.join(["optuna-dashboard", str(path / JOURNAL)])
         print(f"\nthe searches in Optuna's dashboard: {command}")
-    if anything:
+    if has_trials:
         print(f"\nnext: {shlex.join(['python', 'report.py', str(path)])}")
-    status = int(anything and (trials["status"] == "error").any())
-    return Outcome(status, unfinished or again > 0)
+    status = int(has_trials and (trials["status"] == "error").any())
+    return Outcome(status, unfinished or retries > 0)
 
 
 def comparable_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -146,10 +146,10 @@ def print_winners(trials: pd.DataFrame, together: bool) -> None:
                 sd = f" +- {figure(column, seeds.std())}" if len(seeds) > 1 else ""
                 mean = figure(column, seeds.mean())
                 print(f"  {signal.title}: {mean}{sd} over {len(seeds)} seed(s){of_classes}")
-        beside = defaults[defaults[search].eq(list(place)).all(axis=1)]
-        beside = beside.merge(group[["class", "seed"]])
-        if "test_auroc" in beside and len(beside):
-            missing = len(beside) < len(group)
-            same = f"{len(beside)} of the same {len(group)} runs" if missing else "same seeds"
-            mean = beside.groupby("seed")["test_auroc"].mean().mean()
+        paired = defaults[defaults[search].eq(list(place)).all(axis=1)]
+        paired = paired.merge(group[["class", "seed"]])
+        if "test_auroc" in paired and len(paired):
+            missing = len(paired) < len(group)
+            same = f"{len(paired)} of the same {len(group)} runs" if missing else "same seeds"
+            mean = paired.groupby("seed")["test_auroc"].mean().mean()
             print(f"  test AUROC of the default: {mean:.3f}, {same}")

@@ -1,4 +1,4 @@
-"""A data set's images, held once, and parts of them that are only indices."""
+"""A data set's images, held once, and subsets of them, which hold only indices."""
 
 import warnings
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class ImageArray:
 
 
 class IndexedImages:
-    """Some of an ImageArray's images, in an order of their own, copied only batch by batch.
+    """A subset of an ImageArray's images, in an order of its own, copied only batch by batch.
 
     Models take it in place of a uint8 tensor (N, C, H, W): see models.images.Images.
     """
@@ -63,7 +63,7 @@ class IndexedImages:
 
     @property
     def classes(self) -> Tensor | None:
-        """int64 (N,): the number of each image's class; None where a model is not to know it."""
+        """int64 (N,): the number of each image's class; None where models must not know it."""
         return None if self._classes is None else tensor_of(self._classes).to(self.device)
 
     def __len__(self) -> int:

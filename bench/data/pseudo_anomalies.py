@@ -22,7 +22,7 @@ def pseudo_anomalies(images: Tensor, seed: int, without_rotations: bool = False)
 
 
 def with_pseudo_anomalies(normal: Tensor, without_rotations: bool, shuffled: bool) -> Labelled:
-    """Normal images (N, C, H, W) and a pseudo-anomaly of each, labelled."""
+    """Normal images (N, C, H, W), then a pseudo-anomaly of each; if `shuffled`, in random order."""
     labels = np.repeat([0, 1], len(normal))
     images = torch.cat([normal, pseudo_anomalies(normal, 0, without_rotations)])
     if shuffled:
@@ -51,7 +51,7 @@ def cut_paste(image: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def shuffle_patches(image: Tensor, rng: torch.Generator) -> Tensor:
-    """The image's four quarters in another order; of an odd side, the last line stays."""
+    """The image's four quarters in another order; the last row or column of an odd side stays."""
     height, width = (side // 2 for side in image.shape[1:])
     corners = [(top, left) for top in (0, height) for left in (0, width)]
     quarters = [image[:, top : top + height, left : left + width] for top, left in corners]

@@ -26,8 +26,7 @@ from bench.data.unused import left_out, too_many, untrained, usable
 # Normal training images held out for validation: a tenth; at least 25, or chance would choose; never
 # more than about a quarter.
 HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.1, 25, 0.25
-# At least so many abnormal validation images, if there are so many.
-FEWEST_ABNORMAL = 100
+FEWEST_ABNORMAL = 100  # validation images, where there are as many
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,12 @@ class Split:
         return 2 * int((self.val.labels == 0).sum()) if self.val else 0
 
     def to(self, device: str) -> "Split":
-        """The split on a device, to which only the first split of a data set copies its images."""
+        """The split on a device; all splits of a data set share one copy of its images there."""
         val, test = (part.to(device) if part else None for part in (self.val, self.test))
         return Split(self.train.to(device), val, test)
 
     def reindexed(self, dataset: Dataset, kept: np.ndarray) -> "Split":
-        """The same split as indices into `dataset`, of which its own data set is a subset.
+        """The same split with indices into `dataset`; the split's own data set is a subset of that.
 
         `kept`: the indices in `dataset` of the subset's training images.
         """
@@ -80,7 +79,7 @@ class Split:
 
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
-    """The study's tasks: one for each class or category, number of training images, contamination.
+    """The study's tasks: each class or category with each `limit_train` and `contamination`.
 
     Raises UserError for a class that the data set does not have.
     """
@@ -110,7 +109,7 @@ def guessed(study: Study, dataset: Dataset) -> tuple[str, str] | None:
 
 
 def guess_notes(study: Study, dataset: Dataset) -> list[str]:
-    """A line on which classes are normal, where no flag says it."""
+    """A line that says which classes are normal, where no flag does."""
     if len(dataset.classes) < 2 or not (guess := guessed(study, dataset)):
         return []
     kind, cls = guess
@@ -146,11 +145,11 @@ def make_splits(
 def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> Split:
     """The images that train, choose and test for a task; the same for the same seed.
 
-    Where validation images choose the epoch, no two parts share an image (by content): a training
-    image that the test set or an earlier training image equals is left out.
+    Where validation images choose the epoch, no two parts share an image (by content): training
+    images that equal a test image or an earlier training image are left out.
 
-    A task's `contamination`: the share of the images to train on that is abnormal; validation stays
-    as it is. Raises UserError where a part would be empty or lacks images.
+    A task's `contamination` is the share of the images to train on that is abnormal; it leaves
+    validation alone. Raises UserError where a part would be empty or lacks images.
     """
     own = dataset.classes.index(task.cls)
     leaves = f"'{task.name}' as {task.kind} task leaves"
@@ -223,7 +222,7 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
     labels = abnormal(dataset.test_labels[known]).astype(np.int64)
     if protocol.test_pool == "with_training":
         trained = np.flatnonzero(trains & abnormal(dataset.train_labels))
-        extra = trained if val is None else np.sort(anomalies)  # none that choose
+        extra = trained if val is None else np.sort(anomalies)  # without those that choose
         indices = np.concatenate([indices, extra])
         labels = np.concatenate([labels, np.ones(len(extra), np.int64)])
     if len(set(labels.tolist())) < 2:
@@ -266,7 +265,7 @@ def defects_and_masks(
 
 
 def missing_mask_notes(splits: Mapping[Task, Split]) -> list[str]:
-    """How many images the figures of pixels leave out, if any."""
+    """A line on the images that pixel metrics leave out, if there are any."""
     counts = []
     for task, split in splits.items():
         if split.test is not None and split.test.masks is not None:

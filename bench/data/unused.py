@@ -23,7 +23,7 @@ def untrained(dataset: Dataset, protocol: Protocol) -> list[int]:
 
 
 def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[str]:
-    """Which images take no part, or take part twice, a line each."""
+    """A line for each reason why images take no part, or take part twice."""
 
     def counted(chosen: np.ndarray) -> str:
         labels, counts = np.unique(dataset.train_labels[chosen], return_counts=True)
@@ -69,12 +69,12 @@ def left_out(dataset: Dataset, tasks: list[Task], protocol: Protocol) -> list[st
 def too_many(
     dataset: Dataset, sizes: Sequence[int | None], limit_test: int | None = None
 ) -> list[str]:
-    """A line where --limit_train or --limit_test keeps more images than there are.
+    """A line where --limit_train or --limit_test asks for more images than there are.
 
     UserError if no category has that many training images, or if there are several sizes.
     """
     names, parts = dataset.categories or [""], dataset.by_category()
-    there, tested = (
+    trained, tested = (
         {name: int(part[k].sum()) for name, part in zip(names, parts, strict=True)} for k in (0, 1)
     )
     lines = [
@@ -83,11 +83,11 @@ def too_many(
         for name, count in tested.items()
         if limit_test and limit_test > count
     ]
-    fewest, largest = min(there, key=lambda name: there[name]), max(size or 0 for size in sizes)
-    if largest <= there[fewest]:
+    fewest, largest = min(trained, key=lambda name: trained[name]), max(size or 0 for size in sizes)
+    if largest <= trained[fewest]:
         return lines
-    of = f" of {fewest}" if fewest else ""
-    line = f"--limit_train: {largest} is more than the {there[fewest]} training images{of}"
-    if len(sizes) > 1 or largest > max(there.values()):
+    owner = f" of {fewest}" if fewest else ""
+    line = f"--limit_train: {largest} is more than the {trained[fewest]} training images{owner}"
+    if len(sizes) > 1 or largest > max(trained.values()):
         raise UserError(line)
     return [*lines, f"{line}, which are all kept"]

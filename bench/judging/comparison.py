@@ -29,7 +29,7 @@ class Comparison:
 
     @property
     def best(self) -> list[str]:
-        """The model that is better than every other, if one is."""
+        """A list of the model that is better than every other; empty if none is."""
         return self.ranks.loc[self.ranks["best"], "model"].tolist()
 
     @property
@@ -39,7 +39,7 @@ class Comparison:
 
 
 def fewest_classes(pairs: int = 1) -> int:
-    """How many classes it takes to tell two models apart, of so many pairs.
+    """How many classes it takes to tell two models apart, where `pairs` of models are compared.
 
     The smallest two-sided Wilcoxon p, of a model that is ahead on all n classes, is 2^(1 - n); Holm
     multiplies it by the number of pairs.
@@ -53,9 +53,9 @@ def compare(table: pd.DataFrame) -> Comparison:
     Classes that some model lacks are left out.
 
     Paired two-sided Wilcoxon signed-rank tests with Holm's correction over all pairs, average ranks
-    and Friedman's test (from three models on), after Demsar 2006 (JMLR 7). The test takes classes
-    for independent samples. They are not quite: in leave-one-class-out any two of them share most
-    training images. So a p-value here is optimistic.
+    and Friedman's test (from three models on), after Demsar 2006 (JMLR 7). The tests assume that
+    classes are independent samples. They are not quite: in leave-one-class-out any two of them
+    share most training images. So these p-values are optimistic.
     """
     table = table.dropna().round(12)  # means of equal figures can differ in the last bits
     means = table.mean().sort_values(ascending=False, kind="stable")
@@ -64,13 +64,13 @@ def compare(table: pd.DataFrame) -> Comparison:
         columns=["better", "worse", "difference", "p"],
     ).assign(p_holm=np.nan)
     friedman = np.nan
-    both = list(zip(pairs["better"], pairs["worse"], strict=True))
-    pairs["agree"] = [signed_ranks(table[a] - table[b]).sum() > 0 for a, b in both]
+    names = list(zip(pairs["better"], pairs["worse"], strict=True))
+    pairs["agree"] = [signed_ranks(table[a] - table[b]).sum() > 0 for a, b in names]
     if len(table) >= fewest_classes() and len(pairs):
         from scipy import stats
         from statsmodels.stats.multitest import multipletests
 
-        pairs["p"] = [wilcoxon(table[a] - table[b]) for a, b in both]
+        pairs["p"] = [wilcoxon(table[a] - table[b]) for a, b in names]
         pairs["p_holm"] = multipletests(pairs["p"], method="holm")[1]
         if len(means) > 2:
             with np.errstate(invalid="ignore"):  # all models equal on all classes: NaN

@@ -1,8 +1,7 @@
 """How well scores tell abnormal images from normal ones; METRICS is the table of all metrics.
 
-Labels: 1 is abnormal; a higher score is more anomalous. This is own code, held to scikit-learn's in
-tests/test_metrics.py, since the import of scikit-learn's metrics takes 2 s, which every command
-would wait for.
+Labels: 1 is abnormal; a higher score is more anomalous. The code is our own, since importing
+scikit-learn's metrics would cost every command 2 s; tests/test_metrics.py compares the two.
 """
 
 from collections.abc import Callable
@@ -62,7 +61,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve, in [0, 1].
 
     It is never flipped, so worse than chance is under 0.5. It is counted in whole numbers, so that
-    equal areas are equal to the last bit: epochs and weights are chosen by it, with rules for ties.
+    equal areas are equal to the last bit: it chooses epochs and weights, with rules for ties.
     """
     truth, values = checked(labels, scores)
     abnormal, normal = np.sort(values[truth]), np.sort(values[~truth])  # sorted: twice as fast
@@ -117,7 +116,7 @@ class Metric:
     title: str
     compute: Callable[[ArrayLike, ArrayLike], float] | None = None
     higher_is_better: bool = True
-    fits_threshold: bool = False  # on these very images: no promise for a threshold set beforehand
+    fits_threshold: bool = False  # to these images: a threshold that is set beforehand does worse
 
 
 METRICS = {

@@ -1,7 +1,8 @@
 """How well anomaly maps tell anomalous pixels from normal ones, as masks mark them.
 
-Own code, held to a naive version in tests/test_pixels.py: libraries that have AUPRO are heavy or
-bin the values. It keeps a count for each value that the maps have, so it is exact at any size.
+The code is our own, since libraries that have AUPRO are heavy or bin the values. It keeps a count
+for each value that the maps have, so it is exact at any size. tests/test_pixels.py has a naive
+version.
 """
 
 from typing import NamedTuple
@@ -55,20 +56,20 @@ def rates(maps: np.ndarray, masks: np.ndarray) -> Rates:
     return Rates(*(above(counts, total) for counts, total in parts))
 
 
-def aupro(at: Rates, limit: float = LIMIT) -> float:
+def aupro(curve: Rates, limit: float = LIMIT) -> float:
     """Area under the mean overlap of regions against false positives, up to `limit`; at most 1.
 
     Per-region overlap (Bergmann et al., arXiv:1911.02357): a small region counts as much as a large
     one. Straight lines between thresholds, as in MVTec's evaluation code.
     """
-    inside = at.false_positives <= limit
-    x = np.append(at.false_positives[inside], limit)
-    y = np.append(at.overlap[inside], np.interp(limit, at.false_positives, at.overlap))
+    inside = curve.false_positives <= limit
+    x = np.append(curve.false_positives[inside], limit)
+    y = np.append(curve.overlap[inside], np.interp(limit, curve.false_positives, curve.overlap))
     return float(np.trapezoid(y, x) / limit)
 
 
 def evaluate(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
     """The figures of PIXELS, by name; see `rates`."""
-    at = rates(maps, masks)
-    area = float(np.trapezoid(at.true_positives, at.false_positives))  # ties count half
-    return {"pixel_auroc": area, "aupro": aupro(at)}
+    curve = rates(maps, masks)
+    area = float(np.trapezoid(curve.true_positives, curve.false_positives))  # ties count half
+    return {"pixel_auroc": area, "aupro": aupro(curve)}

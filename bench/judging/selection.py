@@ -49,7 +49,7 @@ def title_and_sign(column: str) -> tuple[str, int]:
 
 
 def without_test(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without its test columns: all that selection is ever handed."""
+    """A row without its test columns, as every choice must be made."""
     return {name: value for name, value in row.items() if not name.startswith("test_")}
 
 
@@ -74,13 +74,13 @@ def improves(new: T, best: T | None, select_on: str) -> bool:
 
 
 def cut_short(row: Mapping[str, Any]) -> bool:
-    """Whether a run's figure is of an epoch before the last, where the last one is to count."""
+    """Whether a run was stopped early although its last epoch is the one that counts."""
     signal = SIGNALS.get(str(row.get("select_on")))
     return row["status"] == "stopped" and signal is not None and signal.last
 
 
 def best_run(rows: Sequence[Mapping[str, Any]]) -> int | None:
-    """The number of the best configuration, by one run of each."""
+    """The number of the best configuration, judged by one run of each; None if all failed."""
     objectives = {row["number"]: row["objective"] for row in rows}
     return best_number(objectives, {row["number"] for row in rows if cut_short(row)})
 
@@ -90,7 +90,7 @@ def best_number(
 ) -> int | None:
     """The configuration with the highest objective, the lowest number among equals.
 
-    Those of the numbers `ranked_last` come after all others. None if all failed.
+    Configurations in `ranked_last` come after all others. None if all failed.
     """
     tried = {number: value for number, value in objectives.items() if value is not None}
     ranked = sorted(tried, key=lambda number: (number in ranked_last, -tried[number], number))

@@ -1,10 +1,10 @@
 """Whether an image is abnormal, by the scores of normal images that no network was trained on.
 
-An image's p-value is the share of those that score at least as high, itself among them. Of new
+An image's p-value is the share, of those images and itself, that score at least as high. Of new
 normal images, at most a share `alpha` has a p-value of `alpha` or less, however scores are
 distributed: a conformal p-value (Bates et al. 2023, arXiv:2104.08279, eq. 3). That holds where new
-normal images are like the held-out ones. These also choose the epoch, so the promise is as good as
-that choice has left them: a little optimistic.
+normal images are like the held-out ones. But these also choose the epoch, which makes the promise a
+little optimistic.
 """
 
 import math
@@ -82,7 +82,7 @@ def why_no_verdicts(judged: Verdicts | None) -> str:
 
 
 def verdicts(labels: ArrayLike, scores: ArrayLike, false_alarms: float) -> Verdicts:
-    """From validation images' labels (1: abnormal) and scores."""
+    """The Verdicts from validation images' labels (1: abnormal) and scores."""
     truth, values = np.asarray(labels) == 1, np.asarray(scores, dtype=np.float64)
     balanced = balanced_threshold(truth, values) if truth.any() and not truth.all() else None
     return Verdicts(values[~truth].tolist(), false_alarms, balanced)
@@ -96,7 +96,7 @@ def balanced_threshold(truth: np.ndarray, values: Floats) -> float:
 
 
 def from_file(content: dict[str, Any], false_alarms: float | None) -> Verdicts | None:
-    """Those in a trained model's file, at its rate of false alarms or another; None if it has none."""
-    if not (kept := content.get("verdicts")):
+    """The Verdicts in a trained model's file, None if it has none; `false_alarms`: another rate."""
+    if not (saved := content.get("verdicts")):
         return None
-    return Verdicts(**kept | ({"false_alarms": false_alarms} if false_alarms else {}))
+    return Verdicts(**saved | ({"false_alarms": false_alarms} if false_alarms else {}))

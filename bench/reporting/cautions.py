@@ -17,7 +17,7 @@ OF_ONE_PROCESS = r"\x1b\[[0-9;]*m|\(pid=[^)]*\)|0x[0-9a-f]+"
 
 
 def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
-    """A line for each kind of warning, and the single warnings that it sums up, if several."""
+    """A line for each kind of warning, with the single warnings where it sums up several."""
     by_kind: dict[str, list[str]] = {}
     for kind, line in cautions:
         by_kind.setdefault(kind, []).append(" ".join(line.split()))
@@ -187,7 +187,7 @@ def short_budgets(trials: pd.DataFrame) -> list[str]:
 
 
 def undertrained(rows: pd.DataFrame, of_what: str) -> list[str]:
-    """As `short_budgets`, of any rows that have its columns, such as an audit's steps."""
+    """`short_budgets` for any rows that have its columns, such as an audit's steps."""
     short = rows[rows["generator_steps"] < rows["fair_steps"]]
     return [
         f"{model}: {len(group)} {of_what} had {span(group['generator_steps'])} generator steps, "
@@ -211,8 +211,8 @@ def failures(trials: pd.DataFrame) -> list[str]:
     )
     lines = []
     for (study, reason), group in failed.groupby(["study", reasons], sort=False):
-        first, of = group.iloc[0], (trials["study"] == study).sum()
-        more = ", …" if len(group) > 1 else ""
-        where = f"{first['column']}, {first['row']}, trial {first['trial']}{more}"
-        lines.append(f"{study}: {len(group)} of {of} trials failed: {reason} ({where})")
+        first, total = group.iloc[0], (trials["study"] == study).sum()
+        ellipsis = ", …" if len(group) > 1 else ""
+        where = f"{first['column']}, {first['row']}, trial {first['trial']}{ellipsis}"
+        lines.append(f"{study}: {len(group)} of {total} trials failed: {reason} ({where})")
     return lines

@@ -21,7 +21,7 @@ A_HINT = 0.01
 
 
 def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
-    """Did tuning help? The winner's test AUROC less the default's, under the same fresh seeds."""
+    """Did tuning help? The winner's test AUROC minus the default's, under the same fresh seeds."""
     finals = trials[(trials["kind"] == "final") & trials["test_auroc"].notna()]
     searched = {key for key, group in trials.groupby(KEY) if (group["kind"] == "finalist").any()}
     rows: list[dict[str, Any]] = []
@@ -45,8 +45,8 @@ def tuning_gain_table(trials: pd.DataFrame) -> Table | None:
         return None
     frame = pd.DataFrame(rows)
     verdicts = [verdict(str(model), group) for model, group in frame.groupby("model", sort=False)]
-    some = f"in {by_test} of {len(rows)} searches " if by_test < len(rows) else ""
-    chose = f"{some}the test images chose epochs and winner, which flatters both"
+    where = f"in {by_test} of {len(rows)} searches " if by_test < len(rows) else ""
+    chose = f"{where}the test images chose epochs and winner, which flatters both"
     if not by_test:
         chose = "these chose nothing"
     note = (

@@ -92,7 +92,7 @@ def difference_table(
 ) -> Table:
     """Models by classes, the largest gain first; last the mean over the shared classes.
 
-    `apart`: in what else the studies differ, `set (nothing; skip=False)`.
+    `apart`: the settings in which the studies differ, such as `set (nothing; skip=False)`.
     """
     cells = cells.assign(
         text=cells["difference"].map(signed),

@@ -53,7 +53,7 @@ def drawn(name: str, caption: str, figure: Figure) -> Drawing:
 
 
 def shorter(path: re.Match[bytes]) -> bytes:
-    """An SVG path of less than half the size, to a hundredth of a point, as fine as anyone sees."""
+    """An SVG path rounded to a hundredth of a point, which nobody sees: less than half the size."""
     rounded = re.sub(rb"(\.\d\d)\d+", rb"\1", path[0])
     # Without curves, every later point is the end of a line, with its L or without.
     curved = re.search(rb"[CQ]", rounded)

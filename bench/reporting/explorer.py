@@ -14,7 +14,7 @@ from bench.results.reading import Results
 
 BINS = 100  # thresholds of the slider
 QUALITY = 60  # of 100: a page of a hundred runs stays under 5 MB
-LARGEST = 64  # pixels of a side on the page, which would else grow beyond what a browser likes
+LARGEST = 64  # pixels of an image's longer side, so that browsers can handle the page
 
 
 def explorer(

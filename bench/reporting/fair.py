@@ -20,14 +20,14 @@ def without_unsound(aurocs: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_unsound(protocols: pd.Series) -> pd.Series:
-    """Which of these protocols' labels are not of the sound one; an early row has none."""
+    """bool: which protocol labels are unsound; an early row has none, and counts as sound."""
     return ~protocols.isin(["sound", ""])
 
 
 def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
     """The AUROC frame without unsound figures, and without models that know more than others.
 
-    Where all know more than normal images, those that know the same as most.
+    Where all know more than normal images, only those of the most frequent family.
     """
     aurocs = without_unsound(aurocs)
     know_more = aurocs["family"].isin(["labelled", "pretrained"])
@@ -37,7 +37,7 @@ def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:
 
 
 def dependence(aurocs: pd.DataFrame) -> str:
-    """What makes classes no independent samples, so that a test over them is optimistic."""
+    """Why classes are not independent samples, so that a test over them is optimistic; or ""."""
     tasks = set(aurocs["task"])
     if LEAVE_ONE_CLASS_OUT in tasks:
         return "classes share most of their training images"
@@ -51,9 +51,9 @@ def dependence_note(dependence: str) -> str:
 
 
 def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The AUROC frame by what stands in a table of its own: all of it, or each data set and task.
+    """The AUROC frame split into tables by title: one for all, or one for each data set and task.
 
-    One table for all suits models that have results in all of them; else it would be full of gaps.
+    One for all suits models that have results in all of them; else it would be full of gaps.
     """
     groups = dict(list(aurocs.groupby(["dataset", "task"], sort=False)))
     common = set(shared(aurocs).index)
@@ -63,21 +63,21 @@ def comparable(aurocs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def gapless(table: pd.DataFrame) -> pd.DataFrame:
-    """The largest part of a table (classes by models) without gaps, of several models if any is.
+    """The largest part of a table (classes by models) without gaps, if possible of several models.
 
-    It leaves a model out where keeping it would cost the other models more cells, by the classes
-    that it lacks, than it adds.
+    It leaves out a model that lacks so many classes that it would cost the other models more cells
+    than it adds.
     """
-    there = table.notna().to_numpy()
-    fullest = there[:, np.argsort(-there.sum(axis=0), kind="stable")]
+    known = table.notna().to_numpy()
+    fullest = known[:, np.argsort(-known.sum(axis=0), kind="stable")]
     # The classes that the first two models have, the first three, …
     rows = list(np.logical_and.accumulate(fullest, axis=1).T[1:])
-    rows += [a & b for a, b in itertools.combinations(there.T, 2)] or list(there.T)
-    parts = [(there[which].all(axis=0), which) for which in rows if which.any()]
-    if not parts:
+    rows += [a & b for a, b in itertools.combinations(known.T, 2)] or list(known.T)
+    blocks = [(known[classes].all(axis=0), classes) for classes in rows if classes.any()]
+    if not blocks:
         return table.iloc[:0]
-    columns, which = max(parts, key=lambda part: (part[0].sum() * part[1].sum(), part[0].sum()))
-    return table.loc[which, columns]
+    models, classes = max(blocks, key=lambda cut: (cut[0].sum() * cut[1].sum(), cut[0].sum()))
+    return table.loc[classes, models]
 
 
 def shared(aurocs: pd.DataFrame) -> pd.DataFrame:
@@ -95,8 +95,8 @@ def shared(aurocs: pd.DataFrame) -> pd.DataFrame:
 def class_means(aurocs: pd.DataFrame) -> pd.DataFrame:
     """Each model's mean over the shared classes and its 95 % interval over these, the best first.
 
-    Columns mean, low, high; of a single class, that class's own interval. No interval lies outside
-    [0, 1], and none is given that tells nothing.
+    Columns mean, low, high; of a single class, that class's own interval. Intervals are cut to
+    [0, 1]; those that are too wide to tell anything (WIDEST) are NaN.
     """
     table = shared(aurocs)
     if len(table) == 1:

@@ -81,9 +81,9 @@ def histograms(finals: pd.DataFrame, scores: Scores) -> Iterator[Drawing]:
             "lies beyond; each panel has a scale of its own. Heights are shares of the normal, and of "
             "the abnormal, images."
         )
-        kept = group[group["row"].isin(runs)]
+        rows = group[group["row"].isin(runs)]
         labels = {"xlabel": "anomaly score", "ylabel": "share of images"}
-        yield from panels(f"histogram_{column}", caption, kept, panel, looks, share=False, **labels)
+        yield from panels(f"histogram_{column}", caption, rows, panel, looks, share=False, **labels)
 
 
 def first_seeds(finals: pd.DataFrame, scores: Scores) -> Iterator[dict[str, Any]]:
@@ -94,15 +94,16 @@ def first_seeds(finals: pd.DataFrame, scores: Scores) -> Iterator[dict[str, Any]
 
 
 def binned(frame: pd.DataFrame, bins: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bin edges, and the number of normal and of abnormal images in each.
+    """Bin edges, and the numbers of normal and of abnormal images in the bins.
 
-    What lies far out is in the outermost.
+    Outliers count in the outermost bins.
     """
     values, abnormal = frame["scores"].to_numpy(float), frame["labels"].to_numpy() == 1
     low, high = np.quantile(values, [0.002, 0.998])
     edges = np.histogram_bin_edges(values, bins=bins, range=(low, high))
-    kept = np.clip(values, edges[0], edges[-1])
-    return edges, np.histogram(kept[~abnormal], edges)[0], np.histogram(kept[abnormal], edges)[0]
+    values = np.clip(values, edges[0], edges[-1])
+    normal, abnormal = values[~abnormal], values[abnormal]
+    return edges, np.histogram(normal, edges)[0], np.histogram(abnormal, edges)[0]
 
 
 GRID = np.linspace(0, 1, 129)  # from 128 points on, Matplotlib leaves out those on a straight line
@@ -130,7 +131,7 @@ def precision_recall_curves(finals: pd.DataFrame, scores: Scores) -> Iterator[Dr
 
 
 def precisions(frame: pd.DataFrame) -> np.ndarray:
-    """The precision at each recall of GRID: that of the highest threshold with so many."""
+    """The precision at each recall of GRID: that of the highest threshold which reaches it."""
     hits, alarms = positives(frame["labels"], frame["scores"])
     precision = hits[1:] / (hits + alarms)[1:]
     return precision[np.searchsorted(hits[1:] / hits[-1], GRID - 1e-12)]
@@ -146,7 +147,7 @@ def curves(
     chance: Callable[[float], tuple[float, float]],
     **labels: Any,
 ) -> Iterator[Drawing]:
-    """A curve a run over `x`.
+    """Figures with each run's `curve` of its scores, over `x`.
 
     `chance`: the ends of the line that guessing gives, by the share of abnormal images.
     """
@@ -170,16 +171,16 @@ def curves(
                     axes.plot(x, np.transpose(runs), color=look["color"], linewidth=0.4, alpha=0.6)
                 axes.plot(x, np.mean(runs, axis=0), **look, linewidth=1.4)
 
-    kept = finals[[key in by_panel for key in zip(finals["row"], finals["column"], strict=True)]]
+    shown = finals[[key in by_panel for key in zip(finals["row"], finals["column"], strict=True)]]
     several = any(len({chance(share) for share in each}) > 1 for each in shares.values())
     grey = "chance, at each share of abnormal images" if several else "chance"
-    yield from panels(name, f"{title}. {means}; grey: {grey}.", kept, panel, looks, **labels)
+    yield from panels(name, f"{title}. {means}; grey: {grey}.", shown, panel, looks, **labels)
 
 
 def critical_differences(comparison: Comparison, dependence: str = "") -> Iterator[Drawing]:
     """Average ranks on a line; a bar joins models that the test does not tell apart.
 
-    Nothing for two models, of which one test says all, or where nothing could be told apart.
+    Nothing for two models, for which the one test is enough, or with too few classes for any test.
     """
     if len(comparison.ranks) < 3 or not comparison.tested:
         return
@@ -237,13 +238,13 @@ def panels(
         for start in range(0, len(group), PANELS)
     ]
     for number, (data, page) in enumerate(pages, start=1):
-        shown = set(finals.loc[finals["row"].isin(page["row"]), "column"])
-        here = {label: look for label, look in looks.items() if label in shown} or looks
+        columns = set(finals.loc[finals["row"].isin(page["row"]), "column"])
+        shown = {label: look for label, look in looks.items() if label in columns} or looks
         across = min(2, len(page)) if page["class"].map(len).max() <= LONGEST_TITLE else 1
         down = math.ceil(len(page) / across)
         with mpl.rc_context(STYLE):
-            beside = min(2, len(here)) if max(map(len, here)) <= LONGEST else 1
-            legend = 0.06 + 0.15 * math.ceil(len(here) / beside) + 0.16 * bool(data)
+            beside = min(2, len(shown)) if max(map(len, shown)) <= LONGEST else 1
+            legend = 0.06 + 0.15 * math.ceil(len(shown) / beside) + 0.16 * bool(data)
             foot = 0.45 if share else 0.58  # a scale of its own may have a power of ten below it
             height = down * (2.3 if len(page) == 1 else 1.35) + legend + foot
             # margins in inches, fixed: a layout engine would take most of a report's time
@@ -262,7 +263,7 @@ def panels(
                 grid[-2, 1].tick_params(labelbottom=True)  # its column ends there
             figure.supxlabel(xlabel, size=9, y=0.05 / height, va="bottom")
             figure.supylabel(ylabel, size=9, x=0.01)
-            handles = [Line2D([], [], label=label, **look) for label, look in here.items()]
+            handles = [Line2D([], [], label=label, **look) for label, look in shown.items()]
             place: Any = {"loc": "upper center", "borderaxespad": 0.2, "title_fontsize": 8}
             figure.legend(handles=handles, ncols=beside, title=data, **place)
             yield drawn(

@@ -110,7 +110,7 @@ def alternatives(values: pd.Series) -> str:
 
 
 def with_value(results: pd.DataFrame, name: str, values: pd.Series) -> list[str]:
-    """The columns, with a value behind those whose results differ in `name`."""
+    """The columns, with the value appended to those whose results differ in `name`."""
     several = set(mixed(results, ["column"], name))
     return [
         f"{column} ({value})" if column in several else column
@@ -119,7 +119,7 @@ def with_value(results: pd.DataFrame, name: str, values: pd.Series) -> list[str]
 
 
 def protocol_label(row: Mapping[str, Any]) -> str:
-    """A row's protocol, with the choices of its own that are no part of a sound one."""
+    """A row's protocol, with those of its choices that differ from the sound protocol's."""
     if row["protocol"] != "sound":
         return str(row["protocol"])
     values = {name: row[f"protocol_{name}"] for name in DECISIVE}
@@ -234,7 +234,7 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caut
 
 
 def too_few(runs: Sequence[Run], width: float) -> str:
-    """What an interval of this width lacks: images, where one run's alone is too wide, or seeds."""
+    """What an interval of this width lacks: images, if one run's interval is too wide, or seeds."""
     if width <= WIDEST:
         return ""
     _, low, high = auroc_interval(runs[:1])

@@ -149,21 +149,21 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
     fair = rivals(aurocs)
     yield verdict(aurocs, comparison)
     if set(counts.index) != set(fair["column"]):
-        more = "know more than normal images (labels, other data)"
+        reason = "know more than normal images (labels, other data)"
         if fair["family"].isin(["labelled", "pretrained"]).all():
-            more = "know other things than most"
-        yield f"Models that {more}, or were not measured soundly, are not compared."
+            reason = "know other things than most"
+        yield f"Models that {reason}, or were not measured soundly, are not compared."
     yield from baselines_ahead(fair)
     for source in (known["source"] + "; " + known["caveat"]).unique():
         yield f"Published figures: {source.rstrip('; ')}."
 
 
 def verdict(aurocs: pd.DataFrame, comparison: Comparison) -> str:
-    """Whether a model is above every other by the test, a sentence; empty for one alone."""
+    """A sentence on whether a model is above every other by the test; "" for a single model."""
     if comparison.best:
         compared = set(comparison.ranks["model"])
-        those = "" if set(aurocs["column"]) == compared else " of those compared"
-        return f"* above every other model{those} (Wilcoxon over classes, Holm-corrected p < 0.05)."
+        scope = "" if set(aurocs["column"]) == compared else " of those compared"
+        return f"* above every other model{scope} (Wilcoxon over classes, Holm-corrected p < 0.05)."
     if len(comparison.ranks) < 2:
         return ""
     none = "none is above every other by the test."
@@ -186,8 +186,8 @@ def baselines_ahead(aurocs: pd.DataFrame) -> Iterator[str]:
     baselines, gans = (means[family[means.index] == name] for name in ("baseline", "GAN"))
     ahead = round(baselines.max(), 3) > round(gans.max(), 3)  # as the table has them
     if family.notna().all() and ahead:  # older rows do not name the family
-        those = "GAN" if len(gans) == (family == "GAN").sum() else "GAN that has a mean"
+        scope = "GAN" if len(gans) == (family == "GAN").sum() else "GAN that has a mean"
         yield (
-            f"The baseline {baselines.index[0]} ({baselines.iloc[0]:.3f}) is above every {those} "
+            f"The baseline {baselines.index[0]} ({baselines.iloc[0]:.3f}) is above every {scope} "
             f"in the mean; the best of them is {gans.index[0]} ({gans.iloc[0]:.3f})."
         )

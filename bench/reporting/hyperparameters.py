@@ -23,14 +23,14 @@ MOST_WEIGHED = 2000  # configurations that importances are made from: Optuna cop
 
 
 def searched(trials: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
-    """Of each model with enough tried configurations: name, varied hyperparameters, and gain.
+    """Yields, of each model with enough tried configurations: name, varied values, and gain.
 
     The gain is the objective above its class's mean, so that hard and easy classes can be pooled.
     Objectives of different signals cannot: only runs with the model's most frequent signal count.
     """
     tuning = tuning_runs(trials, "objective")
-    most = tuning.groupby("search")["signal"].transform(lambda signals: signals.mode()[0])
-    for model, group in tuning[tuning["signal"] == most].groupby("search", sort=False):
+    main = tuning.groupby("search")["signal"].transform(lambda signals: signals.mode()[0])
+    for model, group in tuning[tuning["signal"] == main].groupby("search", sort=False):
         tried = {}
         for key in group.filter(regex="^config_"):
             name = str(key).removeprefix("config_")
@@ -50,7 +50,7 @@ def numeric(values: pd.Series) -> bool:
 
 
 def logarithmic(values: pd.Series) -> bool:
-    """Whether a hyperparameter is one of those whose order of magnitude matters."""
+    """Whether a hyperparameter's values span orders of magnitude: its axis is then logarithmic."""
     return numeric(values) and values.min() > 0 and values.max() / values.min() >= 30
 
 
@@ -138,7 +138,7 @@ def shares_by_model(trials: pd.DataFrame) -> dict[str, dict[str, float]]:
 def importance(varied: pd.DataFrame, merit: pd.Series) -> dict[str, float]:
     """Each hyperparameter's share, the largest first; `merit` is higher for better configurations.
 
-    From every n-th configuration where there are very many.
+    Where there are very many configurations, it takes every n-th.
     """
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution

@@ -43,7 +43,7 @@ def some_tuned(trials: pd.DataFrame) -> list[str]:
 
 
 def chosen_differently(trials: pd.DataFrame) -> list[str]:
-    """A line for each data set and task where models' epochs and weights are of several signals."""
+    """A line for each data set and task where several signals chose models' epochs and weights."""
     of_several = (trials["role"] == "winner") & (trials["epochs"] > 1)
     # Where the test images chose, `unsound` says so.
     known = of_several & trials["select_on"].isin(SIGNALS) & (trials["signal"] != "test_auroc")
@@ -52,10 +52,10 @@ def chosen_differently(trials: pd.DataFrame) -> list[str]:
         models = dict(runs.groupby("select_on")["column"].unique())
         chose = [f"{SIGNALS[name].title}: {', '.join(columns)}" for name, columns in models.items()]
         seen = any(SIGNALS[name].needs_abnormal for name in models)
-        some = ", and some see anomalies of the tested class" if seen else ""
+        hint = ", and some see anomalies of the tested class" if seen else ""
         if len(chose) > 1:
             lines.append(
-                f"{dataset}, {task}: different signals chose epochs and weights of parts{some} "
+                f"{dataset}, {task}: different signals chose epochs and weights of parts{hint} "
                 f"({'; '.join(chose)})"
             )
     return lines
@@ -71,11 +71,11 @@ def unlike_studies_joined(trials: pd.DataFrame) -> list[str]:
         values = runs.reindex(columns=[*MUST_AGREE, *default]).astype(object)
         values = values.where(values.notna(), "").astype(str)  # older rows lack some
         values.loc[runs["number"] != 0, default] = ""  # what a search chose may differ
-        by_study = values.groupby(runs["study"]).agg(lambda given: frozenset(given) - {""})
+        by_study = values.groupby(runs["study"]).agg(lambda column: frozenset(column) - {""})
         differ = [
             MUST_AGREE.get(name) or name.removeprefix("config_")
-            for name, given in by_study.items()
-            if given.map(bool).all() and given.nunique() > 1
+            for name, sets in by_study.items()
+            if sets.map(bool).all() and sets.nunique() > 1
         ]
         steps = runs.groupby("study")["generator_steps"].max()  # a few more or less by the class
         differ += ["generator_steps"] * bool(steps.max() > 1.1 * steps.min())

@@ -26,7 +26,7 @@ OTHER = {"color": COLOURS[6], "marker": "o"}  # older rows name no family
 def overview(aurocs: pd.DataFrame, comparison: Comparison) -> Iterator[Drawing]:
     """A line for each model: its mean with the interval, and small dots for its classes.
 
-    Nothing for a model alone, which there is nothing to compare with.
+    Nothing for a single model.
     """
     means, common = class_means(aurocs), shared(aurocs).index
     if len(means) < 2:
@@ -45,8 +45,9 @@ def overview(aurocs: pd.DataFrame, comparison: Comparison) -> Iterator[Drawing]:
                 mean, low, high = means.loc[model]
                 axes.plot([low, high], [place, place], color=look["color"], linewidth=1.3)
                 axes.plot(mean, place, **look, markersize=4)
-                at: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 7}
-                axes.annotate(f"{mean:.3f}{' *' * (model in comparison.best)}", (1.02, place), **at)
+                form: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 7}
+                text = f"{mean:.3f}{' *' * (model in comparison.best)}"
+                axes.annotate(text, (1.02, place), **form)
         lowest, highest = axes.get_xlim()
         if with_chance := lowest < 0.5 < highest:
             axes.axvline(0.5, color="0.6", linewidth=0.6, linestyle=":", zorder=0)

@@ -20,8 +20,8 @@ def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
 
     A score is a weighted sum of its parts, so least squares gives the weights back. A share is the
     covariance of the weighted part with the score over the score's variance: shares add up to 1,
-    and a part that goes against the others has a negative one. NaN where all scores are alike or
-    are no such sum.
+    and a part that goes against the others has a negative one. NaN where all scores are equal, or
+    are not such a sum.
     """
     names = [name for name in map(str, scores) if name.startswith("part_")]
     if not names:
@@ -43,10 +43,7 @@ def variance_shares(scores: pd.DataFrame) -> dict[str, float]:
 
 
 def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
-    """AUROC of each part of the anomaly score by itself, and its share of the score's variance.
-
-    Means over seeds.
-    """
+    """Each part's AUROC by itself, and its share of the score's variance: means over seeds."""
     rows: list[dict[str, Any]] = []
     for run, frame in with_scores(finals, scores):
         row: dict[str, Any] = {
@@ -82,7 +79,7 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
 
 
 def dominated(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
-    """Warnings of models whose score is almost one part alone, though not by definition."""
+    """Warnings of models whose score is almost one part alone, though it has several."""
     parts: Counter[tuple[str, str]] = Counter()
     for run, frame in with_scores(finals, scores):
         for name, share in variance_shares(frame).items():

@@ -85,12 +85,12 @@ def report(
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")
     finals = frames.tested(trials)
     scores, warnings = frames.read_scores(studies, finals)
-    aurocs, more = frames.auroc(finals, scores)
+    aurocs, interval_warnings = frames.auroc(finals, scores)
     warnings = [
         *cautions(studies, trials, aurocs),
         *parts.dominated(finals, scores),
         *warnings,
-        *more,
+        *interval_warnings,
     ]
     draw_scores: Callable[[], list[Drawing]] = partial(figures.of_scores, finals, scores)
     if len(finals) > MANY_RUNS:
@@ -147,11 +147,11 @@ def report(
         for part in sections
         if part.tables or part.drawings or (part.name == "images" and with_images)
     ]
-    kept = [table for part in sections for table in part.tables]
+    all_tables = [table for part in sections for table in part.tables]
     drawings = [drawing for part in sections for drawing in (*part.lead, *part.drawings)]
 
     files: dict[str, dict[str, Any]] = {}
-    for table in kept:
+    for table in all_tables:
         files[table.name] = {"md": table.markdown(), "csv": table.csv(), "tex": table.latex()}
     for name, drawing in zip(file_names([d.name for d in drawings]), drawings, strict=True):
         files.setdefault(name, {}).update(pdf=drawing.pdf, svg=drawing.svg)
@@ -166,7 +166,7 @@ def report(
     replace_report(out, new, default_folder)
 
     main = [part.tables[0] for part in sections if part.name.startswith("results")]
-    for table in main or kept[:1]:
+    for table in main or all_tables[:1]:
         print(table.markdown())
     for line in messages:
         print(f"warning: {line}")
@@ -179,8 +179,8 @@ def report(
 def replace_report(out: Path, new: Mapping[str, str | bytes], default_folder: bool) -> None:
     """Writes a report's files to a folder, and removes those of an earlier report, no others.
 
-    Outside the `default_folder` (see `check_out`) a file is never replaced that no report wrote:
-    UserError, with nothing written.
+    Outside the `default_folder` (see `check_out`) it replaces only files that a report wrote: for
+    any other, UserError, with nothing written.
     """
     written = out / WRITTEN
     earlier = written.read_text().splitlines() if written.is_file() else []
@@ -213,34 +213,34 @@ def in_another_process(draw: Callable[[], list[Drawing]]) -> Callable[[], list[D
     return future.result
 
 
-def main_sections(aurocs: pd.DataFrame, more: Section) -> Iterator[Section]:
+def main_sections(aurocs: pd.DataFrame, rest: Section) -> Iterator[Section]:
     """Sections on how good models are: one for all, or for each data set and task (`comparable`).
 
-    `more` is merged into the section if there is only one, and otherwise follows as another.
+    `rest` is merged into the section if there is only one, and otherwise follows as another.
     """
-    tables_apart = comparable(aurocs)
-    for number, (of, part) in enumerate(tables_apart.items(), start=1):
-        fair = rivals(part)
+    groups = comparable(aurocs)
+    for number, (name, group) in enumerate(groups.items(), start=1):
+        fair = rivals(group)
         comparison = compare(shared(fair))
         suffix = f"_{number}" if number > 1 else ""
         means = class_means(fair)
         why = dependence(fair)
-        kept = [auroc_table(part, comparison), *tables.comparison_tables(comparison, means, why)]
-        kept = [replace(table, name=table.name + suffix) for table in kept]
-        if len(tables_apart) > 1:
-            kept = [replace(table, title=f"{of}: {table.title}") for table in kept]
+        own = [auroc_table(group, comparison), *tables.comparison_tables(comparison, means, why)]
+        own = [replace(table, name=table.name + suffix) for table in own]
+        if len(groups) > 1:
+            own = [replace(table, title=f"{name}: {table.title}") for table in own]
         drawn = (
             figures.critical_differences(comparison, why),
-            overview(without_unsound(part), comparison),
+            overview(without_unsound(group), comparison),
         )
-        below, lead = ([replace(d, name=d.name + suffix) for d in those] for those in drawn)
-        if len(tables_apart) == 1:
+        below, lead = ([replace(d, name=d.name + suffix) for d in drawings] for drawings in drawn)
+        if len(groups) == 1:
             title = "How good is each model on each class?"
-            yield section("results", title, [*kept, *more.tables], [*below, *more.drawings], lead)
+            yield section("results", title, [*own, *rest.tables], [*below, *rest.drawings], lead)
         else:
-            yield section(f"results{suffix}", f"{of}: how good is each model?", kept, below, lead)
-    if len(tables_apart) > 1:
-        yield more
+            yield section(f"results{suffix}", f"{name}: how good is each model?", own, below, lead)
+    if len(groups) > 1:
+        yield rest
 
 
 def section(
@@ -250,9 +250,9 @@ def section(
     drawings: Iterable[Drawing] = (),
     lead: Iterable[Drawing] = (),
 ) -> Section:
-    """A part of the page, without the tables that there is nothing for."""
-    kept = [table for table in tables if table is not None]
-    return Section(name, title, kept, list(drawings), list(lead))
+    """A part of the page, without the tables that are None."""
+    filled = [table for table in tables if table is not None]
+    return Section(name, title, filled, list(drawings), list(lead))
 
 
 def score_rows(finals: pd.DataFrame, scores: frames.Scores) -> pd.DataFrame:

@@ -28,17 +28,17 @@ TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 def command_for(studies: Mapping[str, Results], trial: str) -> str:
     """The command of the trial with this id; UserError where no study has it."""
     rows = [(name, row) for name, study in studies.items() for row in study.rows]
-    found = {name: row for name, row in rows if row["trial"] == trial}
-    if not found:
+    matches = {name: row for name, row in rows if row["trial"] == trial}
+    if not matches:
         similar = most_similar(trial, [row["trial"] for _, row in rows])
         hint = f"; did you mean '{similar}'?" if similar else " (the column `trial` names them)"
         raise UserError(f"--reproduce: no trial '{trial}' in {', '.join(studies)}{hint}")
-    if len(found) > 1:
+    if len(matches) > 1:
         raise UserError(
-            f"--reproduce: {' and '.join(found)} have a trial '{trial}' (give one study)"
+            f"--reproduce: {' and '.join(matches)} have a trial '{trial}' (give one study)"
         )
-    ((holder, row),) = found.items()
-    results = studies[holder]
+    ((name, row),) = matches.items()
+    results = studies[name]
     if row["kind"] == "tuning" and results.study.get("scheduler") in ("pbt", "pb2"):
         raise UserError(
             f"--reproduce: {trial} took over others' weights as it trained; no command repeats that"
@@ -82,7 +82,7 @@ def command(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def decay_of(decay: int, study: Mapping[str, Any], row: Mapping[str, Any]) -> int:
-    """Over how many of its last epochs the run's step sizes fell; 0 if it was stopped before.
+    """The number of last epochs in which the run's step sizes fell; 0 if it was stopped before.
 
     UserError if it was stopped while they fell: in a run planned this short they fall to almost 0.
     """
@@ -99,7 +99,7 @@ def decay_of(decay: int, study: Mapping[str, Any], row: Mapping[str, Any]) -> in
 
 
 def image_flags(results: Results) -> dict[str, Any]:
-    """Flags for the size and channels of a study's images: one category alone may get others."""
+    """Flags for the size and channels of a study's images: one category may get other defaults."""
     channels, height, width = results.provenance["dataset"]["image_shape"]
     return {"image_size": parse(f"{height}x{width}"), "channels": channels}
 

@@ -35,15 +35,15 @@ def tuning_table(trials: pd.DataFrame) -> Table | None:
         if number not in tried.index:
             number = best_run(group.to_dict("records"))
         winner: Any = tried.loc[number]
-        none: Any = pd.Series(index=tried.columns, dtype=object)
-        default = tried.loc[0] if 0 in tried.index else none
+        missing: Any = pd.Series(index=tried.columns, dtype=object)
+        default = tried.loc[0] if 0 in tried.index else missing
         early += (default_stopped := default["status"] == "stopped")
         changed_by_pbt = default.filter(regex="^tried_").notna().any()
         if default_stopped or changed_by_pbt:
-            default = none
+            default = missing
         title, sign = title_and_sign(winner["signal"])
         cut += (winner_stopped := winner["status"] == "stopped")
-        # A stopped run's figure is of fewer epochs, which none of a full run compares with.
+        # A stopped run's figure is of fewer epochs, so it cannot be compared with a full run's.
         tuned, untuned = math.nan if winner_stopped else winner["objective"], default["objective"]
         figures = (title, sign * untuned, sign * tuned, tuned - untuned)
         place = (winner["row"], winner["search"], len(tried))
@@ -105,7 +105,7 @@ def early_stopping_table(trials: pd.DataFrame) -> Table | None:
 def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Drawing]:
     """One panel per class: the signal that chose by epoch, mean over seeds with their range.
 
-    Runs that different signals chose are in figures of their own.
+    Each signal has a figure of its own, with the runs that it chose.
     """
     epochs = epochs.merge(finals[["study", "trial"]])
     last = epochs.groupby(["study", "trial"])["epoch"].transform("max")

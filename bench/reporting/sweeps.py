@@ -54,8 +54,8 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
     (several tasks of one count as data sets), a model that was trained with several amounts
     (`model`: the column without the amount) and one of these (`x`: as the figure's axis has it).
     n_train (images trained on), auroc, low and high are means over the classes that the points of
-    a data set share. So an interval is as wide as those of the classes on average, since classes
-    share test images.
+    a data set share. An interval is thus as wide as the classes' intervals on average: it could be
+    narrower only if classes did not share test images.
     """
     models = without_amounts(aurocs, [amount])
     runs = aurocs.assign(model=models, dataset=data_of(aurocs))
@@ -139,22 +139,22 @@ def amount_drawings(aurocs: pd.DataFrame) -> Iterator[Drawing]:
 
 
 def panel_of(points: pd.DataFrame, looks: Looks, scale: str) -> Callable[[Axes, str], None]:
-    """Draws the lines of one data set, with their intervals, over a linear or log axis.
+    """A function that draws one data set's lines, with intervals, over a linear or log axis.
 
-    Models stand a little beside each other, where one interval would hide another.
+    Models are a little apart, since one interval would hide another.
     """
-    there: Callable[[Any], Any] = np.log if scale == "log" else np.asarray
-    back: Callable[[Any], Any] = np.exp if scale == "log" else np.asarray
+    transform: Callable[[Any], Any] = np.log if scale == "log" else np.asarray
+    inverse: Callable[[Any], Any] = np.exp if scale == "log" else np.asarray
     amounts = np.sort(points["x"].unique())
-    places = there(amounts)
-    ticks = back(with_room(places))
+    places = transform(amounts)
+    ticks = inverse(with_room(places))
     step = ASIDE * (places[-1] - places[0])
 
     def panel(axes: Axes, dataset: str) -> None:
-        here = points[points["dataset"] == dataset]
+        lines = points[points["dataset"] == dataset]
         for number, (model, look) in enumerate(looks.items()):
-            line = here[here["model"] == model]
-            x = back(there(line["x"]) + step * (number - (len(looks) - 1) / 2))
+            line = lines[lines["model"] == model]
+            x = inverse(transform(line["x"]) + step * (number - (len(looks) - 1) / 2))
             ends = [line["auroc"] - line["low"], line["high"] - line["auroc"]]
             bars: Any = look | {"marker": "o", "markersize": 3, "linewidth": 1.2}
             axes.errorbar(x, line["auroc"], ends, capsize=2, elinewidth=0.7, **bars)
@@ -167,11 +167,11 @@ def panel_of(points: pd.DataFrame, looks: Looks, scale: str) -> Callable[[Axes, 
 
 def with_room(places: np.ndarray) -> list[float]:
     """Those of the ordered places on an axis that have room for a number below it."""
-    kept = [float(places[0])]
+    labelled = [float(places[0])]
     for place in places:
-        if place - kept[-1] >= ROOM * (places[-1] - places[0]):
-            kept.append(float(place))
-    return kept
+        if place - labelled[-1] >= ROOM * (places[-1] - places[0]):
+            labelled.append(float(place))
+    return labelled
 
 
 def dataset_table(aurocs: pd.DataFrame) -> Table | None:

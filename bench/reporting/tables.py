@@ -21,7 +21,7 @@ ABNORMAL = "share of abnormal images"
 
 
 def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Table:
-    """What each study's figures rest on, in a few words each; the whole of it is in study.json."""
+    """What each study's figures rest on, in a few words each; study.json has all of it."""
     columns, titles = {}, {name: signal.title for name, signal in SIGNALS.items()}
     for name, results in studies.items():
         study, origin = results.study, results.provenance
@@ -182,8 +182,8 @@ def metrics_table(finals: pd.DataFrame) -> Table | None:
 
 def mean_and_sd(mean: pd.DataFrame, sd: pd.DataFrame) -> pd.DataFrame:
     """`0.812 ± 0.013` of each pair, without what is NaN."""
-    figures, more = mean.map("{:.3f}".format, na_action="ignore"), sd.map(" ± {:.3f}".format)
-    return figures.astype(object) + more.where(sd.notna(), "").astype(object)
+    means, sds = mean.map("{:.3f}".format, na_action="ignore"), sd.map(" ± {:.3f}".format)
+    return means.astype(object) + sds.where(sd.notna(), "").astype(object)
 
 
 def comparison_tables(

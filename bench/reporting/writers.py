@@ -65,7 +65,7 @@ class Table:
         return self.frame.map(cell).rename(columns=cell)
 
     def blocks(self) -> Iterator[tuple[str, int, int]]:
-        """Each group of rows with its first row and the one after its last; one without a name."""
+        """Each group's name, first row and end (excluded); a single group gets an empty name."""
         start = 0
         for name, rows in itertools.groupby(self.groups or [""] * len(self.frame)):
             end = start + len(list(rows))
@@ -73,7 +73,7 @@ class Table:
             start = end
 
     def numeric(self) -> list[bool]:
-        """Which columns have numbers alone, and are set to the right."""
+        """Which columns have only numbers, and are set flush right."""
         columns = self.as_text().to_numpy().T  # two may have one name
         return [all(map(NUMBER.fullmatch, cells)) for cells in columns]
 
@@ -88,9 +88,9 @@ class Table:
                 rows.append([f"*{name}*"] + [""] * (frame.shape[1] - 1))
             rows += frame.to_numpy()[start:end].tolist()
         table = tabulate(rows, list(frame), tablefmt="pipe", disable_numparse=True)
-        more = f"On the page, in the .tex and .csv file also: {self.legend}." if self.legend else ""
+        hint = f"On the page, in the .tex and .csv file also: {self.legend}." if self.legend else ""
         title = markdown_escape(self.title)
-        note = markdown_escape(" ".join(filter(None, [self.note, more])))
+        note = markdown_escape(" ".join(filter(None, [self.note, hint])))
         return "\n\n".join(filter(None, [f"**{title}**", table, note])) + "\n"
 
     def latex(self) -> str:
@@ -128,7 +128,7 @@ class Table:
 def cell(value: Any) -> str:
     if pd.isna(value):
         return "–"
-    # Rounded first, and plus 0, a small negative number is no -0.000.
+    # Rounding first and adding 0 turns a small negative number into 0.000, not -0.000.
     return (
         f"{round(value, 3) + 0:.3f}" if isinstance(value, float) else " ".join(str(value).split())
     )

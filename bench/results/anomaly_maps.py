@@ -9,18 +9,15 @@ import numpy as np
 
 
 def difference(image: Any, rebuilt: Any) -> Any:
-    """The mean absolute difference of the channels: (C, H, W) becomes (H, W), (N, …) (N, H, W).
+    """The mean absolute difference of the channels: (…, C, H, W) becomes (…, H, W).
 
-    Arrays or tensors. `image` is of a signed type: uint8 would wrap around.
+    Arrays or tensors. `image` must be of a signed type: uint8 would wrap around.
     """
     return abs(image - rebuilt).mean(-3)
 
 
 def anomaly_maps(images: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    """Where reconstructions differ: float32 (N, H, W), of (N, C, H, W) images and theirs.
-
-    In grey levels.
-    """
+    """Where (N, C, H, W) images and reconstructions differ: float32 (N, H, W), in grey levels."""
     maps = np.empty((len(images), *images.shape[2:]), np.float32)
     for i in range(len(maps)):  # of all at once: too much memory
         maps[i] = difference(images[i].astype(np.int16), rebuilt[i])

@@ -84,9 +84,9 @@ COLUMNS = {
     "n_test_*": "how many normal and abnormal test images there are",
     "test_pixel_auroc": "AUROC of the test images' pixels by their anomaly maps, where masks mark "
     "the anomalous ones; of reconstructions in evaluation mode",
-    "test_aupro": "likewise the area under the mean overlap of regions, up to 30 % false positives",
-    "defect_*": "of one kind of defect against the normal test images, where there are several: "
-    "defect_images_<defect>, and likewise auroc, pixel_auroc and aupro",
+    "test_aupro": "area under the mean overlap of the masks' regions, up to 30 % false positives",
+    "defect_*": "figures of one kind of defect against the normal test images, where there are "
+    "several kinds: defect_images_<defect>, and auroc, pixel_auroc and aupro in place of images",
     # of an epoch alone
     "loss_*": "the mean of each training loss, without its weight (of rotations and classes, rows of "
     "an earlier version have it)",
@@ -135,9 +135,9 @@ def of_variant(task: Task) -> dict[str, str]:
 
 
 def of_files(files: Mapping[str, Mapping[str, str]], model: str) -> dict[str, str]:
-    """The columns of the files from outside that a model's runs use, of all those of a study.
+    """The columns of the Python files from outside that a model's runs use.
 
-    `files`: SHA-256 by kind (model, dataset or space) and name.
+    `files`: SHA-256 of all of the study's files, by kind (model, dataset or space) and name.
     """
     return {
         f"sha256_{kind}": sha256
@@ -212,7 +212,7 @@ def of_defects(
     """The columns of pixels and of each defect, of a final run's N test images.
 
     `labels`, `scores` and `defects` are (N,), anomaly maps and masks (N, H, W); see
-    bench.data.splits.Labelled. Pixels are judged of normal images and of those with a mask.
+    bench.data.splits.Labelled. Only pixels of normal images and of images with a mask count.
     """
 
     def of_pixels(chosen: np.ndarray) -> dict[str, float]:

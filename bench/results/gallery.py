@@ -28,9 +28,9 @@ def extreme_images(labels: np.ndarray, scores: np.ndarray) -> dict[str, np.ndarr
     """
     groups = {}
     for name, (label, highest) in GROUPS.items():
-        mine = np.flatnonzero(labels == label)
-        order = np.argsort(-scores[mine] if highest else scores[mine], kind="stable")
-        groups[name] = mine[order[:EACH]]
+        members = np.flatnonzero(labels == label)
+        order = np.argsort(-scores[members] if highest else scores[members], kind="stable")
+        groups[name] = members[order[:EACH]]
     return groups
 
 
@@ -82,18 +82,18 @@ def encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
 
 
 def as_picture(image: np.ndarray) -> Image.Image:
-    """A (C, H, W) image for Pillow, which wants no channel where there is one alone."""
+    """A (C, H, W) image for Pillow, which wants a grey image without its axis of channels."""
     return Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
 
 
 def shrunk(image: np.ndarray, largest: int) -> np.ndarray:
-    """A uint8 (C, H, W) image whose longer side has so many pixels at most."""
+    """A uint8 (C, H, W) image, shrunk until its longer side has at most `largest` pixels."""
     picture = as_picture(image)
     picture.thumbnail((largest, largest), reducing_gap=None)
     return np.asarray(picture).reshape(*picture.size[::-1], -1).transpose(2, 0, 1)
 
 
 def data_uri(image: np.ndarray, kind: str = "PNG", **options: Any) -> str:
-    """A (C, H, W) image as a URI that holds all of it, for a page."""
+    """A (C, H, W) image as a data: URI, which a page can hold."""
     content = base64.b64encode(encoded(image, kind, **options)).decode()
     return f"data:image/{kind.lower()};base64,{content}"

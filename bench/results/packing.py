@@ -1,4 +1,4 @@
-"""Packs a study's scores into one file in place of a folder for each run, and its epochs' rows."""
+"""Packs a study's scores, from a folder for each run into one file, and its epochs' rows."""
 
 import contextlib
 import lzma
@@ -86,7 +86,7 @@ def write_checked(path: Path, content: bytes) -> None:
     """Writes a file and reads it back; UserError where it is not what was written."""
     write_whole(path, content)
     if path.read_bytes() != content:
-        raise UserError(f"{path} reads otherwise than it was written; nothing removed")
+        raise UserError(f"{path} does not hold what was written; nothing was removed")
 
 
 def check_nothing_else(folder: Path) -> None:
@@ -131,8 +131,8 @@ def packed(runs: dict[str, pd.DataFrame], kind: type[np.floating]) -> bytes:
     """A scores.parquet of runs by trial: one row per test image, with its trial.
 
     A part that a run's model does not have is null. So is one that equals the score, as a model's
-    only part does: `same_part` names it, and the file is a sixth smaller. UserError where the
-    file does not give back the runs as they are.
+    only part does: `same_part` names it, which makes the file a sixth smaller. UserError unless
+    reading the file gives the same runs.
     """
     slim = {trial: without_copy(run) for trial, run in runs.items()}
     frame = pd.concat(slim, names=["trial"]).reset_index("trial")
@@ -145,8 +145,8 @@ def packed(runs: dict[str, pd.DataFrame], kind: type[np.floating]) -> bytes:
         use_dictionary=["trial", "labels", SAME_PART],
         use_byte_stream_split=numbers,
     )
-    again = unpacked(content)
-    wrong = [t for t, run in runs.items() if t not in again or not same(again[t], run, kind)]
+    copies = unpacked(content)
+    wrong = [t for t, run in runs.items() if t not in copies or not same(copies[t], run, kind)]
     if wrong:
         raise UserError(f"{PACKED} would not give back the scores of {', '.join(wrong)}")
     return content

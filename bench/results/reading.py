@@ -20,8 +20,8 @@ from bench.results.rows import TEXTS, epoch_rows, read_rows, unreadable
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
-DIVERGED = "FloatingPointError"  # how the error of a run begins that no other attempt will mend
-SAME_PART = "same_part"  # its column that names the part which is the score itself
+DIVERGED = "FloatingPointError"  # how an error begins that another attempt would repeat
+SAME_PART = "same_part"  # the column of PACKED that names the part that equals the score
 
 
 def read(path: str | Path) -> "Results":
@@ -44,7 +44,7 @@ def read(path: str | Path) -> "Results":
 
 
 def studies_in(path: Path) -> list[Path]:
-    """The folders of a sweep's studies, as far as they have begun, or else the folder itself."""
+    """The folders of a sweep's studies that have begun; for other folders, the folder itself."""
     path = on_disk(path)
     if not (path / SWEEP).exists():
         return [path]
@@ -63,8 +63,8 @@ class Results:
         study: every choice of the study, as in Study.
         provenance: commit, command, versions, hardware and data set of the command that began it.
         made_by: that command's script: train.py (`train.py --audit` for an audit) or train_tune.py.
-        run: what there is beside these choices: a run's hyperparameters, winners of --start_from.
-        grown_from: what some choices were, each time before it went on as a larger study.
+        run: what is not in `study`: hyperparameters of train.py, winners of --start_from.
+        grown_from: the choices that may grow, as they were each time before the study grew.
     """
 
     path: Path
@@ -111,9 +111,9 @@ class Results:
     def role(self, row: Mapping[str, Any]) -> str | None:
         """What a run is in the study as it is now; None for runs of a search that still count.
 
-        A study that has grown holds superseded runs: of an earlier winner, of fewer steps, or of a
-        finalist that is none any more. Those of more steps are pending until their search has
-        decided anew, and finalists are undecided until it has decided at all.
+        A study that has grown holds superseded runs: of an earlier winner, of fewer steps, or of an
+        earlier finalist. Runs of more steps are pending until their search has decided anew, and
+        finalists are undecided until it has decided at all.
         """
         final, finalist = row.get("kind") == "final", row.get("kind") == "finalist"
         decision = self.winners.get(search_of(row))
@@ -144,11 +144,11 @@ class Results:
         if frame.empty:
             return frame
         attempts = frame["attempt"].fillna(1) if "attempt" in frame else pd.Series(1, frame.index)
-        counts = attempts.groupby(frame["trial"]).transform("max")
+        valid = attempts.groupby(frame["trial"]).transform("max")
         if "attempt" in self.trials:
             named = dict(zip(self.trials["trial"], self.trials["attempt"], strict=True))
-            counts = frame["trial"].map(named).fillna(counts)
-        return frame[attempts == counts].drop_duplicates(["trial", "epoch"], keep="last")
+            valid = frame["trial"].map(named).fillna(valid)
+        return frame[attempts == valid].drop_duplicates(["trial", "epoch"], keep="last")
 
     @property
     def has_scores(self) -> bool:

@@ -1,4 +1,4 @@
-"""Reads the rows in a study's folder, and refuses those that no figure can be made of."""
+"""Reads the rows in a study's folder, and refuses rows with unusable values."""
 
 import json
 import lzma
@@ -21,7 +21,7 @@ NUMBER_TYPES = {int, float, bool, type(None)}  # in JSON
 
 
 def epoch_rows(study: Path) -> list[dict[str, Any]]:
-    """The rows of a study's epochs: first those that are packed, then those since."""
+    """The rows of a study's epochs: first the packed ones, then those written since."""
     return [row for name in (PACKED_EPOCHS, EPOCHS) for row in read_rows(study / name, ("epoch",))]
 
 
@@ -63,7 +63,7 @@ def content_of(path: Path) -> bytes:
 
 
 def is_row(last: bytes) -> bool:
-    """Whether a last line without its end is a whole row, as an editor may leave it."""
+    """Whether a last line without a newline is a whole row, as an editor may leave it."""
     try:
         return isinstance(json.loads(last), dict)
     except ValueError:
@@ -71,7 +71,7 @@ def is_row(last: bytes) -> bool:
 
 
 def mistake_in(row: dict[str, Any]) -> str | None:
-    """What figures cannot be made of in a row; None if nothing. Called for every row of a study."""
+    """Why a row's values are unusable; None if they are not. Runs for every row, so it is fast."""
     for name in TEXTS:  # a class "3" becomes 3 where pandas writes the rows again
         if not isinstance(row.get(name, ""), str):
             return f"{name} is no text, but {row[name]}"
@@ -87,7 +87,7 @@ def mistake_in(row: dict[str, Any]) -> str | None:
 
 @cache  # most rows of a file have the same columns
 def columns_to_check(columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Those that hold numbers, and those that hold an AUROC."""
+    """The columns that hold numbers, and those that hold an AUROC."""
     numbers = [name for name in columns if NUMBER_COLUMNS.fullmatch(name)]
     counts = "defect_images_"  # of defects, which may be called anything
     return numbers, [n for n in columns if n.endswith("auroc") and not n.startswith(counts)]

@@ -130,7 +130,7 @@ class Store:
         return store
 
     def grow(self, study: Study, fields: Sequence[str], files: dict[str, dict[str, str]]) -> None:
-        """Notes in study.json that the study goes on as a larger one, where these fields differ.
+        """Records in study.json that the study goes on as a larger one, if these fields differ.
 
         `files`: the SHA-256 of its files from outside, by flag and name.
         """
@@ -172,8 +172,8 @@ class Store:
     ) -> None:
         """Adds a finished trial's row, after the files that belong to it.
 
-        A row in trials.jsonl thus never speaks of a file that is not there. `scores` are one row
-        per test image, `gallery` is a PNG, `packed` is the trained model as safetensors.
+        So a row in trials.jsonl never lacks its files. `scores` has one row per test image,
+        `gallery` is a PNG, `packed` the trained model as safetensors.
         """
         folder = self.path / "scores" / row["trial"]
         if packed is not None:
@@ -185,7 +185,7 @@ class Store:
         self.append("trials.jsonl", row)
 
     def add_winner(self, decision: dict[str, Any]) -> None:
-        """Keeps which configuration won a task and why; the last decision on a task counts."""
+        """Records which configuration won a task and why; the last decision on a task counts."""
         if decision not in read_rows(self.path / WINNERS):
             self.append(WINNERS, decision)
 
@@ -200,7 +200,7 @@ def json_value(value: Any) -> Any:
 
 
 def end_last_line(path: Path) -> None:
-    """Cuts off a half-written last line, or ends a whole one: the next row must not grow onto it."""
+    """Cuts off a half-written last line, or ends a whole one: the next row must begin a line."""
     if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
         start = data.rfind(b"\n") + 1
         if is_row(data[start:]):

@@ -237,29 +237,29 @@ def command_line() -> Parser:
     return parser
 
 
-def measure(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
+def measure(flags: argparse.Namespace) -> Iterable[dict[str, Any]]:
     """The rows of the measurement that the flags ask for."""
-    if given.gpu:
-        return gpu.speeds(given.gpu)
-    if given.latent:
-        model, content = model_files.load(given.latent[0])
+    if flags.gpu:
+        return gpu.speeds(flags.gpu)
+    if flags.latent:
+        model, content = model_files.load(flags.latent[0])
         if content["model"] != "anogan":
-            reason = f"{given.latent[0]} is a model of {content['model']}, not of anogan"
+            reason = f"{flags.latent[0]} is a model of {content['model']}, not of anogan"
             raise UserError(f"--latent: {reason}")
-        changes = held_values(Study(model=("anogan",), set=tuple(given.set)), "anogan")
+        changes = held_values(Study(model=("anogan",), set=tuple(flags.set)), "anogan")
         model.config = dataclasses.replace(model.config, **changes)
-        folder, decoding = given.latent[1], content["decoding"]
-        return [latent_search(model, decoding, folder, given.slice, given.steps)]
-    if given.study:
-        return [harness.time_study(given.study, given.limit_train, given.epochs)]
-    if given.scale:
-        return [scale(images) for images in given.scale]
-    if given.report:
-        return [harness.time_report(given.report)]
-    if given.search:
-        return [row for seed in range(given.search) for row in harness.compare_searches(seed)]
+        folder, decoding = flags.latent[1], content["decoding"]
+        return [latent_search(model, decoding, folder, flags.slice, flags.steps)]
+    if flags.study:
+        return [harness.time_study(flags.study, flags.limit_train, flags.epochs)]
+    if flags.scale:
+        return [scale(images) for images in flags.scale]
+    if flags.report:
+        return [harness.time_report(flags.report)]
+    if flags.search:
+        return [row for seed in range(flags.search) for row in harness.compare_searches(seed)]
     return (
-        compare(what, make_work, precision, given.rounds)
+        compare(what, make_work, precision, flags.rounds)
         for what, make_work in (("training", training), ("scoring", scoring))
         for compare in (one_process, one_trial_per_core)
         for precision in ("float32", "bfloat16")
@@ -267,12 +267,12 @@ def measure(given: argparse.Namespace) -> Iterable[dict[str, Any]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = command_line().parse_args(arguments)
-    ready_process(given.threads or torch.get_num_threads())
+    flags = command_line().parse_args(arguments)
+    ready_process(flags.threads or torch.get_num_threads())
     origin, rows = {"threads": torch.get_num_threads()} | machine(), []
-    given.out.mkdir(parents=True, exist_ok=True)
-    with (given.out / "speed.jsonl").open("a") as file:
-        for row in measure(given):
+    flags.out.mkdir(parents=True, exist_ok=True)
+    with (flags.out / "speed.jsonl").open("a") as file:
+        for row in measure(flags):
             rows.append(row)
             print(row, file=sys.stderr)
             file.write(json.dumps(row | origin) + "\n")

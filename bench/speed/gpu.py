@@ -26,13 +26,13 @@ from models.base import AnomalyModel
 from models.precision import PRECISIONS
 
 BATCH = 64  # images in a step, as in released code
-IMAGES = 45_000  # normal ones that a model of the published table trains on
-TABLE = 10 * 15 * IMAGES  # that the whole table trains on: 10 classes, 15 epochs
+IMAGES = 45_000  # normal images that a model of the published table trains on
+TABLE = 10 * 15 * IMAGES  # images that the whole table trains on: 10 classes, 15 epochs
 LIMIT = 120  # seconds that a mode may take
 TIMED = 2.0  # seconds of training that are timed
 TURNS = 40  # of n_critic steps, after which a model's losses are read
 SEARCHED = 2048  # images that AnoGAN searches for
-SAME = 3  # models whose bits are compared
+COMPARED = 3  # models whose bits are compared
 SPAWN = multiprocessing.get_context("spawn")
 SIDE = 8192  # of the matrices whose product shows what the GPU can do
 
@@ -56,7 +56,7 @@ def new_model(
     return model
 
 
-def some_images() -> Tensor:
+def random_images() -> Tensor:
     """uint8 (IMAGES, 3, 32, 32) on the GPU, the same ones each time."""
     rng = torch.Generator("cuda").manual_seed(0)
     shape = (IMAGES, 3, 32, 32)
@@ -76,20 +76,20 @@ class Group:
             member.train_epoch(self.images, torch.Generator().manual_seed(0), turns)
 
     def warm_up(self, turns: int) -> None:
-        """So many turns, one model after the other: the GPU records the steps of one at a time."""
+        """Takes `turns` turns, a model at a time: a GPU records one model's steps at a time."""
         torch.cuda.synchronize()
         for member, stream in zip(self.members, self.streams, strict=True):
             self._train(member, stream, turns)
 
     def train(self, turns: int) -> None:
-        """So many turns of `n_critic` steps, all models at a time."""
+        """Takes `turns` turns of `n_critic` steps with all models at a time."""
         list(self.threads.map(self._train, self.members, self.streams, repeat(turns)))
 
 
 def rate(mode: Mode, precision: str, barrier: Barrier) -> float:
     """Images a second that one process trains on, beside the others at the barrier."""
     members = [new_model(precision, mode.recorded) for _ in range(mode.streams)]
-    group, each = Group(members, some_images()), members[0].turn * BATCH
+    group, each = Group(members, random_images()), members[0].turn * BATCH
     group.warm_up(turns=8)
     barrier.wait(LIMIT)
     seen, start = 0, time.perf_counter()
@@ -103,7 +103,7 @@ def rate(mode: Mode, precision: str, barrier: Barrier) -> float:
 
 def search_rate(precision: str, recorded: bool) -> float:
     """Images a second for which an untrained AnoGAN searches latents."""
-    model, images = new_model(precision, recorded, name="anogan"), some_images()[:SEARCHED]
+    model, images = new_model(precision, recorded, name="anogan"), random_images()[:SEARCHED]
     model.score(images[: SEARCHED // 4])
     start = time.perf_counter()
     model.score(images)
@@ -113,10 +113,10 @@ def search_rate(precision: str, recorded: bool) -> float:
 def same_bits(precision: str) -> bool:
     """Whether models come to the same weights kernel by kernel, replayed, and on many streams."""
     be_deterministic(True)
-    images, outcomes = some_images(), []
-    for recorded, streams in ((False, 1), (True, 1), (True, SAME)):
-        members = [new_model(precision, recorded, seed) for seed in range(SAME)]
-        for first in range(0, SAME, streams):
+    images, outcomes = random_images(), []
+    for recorded, streams in ((False, 1), (True, 1), (True, COMPARED)):
+        members = [new_model(precision, recorded, seed) for seed in range(COMPARED)]
+        for first in range(0, COMPARED, streams):
             group = Group(members[first : first + streams], images)
             group.warm_up(turns=4)
             group.train(turns=4)
@@ -138,7 +138,7 @@ def worker(call: Callable[..., Any], arguments: tuple, results: Any, alone: bool
 
 
 def in_processes(count: int, call: Callable[..., Any], *arguments: Any) -> list[Any]:
-    """What a call gives in each of so many new processes.
+    """What a call returns in each of `count` new processes.
 
     RuntimeError where one of them fails, or does not end in time.
     """
@@ -164,7 +164,7 @@ def in_processes(count: int, call: Callable[..., Any], *arguments: Any) -> list[
 
 
 def products(precision: str) -> float:
-    """Operations a second of a large matrix product, the most that networks could come to."""
+    """Operations a second of a large matrix product, which networks cannot exceed."""
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
     torch.backends.cuda.matmul.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     a, b = torch.randn(2, SIDE, SIDE, device="cuda", dtype=kind)
@@ -197,7 +197,7 @@ def operations_per_image() -> float:
     """Floating-point operations for each image in a turn of training."""
     model = new_model("float32", recorded=False)
     with Operations() as operations:
-        model.train_epoch(some_images(), torch.Generator(), turns=1)
+        model.train_epoch(random_images(), torch.Generator(), turns=1)
     return operations.count / (model.turn * BATCH)
 
 

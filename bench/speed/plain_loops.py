@@ -1,6 +1,6 @@
 """Training and scoring loops as released code writes them, for `bench.speed` to compare with.
 
-Their mathematics is that of this project's models.
+They compute the same as this project's models.
 """
 
 import numpy as np

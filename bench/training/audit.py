@@ -61,14 +61,14 @@ def audit(
     say: Callable[[str], None],
     done: pd.DataFrame,
 ) -> Iterator[pd.DataFrame]:
-    """The table so far, after each training; it goes on after the steps that are `done`.
+    """Yields the table so far after each training; goes on after the steps in the table `done`.
 
-    One row per step: change, training (new or the same), epoch, auroc, low, high, cost, and the
-    generator steps of the whole training beside those that are fair.
+    One row per step: change, training (new or the same), epoch, auroc, low, high, cost, the
+    generator steps of the whole training, and the fair ones.
 
     Every step holds out validation images, also where the published protocol would train on them,
-    so that all steps up to `selection` are measured on the very same training. `given`: those of the
-    hyperparameters that a user chose; they hold in every step.
+    so that all steps up to `selection` are measured on the very same training. `given`: the
+    hyperparameters that a user chose, which hold in every step.
     """
     task, rows = ready.tasks[0], done.to_dict("records")
     select_on = ready.select_on[task]
@@ -102,9 +102,9 @@ def audit(
             say(f"training {number} of {len(trainings)}, epoch {record['epoch']}/{budget.epochs}")
             scored: dict[Protocol, tuple[np.ndarray, np.ndarray]] = {}
             for member in members:
-                # Steps that differ only in `selection` share their scores, and the labels with
-                # them: the test images' order may differ, as fewer training images (without
-                # duplicates) change what is drawn at random.
+                # Steps that differ only in `selection` share their scores, and with them the
+                # labels: the order of the test images may differ between the steps' splits, whose
+                # numbers of training images (with or without duplicates) change the random draws.
                 how = replace(member.protocol, selection="val")
                 mix = run.mix(member.protocol.mix)
                 if how not in scored:

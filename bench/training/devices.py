@@ -93,7 +93,7 @@ def ready_process(threads: int) -> None:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Begins `peak_memory` anew, where the system can: a process trains one run after another."""
+    """Resets `peak_memory` where the system can: a process trains one run after another."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
@@ -116,9 +116,9 @@ def peak_memory(device: str) -> int:
 
 
 def be_deterministic(on: bool) -> None:
-    """Makes this process's GPU repeat its results to the bit, or no longer.
+    """Makes this process's GPU repeat its results to the bit if `on`, and not if off.
 
-    torch then raises an error where it has no deterministic algorithm.
+    If on, torch raises an error where it has no deterministic algorithm.
     """
     if on:
         # torch reads it at the first matrix product.

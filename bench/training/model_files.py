@@ -73,7 +73,7 @@ def load(
 
 
 def take_code(path: Path, content: dict[str, Any], code: str | None) -> None:
-    """Reads the Python file from outside that made a model, and notes its place in the content.
+    """Reads the Python file from outside that made a model, and records its path in `content`.
 
     UserError where it is gone or has changed, or the model is one of this project's.
     """
@@ -100,9 +100,9 @@ def take_code(path: Path, content: dict[str, Any], code: str | None) -> None:
 
 
 def trained_state(model: AnomalyModel) -> dict[str, Any]:
-    """A copy of what scoring needs, in the CPU's memory.
+    """A copy of the state that scoring needs, in the CPU's memory.
 
-    Left out: the optimisers' moments, two thirds of it all.
+    Leaves out the optimisers' moments, two thirds of the whole state.
     """
     with model.frozen(training=False):  # with the weights that score
         state = model.checkpoint() | {"optimizers": {}}
@@ -113,10 +113,7 @@ def trained_state(model: AnomalyModel) -> dict[str, Any]:
 
 
 def flatten(state: Any, path: tuple = ()) -> tuple[dict[str, torch.Tensor], list]:
-    """A nested dict as named tensors and a list of [path, plain value].
-
-    A name is its path in JSON.
-    """
+    """A nested dict as tensors, named by their paths in JSON, and a list of [path, plain value]."""
     if isinstance(state, torch.Tensor):
         return {json.dumps(path): state.detach().contiguous()}, []
     if not isinstance(state, dict) or not state:
@@ -124,9 +121,9 @@ def flatten(state: Any, path: tuple = ()) -> tuple[dict[str, torch.Tensor], list
     tensors: dict[str, torch.Tensor] = {}
     plain: list = []
     for key, value in state.items():
-        more, rest = flatten(value, (*path, key))
-        tensors |= more
-        plain += rest
+        inner_tensors, inner_plain = flatten(value, (*path, key))
+        tensors |= inner_tensors
+        plain += inner_plain
     return tensors, plain
 
 

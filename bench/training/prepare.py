@@ -1,7 +1,4 @@
-"""Prepares what a study's runs need: data, tasks, splits, device.
-
-Refuses choices that do not fit.
-"""
+"""Prepares what a study's runs need: data, tasks, splits, device; refuses unfit choices."""
 
 import math
 import os
@@ -69,10 +66,10 @@ class Prepared:
 
     def budget(self, study: Study, model: str, task: Task, config: Mapping[str, Any]) -> Budget:
         """How long a run trains; UserError where that is too short to train all of the model."""
-        kind, images = models.get(model), len(self.splits[task].train)
-        if not kind.BATCHES:
+        detector, images = models.get(model), len(self.splits[task].train)
+        if not detector.BATCHES:
             return Budget(epochs=1)  # it is fitted at once
-        fair = kind.DIGITS_STEPS if self.dataset.few else kind.STEPS
+        fair = detector.DIGITS_STEPS if self.dataset.few else detector.STEPS
         pass_steps = images // config["batch_size"] / config.get("n_critic", 1)
         if study.epochs and not study.steps:
             budget = Budget(study.epochs, None, fair, study.niter_decay)
@@ -82,7 +79,7 @@ class Prepared:
             budget = Budget(epochs, math.ceil(steps / epochs), fair, study.niter_decay)
         try:
             trained = budget.steps or budget.epochs * pass_steps
-            kind.check_training(config, self.splits[task].train, trained)
+            detector.check_training(config, self.splits[task].train, trained)
         except ValueError as error:
             raise UserError(f"--model: {model} on {task.name}: {error}") from None
         if budget.decay >= budget.epochs:  # no epoch would have the full step size
@@ -98,7 +95,7 @@ class Prepared:
         return val + pseudo + (test if final or self.protocol.selection == "test" else 0)
 
     def facts(self, study: Study, task: Task) -> dict[str, Any]:
-        """What a trained model's file says of the images: among it, which of them are held out."""
+        """What a trained model's file says of the images, including what decides the split."""
         decoding, protocol = asdict(self.dataset.decoding), self.protocol
         task = replace(task, variant="")  # a label in the study, which splits nothing
         split = [self.dataset.fingerprint, study.seed_of_splits(), *astuple(task)]
@@ -131,19 +128,19 @@ def prepare(study: Study) -> Prepared:
     protocol, tasks = protocol_of(study), tasks_of(study, dataset)
     if any(len(os.fsencode(task.cls)) > LONGEST for task in tasks):
         raise UserError(f"--dataset: {LONG_CLASS}")
-    dataset, splits, more = make_splits(
+    dataset, splits, lines = make_splits(
         dataset, tasks, protocol, study.limit_test, study.seed_of_splits()
     )
     released = [f"{fact} (add {flags})" for fact, flags in released_differences(study)]
-    more += [
+    lines += [
         *guess_notes(study, dataset),
         *missing_mask_notes(splits),
         *released,
         *without_effect(study, tasks, device),
     ]
     if all(split.test is None for split in splits.values()):
-        more.append("nothing is tested: there are no test images of a known class")
-    for line in more:
+        lines.append("nothing is tested: there are no test images of a known class")
+    for line in lines:
         note(line)
     select_on = {task: choose_select_on(study, task, splits[task]) for task in tasks}
     if study.tune_for == "mean" and len(signals := sorted(set(select_on.values()))) > 1:
@@ -151,7 +148,7 @@ def prepare(study: Study) -> Prepared:
             f"--tune_for mean: the classes are judged by {' and '.join(signals)} (give --select_on "
             "val_loss)"
         )
-    notes = (*dataset.notes, *more)
+    notes = (*dataset.notes, *lines)
     files = outside.hashes(study.files())
     return Prepared(dataset, protocol, tasks, splits, select_on, device, notes, files)
 
@@ -160,14 +157,14 @@ def released_differences(study: Study) -> list[tuple[str, str]]:
     """How released code departs from the published protocol, and the flags that do the same."""
     facts: list[tuple[str, str]] = []
     for model in study.model_names() if study.protocol == "published" else ():
-        kind, code = models.get(model), f"{model}: its released code"
-        if kind.RELEASED_MODE == "evaluation" and study.scoring_mode is None:
+        detector, code = models.get(model), f"{model}: its released code"
+        if detector.RELEASED_MODE == "evaluation" and study.scoring_mode is None:
             facts.append((f"{code} scores in evaluation mode", "--scoring_mode evaluation"))
-        if kind.RELEASED_EPOCH == "last" and study.selection is None:
+        if detector.RELEASED_EPOCH == "last" and study.selection is None:
             last = "--selection val --select_on last_epoch"
             facts.append((f"{code} reports the last epoch, not the best by test images", last))
-        if not study.epochs and (study.steps or kind.STEPS) < kind.RELEASED_STEPS:
-            steps = kind.RELEASED_STEPS
+        if not study.epochs and (study.steps or detector.STEPS) < detector.RELEASED_STEPS:
+            steps = detector.RELEASED_STEPS
             facts.append((f"{code} trains for {steps:,} generator steps", f"--steps {steps}"))
     return facts
 
@@ -212,7 +209,7 @@ def check_shape(model: str, dataset: Dataset, config: Mapping[str, Any] | None =
 
 
 def choose_select_on(study: Study, task: Task, split: Split) -> str:
-    """The signal that chooses epoch and configuration.
+    """The signal that chooses epoch and configuration; UserError for one that lacks its images.
 
     Unless the study names one: val_auroc where there are abnormal validation images, else val_loss.
     """

@@ -52,7 +52,7 @@ class Recorder:
             self.count(row["trial"], row)
 
     def count(self, trial: str, record: Mapping[str, Any]) -> None:
-        """Takes an epoch into the totals of its run."""
+        """Adds an epoch to the totals of its run."""
         self.totals[trial] = columns.running_totals(self.totals.get(trial), record)
 
     def attempt(self, run: PlannedRun) -> int:
@@ -61,7 +61,7 @@ class Recorder:
     def epoch(
         self, run: PlannedRun, record: Mapping[str, Any], curves: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Writes an epoch's row and gives it; `curves` is what `Run.curves` gives."""
+        """Writes an epoch's row and returns it; `curves`: see `Run.curves`."""
         self.count(run.trial, record)
         row = columns.of_epoch(run, self.attempt(run), record)
         self.store.add_epoch(row)
@@ -85,7 +85,7 @@ class Recorder:
         gallery: bytes | None = None,
         packed: bytes | None = None,
     ) -> dict[str, Any]:
-        """Writes the row of a run that is over, with the files beside it, and gives the row.
+        """Writes the row of a run that is over, and the files beside it; returns the row.
 
         `outcome` has the columns of how it ended (`columns.of_chosen_epoch`, `of_stop`,
         `of_failure`), `localisation` those of its defects and pixels; `config` its hyperparameters,

@@ -28,8 +28,8 @@ from models.base import AnomalyModel
 from models.images import Images
 from models.mix import Mix, standardised
 
-# What a Run keeps beside its model; the last four are the chosen epoch's.
-KEPT = ("epoch", "images_seen", "best", "best_parts", "best_state", "best_verdicts")
+# The attributes of a Run in its checkpoint; the last four are the chosen epoch's.
+SAVED = ("epoch", "images_seen", "best", "best_parts", "best_state", "best_verdicts")
 PICTURED = 4  # validation images of each kind, normal and abnormal, that --display shows
 
 
@@ -73,11 +73,11 @@ class Run:
         self.split, self.protocol, self.select_on = split.to(device), protocol, select_on
         self.pseudo = None
         if (final or select_on == "pseudo_auroc") and split.val is not None:
-            # What was trained on rotations cannot be chosen by them.
+            # Rotated images are no anomalies to a model that was trained on them.
             learned = learns_rotations or self.model.learns_rotations(vars(self.model.config))
             normal = split.val.normal().cpu()
-            judged = with_pseudo_anomalies(normal, learned, protocol.mixes_batches)
-            self.pseudo = judged.to(device)
+            labelled = with_pseudo_anomalies(normal, learned, protocol.mixes_batches)
+            self.pseudo = labelled.to(device)
         self.generator = torch.Generator().manual_seed(seed)
         self.test = self.split.test if final or protocol.selection == "test" else None
         self.final, self.budget, self.epoch, self.images_seen = final, budget, 0, 0
@@ -91,7 +91,7 @@ class Run:
         self.best_verdicts: dict[str, Any] = {}  # its Verdicts
 
     def step(self) -> dict[str, Any]:
-        """Trains one epoch and evaluates it: a flat record."""
+        """Trains one epoch and evaluates it; returns a flat record."""
         start = time.perf_counter()
         images = self.split.train
         self.model.scale_steps(self.budget.step_size(self.epoch))
@@ -103,7 +103,7 @@ class Run:
         record: dict[str, Any] = {"epoch": self.epoch + 1, "generator_steps": steps}
         record |= {"images_seen": self.images_seen, "passes": self.images_seen / len(images)}
         record |= {f"loss_{name}": value for name, value in losses.items()}
-        self.model.mix = None  # not that of weights that were loaded
+        self.model.mix = None  # drops the mix of a loaded model
         if self.split.val is not None:
             self.val_parts = self.parts(self.split.val)
             self.pseudo_parts = self.parts(self.pseudo) if self.pseudo else {}
@@ -134,14 +134,14 @@ class Run:
         rank = (self.model.can_score, record["objective"])
         if improves(rank, self.best.get("rank"), self.select_on):
             self.best, self.best_parts = record | self.setup | self.cost() | {"rank": rank}, parts
-            self.best_state, self.best_verdicts = self.kept(judged) if self.final else ({}, {})
+            self.best_state, self.best_verdicts = self.snapshot(judged) if self.final else ({}, {})
         self.epoch += 1  # last: an epoch that is interrupted does not count as done
         return record
 
-    def kept(self, judged: Verdicts | None) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The model's state and its Verdicts, for new images: these are scored in evaluation mode."""
+    def snapshot(self, judged: Verdicts | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The model's state and its Verdicts, for scoring new images in evaluation mode."""
         state = trained_state(self.model)
-        if self.protocol.scoring_mode == "training":  # its mix and threshold are in other units
+        if self.protocol.scoring_mode == "training":  # mix and threshold are of other scores
             return state | {"mix": None}, {}
         return state, asdict(judged) if judged else {}
 
@@ -168,7 +168,7 @@ class Run:
         }
 
     def mix(self, how: str) -> Mix | None:
-        """How the model's score weighs its parts after this epoch (see Protocol.mix)."""
+        """How the score weighs its parts after this epoch; `how`: a value of Protocol.mix."""
         if how == "raw" or not self.model.weights:
             return None
         assert self.split.val is not None
@@ -178,7 +178,7 @@ class Run:
         if how == "standardised" or not signal.weighs:
             return mix
         labels, parts = self.auroc_inputs()[signal.column]
-        return mix.best(lambda tried: metrics.auroc(labels, tried(parts).numpy()))
+        return mix.best(lambda candidate: metrics.auroc(labels, candidate(parts).numpy()))
 
     def auroc_inputs(self) -> dict[str, tuple[np.ndarray, dict[str, Tensor]]]:
         """By column of a validation AUROC: its images' labels, and the parts of their scores."""
@@ -197,7 +197,7 @@ class Run:
         return verdicts(val.labels, scores, self.false_alarms)
 
     def figures(self, mix: Mix | None) -> dict[str, float]:
-        """The last epoch's validation figures, with its scores mixed like this."""
+        """The last epoch's validation figures, with scores mixed by `mix` (None: as released)."""
         assert self.split.val is not None
         losses = self.val_parts[self.model.LOSS].numpy()[self.split.val.labels == 0]
         score_of, figures = mix or self.model.combine, {"val_loss": float(losses.mean())}
@@ -267,11 +267,11 @@ class Run:
         state["torch"] = torch.get_rng_state()
         if self.setup["device"] == "cuda":  # what restarts draw weights from
             state["cuda"] = torch.cuda.get_rng_state()
-        return {"model": self.model.checkpoint()} | {n: getattr(self, n) for n in KEPT} | state
+        return {"model": self.model.checkpoint()} | {n: getattr(self, n) for n in SAVED} | state
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         self.model.restore(checkpoint["model"])
-        for name in KEPT:
+        for name in SAVED:
             setattr(self, name, checkpoint[name])
         self.generator.set_state(checkpoint["generator"])
         torch.set_rng_state(checkpoint["torch"])
@@ -286,7 +286,7 @@ def score_parts(model: AnomalyModel, images: Images, protocol: Protocol) -> dict
 
 
 def train(run: Run) -> Iterator[dict[str, Any]]:
-    """Trains until its budget is spent; a record for each epoch."""
+    """Trains until the run's budget is spent; yields a record for each epoch."""
     while run.epoch < run.budget.epochs:
         yield run.step()
 

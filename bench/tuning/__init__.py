@@ -10,8 +10,8 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # it takes SIGTERM from this command's own handler
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Tune ends the study where Ray's memory monitor kills a trial. Without the monitor, Linux kills
-    # the trials' processes first, too, and the planner starts those runs again.
+    # Tune ends the study where Ray's memory monitor kills a trial. Without the monitor Linux does,
+    # also beginning with the trials' processes, and the planner starts those runs again.
     "RAY_memory_monitor_refresh_ms": "0",
     # Under `uv run` Ray would copy the project, and start each worker by uv.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",

@@ -1,4 +1,4 @@
-"""What Ray Tune reports of its trials: passed on to the recorder, the planner and the screen."""
+"""Passes on what Ray Tune reports of its trials to the recorder, the planner and the screen."""
 
 import contextlib
 import pickle
@@ -33,7 +33,7 @@ RETRIES = 2  # of a run whose process died; an exception in the run itself is fi
 class StudyCallback(TrialProgressCallback):
     """Ray Tune's callback: records every epoch and run, and tells planner and screen.
 
-    It takes the place of Ray's own, which would print a line of a trial that never began.
+    It replaces Ray's own, which would print a line on a trial that never began.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class StudyCallback(TrialProgressCallback):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Remembers the error of a failed write: the one that Ray raises has only its text."""
+        """Keeps a failed write's error in `broken`: the one that Ray raises has only its text."""
         try:
             yield
         except UserError as error:
@@ -142,7 +142,7 @@ class StudyCallback(TrialProgressCallback):
 
 
 def error_of(trial: Trial) -> Exception:
-    """What ended a trial; Ray keeps it in a file, and its own getter looks for a later copy."""
+    """The error that ended a trial, from Ray's file; Ray's own getter looks for a later copy."""
     if trial.pickled_error_file and Path(trial.pickled_error_file).exists():
         return pickle.loads(Path(trial.pickled_error_file).read_bytes())
     return RuntimeError(Path(trial.error_file).read_text() if trial.error_file else "unknown")

@@ -56,7 +56,7 @@ def connected(
 ) -> Iterator[str | None]:
     """Connects to Ray: this command's own, the cluster at `address`, or a caller's, which stays up.
 
-    Gives the folder of Ray's session, with the logs of its processes, or None where that is
+    Yields the folder of Ray's session, with the logs of its processes, or None where that is
     unknown. A cluster's machines need the packages installed; Ray sends them this project's code.
     Raises UserError where no cluster answers.
     """

@@ -75,21 +75,21 @@ def time_epoch(
         train = turns * seconds_each(
             lambda n: detector.train_epoch(images, generator, n), 1, math.ceil(turns), device
         )
-    some = split.val or split.test
-    each = 0.0
-    if some is not None:
-        each = seconds_each(
-            lambda n: score_parts(detector, some.images[:n], ready.protocol),
+    labelled = split.val or split.test
+    score_one = 0.0
+    if labelled is not None:
+        score_one = seconds_each(
+            lambda n: score_parts(detector, labelled.images[:n], ready.protocol),
             FIRST[device],
-            len(some.images),
+            len(labelled.images),
             device,
         )
-    tuning, final = (train + each * ready.scored(task, final) for final in (False, True))
+    tuning, final = (train + score_one * ready.scored(task, final) for final in (False, True))
     return Epoch(fit, tuning, final)
 
 
 def plan(study: Study, ready: Prepared, planner: Planner) -> pd.DataFrame:
-    """What is left to run, and the hours that it takes at most.
+    """The runs that are left, and the hours that they take at most.
 
     One line per model that has runs left, and per number of training images and contamination,
     where there are several.
@@ -141,7 +141,7 @@ def slowdown(runs: float) -> float:
 def show(
     study: Study, ready: Prepared, spaces: Spaces, budgets: Budgets, rows: list[dict[str, Any]]
 ) -> float:
-    """Prints what a study comes to on this machine; gives its seconds at most."""
+    """Prints what a study costs on this machine; returns its seconds at most."""
     if ready.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--dry_run: there is no CUDA device on this machine to time an epoch on")
     ready_process(study.cpus_per_trial or 1)
@@ -155,13 +155,13 @@ def show(
     epochs = int(lines["epochs at most"].sum())
     # Runs of a search may be stopped early, and a default that wins is not tested beside itself.
     searched = planner.has_search and lines[["tuning runs", "finalists"]].any(axis=None)
-    most = " at most" if searched else ""
+    cap = " at most" if searched else ""
     titles = lines.columns if searched else lines.columns.str.removesuffix(" at most")
     print(lines.set_axis(titles, axis=1).to_markdown(index=False, floatfmt=".3g"))
     at_a_time = " to ".join(map(str, sorted({slots.min(), slots.max()})))
     seconds = lines["hours at most"].sum() * 3600
     print(
-        f"\n{runs} run(s), {epochs} epoch(s){most}: about {clock(seconds)}{most}, {at_a_time} run(s) "
+        f"\n{runs} run(s), {epochs} epoch(s){cap}: about {clock(seconds)}{cap}, {at_a_time} run(s) "
         "at a time on this machine"
     )
     print(

@@ -49,10 +49,7 @@ def count(space: Space) -> float:
 
 
 def grid(space: Space, seed: int) -> list[dict[str, Any]]:
-    """Every point of the space's grid.
-
-    In a seeded order, so that the first few are spread over it.
-    """
+    """Every point of the space's grid, in a seeded order that spreads the first few over it."""
     product = itertools.product(*map(grid_points, space.values()))
     points = [dict(zip(space, values, strict=True)) for values in product]
     return [points[i] for i in np.random.default_rng(seed).permutation(len(points))]

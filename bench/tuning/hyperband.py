@@ -20,10 +20,10 @@ class Bracket(_Bracket):
 
 
 class HyperBand(HyperBandScheduler):
-    """HyperBand (arXiv:1603.06560) of those brackets whose trials train for `grace` epochs or more.
+    """HyperBand (arXiv:1603.06560), only of brackets whose trials train for `grace` epochs or more.
 
-    First milestones are rounded up, so that whatever no halving stops trains for all `epochs`; Ray
-    rounds down, and ends such trials after 18 of 20.
+    First milestones are rounded up, so that trials that no halving stops train for all `epochs`.
+    Ray rounds down, and ends such trials after 18 of 20.
     """
 
     def __init__(self, epochs: int, grace: int, factor: int, **goal: Any):

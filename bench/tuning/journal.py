@@ -46,7 +46,7 @@ class Journal:
     def told(
         self, search: str, number: int, space: Space, config: dict[str, Any], value: float | None
     ) -> None:
-        """A configuration's objective, None if it failed.
+        """Records a configuration's objective, None if it failed.
 
         Adds a trial for a configuration that was not `asked`: an earlier command ran it, or PBT
         made it of the one that was asked, whose own trial then counts as failed.
@@ -93,7 +93,7 @@ class Journal:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """A journal that cannot be written ends itself, and never the study."""
+        """Where the journal cannot be written, ends the journal, not the study."""
         try:
             yield
         except (OSError, ValueError) as error:

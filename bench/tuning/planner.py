@@ -233,7 +233,7 @@ class Planner(Searcher):
         ]
 
     def earlier_proposal(self, group: Group, number: int) -> dict[str, Any] | None:
-        """What an earlier command proposed as this configuration; None where no run of it ended."""
+        """What an earlier command proposed as this configuration; None if no run of it ended."""
         for run in self.plan(group, "tuning", number, self.study.seed, {}):
             if row := self.known.get(run.trial):
                 return {
@@ -265,8 +265,8 @@ class Planner(Searcher):
         if row["status"] == "error":
             self.failures.append(row["error"])
         self.record_result(group, run)
-        alike = len(self.failures) >= REPEATED_FAILURE and len(set(self.failures)) == 1
-        if alike and all(r["status"] == "error" for r in self.rows):
+        repeated = len(self.failures) >= REPEATED_FAILURE and len(set(self.failures)) == 1
+        if repeated and all(row["status"] == "error" for row in self.rows):
             self.stopped = f"the first {len(self.failures)} trials all failed: {self.failures[0]}"
 
     def group(self, run: PlannedRun) -> Group:
@@ -274,7 +274,7 @@ class Planner(Searcher):
         return self.members[run.model, run.task.cls, run.task.variant][0]
 
     def requeue(self, run: PlannedRun) -> None:
-        """Puts a run back whose process died."""
+        """Puts back a run whose process died."""
         group = self.group(run)
         group.live -= 1
         group.queue.appendleft(run)

@@ -48,9 +48,9 @@ class Ray:
         self.early_log = logging.handlers.BufferingHandler(10_000)  # until its file is known
         self.handlers, logger.handlers = logger.handlers, [self.early_log]
         atexit.register(self.stop_at_exit)  # if the command ends before its first run
-        threading.Thread(target=self.live, args=[ray], daemon=True).start()
+        threading.Thread(target=self.run, args=[ray], daemon=True).start()
 
-    def live(self, ray: Any) -> None:
+    def run(self, ray: Any) -> None:
         # Ray's processes inherit this mask. A signal to the whole process group then reaches this
         # command alone, which needs Ray's processes to end in order.
         signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.STOP)
@@ -84,7 +84,7 @@ class Ray:
     def stop(self) -> None:
         """Ends Ray and the processes that it started.
 
-        They are killed: with SIGTERM masked, Ray would wait a second for each before it did so.
+        It kills them: with SIGTERM masked, Ray would wait a second for each before it did so.
         """
         # A signal between two lines of `logging` leaves its lock taken, and Ray's start, which
         # needs it in another thread, then waits for ever.
@@ -144,7 +144,7 @@ def kill(processes: Iterable[psutil.Process], but: tuple[str, ...] = ()) -> None
 
 
 def interpreter() -> dict[str, str] | None:
-    """This Python's path, quoted if it has a space or the like: Ray passes it to a shell as is."""
+    """Ray's setting for this Python's path, where it must be quoted: Ray passes it to a shell."""
     quoted = shlex.quote(sys.executable)
     return None if quoted == sys.executable else {"py_executable": quoted}
 

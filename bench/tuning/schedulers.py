@@ -140,7 +140,8 @@ class PerTask(TrialScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         scheduler, view = self.scheduler(trial, tune_controller)
         scheduler.on_trial_error(view, trial)
-        # The run may start again as another trial: forget this one, lest the two are compared.
+        # The run may start again as another trial: forget this one, so that no scheduler compares
+        # the two.
         for _, recorded in [r for b in getattr(scheduler, "_brackets", ()) for r in b._rungs]:
             recorded.pop(trial.trial_id, None)
         getattr(scheduler, "_results", {}).pop(trial, None)
@@ -151,17 +152,17 @@ class PerTask(TrialScheduler):
         """How a stopped trial stood among its task's trials after its last epoch."""
         by_epoch = self.objectives[self.key(trial)]
         epoch = max(epoch for epoch, values in by_epoch.items() if trial.trial_id in values)
-        mine, values = by_epoch[epoch][trial.trial_id], by_epoch[epoch].values()
-        rank = 1 + sum(value > mine for value in values)
-        return f"after epoch {epoch}: objective {mine:.4g}, place {rank} of {len(values)}"
+        own, values = by_epoch[epoch][trial.trial_id], by_epoch[epoch].values()
+        rank = 1 + sum(value > own for value in values)
+        return f"after epoch {epoch}: objective {own:.4g}, place {rank} of {len(values)}"
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
         scheduler, view = self.scheduler(trial, tune_controller)
         by_epoch = self.objectives[self.key(trial)]
         by_epoch[result["training_iteration"]][trial.trial_id] = result["objective"]
-        # The median rule keeps what it is given: nested parts (record/val_auroc …) would pile up.
-        few = {name: value for name, value in result.items() if "/" not in name}
-        return scheduler.on_trial_result(view, trial, few)
+        # The median rule keeps what it is given: nested values (record/val_auroc …) would pile up.
+        flat = {name: value for name, value in result.items() if "/" not in name}
+        return scheduler.on_trial_result(view, trial, flat)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict) -> None:
         scheduler, view = self.scheduler(trial, tune_controller)
@@ -177,7 +178,7 @@ class PerTask(TrialScheduler):
         return any(trial.trial_id in values for values in epochs)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        if self.over():  # Ray holds trials ready, one for each slot, which would begin later
+        if self.over():  # Ray holds a trial ready for each slot, and would start it later
             for held in itertools.chain.from_iterable(self.trials.values()):
                 if held.status == Trial.PENDING and not self.has_trained(held):
                     tune_controller.stop_trial(held)

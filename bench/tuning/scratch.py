@@ -19,10 +19,10 @@ from bench.choices.names import UNDECODED
 
 @contextmanager
 def scratch(study: Path, storage: str | None) -> Iterator[str]:
-    """Gives a new folder or URI and deletes it at the end.
+    """Yields a new folder's path or URI, and deletes the folder at the end.
 
-    First it deletes what a killed command left of this study. Raises UserError where `storage`
-    cannot be written.
+    First deletes what a killed command of this study left. Raises UserError where `storage` cannot
+    be written.
     """
     home = study.resolve()
     where, mark, query = (storage or "").partition("?")
@@ -30,8 +30,8 @@ def scratch(study: Path, storage: str | None) -> Iterator[str]:
         where, mark, query = str(Path(storage or home).resolve()), "", ""
     if UNDECODED.search(where):  # PyArrow takes UTF-8 alone
         where = tempfile.gettempdir()
-    for left in home.glob(".ray-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in home.glob(".ray-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     # Studies that share a storage may have the same name, so the folder's name identifies the
     # study. The caller holds this study's lock: no running command uses a folder of this name.
     created = json.loads((home / "study.json").read_bytes()).get("provenance", {}).get("created")
@@ -53,8 +53,8 @@ def scratch(study: Path, storage: str | None) -> Iterator[str]:
 
 
 def remove(files: fs.FileSystem, folder: str, prefix: str) -> None:
-    """Deletes the folders in `folder` whose names begin so."""
-    for left in files.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
-        if left.base_name.startswith(prefix):
+    """Deletes the folders in `folder` whose names begin with `prefix`."""
+    for entry in files.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
+        if entry.base_name.startswith(prefix):
             with contextlib.suppress(OSError):
-                files.delete_dir(left.path)
+                files.delete_dir(entry.path)

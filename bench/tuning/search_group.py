@@ -45,10 +45,7 @@ class Group:
             self.stopped.add(run.number)
 
     def objectives(self) -> dict[int, float | None]:
-        """Number -> mean objective of its tuning runs, once it ran on all tasks.
-
-        None if one failed.
-        """
+        """Number -> mean objective over all tasks, once all runs ended; None if one failed."""
         tuned = {(number, task, 0): value for (number, task), (_, value) in self.tuned.items()}
         return means(tuned, of=len(self.tasks))
 
@@ -69,7 +66,7 @@ class Group:
         return others if changed and set(others.values()) - {None} else values
 
     def config(self, number: int) -> dict[str, Any]:
-        """A configuration as PBT left it at the end of its tuning run; the default as it is."""
+        """A configuration as PBT left it at the end of its tuning run; the default unchanged."""
         return self.tuned[number, self.tasks[0]][0] if number else self.default
 
     def best(self, count: int) -> list[int]:
@@ -80,12 +77,12 @@ class Group:
         """
         others = {number: value for number, value in self.objectives().items() if number}
         numbers: list[int] = []
-        taken = [self.config(0)]
+        configs = [self.config(0)]
         while len(numbers) < count and (number := best_number(others, self.stopped)) is not None:
             del others[number]
-            if self.config(number) not in taken:
+            if self.config(number) not in configs:
                 numbers.append(number)
-                taken.append(self.config(number))
+                configs.append(self.config(number))
         return [*numbers, 0]
 
     def winner(self) -> int | None:
@@ -103,14 +100,14 @@ class Group:
 
     def includes(self, row: Mapping[str, Any], study: Study) -> bool:
         """Whether a finished run of the search's model and classes is one that it has planned."""
-        number, after = row["number"], row["seed"] - study.seed
+        number, offset = row["number"], row["seed"] - study.seed
         if row["kind"] == "tuning":
             return number < self.trials
         if row["kind"] == "finalist":
             chosen = number in (self.finalists or ())
-            return chosen and 0 < after - MOST_SEEDS <= study.finalist_seeds
+            return chosen and 0 < offset - MOST_SEEDS <= study.finalist_seeds
         chosen = self.finals_planned and number in self.tested()
-        return chosen and 0 < after <= study.seeds
+        return chosen and 0 < offset <= study.seeds
 
 
 def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict[int, float | None]:

@@ -19,8 +19,8 @@ from bench.tuning.journal import Journal
 from bench.tuning.spaces import Space, inside
 
 INFORMED = ("tpe", "gp", "cmaes")  # these learn from results, so they are asked as late as possible
-# Attempts at a configuration that was not tried yet: the sampler's, and all of them. Those after
-# the sampler's draw it at random.
+# Attempts at a configuration that was not tried yet: the sampler's, and in all. After the
+# sampler's, it is drawn at random.
 OWN_ATTEMPTS, ATTEMPTS = 3, 1000
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -63,9 +63,9 @@ class Search:
         if self.searcher == "grid":
             size = 1 + len(self.first) + len(self.grid)
             return size if wanted is None else min(wanted, size)
-        beside = [config for config in (self.default, *self.first) if not self.holds(config)]
+        extra = [config for config in (self.default, *self.first) if not self.holds(config)]
         wanted = DEFAULT_TRIALS if wanted is None else wanted
-        return int(min(wanted, len(beside) + count(self.space)))
+        return int(min(wanted, len(extra) + count(self.space)))
 
     def holds(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration could come from the space; the default need not."""
@@ -130,7 +130,7 @@ class Search:
         return trial
 
     def tell(self, number: int, config: dict[str, Any], value: float | None) -> None:
-        """A configuration's objective; None if it failed."""
+        """Records a configuration's objective; None if it failed."""
         if self.journal:
             self.journal.told(self.name, number, self.space, config, value)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE

@@ -1,4 +1,4 @@
-"""What a study searches in each model: --space, or the model's own file, less what --set holds."""
+"""What a study searches in each model: --space or its own space, without what --set holds."""
 
 import dataclasses
 from collections.abc import Collection, Mapping
@@ -212,10 +212,10 @@ def check_scheduler(study: Study, model: str) -> None:
         if study.scheduler == "hyperband":
             reason = "compares a class's trials at the same time, but they run in turn (try asha)"
         raise UserError(f"--tune_for mean: {study.scheduler} {reason}")
-    able = changeable(model, space_of(study, model))
+    ranges = changeable(model, space_of(study, model))
     if study.scheduler == "pb2":
-        able = {name: d for name, d in able.items() if isinstance(d, FloatDistribution)}
-    if study.scheduler in ("pbt", "pb2") and not able:
+        ranges = {name: d for name, d in ranges.items() if isinstance(d, FloatDistribution)}
+    if study.scheduler in ("pbt", "pb2") and not ranges:
         raise UserError(
             f"--scheduler {study.scheduler}: the space of {model} has no range of real numbers (as "
             "lr=1e-5..1e-3)"

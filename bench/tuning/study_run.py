@@ -45,7 +45,7 @@ def run(
     provenance: dict[str, Any],
     view: View,
 ) -> Planner:
-    """Runs what is left of a study, and writes its rows as they come."""
+    """Runs what is left of a study, and writes its rows as they come; returns the planner."""
     device = ready.device
 
     def slots(model: str) -> int:
@@ -64,10 +64,10 @@ def run(
     own = ray_start.start(view.verbose) if study.address is None else None
     if done := planner.done.total():
         view.say(f"{done} run(s) are done already")
-    able = {model: changeable(model, space.distributions) for model, space in spaces.items()}
+    mutable = {model: changeable(model, space.distributions) for model, space in spaces.items()}
     scheduler = PerTask(
-        lambda run: make_scheduler(study, able[run.model], run.budget.epochs),
-        # Not where interrupted: all trials then end, and HyperBand is not to compare what is left.
+        lambda run: make_scheduler(study, mutable[run.model], run.budget.epochs),
+        # Not after an interrupt: all trials then end, and HyperBand must not compare the rest.
         over=lambda: planner.over() and not planner.interrupted,
     )
     with (
@@ -112,7 +112,7 @@ def run(
                     raise callback.broken from None
                 if not planner.interrupted:
                     raise
-            # Tune raises this where Ray ends a run otherwise than by a dead process, as for memory.
+            # Tune raises this where Ray ends a run but its process did not die, as for memory.
             except RuntimeError as error:
                 cause = error.__cause__
                 if not isinstance(cause, ray.exceptions.RayError):
@@ -143,7 +143,7 @@ def introduce(study: Study, ready: Prepared, store: Store, searching: bool) -> N
 
 
 def epochs_of(budgets: Budgets) -> dict[tuple[str, str], int]:
-    """The epochs of the runs of a model and variant; the most, where its tasks differ."""
+    """The epochs of a run by model and variant; the most, where its tasks differ."""
     epochs: dict[tuple[str, str], int] = {}
     for (model, task), budget in budgets.items():
         epochs[model, task.variant] = max(budget.epochs, epochs.get((model, task.variant), 0))
@@ -182,7 +182,7 @@ def resources(study: Study, device: str, config: dict[str, Any]) -> tune.Placeme
 
 
 def check_room(study: Study, device: str) -> None:
-    """UserError where no machine has what a run needs; a note where a cluster may get one yet."""
+    """UserError where no machine has what a run needs; on a cluster, which may grow, a note."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for model in study.model_names():
         need = {k.upper(): v for k, v in study.resources(device_of(model, device)).items()}

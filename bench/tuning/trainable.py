@@ -87,7 +87,7 @@ class EpochTrainable(tune.Trainable):
         return result
 
     def keep_model(self) -> bytes | None:
-        """Writes the trained model's file; gives its content where only the driver can write it.
+        """Writes the trained model's file; returns its content where only the driver can write it.
 
         Up to 71 MB: through Ray it would be copied several times.
         """

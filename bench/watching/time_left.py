@@ -21,7 +21,7 @@ def clock(seconds: float) -> str:
 
 @dataclass
 class Eta:
-    """Estimates the time left: each epoch to come costs the mean of those of its kind so far."""
+    """Estimates the time left: an epoch to come takes the mean time of its kind's epochs so far."""
 
     planned: Mapping[RunKind, int]  # runs of the whole study
     finished: Counter[RunKind]  # of them; the planner updates it
@@ -52,12 +52,12 @@ class Eta:
         Until an epoch of this kind is measured, it is estimated from tuning runs; for a variant
         that has not begun, from the model's other variants.
         """
-        factor = self.final_scoring if kind.kind == "final" else 1.0
+        from_tuning = self.final_scoring if kind.kind == "final" else 1.0
         for variants in ({kind.variant}, {measured.variant for measured in list(self.measured)}):
-            for name, times in ((kind.kind, 1.0), ("tuning", factor)):
-                alike = [RunKind(kind.model, name, variant) for variant in variants]
-                if epochs := sum(self.measured[each] for each in alike):
-                    seconds = (self.training[each] + times * self.scoring[each] for each in alike)
+            for name, factor in ((kind.kind, 1.0), ("tuning", from_tuning)):
+                kinds = [RunKind(kind.model, name, variant) for variant in variants]
+                if epochs := sum(self.measured[each] for each in kinds):
+                    seconds = (self.training[each] + factor * self.scoring[each] for each in kinds)
                     return sum(seconds) / epochs
         return None
 

@@ -66,7 +66,7 @@ class Dataset:
         images, n = joined(self.train_images, self.test_images), len(self.train_images)
         views = {"images": images, "train_images": images[:n], "test_images": images[n:]}
         for name, array in views.items():
-            object.__setattr__(self, name, array)  # the one way where a dataclass is frozen
+            object.__setattr__(self, name, array)  # the only way in a frozen dataclass
 
     @cached_property
     def image_array(self) -> "ImageArray":
@@ -129,7 +129,7 @@ class Dataset:
         return _copies.digests(self.test_images)
 
     def by_category(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """A pair for each category, or for all: which training and which test images it has."""
+        """For each category, or once for all images: bool masks of its training and test images."""
         names = self.categories or [""]
         both = (self.train_labels, self.test_labels)
         return [tuple(self.in_category(name, labels) for labels in both) for name in names]  # type: ignore[misc]
@@ -176,7 +176,7 @@ class Dataset:
 
 
 def check_form(image_size: ImageSize | None, channels: int | None) -> None:
-    """UserError for images that no model takes."""
+    """UserError for a size or a number of channels that no model takes."""
     if image_size is not None and not all(MIN_SIDE <= s <= MAX_SIDE for s in sides(image_size)):
         raise UserError(f"--image_size: {image_size} is not between {MIN_SIDE} and {MAX_SIDE}")
     if channels not in (None, 1, 3):
@@ -190,7 +190,7 @@ def check_square(name: str, image_size: ImageSize | None) -> None:
 
 
 def folder_of(name_or_folder: str, root: Path) -> Path | None:
-    """The folder of images that is meant, which may be named relative to `root`.
+    """The folder of images of this name, which may be relative to `root`.
 
     None for a named data set, or one in a Python file. UserError for what is neither.
     """
@@ -226,7 +226,7 @@ def defaults_of(name_or_folder: str) -> dict[str, Any]:
         raise UserError(f"--dataset: {name_or_folder}: DEFAULTS must be a dict by hyperparameter")
     for key, value in values.items():
         model, _, name = key.rpartition(".")
-        # A model that is not known here may be a file of one's own.
+        # A model that is not known here may be a user's own file.
         owners = {model} & {*models.NAMES} if model else models.NAMES
         known = dict(item for owner in owners for item in models.hyperparameters(owner).items())
         where = f"--dataset: {name_or_folder}: DEFAULTS"
@@ -284,7 +284,7 @@ def smallest_size(side: int) -> int:
 
 
 def _balanced(labels: np.ndarray, count: int, seed: int, flag: str) -> np.ndarray:
-    """int64: sorted indices of `count` labels, of each class as many as sizes allow."""
+    """int64: sorted indices of `count` labels, in shares as equal as the classes' sizes allow."""
     if count >= len(labels):
         return np.arange(len(labels))
     classes, sizes = np.unique(labels, return_counts=True)

@@ -26,27 +26,27 @@ class Content(NamedTuple):
 
 
 def read(file: Path) -> Content | None:
-    """What `write` wrote there; None where it is not there, or damaged."""
+    """The content that `write` wrote to the file; None where it is missing or damaged."""
     try:
         # A zip archive: its checksum shows damage.
         with np.load(file, allow_pickle=False) as arrays:
-            how = json.loads(str(arrays["description"]))
-            decoding = Decoding(**how["decoding"])
-            content = Content(arrays["images"], arrays.get("masks"), decoding, how["notes"])
+            description = json.loads(str(arrays["description"]))
+            decoding = Decoding(**description["decoding"])
+            content = Content(arrays["images"], arrays.get("masks"), decoding, description["notes"])
     except Exception:  # it can be damaged in many ways
         return None
     with contextlib.suppress(OSError):
-        os.utime(file)  # it is in use: `write` deletes those that are not
+        os.utime(file)  # `write` deletes the files that were not used for longest
     return content
 
 
 def write(file: Path, content: Content) -> Content:
-    """Writes the file `<name of the folder>-<key>.npz`; deletes all but the last used of this name.
+    """Writes the file `<name of the folder>-<key>.npz`; keeps the MOST last used of this name.
 
-    Where it cannot be written, the content gets a note.
+    Returns the content, with a note where the file cannot be written.
     """
-    how = json.dumps({"decoding": asdict(content.decoding), "notes": content.notes})
-    arrays = {"images": content.images, "description": np.array(how)}
+    description = json.dumps({"decoding": asdict(content.decoding), "notes": content.notes})
+    arrays = {"images": content.images, "description": np.array(description)}
     arrays |= {} if content.masks is None else {"masks": content.masks}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def write(file: Path, content: Content) -> Content:
     with contextlib.suppress(OSError):  # another command may delete them, too
         name, _, key = file.stem.rpartition("-")
         keys = "[0-9a-f]" * len(key)
-        kept = file.parent.glob(f"{glob.escape(name)}-{keys}.npz")
-        for old in sorted(kept, key=os.path.getmtime)[:-MOST]:
+        cached = file.parent.glob(f"{glob.escape(name)}-{keys}.npz")
+        for old in sorted(cached, key=os.path.getmtime)[:-MOST]:
             old.unlink()
     return content

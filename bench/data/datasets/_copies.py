@@ -1,4 +1,4 @@
-"""Images that are there twice, by their content."""
+"""Finds images that a data set holds more than once, by their content."""
 
 import hashlib
 

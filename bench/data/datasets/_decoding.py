@@ -59,9 +59,9 @@ class Header(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a user may have to know of an image that was decoded."""
+    """What a user may have to know of a decoded image."""
 
-    size: tuple[int, int]  # width and height of the file's
+    size: tuple[int, int]  # width and height in the file
     deep: bool
     clipped: bool  # some values are outside of what the decoding's `bits` hold
     transparent: bool  # some parts are
@@ -84,7 +84,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_largest(path: Path) -> int:
-    """The largest grey or colour value of a deep image, but for what is transparent."""
+    """The largest grey or colour value of a deep image's pixels that are not transparent."""
     data = path.read_bytes()
     with open_image(data) as file:
         values, alpha = values_and_alpha(file, data)
@@ -119,9 +119,10 @@ def darkness_note(images: np.ndarray) -> list[str]:
 
 
 def background_for(alphas: Sequence[Alpha]) -> int | None:
-    """What makes the training images' visible parts stand out: white, or black if they are bright.
+    """The grey behind transparent parts: 255, or 0 where the visible parts are bright.
 
-    None: nothing.
+    None, which leaves alpha out, where it has the same value below 255 everywhere. `alphas`: those
+    of the training images.
     """
     low, high = min(alpha.low for alpha in alphas), max(alpha.high for alpha in alphas)
     if low == high:
@@ -133,7 +134,7 @@ def background_for(alphas: Sequence[Alpha]) -> int | None:
 def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[np.ndarray, Decoded]:
     """A file's (first) image as uint8 (channels, *size).
 
-    Raises ValueError for one whose range nobody knows.
+    Raises ValueError for pixels whose range or layout is unknown.
     """
     data = path.read_bytes()
     with open_image(data) as file:
@@ -151,15 +152,14 @@ def decode(path: Path, size: Size, channels: int, decoding: Decoding) -> tuple[n
 
 
 def decode_mask(path: Path, of: tuple[int, int], size: Size, resize: str) -> np.ndarray:
-    """Where a mask is neither black nor transparent: bool (*size).
+    """bool (*size): where a mask is neither black nor transparent.
 
-    It is resized as its image, by nearest neighbours.
-    In a JPEG file, which blurs edges: where it is brighter than half. Raises ValueError where its
-    width and height are not those `of` its image.
+    In a JPEG file, which blurs edges: where it is brighter than half. It is resized as its image,
+    by nearest neighbours. ValueError unless its width and height are those `of` its image.
     """
     with Image.open(path, formats=formats()) as file:
         mask, least = ImageOps.exif_transpose(file), 128 if file.format == "JPEG" else 1
-    mask = mask.convert("RGBA") if "P" in mask.getbands() else mask  # numbers of colours
+    mask = mask.convert("RGBA") if "P" in mask.getbands() else mask  # P: indices of a palette
     if mask.size != of:
         width, height = mask.size
         raise ValueError(f"the mask is {width} x {height}, its image {of[0]} x {of[1]}")
@@ -186,11 +186,11 @@ def notes(images: Sequence[Decoded], size: Size, decoding: Decoding, advise: boo
     ):
         if sizes:
             (width, height), _ = sizes.most_common(1)[0]
-            some = f"images of {width} x {height}{' and others' if len(sizes) > 1 else ''}"
+            which = f"images of {width} x {height}{' and others' if len(sizes) > 1 else ''}"
             if sizes.total() < len(images):
-                some = f"{sizes.total()} of {len(images)} {some}"
-            to = how.format(f"{wide} x {tall}{order}")
-            lines.append(f"{some} are {to}{advice if advise else ''}")
+                which = f"{sizes.total()} of {len(images)} {which}"
+            outcome = how.format(f"{wide} x {tall}{order}")
+            lines.append(f"{which} are {outcome}{advice if advise else ''}")
     if deep := sum(image.deep for image in images):
         top = 2**decoding.bits - 1
         lines.append(
@@ -217,10 +217,7 @@ def unpadded(image: tuple[int, int], size: Size) -> tuple[int, int]:
 
 
 def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.Image, bool]:
-    """The image with 8 bits a channel, turned as it is to be shown.
-
-    And whether values were clipped for that.
-    """
+    """The image with 8 bits a channel, turned as EXIF asks, and whether values were clipped."""
     if file.mode == "F":
         raise ValueError("floating-point pixels have no known range: save it with 8 or 16 bits")
     if has_unsupported_depth(file, data):
@@ -232,24 +229,21 @@ def _shallow(file: ImageFile.ImageFile, data: bytes, bits: int) -> tuple[Image.I
         file.load()
         return ImageOps.exif_transpose(file), False
     values, alpha = values_and_alpha(file, data)
-    kept = values.clip(0, 2**bits - 1)
-    pixels = (kept >> (bits - 8)).astype(np.uint8)
+    clipped = values.clip(0, 2**bits - 1)
+    pixels = (clipped >> (bits - 8)).astype(np.uint8)
     tags = file.tag_v2 if isinstance(file, TiffImagePlugin.TiffImageFile) else {}
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
         pixels = 255 - pixels
     if alpha is not None:
         pixels = np.concatenate([pixels, (alpha >> 8).astype(np.uint8)], axis=2)
-        kept = np.where(alpha > 0, kept, values)  # what is transparent is not clipped
+        clipped = np.where(alpha > 0, clipped, values)  # transparent pixels do not count
     image = Image.fromarray(pixels)
     image.getexif()[ExifTags.Base.Orientation] = file.getexif().get(ExifTags.Base.Orientation, 1)
-    return ImageOps.exif_transpose(image), bool((kept != values).any())
+    return ImageOps.exif_transpose(image), bool((clipped != values).any())
 
 
 def _opaque(image: Image.Image, background: int | None) -> tuple[Image.Image, bool]:
-    """The image without an alpha channel, grey if it was.
-
-    And whether parts of it were transparent.
-    """
+    """The image without its alpha channel, grey if it was, and whether parts were transparent."""
     plain = "L" if image.mode in GREY else "RGB"
     if not image.has_transparency_data:
         return image.convert(plain), False
@@ -264,7 +258,7 @@ def _opaque(image: Image.Image, background: int | None) -> tuple[Image.Image, bo
 def _resized(
     image: Image.Image, size: Size, resize: str, how: Image.Resampling = Image.Resampling.BILINEAR
 ) -> Image.Image:
-    """The image at that height and width."""
+    """The image at this height and width; ValueError where it is too thin to be padded."""
     tall, wide = size
     if image.size == (wide, tall):
         return image

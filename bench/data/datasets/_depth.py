@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a channel, of which Pillow gives the upper bytes alone, or less."""
+"""Reads images of more than 8 bits a channel, of which Pillow gives the upper bytes, or less."""
 
 import io
 import re
@@ -39,14 +39,14 @@ def values_of(file: ImageFile.ImageFile, data: bytes) -> np.ndarray:
     layout, order = colour.groups()
     # PIL gives the lower bytes if it is told the opposite byte order. It knows LA in one byte order
     # only, but reads LA's two 16-bit values as the four bytes of RGBA.
-    other = "RGBA" if layout == "LA" else f"{layout};16{'L' if order == OPPOSITE else 'B'}"
-    with open_image(data) as again:
+    mode = "RGBA" if layout == "LA" else f"{layout};16{'L' if order == OPPOSITE else 'B'}"
+    with open_image(data) as copy:
         args = [
-            other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:])
-            for tile in again.tile
+            mode if isinstance(tile.args, str) else (mode, *(tile.args or ())[1:])
+            for tile in copy.tile
         ]
-        again.tile = [tile._replace(args=arg) for tile, arg in zip(again.tile, args, strict=True)]
-        lower = np.asarray(again).astype(np.int32)
+        copy.tile = [tile._replace(args=arg) for tile, arg in zip(copy.tile, args, strict=True)]
+        lower = np.asarray(copy).astype(np.int32)
     if layout == "LA":
         return lower[..., ::2] << 8 | lower[..., 1::2]
     return np.asarray(file).astype(np.int32) << 8 | lower
@@ -80,6 +80,6 @@ def has_unsupported_depth(file: ImageFile.ImageFile, data: bytes) -> bool:
     if file.format == "PPM":
         return file.mode == "RGB" and isinstance(args, tuple) and args[-1] > 255
     if file.format == "JPEG2000" and file.mode not in DEEP_GREY:
-        at = data.find(SIZ)
-        return at >= 0 and (data[at + 42] & 0x7F) + 1 > 8
+        start = data.find(SIZ)
+        return start >= 0 and (data[start + 42] & 0x7F) + 1 > 8
     return False

@@ -27,7 +27,7 @@ MASKS = {
 }
 # The name of a mask that lies beside its image, whose name is `\1`.
 MASK_FILE = re.compile(r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE)
-JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # not worth a note, as hidden files are not
+JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # left out without a note, like hidden files
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
 
 
 def no_images(flag: str, folder: Path, others: Counter[str]) -> UserError:
-    """The error that a folder has no images; it names the kinds of files that were left out."""
+    """The UserError for a folder without images; it names the kinds of files that were left out."""
     instead = f" (left out {_kinds(others)})" if others else ""
     return UserError(f"{flag}: there are no images in {folder}{instead}")
 

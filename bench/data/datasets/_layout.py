@@ -38,16 +38,16 @@ def categories_of(folder: Path, given: Sequence[str] = ()) -> tuple[str, ...]:
         if given:
             raise UserError(f"--category: {folder} has none, it has a folder train/ itself")
         return ()
-    there = [legible(name) for name, is_category in _folders(folder).items() if is_category]
-    if not there:
+    known = [legible(name) for name, is_category in _folders(folder).items() if is_category]
+    if not known:
         raise UserError(
             f"--dataset: {folder} has no folder train/ (wanted: train/<class>/* and "
             f"test/<class>/*, or <category>/train/{NORMAL}/* and <category>/test/<defect>/*)"
         )
     names = set(map(legible, given or ["all"]))
-    if strange := sorted(names - {*there, "all"}):
-        raise unknown("--category", strange[0], there)
-    return tuple(name for name in there if names & {name, "all"})
+    if strange := sorted(names - {*known, "all"}):
+        raise unknown("--category", strange[0], known)
+    return tuple(name for name in known if names & {name, "all"})
 
 
 def items_of(
@@ -96,15 +96,15 @@ def _folders(folder: Path) -> dict[str, bool]:
 
 def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:
     """The images in train/ or test/ in natural order; counts other files."""
-    here = top / part
-    if not here.exists():
+    folder = top / part
+    if not folder.exists():
         return []
-    names, more = find_images(here, "--dataset")
-    others.update(more)
+    names, other_files = find_images(folder, "--dataset")
+    others.update(other_files)
     masks = _masks(top / "ground_truth", names, others) if part == "test" else {}
     return [
         Item(
-            here / name,
+            folder / name,
             legible(name.parts[0]) if len(name.parts) > 1 else UNSORTED[part],
             tuple(masks.get(name.with_suffix(""), ())),
         )
@@ -113,7 +113,7 @@ def _items(top: Path, part: str, others: Counter[str]) -> list[Item]:
 
 
 def _in_folders(items: list[Item], part: Path, others: Counter[str]) -> list[Item]:
-    """Those in folders of classes, if any are; counts the others, which lie directly in `part`."""
+    """The items in folders of classes, or all if none is; counts the others, directly in `part`."""
     inside = [item for item in items if item.path.parent != part]
     if inside and len(inside) < len(items):
         others[f"directly in {part.name}/, beside folders of classes"] += len(items) - len(inside)
@@ -124,21 +124,21 @@ def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path,
     """The masks by the path of their image below test/, without suffix.
 
     Of crack/1.png: crack/1_mask.png as in MVTec AD, crack/1.png as in VisA, crack/1/*.png as in
-    MVTec LOCO AD. An image whose name is spelled alike is next best: file systems differ in accents.
+    MVTec LOCO AD. Next best is an image of the same legible name: file systems differ in accents.
     """
     if not folder.is_dir():
         return {}
     masks: dict[Path, list[Path]] = {name.with_suffix(""): [] for name in images}
     alike = {legible(str(image)): image for image in masks}
-    names, more = find_images(folder, "--dataset")
-    others.update(more)
+    names, other_files = find_images(folder, "--dataset")
+    others.update(other_files)
     for name in names:
         own = name.with_suffix("")
         is_marked = own.name[1:].lower().endswith(MARK)
         plain = own.with_name(own.name[: -len(MARK)]) if is_marked else own
-        meant = [own, plain, name.parent]
-        meant += [alike[key] for key in map(legible, map(str, meant)) if key in alike]
-        if image := next((image for image in meant if image in masks), None):
+        candidates = [own, plain, name.parent]
+        candidates += [alike[key] for key in map(legible, map(str, candidates)) if key in alike]
+        if image := next((image for image in candidates if image in masks), None):
             masks[image].append(folder / name)
         else:
             others[f"in {folder.name}/ (masks of no test image)"] += 1
@@ -146,7 +146,7 @@ def _masks(folder: Path, images: list[Path], others: Counter[str]) -> dict[Path,
 
 
 def _normal(top: Path, train: list[Item], test: list[Item]) -> str:
-    """A category's normal class: good, or else the only one that it is trained on and tested on."""
+    """A category's normal class: good, or the only training class if it is (or could be) tested."""
     trained, tested = ({item.cls for item in items} - {""} for items in (train, test))
     if NORMAL in trained:
         return NORMAL

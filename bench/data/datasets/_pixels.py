@@ -24,7 +24,7 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def nearest_pixels(masks: np.ndarray, size: int) -> np.ndarray:
-    """Masks (N, H, W) as (N, size, size): of each new pixel, what the old one at its place is."""
+    """Masks (N, H, W) as (N, size, size), by nearest neighbours."""
     rows, columns = (((np.arange(size) + 0.5) * s / size).astype(int) for s in masks.shape[1:])
     return masks[:, rows[:, None], columns]
 
@@ -55,7 +55,7 @@ def coloured(image: Image.Image) -> bool:
 
 
 def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N, …) and (M, …) as (N + M, …): no copy where they lie one behind the other in one array."""
+    """(N, …) and (M, …) as (N + M, …), without a copy where they are adjacent in one array."""
     contiguous = first.flags.c_contiguous and second.flags.c_contiguous
     behind = (
         second.__array_interface__["data"][0] == first.__array_interface__["data"][0] + first.nbytes

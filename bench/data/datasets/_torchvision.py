@@ -48,8 +48,8 @@ def read(
         try:
             return _read(name, classes, kind, root, download=False)
         except Exception as error:  # torchvision raises many kinds for missing and damaged files
-            # MNIST's files lie unpacked beside their archives, and torchvision never checks nor
-            # replaces them.
+            # MNIST's files lie unpacked beside their archives; torchvision never checks or replaces
+            # them.
             if all((folder / Path(archive).stem).is_file() for archive in archives):
                 raise UserError(
                     f"--dataset: the files in {folder} are damaged: delete them and run again"
@@ -62,10 +62,10 @@ def read(
                 for archive, md5 in archives.items()
                 if not check_integrity(folder / archive, md5)
             ]
-            there = _answering(mirrors, lacking[0]) if lacking else []
+            online = _answering(mirrors, lacking[0]) if lacking else []
             for archive in lacking:
                 _download(
-                    [mirror + archive for mirror in there], folder / archive, archives[archive]
+                    [mirror + archive for mirror in online], folder / archive, archives[archive]
                 )
             return _read(name, classes, kind, root, download=True)  # which now only unpacks
         except Exception as error:  # whatever the network, tarfile and a full disk raise
@@ -126,10 +126,10 @@ def _answering(mirrors: Iterable[str], archive: str) -> list[str]:
     deadline = monotonic() + PATIENCE
     for thread in threads:
         thread.join(max(0, deadline - monotonic()))
-    there = [mirror for mirror, answered in answers.items() if answered]
-    if not there:
+    online = [mirror for mirror, answered in answers.items() if answered]
+    if not online:
         raise ConnectionError("no network")
-    return there
+    return online
 
 
 def _download(urls: list[str], file: Path, md5: str) -> None:
@@ -150,7 +150,7 @@ def _fetch(url: str, file: Path, md5: str) -> None:
     console = Console(stderr=True)
     file.parent.mkdir(parents=True, exist_ok=True)
     with scratch_in(file.parent) as scratch:
-        part = scratch / file.name
+        partial = scratch / file.name
         with (
             urlopen(url, timeout=PATIENCE) as answer,
             wrap_file(
@@ -161,9 +161,9 @@ def _fetch(url: str, file: Path, md5: str) -> None:
                 transient=True,
                 disable=not console.is_terminal,
             ) as stream,
-            part.open("wb") as out,
+            partial.open("wb") as out,
         ):
             shutil.copyfileobj(stream, out)
-        if not check_integrity(part, md5):
+        if not check_integrity(partial, md5):
             raise ConnectionError(f"{url} gives another file than {file.name}")
-        part.replace(file)
+        partial.replace(file)

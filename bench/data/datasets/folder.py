@@ -49,7 +49,7 @@ def load(
 
     Without `channels` they have one if all are grey, else three. Decoded images are kept in the
     folder `cache`, which may be deleted at any time. Raises UserError if there is no train/, no
-    image in it, an image that is no image, or a mask that does not fit its image.
+    image in it, a file that cannot be read, or a mask that does not fit its image.
     """
     categories = categories_of(folder, categories)
     train, test, others = items_of(folder, categories)
@@ -105,8 +105,8 @@ def read_images(
     """All images in and below the folder: names in natural order, uint8 (N, C, H, W), and notes.
 
     `folder` may be an image's file instead. Raises UserError, which names `flag`, if there are no
-    images, or one that cannot be read. With `unread`, such images are left out instead and their
-    errors put there, unless none can be read.
+    images, or one that cannot be read. With `unread`, images that cannot be read are left out and
+    their errors put there, unless none can be read.
     """
     folder, names, others = images_in(folder, flag)
     paths = [folder / name for name in names]
@@ -146,25 +146,25 @@ def _unique(names: list[str]) -> list[str]:
 def _read(
     train: list[Item], test: list[Item], size: Size | None, channels: int | None, resize: str
 ) -> Content:
-    """All the images and masks, decoded as the training images ask for."""
+    """All images and masks, decoded as the training images alone decide."""
     paths = [item.path for item in train + test]
     headers: list[Header] = list(_each(_decoding.read_header, paths))
     training = list(zip(train, headers, strict=False))  # the test images' come after these
     if size is None:
         side = max if resize == "pad" else min
         counts = Counter(smallest_size(side(header.size)) for _, header in training)
-        most = max(counts, key=lambda size: (counts[size], -size))
-        size = (most, most)
+        common = max(counts, key=lambda size: (counts[size], -size))
+        size = (common, common)
     channels = channels or (1 if all(header.grey for header in headers) else 3)
 
     deep = [item.path for item, header in training if header.deep]
     bits = (
         _decoding.fewest_bits(max(_each(_decoding.read_largest, deep))) if deep else Decoding.bits
     )
-    seen_through = [item.path for item, header in training if header.alpha]
-    alphas: list[Alpha] = list(_each(partial(_decoding.read_alpha, bits=bits), seen_through))
+    transparent = [item.path for item, header in training if header.alpha]
+    alphas: list[Alpha] = list(_each(partial(_decoding.read_alpha, bits=bits), transparent))
     if len(alphas) < len(train):
-        alphas.append(Alpha(255, 255, 0, 0))  # of all images without an alpha channel
+        alphas.append(Alpha(255, 255, 0, 0))  # for the images without an alpha channel
     decoding = Decoding(resize, bits, _decoding.background_for(alphas))
 
     images, seen = _decode_all(paths, size, channels, decoding)
@@ -229,15 +229,15 @@ def _decode_all(
 
 
 def _key(folder: Path, files: list[Path], choices: tuple) -> str:
-    """What tells this very content, decoded in this way, from any other."""
+    """A hash of the files' content and of how it is decoded, as the name of a cached file."""
     # It covers every file's bytes, not only its size and time: that takes a second or two for
     # 60,000 small files, and no edit, copy or restored backup can then be mistaken for the old
     # content.
     key = hashlib.sha256(repr((RECIPE, PIL.__version__, choices)).encode())
     digests = _each(lambda path: hashlib.sha256(path.read_bytes()).digest(), files)
-    above = os.path.join(folder, "")
+    prefix = os.path.join(folder, "")
     for file, digest in zip(files, digests, strict=True):
-        key.update(os.fsencode(str(file).removeprefix(above)) + b"\0" + digest)
+        key.update(os.fsencode(str(file).removeprefix(prefix)) + b"\0" + digest)
     return key.hexdigest()[:32]
 
 
@@ -267,9 +267,9 @@ def _each(
     # PIL decodes without Python's lock, but for small files handing the lock over costs more than
     # it gains: 60,000 CIFAR-10 JPEGs took 8 s in one thread and 15 s in four, 900x900 PNGs half as
     # long in two as in one.
-    some = paths[:: 1 + len(paths) // SAMPLED]
-    there = filter(os.path.exists, some)  # what is not there fails below
-    small = sum(map(os.path.getsize, there)) < 2**15 * len(some)
+    sample = paths[:: 1 + len(paths) // SAMPLED]
+    existing = filter(os.path.exists, sample)  # a missing file fails below
+    small = sum(map(os.path.getsize, existing)) < 2**15 * len(sample)
     console = Console(stderr=True)
     hidden = not (progress and console.is_terminal)
     with ThreadPool(1 if small else cpu_count()) as pool:
@@ -277,5 +277,5 @@ def _each(
         for result in track(
             results, progress, total=len(paths), console=console, transient=True, disable=hidden
         ):
-            if result is not None:  # it is in `unread`
+            if result is not None:  # None: the path failed and is in `unread`
                 yield result
