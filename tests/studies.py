@@ -94,6 +94,14 @@ def edit(folder: Path, change) -> Path:
     return folder
 
 
+def with_default_beside(folder: Path, model: str, seed: int) -> Path:
+    """The study, with its final runs of this seed as the default's, beside the winner's."""
+    won = {"trial": "t", "model": model, "number": 2, "steps": None}
+    write_rows(folder / "winners.jsonl", [won | {"class": name} for name in CLASSES])
+    default = {"number": 0, "config_lr": 0.1}
+    return edit(folder, lambda row: row | (default if row["seed"] == seed else {}))
+
+
 def load(*folders: Path):
     """What reports work on: studies, trials, epochs, final runs, scores, AUROC of results."""
     studies = {folder.name: results.read(folder) for folder in folders}

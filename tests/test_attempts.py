@@ -110,10 +110,13 @@ def test_a_run_that_is_started_again_counts_its_attempts(study: Study, where: st
     assert callback.planner.next_run() == run
     train(2)
     best = {"epoch": 2, "val_auroc": 0.5, "objective": 0.5}
-    callback.finish(run, columns.of_chosen_epoch(best, epochs=2))
+    changed = run.config | {"components": 7}  # as PBT leaves it
+    callback.finish(run, columns.of_chosen_epoch(best, epochs=2), config=changed)
     study_results = results.read(store.path)
     row = study_results.trials[["epochs", "train_seconds", "attempt"]]
     assert row.to_numpy().tolist() == [[2, 2.0, 2]]
+    figures = study_results.trials[["config_components", "tried_components"]]
+    assert figures.to_numpy().tolist() == [[7, run.config["components"]]]
     assert study_results.epochs.epoch.tolist() == [1, 2]
 
 

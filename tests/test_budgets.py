@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,10 @@ from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import Budget
 from bench.training.prepare import EVALUATIONS, Prepared, prepare
+from bench.tuning import cost_estimate
+from bench.tuning.cost_estimate import Epoch, plan, seconds_each, time_epoch
+from bench.tuning.planner import Planner
+from bench.tuning.spaces import spaces_of
 
 DIGITS = {"dataset": "digits", "normal_class": ("3",)}
 
@@ -94,6 +99,37 @@ def test_models_whose_released_code_is_not_the_published_protocol_are_named(caps
     assert capsys.readouterr().err == "".join(f"note: {line}\n" for line in lines)
     other = {"scoring_mode": "evaluation", "selection": "val", "select_on": "last_epoch"}
     assert not prepare(replace(published, **other, steps=50_400)).notes
+
+
+def test_a_measurement_warms_up_and_takes_a_second_or_all_there_is(monkeypatch) -> None:
+    clock, asked = [0.0], []
+    monkeypatch.setattr(cost_estimate, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def call(items: int) -> None:
+        clock[0] += 0.01 * items if asked else 5.0
+        asked.append(items)
+
+    assert seconds_each(call, 16, 5000, "cpu") == pytest.approx(0.01)
+    assert seconds_each(call, 16, 20, "cpu") == pytest.approx(0.01)
+    assert asked == [16, 16, 64, 256, 16, 16, 20]
+
+
+def test_the_estimate_counts_steps_scored_images_epochs_and_runs(ready: Prepared, monkeypatch):
+    study = Study(**DIGITS, model=("ganomaly",), trials=7, seeds=3)
+    spaces, ready = spaces_of(study), replace(ready, device="cpu")
+    config, (task,) = spaces["ganomaly"].default, ready.tasks
+    budgets, split = ready.budgets(study, {"ganomaly": config}), ready.splits[task]
+    planner = Planner(study, ready.tasks, spaces, budgets, [], lambda model: 1)
+    val, test = len(split.val.labels), len(split.test.labels) + split.pseudo_count
+    monkeypatch.setattr(cost_estimate, "seconds_each", lambda *_: 1.0)
+    epoch = time_epoch(study, ready, config, "ganomaly", task, Budget(2, turns=7))
+    assert epoch == Epoch(0, 7 + val, 7 + val + test)
+    monkeypatch.setattr(cost_estimate, "cpu_count", lambda: 2)
+    monkeypatch.setattr(cost_estimate, "time_epoch", lambda *_: Epoch(5, 2, 3))
+    (line,) = plan(study, ready, planner).to_dict("records")
+    assert [line["tuning runs"], line["finalists"], line["final runs"]] == [7, 8, 6]
+    seconds = 8 * (5 + EVALUATIONS * 2) + 3 * (5 + EVALUATIONS * 3)  # in rounds of two runs
+    assert line["hours at most"] == pytest.approx(seconds / 3600)
 
 
 def test_a_guessed_normal_class_is_one_normal_class(mvtec_folder: Path, tmp_path: Path) -> None:

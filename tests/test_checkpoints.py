@@ -23,6 +23,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.commands import score
 from bench.commands.train import restore_run
+from bench.data.datasets import Decoding
 from bench.reporting import reproduce
 from bench.training import model_files
 from bench.training.model_files import flatten, trained_state, unflatten
@@ -45,7 +46,9 @@ def test_equal_models_are_equal_files_and_earlier_files_load(tmp_path: Path) -> 
     earlier = {"format": model_files.FORMAT, "content": content}
     save_file(load_file(path), path, earlier)
     for where in (path, str(path)):
-        assert torch.equal(model_files.load(where)[0].score(IMAGES[:8]), model.score(IMAGES[:8]))
+        again, about = model_files.load(where)
+        assert torch.equal(again.score(IMAGES[:8]), model.score(IMAGES[:8]))
+        assert about["decoding"] == Decoding("crop", background=None), "as images were before"
 
 
 def test_flatten_and_unflatten_are_inverse() -> None:
@@ -176,6 +179,18 @@ def test_how_many_images_are_called_abnormal_is_printed(tmp_path: Path, capsys) 
     published = finished_run(tmp_path, *flags, "--protocol", "published", name="all")
     assert "note: there are no verdicts: no normal images were held" in capsys.readouterr().err
     assert "verdict" not in pd.read_csv(published.path / "scores.csv")
+
+
+def test_without_test_images_too_the_chosen_epochs_model_scores_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.training.run.improves", lambda new, best, _: best is None)
+    write_images(tmp_path / "d" / "train" / "a", 40, shape=(16, 16))
+    flags = ["--dataset", str(tmp_path / "d"), "--model", "autoencoder", "--width", "4"]
+    folder = ["--score_folder", str(tmp_path / "d"), "--results_dir", str(tmp_path)]
+    run = finished_run(tmp_path, *flags, *folder, "--epochs", "2", "--batch_size", "8")
+    (file,) = (run.path / "models").iterdir()
+    assert train.main(["--load", str(file), *folder, "--name", "again"]) == 0
+    again = pd.read_csv(tmp_path / "again" / "scores.csv")
+    pd.testing.assert_frame_equal(again, pd.read_csv(run.path / "scores.csv"))
 
 
 class Code:

@@ -17,6 +17,10 @@ from bench.data.datasets._decoding import unpadded
 def test_folder_sizes(tmp_path):
     save(tmp_path / "train" / "a.png", size=(100, 60))
     assert load(str(tmp_path), root=tmp_path).image_shape == (1, 64, 64)
+    save(tmp_path / "test" / "a.png", mode="RGB")
+    assert load(str(tmp_path), root=tmp_path).image_shape == (3, 64, 64), "no colour is lost"
+    save(tmp_path / "train" / "b.png", size=(128, 128))
+    assert load(str(tmp_path), root=tmp_path).image_shape == (3, 64, 64), "of equally many"
     save(tmp_path / "train" / "b.png", size=(60, 60), mode="RGB")
     assert load(str(tmp_path), root=tmp_path).image_shape == (3, 64, 64)
     assert load(str(tmp_path), root=tmp_path, image_size=128).image_shape == (3, 128, 128)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.results.anomaly_maps import heat_maps
+from bench.results.anomaly_maps import anomaly_maps, heat_maps
 from bench.results.gallery import EACH, GROUPS, encoded, extreme_images, images_of, sheet
 
 
@@ -58,6 +58,11 @@ def test_another_picture_is_no_sheet() -> None:
         images_of(wide, 3)
     with pytest.raises(OSError, match="cannot identify"):
         images_of(b"no picture", 1)
+
+
+def test_an_anomaly_map_is_the_mean_difference_of_the_channels():
+    image = np.array([250, 10, 40], np.uint8).reshape(1, 3, 1, 1)
+    assert anomaly_maps(image, image[:, ::-1]).item() == (210 + 0 + 210) / 3
 
 
 def test_heat_maps_show_where_a_reconstruction_fails():

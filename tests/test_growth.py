@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
-from studies import edit, make_study, new_study, write_rows
+from studies import edit, make_study, new_study, with_default_beside, write_rows
 
 import train_tune
 from bench import results
 from bench.choices.errors import UserError
+from bench.choices.study import Study
 from bench.commands.checks import usable_cores
 from bench.commands.resume import may_grow, study_of
 from bench.results.rows import TEXTS
-from bench.tuning.earlier import note_held_values
+from bench.tuning.earlier import note_held_values, winners_of
 
 FLAGS = ["--model", "autoencoder", "--dataset", "digits", "--limit_train", "300"]
 FLAGS += ["--limit_test", "100", "--set", "width=4", "--searcher", "random", "--scheduler", "fifo"]
@@ -202,6 +203,15 @@ def test_a_study_of_a_newer_version_is_not_gone_on_with(tmp_path):
     folder = make_study(tmp_path / "s", study={"finalists": 0, "augmentation": "flips"})
     with pytest.raises(UserError, match="this version does not know: augmentation"):
         study_of(results.read(folder), {})
+
+
+def test_only_winners_are_taken_over(tmp_path):
+    """Not the default that was tested beside them; new hyperparameters have their defaults."""
+    folder = with_default_beside(make_study(tmp_path / "s"), "w_skipganomaly", seed=3)
+    study = Study(model=("w_skipganomaly",), start_from=(str(folder),))
+    winners = winners_of(study, {"w_skipganomaly": {"lr": 0.2, "ngf": 8}})
+    config = {"lr": 0.003, "ngf": 8, "skip": True}
+    assert winners == {"w_skipganomaly": [("bird", config), ("cat", config)]}
 
 
 def test_values_of_earlier_winners_that_are_not_searched_are_named(capsys):

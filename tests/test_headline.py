@@ -166,9 +166,31 @@ def test_models_that_different_signals_chose_are_warned_of(tmp_path):
     without = trials.assign(select_on=trials["select_on"].replace("val_auroc", "val_loss"))
     (line,) = mismatches.chosen_differently(without)
     assert "weights of parts (last epoch: pca; validation loss: w_skipganomaly)" in line
+    for unlike in (trials.assign(epochs=1), trials.assign(signal="test_auroc")):
+        assert not mismatches.chosen_differently(unlike)
     assert "For 2 of 4 results the validation AUROC" in auroc_table(aurocs).note
     assert "The validation AUROC" in auroc_table(aurocs.assign(select_on="val_auroc")).note
     assert "validation AUROC" not in auroc_table(aurocs.assign(select_on="val_loss")).note
+
+
+def test_studies_of_different_images_are_named(tmp_path):
+    choices, folders = ("limit_train", "limit_test", "contamination", "untrained_classes"), []
+    for name in "ab":
+        origin = {"dataset": {"name": "cifar10", "fingerprint": name}}
+        study = dict.fromkeys(choices, name)
+        folders.append(make_study(tmp_path / name, study=study, provenance=origin))
+        edit(folders[-1], lambda row, pool=name: row | {"protocol_test_pool": pool})
+    (line,) = mismatches.different_images(load(*folders)[0])
+    assert line.endswith(f"(fingerprint, {', '.join(choices)}, test_pool differ)")
+
+
+def test_results_of_fewer_seeds_or_none_are_warned_of(tmp_path):
+    lacking = {f"final-1-{place}-{seed}" for place, seed in ((0, 3), (1, 1), (1, 2), (1, 3))}
+    folder = edit(make_study(tmp_path / "s"), lambda r: None if r["trial"] in lacking else r)
+    studies, trials, *_, aurocs = load(folder)
+    lines = caution_lines(studies, trials, aurocs)
+    assert "s: no final run yet in 1 of 4 searches" in lines
+    assert "results rest on different numbers of seeds (see auroc.csv)" in lines
 
 
 def test_models_that_share_no_class_have_no_mean(tmp_path):

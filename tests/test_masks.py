@@ -150,6 +150,15 @@ def test_padding_is_not_judged_as_normal_pixels(mvtec_folder, tmp_path):
     dataset = load(str(mvtec_folder), root=tmp_path, image_size=64, resize="pad")
     assert dataset.masks is None
     assert any("black padding would count as normal pixels" in line for line in dataset.notes)
+    bare = load(str(mvtec_folder), root=tmp_path, image_size="60x80", resize="pad")
+    assert bare.masks is not None, "nothing is padded"
+
+
+def test_a_mask_may_spell_its_images_accents_otherwise(tmp_path):
+    for name in ("train/good/1", "test/bad/\u00e4", "test/good/2", "ground_truth/bad/a\u0308_mask"):
+        save(tmp_path / "d" / f"{name}.png")
+    masks = load(str(tmp_path / "d"), root=tmp_path).masks
+    assert masks.any(axis=(1, 2)).tolist() == [True, False]
 
 
 def test_decoded_masks_are_kept_and_a_changed_mask_is_seen(mvtec_copy, tmp_path):

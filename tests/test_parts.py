@@ -90,5 +90,10 @@ def test_runs_whose_first_or_last_epoch_was_chosen_are_counted(tmp_path):
     ]
     perfect = trials.assign(objective=1.0)
     assert cautions.edge_epochs(perfect) == cautions.edge_epochs(trials)[1:], "of equals the last"
+    by_last = cautions.edge_epochs(trials.assign(select_on="last_epoch"))
+    assert by_last == cautions.edge_epochs(trials)[1:]
+    assert cautions.edge_epochs(trials.assign(epochs=1, epoch=1)) == [], "there was no other"
+    for change in ({"generator_steps": 100}, {"status": "error"}):
+        assert cautions.short_budgets(trials.assign(**change)) == []
     older = load(make_study(tmp_path / "older", classes=("bird",)))[1]
     assert cautions.edge_epochs(older) == []

@@ -119,6 +119,15 @@ def test_finalists_are_different_configurations():
     assert set(values) == tried
 
 
+def test_a_copy_of_the_default_is_no_finalist_beside_it():
+    """PBT may give another run the default's configuration."""
+    plan, default = planner(trials=3, finalists=2), 0
+    while (run := plan.next_run()).kind == "tuning":
+        default = default or run.config["components"]
+        finish(plan, run, run.number, **({"config_components": default} if run.number == 1 else {}))
+    assert plan.group(run).finalists == [2, 0]
+
+
 def test_rows_of_an_earlier_version_lack_newer_hyperparameters():
     rows = [
         {"trial": run.trial, "kind": run.kind, "model": "pca", "class": run.task.cls, "steps": 100}

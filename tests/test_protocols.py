@@ -89,6 +89,7 @@ def test_duplicates_are_kept_apart_and_each_kind_has_its_line() -> None:
     five, one = (f"{count} of 60 training images (a: {count})" for count in (5, 1))
     assert in_test == f"{five} are left out: the test set holds the same images"
     assert twice == f"{one} are left out: they equal another training image"
+    assert len(make_split(dataset, tasks[0], PUBLISHED, seed=0).train) == 30
     (stays,) = left_out(dataset, tasks, PUBLISHED)
     assert stays == f"{five} are in the test set too, and train all the same (--selection test)"
     assert left_out(dataset_of([30, 30], [10, 10]), tasks, SOUND) == []
@@ -102,6 +103,8 @@ def test_test_images_that_are_there_twice_are_counted() -> None:
     images = dataset.test_images[[0, 1, 2, 2]]
     (line,) = left_out(replace(dataset, test_images=images), [task], SOUND)
     assert line == "1 test image(s) equal others, and each counts by itself"
+    unknown = replace(dataset, test_images=images, test_labels=np.array([0, 0, 1, -1]))
+    assert left_out(unknown, [task], SOUND) == [line], "no label is no other one"
 
 
 def test_a_class_whose_images_are_all_tested_says_so() -> None:
@@ -224,6 +227,7 @@ def test_split_is_seeded() -> None:
     one, same, other = (make_split(dataset, task, SOUND, seed) for seed in (0, 0, 1))
     assert torch.equal(one.train[:], same.train[:])
     assert not torch.equal(one.train[:], other.train[:])
+    assert [Study(seed=5, split_seed=s).seed_of_splits() for s in (None, 0)] == [5, 0]
 
 
 def test_each_field_can_be_switched_by_itself() -> None:

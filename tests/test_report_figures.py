@@ -163,8 +163,15 @@ def test_each_class_counts_alike_in_importances():
         lr, w_con = rng.uniform(size=2)
         row = {"config_lr": lr, "config_w_con": w_con, "signal": "val_auroc"}
         rows.append(place | row | {"class": name, "objective": lr if name == "c" else w_con / 10})
-    shares = hyperparameters.shares_by_model(pd.DataFrame(rows))["gan"]
+    trials = pd.DataFrame(rows)
+    shares = hyperparameters.shares_by_model(trials)["gan"]
     assert shares["w_con"] > shares["lr"]
+    by_pbt = trials.assign(tried_lr=trials["config_lr"].where(trials.index < 60))
+    by_pbt.loc[trials.index < 60, "config_lr"] = 0.5
+    other_signal = trials.tail(40).assign(signal="val_loss", objective=-trials["config_w_con"])
+    for more in (by_pbt, pd.concat([trials, other_signal], ignore_index=True)):
+        assert hyperparameters.shares_by_model(more)["gan"] == shares
+    assert hyperparameters.shares_by_model(trials.head(9)) == {}, "too few"
 
 
 def test_another_process_draws_the_same_figures(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from studies import ONE_RUN, caution_lines, edit, load, make_study, write_rows
+from studies import ONE_RUN, caution_lines, edit, load, make_study, with_default_beside
 
 import report
 from bench.choices.errors import UserError
@@ -110,11 +110,8 @@ def test_metrics_and_comparison_tables(tmp_path):
 
 def test_final_runs_of_the_default_beside_the_winner_are_in_no_figure(tmp_path):
     folder = make_study(tmp_path / "s", models=("pca",))
-    winners = [{"trial": "t", "model": "pca", "class": c, "number": 2} for c in ("bird", "cat")]
-    write_rows(folder / "winners.jsonl", [row | {"steps": None} for row in winners])
     whole = load(folder)[-1]
-    first = edit(folder, lambda row: row | ({"number": 0} if row["seed"] == 1 else {}))
-    finals, aurocs = load(first)[3], load(first)[-1]
+    _, _, _, finals, _, aurocs = load(with_default_beside(folder, "pca", seed=1))
     assert set(finals["seed"]) == {2, 3}
     assert aurocs["seeds"].tolist() == [2, 2]
     assert (aurocs["auroc"] != whole["auroc"]).all()
@@ -169,9 +166,13 @@ def test_an_unfinished_study_says_what_is_missing(tmp_path):
 def test_tuned_models_beside_others_are_named(tmp_path):
     study = make_study(tmp_path / "s")
     assert not mismatches.some_tuned(load(study)[1])
-    edit(study, lambda row: None if (row["model"], row["kind"]) == ("pca", "tuning") else row)
-    (line,) = mismatches.some_tuned(load(study)[1])
-    assert line == "cifar10, leave-one-class-out: tuned: w_skipganomaly; not tuned: pca"
+    for most in (1, 0):  # the default alone, then nothing
+        of_pca = {("pca", "tuning", number) for number in range(most, 3)}
+        edit(
+            study, lambda r, out=of_pca: None if (r["model"], r["kind"], r["number"]) in out else r
+        )
+        (line,) = mismatches.some_tuned(load(study)[1])
+        assert line == "cifar10, leave-one-class-out: tuned: w_skipganomaly; not tuned: pca"
 
 
 def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
@@ -179,7 +180,9 @@ def test_a_row_that_joins_studies_which_differ_is_named(tmp_path):
         make_study(tmp_path / name, models=("pca",), classes=(cls,))
         for name, cls in (("a", "bird"), ("b", "cat"))
     ]
-    assert not mismatches.unlike_studies_joined(load(*studies)[1])
+    for number, study in enumerate(studies):
+        edit(study, lambda row, nz=number: row | {"config_nz": nz})
+    assert not mismatches.unlike_studies_joined(load(*studies)[1]), "a search chose it"
     for number, study in enumerate(studies):
         changes = {"number": 0, "select_on": ["val_loss", "last_epoch"][number]}
         changes |= {"config_nz": number, "sha256_model": str(number)}

@@ -53,6 +53,9 @@ def test_reproduce_gives_every_choice_of_a_row(tmp_path):
     hint = r"no trial 'final-1-1-9' in s; did you mean 'final-1-1-\d'"
     with pytest.raises(UserError, match=hint):
         reproduce.command_for(studies, "final-1-1-9")
+    studies["s"].study["scheduler"] = "pbt"
+    with pytest.raises(UserError, match="tune-1-1-0 took over others' weights"):
+        reproduce.command_for(studies, "tune-1-1-0")
 
 
 def test_reproduce_of_a_run_that_was_stopped_before_its_step_sizes_fell():
@@ -61,17 +64,20 @@ def test_reproduce_of_a_run_that_was_stopped_before_its_step_sizes_fell():
     assert "--niter_decay 5" in reproduce.command(study, row)
     assert "--niter_decay 0" in reproduce.command(study, row | {"epochs": 15})
     by_steps = {"steps": 2000, "generator_steps": 1000, "epochs": 10}  # of twenty epochs
-    assert "--niter_decay 0" in reproduce.command(study | {"epochs": None}, row | by_steps)
+    command = reproduce.command(study | {"epochs": None}, row | by_steps)
+    assert "--niter_decay 0" in command
+    assert "--steps 1000" in command
     with pytest.raises(UserError, match="stopped while its step sizes fell"):
         reproduce.command(study, row | {"epochs": 17})
 
 
 def test_reproduce_of_a_one_class_row_names_the_normal_class():
-    command = reproduce.command(
-        {"seed": 0}, {"model": "m", "class": "3", "task": "one-class", "seed": 4}
-    )
-    flags = "--model m --normal_class 3 --seed 4 --split_seed 0 --cpus_per_trial 1"
-    assert command == f"python train.py {flags}"
+    row = {"model": "m", "class": "3", "task": "one-class", "seed": 4}
+    amounts = {"limit_train": 300, "contamination": 0.1}
+    several = {"seed": 0, "limit_train": [100, 300], "contamination": [0.0, 0.1]}
+    command = reproduce.command(several, row | amounts)
+    flags = "--normal_class 3 --limit_train 300 --contamination 0.1 --seed 4 --split_seed 0"
+    assert command == f"python train.py --model m {flags} --cpus_per_trial 1"
 
 
 def test_the_command_takes_flags_of_train_py_alone():

@@ -6,6 +6,7 @@ import pytest
 from plans import TASKS, finish, lucky, numbers_and_seeds, planner, rows_of, run_all
 from ray.tune.search import Searcher
 
+from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun
 from bench.judging.selection import MOST_SEEDS
 from bench.tuning.planner import Planner
@@ -107,6 +108,8 @@ def test_no_run_begins_after_the_time_budget():
     plan.deadline = 0.0
     assert plan.next_run() is None
     assert plan.stopped == "the time budget of 2h is used up"
+    budgets = (Study(time_budget=text).budget_seconds() for text in ("90s", "1.5m", "2h", "1d"))
+    assert [*budgets] == [90, 90, 7200, 86400]
 
 
 def test_runs_that_were_stopped_early_are_not_run_again():

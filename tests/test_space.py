@@ -14,7 +14,7 @@ from bench.choices.flags import held_values
 from bench.choices.options import SEARCHERS
 from bench.choices.study import HYPERPARAMETERS, Study
 from bench.tuning.grid import count, grid, grid_points
-from bench.tuning.searchers import Search
+from bench.tuning.searchers import INFORMED, Search
 from bench.tuning.spaces import changeable, default_of, edges, inside, parse, space_of, spaces_of
 
 
@@ -55,6 +55,7 @@ def test_ranges_come_back(low: float, factor: float, log: bool) -> None:
     assert distribution == FloatDistribution(low, low * factor, log=log)
     points = grid_points(distribution)
     assert points[0] == pytest.approx(low)
+    assert points[1] == pytest.approx(low * (factor**0.5 if log else (1 + factor) / 2))
     assert points[-1] == pytest.approx(low * factor)
 
 
@@ -141,6 +142,32 @@ def test_no_configuration_is_tried_twice(searcher: str) -> None:
     assert Search("s", "tpe", parse(["lr=1e-4..1e-3"]), {"lr": 2e-4}, seed=0).trials(None) == 10
 
 
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_searchers_that_learn_seek_higher_objectives(searcher: str) -> None:
+    """And each search of a study draws its own configurations."""
+
+    def tried(sign: int, name: str = "s") -> float:
+        search = Search(name, searcher, parse(["a=0..1", "b=0..1"]), {"a": 0.5, "b": 0.5}, seed=0)
+        values = []
+        for number in range(search.trials(12)):
+            values.append((config := search.ask(number))["a"])
+            search.tell(number, config, sign * config["a"])
+        return sum(values)
+
+    assert (tried(1) > tried(-1)) == (searcher in INFORMED)
+    assert (tried(1) != tried(1, "t")) == (searcher != "grid")
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_earlier_winners_are_tried_once_whether_in_the_space_or_beside_it(searcher: str) -> None:
+    first = [{"nz": 7}, {"nz": 4}]
+    search = Search("s", searcher, parse(["nz=3..5:int"]), {"nz": 100}, seed=0, first=first)
+    assert search.trials(99) == 5
+    tried = [search.ask(number)["nz"] for number in range(5)]
+    assert tried[:3] == [100, 7, 4], "the default first, though it is not in the space"
+    assert sorted(tried[3:]) == [3, 5]
+
+
 def test_pbt_may_change_a_real_number_whose_choices_are_whole():
     space = space_of(Study(space=("w_con=25,50,75", "nz=10,20")), "ganomaly")
     assert space["w_con"].choices == (25.0, 50.0, 75.0)
@@ -167,14 +194,6 @@ def test_what_is_not_searched_is_named(capsys) -> None:
     spaces_of(Study(model=("skipganomaly",), set=("adversarial_gradient=False",)))
     line = "note: skipganomaly: w_adv is not searched, because adversarial_gradient is False\n"
     assert capsys.readouterr().err == line
-
-
-def test_default_outside_the_space_is_tried_all_the_same() -> None:
-    space = parse(["w_con=25,75"])
-    search = Search("s", "tpe", space, {"w_con": 50.0}, seed=0)
-    assert search.ask(0) == {"w_con": 50.0}
-    search.tell(0, {"w_con": 50.0}, 0.7)
-    assert search.ask(1)["w_con"] in (25, 75)
 
 
 def test_set_holds_for_the_models_that_have_it() -> None:

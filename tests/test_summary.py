@@ -36,16 +36,21 @@ def test_one_configuration_for_all_classes_is_shown_with_their_mean(capsys):
 
 def test_winner_and_default_are_compared_on_the_seeds_that_both_have(capsys):
     """Of the winner's two final runs one failed."""
-    row = {"model": "gan", "class": "a", "variant": "", "config_lr": 0.1, "kind": "final"}
+    row = {"model": "gan", "class": "a", "variant": "", "config_nz": 8, "kind": "final"}
     rows = [
-        row | {"role": role, "number": number, "seed": seed, "test_auroc": area, "status": status}
+        row
+        | {"role": role, "number": number, "seed": seed, "test_auroc": area, "status": status}
+        | {"config_lr": number / 10}
         for role, number, seed, area, status in (
             *(("winner", 1, 1, 0.9, "done"), ("winner", 1, 2, None, "error")),
             *(("default", 0, 1, 0.95, "done"), ("default", 0, 2, 0.55, "done")),
         )
     ]
-    print_winners(pd.DataFrame(rows), together=False)
-    assert "test AUROC of the default: 0.950, same seeds" in capsys.readouterr().out
+    tuned = [row | {"kind": "tuning", "number": number, "role": ""} for number in (0, 1)]
+    print_winners(pd.DataFrame([*tuned, *rows]), together=False)
+    out = capsys.readouterr().out
+    assert "\ngan, a: configuration 1 won: lr 0.1\n" in out
+    assert "test AUROC of the default: 0.950, same seeds" in out
 
 
 def test_the_printed_commands_can_be_given_to_a_shell(capsys, tmp_path: Path) -> None:
