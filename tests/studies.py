@@ -112,7 +112,7 @@ def load(*folders: Path):
 
 
 def caution_lines(studies, trials: pd.DataFrame, aurocs: pd.DataFrame) -> list[str]:
-    return [line for _, line in cautions.cautions(studies, trials, aurocs)]
+    return [*itertools.chain(*cautions.cautions(studies, trials, aurocs).values())]
 
 
 def auroc_table(aurocs: pd.DataFrame) -> Table:

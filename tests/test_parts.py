@@ -50,7 +50,7 @@ def test_a_part_that_dominates_the_others_is_warned_of(tmp_path, capsys):
         frame["scores"] = frame["part_latent"] + share * frame["part_reconstruction"]
         frame.to_csv(path, index=False)
     *_, finals, scores, _ = load(folder)
-    ((_, line),) = dominated(finals, scores)
+    (line,) = dominated(finals, scores)
     assert line == (
         "skipganomaly: in 2 of 2 final runs its latent part has more than 95 % of the score's "
         "variance, and the others hardly count"

@@ -24,7 +24,7 @@ from bench.choices.tasks import (
 )
 from bench.data import datasets
 from bench.data.datasets import Dataset
-from bench.data.datasets._copies import digests
+from bench.data.datasets._pixels import hashes
 from bench.data.pseudo_anomalies import pseudo_anomalies
 from bench.data.splits import make_split, tasks_of
 from bench.data.unused import left_out
@@ -48,7 +48,7 @@ def test_no_image_is_in_two_parts(dataset: Dataset, kind: str) -> None:
         pytest.skip(f"only {cls} is trained on")
     split = make_split(dataset, Task(kind, cls), SOUND, seed=0)
     parts = [
-        set(digests(part[:].numpy())) for part in (split.train, split.val.images, split.test.images)
+        set(hashes(part[:].numpy())) for part in (split.train, split.val.images, split.test.images)
     ]
     assert len(parts[0]) == len(split.train)
     assert len(parts[1]) == len(split.val.images)

@@ -123,11 +123,6 @@ def test_the_test_images_choose_where_the_protocol_says_so(tmp_path):
     assert set(searches.tuning_table(trials).frame["signal"]) == {"test AUROC"}
 
 
-def test_rows_that_do_not_name_their_signal_show_the_objective(tmp_path):
-    trials = load(edit(make_study(tmp_path / "s"), lambda row: row | {"select_on": None}))[1]
-    assert set(searches.tuning_table(trials).frame["signal"]) == {"objective"}
-
-
 def test_no_note_is_on_baselines_where_rows_lack_the_family(tmp_path):
     models = ("w_skipganomaly", "pca")
     for number, family in enumerate((True, False)):

@@ -1,5 +1,6 @@
 """The report's tables and warnings, on small studies written as plain files."""
 
+import itertools
 import re
 import shutil
 from dataclasses import replace
@@ -148,7 +149,7 @@ def test_warnings(tmp_path):
     assert "skipganomaly, cat: AUROC 0.250 is under 0.5" in lines
     assert "s: 1 final run(s) began with the weights of a model trained before (--load)" in lines
     assert "the studies of cifar10 are not of the same images (limit_test differ)" in lines
-    unread = [line for _, line in frames.read_scores(studies, finals)[1]]
+    unread = [*itertools.chain(*frames.read_scores(studies, finals)[1].values())]
     assert "the scores of trial final-0-0-2 cannot be used (both classes are needed" in unread[0]
     other = r"s: trial final-0-1-1: its scores give AUROC 0\.[5-9]\d*, its row 0\.2500"
     assert re.fullmatch(other, unread[1])
@@ -204,8 +205,8 @@ def test_one_reason_of_failures_is_one_whatever_processes_it_ended(tmp_path):
 
 
 def test_warnings_of_a_kind_are_one_line_with_a_count():
-    several = [frames.Caution("results are bad", f"{name}: bad") for name in "abc"]
-    lines = cautions.gathered([several[0], frames.Caution("x", "alone\nhere"), *several[1:]])
+    several = [f"{name}: bad" for name in "abc"]
+    lines = cautions.gathered({"results are bad": several, "x": ["alone\nhere"], "y": []})
     assert lines == {
         "3 results are bad, such as a: bad": ["a: bad", "b: bad", "c: bad"],
         "alone here": [],

@@ -128,17 +128,16 @@ def make_splits(
     and a smaller task a subset of a larger one's. UserError as in `too_many`.
     """
     sizes = list(dict.fromkeys(task.limit_train for task in tasks))
-    several = len(sizes) > 1
     lines = too_many(dataset, sizes, limit_test)
-    shared = dataset.limit(None if several else sizes[0], limit_test, seed)
+    shared = dataset.limit(sizes[0] if len(sizes) == 1 else None, limit_test, seed)
     splits = {}
     for size in sizes:
-        subset = dataset.limit(size, limit_test, seed) if several else shared
+        subset = shared.limit(size, None, seed)
         members = [task for task in tasks if task.limit_train == size]
         lines += left_out(subset, members, protocol)
         for task in members:
             split = make_split(subset, task, protocol, seed)
-            splits[task] = split.reindexed(shared, shared.kept(size, seed)) if several else split
+            splits[task] = split.reindexed(shared, shared.kept(size, seed))
     return shared, splits, list(dict.fromkeys(lines))
 
 

@@ -1,13 +1,12 @@
 """What a reader of a report must be warned of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 
 from bench.choices.outside import name_of
 from bench.reporting import mismatches
-from bench.reporting.fair import is_unsound
-from bench.reporting.frames import AMOUNTS, EXPECTED, Caution, span
+from bench.reporting.frames import AMOUNTS, EXPECTED, Cautions, span
 from bench.reporting.tables import set_values
 from bench.results.reading import Results
 
@@ -16,22 +15,21 @@ LONGEST = 200  # characters of a reason why trials failed
 OF_ONE_PROCESS = r"\x1b\[[0-9;]*m|\(pid=[^)]*\)|0x[0-9a-f]+"
 
 
-def gathered(cautions: Iterable[Caution]) -> dict[str, list[str]]:
+def gathered(cautions: Cautions) -> dict[str, list[str]]:
     """A line for each kind of warning, with the single warnings where it sums up several."""
-    by_kind: dict[str, list[str]] = {}
-    for kind, line in cautions:
-        by_kind.setdefault(kind, []).append(" ".join(line.split()))
     lines_of: dict[str, list[str]] = {}
-    for kind, lines in by_kind.items():
-        first, several = lines[0], len(lines) > 1
-        title = f"{len(lines)} {kind}, such as {first}" if several else first
-        lines_of[title] = lines if several else []
+    for kind, warnings in cautions.items():
+        lines = [" ".join(line.split()) for line in warnings]
+        if len(lines) > 1:
+            lines_of[f"{len(lines)} {kind}, such as {lines[0]}"] = lines
+        elif lines:
+            lines_of[lines[0]] = []
     return lines_of
 
 
 def cautions(
     studies: Mapping[str, Results], trials: pd.DataFrame, aurocs: pd.DataFrame
-) -> list[Caution]:
+) -> Cautions:
     """Warnings; `aurocs`: the AUROC by study, model and class (frames.auroc)."""
     dirty = [
         f"{name}: made from a tree with uncommitted changes (on commit "
@@ -66,7 +64,7 @@ def cautions(
         kinds[none] = [none]
     else:
         kinds |= of_results(trials, aurocs)
-    return [Caution(kind, line) for kind, lines in kinds.items() for line in lines]
+    return kinds
 
 
 def partly_done(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:
@@ -99,7 +97,7 @@ def growing(studies: Mapping[str, Results]) -> list[str]:
     ]
 
 
-def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str]]:
+def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> Cautions:
     """Lines on test figures and the runs that they are of, by kind."""
     below_chance = aurocs[aurocs["high"] < 0.5]
     kinds = {
@@ -132,7 +130,7 @@ def of_results(trials: pd.DataFrame, aurocs: pd.DataFrame) -> dict[str, list[str
 
 def unsound(aurocs: pd.DataFrame) -> list[str]:
     """A line for each protocol but the sound one, and how many results it measured."""
-    groups = aurocs[is_unsound(aurocs["protocol"])].groupby("protocol")["column"]
+    groups = aurocs[aurocs["protocol"] != "sound"].groupby("protocol")["column"]
     return [
         f"{len(columns)} result(s) were measured by the protocol '{label}' "
         f"({', '.join(columns.unique())}): their figures can be far higher than with images scored "

@@ -109,8 +109,7 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
                 "in the search": sign * search[first],
                 "again": sign * again,
                 "finalists' winner": sign * winner,
-                "another won": by_seed.mean().idxmax() != first,
-                "changed": sign * (again - search[first]),
+                "another won": "no" if by_seed.mean().idxmax() == first else "yes",
                 "gain": winner - again,
             }
         )
@@ -124,8 +123,8 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
         "over 'again'."
     )
     means = [
-        f"{model} (by {signal}) {signed(group['changed'].mean())}, another won in "
-        f"{int(group['another won'].sum())} of {len(group)} search(es), gain "
+        f"{model} (by {signal}) {signed((group['again'] - group['in the search']).mean())}, "
+        f"another won in {(group['another won'] == 'yes').sum()} of {len(group)} search(es), gain "
         f"{signed(group['gain'].mean())}"
         for (signal, model), group in frame.groupby(["signal", "model"], sort=False)
     ]
@@ -135,8 +134,6 @@ def luck_table(trials: pd.DataFrame) -> Table | None:
     )
     if unjudged:
         note += f" Without {unjudged} search(es) whose best failed under a fresh seed."
-    frame = frame.drop(columns="changed")
-    frame["another won"] = frame["another won"].map({True: "yes", False: "no"})
     return Table("luck", "Was the search won by luck?", frame, note)
 
 

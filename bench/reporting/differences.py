@@ -59,32 +59,22 @@ def differences(
     Runs of the same seed are paired. Where no seed is in both studies the difference is that of the
     means, without an interval.
     """
-    before, after = (
-        dict(list(finals[finals["study"] == name].groupby(place, sort=False)))
-        for name in (first, other)
-    )
-    for key in [key for key in before if key in after]:
+    for key, runs in finals.groupby(place, sort=False):
         # a study of several signals has a seed more than once
-        one, two = (part[key].groupby("seed")["test_auroc"].mean() for part in (before, after))
-        pairs = pd.DataFrame({"first": one, "other": two}).dropna()
-        row = dict(zip(place, key, strict=True)) | {"paired_seeds": len(pairs)}
+        seeds = runs.pivot_table(index="seed", columns="study", values="test_auroc")
+        if len(seeds.columns) < 2:
+            continue
+        seeds = seeds.rename(columns={first: "first", other: "other"})
+        pairs = seeds.dropna()
+        means = (pairs if len(pairs) else seeds).mean()
+        gain = means["other"] - means["first"], math.nan, math.nan
         if len(pairs):
-            row |= dict(pairs.mean())
-            mean, low, high = mean_interval(pairs["other"] - pairs["first"])
-        else:
-            row |= {
-                "first": before[key]["test_auroc"].mean(),
-                "other": after[key]["test_auroc"].mean(),
-            }
-            mean, low, high = row["other"] - row["first"], math.nan, math.nan
+            gain = mean_interval(pairs["other"] - pairs["first"])
+        row = dict(zip(place, key, strict=True)) | {"paired_seeds": len(pairs)}
+        row |= {"first": means["first"], "other": means["other"], "row": runs["row"].iloc[0]}
         amounts = [amount_label(name, row[name]) for name in AMOUNTS if name in row]
-        yield row | {
-            "row": before[key]["row"].iloc[0],
-            "column": "".join([row["model"], *amounts]),
-            "difference": mean,
-            "low": low,
-            "high": high,
-        }
+        row["column"] = "".join([row["model"], *amounts])
+        yield row | dict(zip(("difference", "low", "high"), gain, strict=True))
 
 
 def difference_table(

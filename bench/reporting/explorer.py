@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.reporting.figures import binned, first_seeds
-from bench.reporting.frames import Caution, Scores
+from bench.reporting.frames import Scores
 from bench.results.anomaly_maps import heat_maps
 from bench.results.gallery import data_uri, extreme_images, images_of, sheet_array, shrunk
 from bench.results.reading import Results
@@ -18,11 +18,11 @@ LARGEST = 64  # pixels of an image's longer side, so that browsers can handle th
 
 
 def explorer(
-    studies: Mapping[str, Results], finals: pd.DataFrame, scores: Scores, warn: list[Caution]
+    studies: Mapping[str, Results], finals: pd.DataFrame, scores: Scores, unseen: list[str]
 ) -> Iterator[dict[str, Any]]:
     """The lowest seed's run of each model and class, as JSON takes it.
 
-    Adds to `warn` what cannot be shown.
+    Adds to `unseen` a line on each run whose images cannot be shown.
     """
     for run in first_seeds(finals, scores):
         study, trial = run["study"], run["trial"]
@@ -34,8 +34,7 @@ def explorer(
         try:
             view["gallery"] = gallery(studies[study].gallery(trial), frame)
         except (OSError, ValueError, SyntaxError) as error:  # Pillow: SyntaxError for a damaged PNG
-            line = f"{study}: the images of trial {trial} cannot be shown ({error})"
-            warn.append(Caution("runs have images that cannot be shown", line))
+            unseen.append(f"{study}: the images of trial {trial} cannot be shown ({error})")
         yield view
 
 

@@ -15,13 +15,9 @@ def without_unsound(aurocs: pd.DataFrame) -> pd.DataFrame:
 
     If none are, those of the protocol that measured most: it cannot be compared with another one.
     """
-    unsound, protocols = is_unsound(aurocs["protocol"]), aurocs["protocol"]
-    return aurocs[protocols == protocols.mode()[0]] if unsound.all() else aurocs[~unsound]
-
-
-def is_unsound(protocols: pd.Series) -> pd.Series:
-    """bool: which protocol labels are unsound; an early row has none, and counts as sound."""
-    return ~protocols.isin(["sound", ""])
+    protocols = aurocs["protocol"]
+    kept = "sound" if (protocols == "sound").any() else protocols.mode()[0]
+    return aurocs[protocols == kept]
 
 
 def rivals(aurocs: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,13 +34,8 @@ WIDEST = 0.5  # an interval that leaves half of the scale open tells nothing
 
 # By study and trial: scores, labels (1: abnormal), part_*.
 Scores = Mapping[tuple[str, str], pd.DataFrame]
-
-
-class Caution(NamedTuple):
-    """A warning. `kind`: what to count where there are several, as in "3 {kind}"."""
-
-    kind: str
-    line: str
+# Warnings: lines by what to count where there are several, as in "3 {kind}".
+Cautions = dict[str, list[str]]
 
 
 def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -48,8 +43,7 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Runs of a study that has grown are left out where they no longer count, or do not yet.
     `row` and `column` are its place in a table: a column names the model and, where two results
-    would share a cell, what tells them apart. `signal` is the column of the signal that chose, or
-    `objective` where an older row does not name it.
+    would share a cell, what tells them apart. `signal` is the column of the signal that chose.
     """
     trials, epochs = (
         pd.concat(
@@ -57,10 +51,8 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
         )
         for part in ("trials", "epochs")
     )
-    trials = trials.reindex(columns=list(dict.fromkeys([*trials.columns, *KEY, *EXPECTED])))
-    epochs = epochs.reindex(
-        columns=list(dict.fromkeys([*epochs.columns, "study", "trial", "epoch"]))
-    )
+    trials = trials.reindex(columns=trials.columns.union(EXPECTED, sort=False))
+    epochs = epochs.reindex(columns=epochs.columns.union(["trial", "epoch"], sort=False))
     counts = ~trials["role"].isin(["superseded", "pending", "undecided"])
     trials = trials[counts].reset_index(drop=True)
     trials["contamination"] = trials["contamination"].fillna(0.0)  # rows of an earlier version
@@ -70,7 +62,7 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     named = trials.reindex(columns=["protocol", *(f"protocol_{name}" for name in DECISIVE)])
     trials["protocol"] = list(map(protocol_label, named.to_dict("records")))
     columns = {name: signal.column for name, signal in SIGNALS.items()}
-    trials["signal"] = trials["select_on"].map(columns).fillna("objective")
+    trials["signal"] = trials["select_on"].map(columns)
     trials.loc[trials["protocol_selection"] == "test", "signal"] = "test_auroc"
     trials = placed(trials)
     places = trials[["study", "trial", "row", "column", "signal"]]
@@ -150,8 +142,7 @@ def amount_label(name: str, amount: str) -> str:
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
     """The winners' final runs that have a test result, by class: `2` before `10`."""
-    winners = (trials["role"] == "winner") & (trials["status"] != "error")
-    finals = trials[winners & trials["test_auroc"].notna()]
+    finals = trials[(trials["role"] == "winner") & trials["test_auroc"].notna()]
     return finals.sort_values("row", key=lambda names: names.map(natural), kind="stable")
 
 
@@ -160,39 +151,36 @@ def span(counts: pd.Series) -> str:
     return " to ".join(f"{end:.0f}" for end in sorted({counts.min(), counts.max()}))
 
 
-def read_scores(
-    studies: Mapping[str, Results], finals: pd.DataFrame
-) -> tuple[Scores, list[Caution]]:
+def read_scores(studies: Mapping[str, Results], finals: pd.DataFrame) -> tuple[Scores, Cautions]:
     """Every final run's scores, and warnings.
 
     A warning names a run whose scores cannot be used or do not give the AUROC in its row, or a
     study that is kept without any scores.
     """
     without = [study for study in finals["study"].unique() if not studies[study].has_scores]
-    scores = {}
-    warnings = [
-        Caution(
-            "studies' scores were not kept",
-            f"{study}: its scores were not kept: its figures are those of its rows, "
-            "without curves, histograms and intervals over seeds",
-        )
-        for study in without
-    ]
+    scores: dict[tuple[str, str], pd.DataFrame] = {}
+    unusable, unlike = [], []
     for run in finals[~finals["study"].isin(without)].to_dict("records"):
         study, trial = run["study"], run["trial"]
         try:
             frame = studies[study].scores(trial)
             area = metrics.auroc(frame["labels"], frame["scores"])
         except (UserError, ValueError) as error:
-            line = f"{study}: the scores of trial {trial} cannot be used ({error})"
-            warnings.append(Caution("runs have scores that cannot be used", line))
+            unusable.append(f"{study}: the scores of trial {trial} cannot be used ({error})")
             continue
         scores[study, trial] = frame
         if abs(area - run["test_auroc"]) > metrics.SAME:
-            line = f"{study}: trial {trial}: its scores give AUROC {area:.4f}, its row "
-            line += f"{run['test_auroc']:.4f}"
-            warnings.append(Caution("runs have scores that do not give their row's AUROC", line))
-    return scores, warnings
+            figures = f"its scores give AUROC {area:.4f}, its row {run['test_auroc']:.4f}"
+            unlike.append(f"{study}: trial {trial}: {figures}")
+    return scores, {
+        "studies' scores were not kept": [
+            f"{study}: its scores were not kept: its figures are those of its rows, without "
+            "curves, histograms and intervals over seeds"
+            for study in without
+        ],
+        "runs have scores that cannot be used": unusable,
+        "runs have scores that do not give their row's AUROC": unlike,
+    }
 
 
 def with_scores(runs: pd.DataFrame, scores: Scores) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -202,14 +190,14 @@ def with_scores(runs: pd.DataFrame, scores: Scores) -> Iterator[tuple[Any, pd.Da
             yield run, frame
 
 
-def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caution]]:
-    """One row per study, model and class, and warnings.
+def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
+    """One row per study, model and class; and a line on each without an interval that has scores.
 
     The columns: family, row, column, n_train (images trained on), seeds, auroc (the mean over
     them), sd, low and high (the 95 % interval), and too_few ("seeds" or "images", where the
     interval is too wide to tell anything).
     """
-    rows, warnings = [], []
+    rows, lines = [], []
     for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
         runs = [scores[k] for k in zip(group["study"], group["trial"], strict=True) if k in scores]
         values, low, high, lacking = group["test_auroc"], np.nan, np.nan, ""
@@ -223,14 +211,13 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[Caut
             elif len(group) == 1 and not runs:  # its row has the interval of its scores
                 low, high = group[["test_auroc_low", "test_auroc_high"]].iloc[0]
         except ValueError as error:
-            line = f"{key[-1]}, {key[-2]}: no confidence interval ({error})"
-            warnings.append(Caution("results have no confidence interval", line))
+            lines.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
         family = group["family"].iloc[0]
         mean, sd, n_train = values.mean(), values.std(), group["n_train"].mean()
         rows.append((*key, family, n_train, len(group), mean, sd, low, high, lacking))
     columns = [*KEY, "row", "column", "family", "n_train", "seeds", "auroc", "sd", "low", "high"]
     columns.append("too_few")
-    return pd.DataFrame(rows, columns=columns), warnings
+    return pd.DataFrame(rows, columns=columns), lines
 
 
 def too_few(runs: Sequence[Run], width: float) -> str:
@@ -290,5 +277,4 @@ def published_table(path: Path) -> tuple[dict[str, str], pd.DataFrame]:
         raise UserError(f"{path}: give one auroc for each model and class")
     if not figures["auroc"].between(0, 1).all():
         raise UserError(f"{path}: an AUROC is from 0 to 1")
-    origin["caveat"] = origin.get("caveat") or ""
-    return origin, figures.assign(source=origin["source"], caveat=origin["caveat"])
+    return origin, figures.assign(source=origin["source"], caveat=origin.get("caveat") or "")

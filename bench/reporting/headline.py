@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.choices.names import natural
 from bench.judging.comparison import Comparison, fewest_classes
-from bench.reporting.fair import class_means, is_unsound, rivals, shared
+from bench.reporting.fair import class_means, rivals, shared
 from bench.reporting.frames import WIDEST, published, span
 from bench.reporting.writers import Table, cell
 
@@ -31,7 +31,7 @@ def auroc_table(aurocs: pd.DataFrame, comparison: Comparison) -> Table:
     both = pd.concat([aurocs, known], ignore_index=True)
     models = both.drop_duplicates("column").set_index("column")
     group = models["family"].map(FAMILIES).fillna("models")
-    unsound = aurocs.loc[is_unsound(aurocs["protocol"]), "column"]
+    unsound = aurocs.loc[aurocs["protocol"] != "sound", "column"]
     group[models.index.isin(unsound)] = BY_PUBLISHED
     group[models["source"].notna()] = PUBLISHED
     values = both.pivot(index="column", columns="row", values="auroc")
@@ -125,7 +125,7 @@ def notes(aurocs: pd.DataFrame, known: pd.DataFrame, comparison: Comparison) -> 
             else "Intervals are over seeds and test images"
             + (", of a single seed over test images only." if aurocs["seeds"].min() == 1 else ".")
         )
-    if is_unsound(aurocs["protocol"]).any() and aurocs["low"].notna().any():
+    if (aurocs["protocol"] != "sound").any() and aurocs["low"].notna().any():
         yield (
             "They do not cover what an unsound protocol adds where it chooses epochs on the test "
             "images, or where an image's score depends on the others of its batch."

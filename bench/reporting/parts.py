@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.judging.metrics import auroc
-from bench.reporting.frames import Caution, Scores, with_scores
+from bench.reporting.frames import Scores, with_scores
 from bench.reporting.writers import Table
 
 ALONE = " alone"  # suffix of the columns with the AUROC of one part
@@ -78,8 +78,8 @@ def parts_table(finals: pd.DataFrame, scores: Scores) -> Table | None:
     return Table("parts", "Which part of the score carries the signal", table, note)
 
 
-def dominated(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
-    """Warnings of models whose score is almost one part alone, though it has several."""
+def dominated(finals: pd.DataFrame, scores: Scores) -> list[str]:
+    """A line on each model whose score is almost one part alone, though it has several."""
     parts: Counter[tuple[str, str]] = Counter()
     for run, frame in with_scores(finals, scores):
         for name, share in variance_shares(frame).items():
@@ -89,11 +89,8 @@ def dominated(finals: pd.DataFrame, scores: Scores) -> list[Caution]:
                 parts[run["model"], name] += score.corr(part, method="spearman") ** 2 > DOMINANT
     runs = finals["model"].value_counts()
     return [
-        Caution(
-            "parts of a score leave the others hardly any weight (see parts.csv)",
-            f"{model}: in {count} of {runs[model]} final runs its {name} part has more than "
-            f"{DOMINANT * 100:.0f} % of the score's variance, and the others hardly count",
-        )
+        f"{model}: in {count} of {runs[model]} final runs its {name} part has more than "
+        f"{DOMINANT * 100:.0f} % of the score's variance, and the others hardly count"
         for (model, name), count in parts.most_common()
         if count
     ]

@@ -84,20 +84,22 @@ def report(
             raise UserError(f"{audits[0]}: an audit has no rows; its table is audit.md")
         raise UserError(f"{', '.join(studies)}: no trial has finished yet")
     finals = frames.tested(trials)
-    scores, warnings = frames.read_scores(studies, finals)
-    aurocs, interval_warnings = frames.auroc(finals, scores)
-    warnings = [
-        *cautions(studies, trials, aurocs),
-        *parts.dominated(finals, scores),
-        *warnings,
-        *interval_warnings,
-    ]
+    scores, of_scores = frames.read_scores(studies, finals)
+    aurocs, without_interval = frames.auroc(finals, scores)
     draw_scores: Callable[[], list[Drawing]] = partial(figures.of_scores, finals, scores)
     if len(finals) > MANY_RUNS:
         draw_scores = in_another_process(draw_scores)
-    runs = list(explorer(studies, finals, scores, warnings))
+    unseen: list[str] = []
+    runs = list(explorer(studies, finals, scores, unseen))
     with_images = any(run.get("gallery") for run in runs)
-    messages = gathered(warnings)
+    dominated = parts.dominated(finals, scores)
+    messages = gathered(
+        cautions(studies, trials, aurocs)
+        | {"parts of a score leave the others hardly any weight (see parts.csv)": dominated}
+        | of_scores
+        | {"results have no confidence interval": without_interval}
+        | {"runs have images that cannot be shown": unseen}
+    )
 
     settings = tables.settings_table(studies, trials)
     # With --tune_for mean no class has a winner of its own, so none can have won it by luck.

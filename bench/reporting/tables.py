@@ -33,7 +33,6 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         ran = rows["hardware"].dropna().unique()
         hardware = ", ".join(map(str, ran)) or machine.get("gpu") or machine.get("cpu")
         deterministic = ", deterministic" if study.get("deterministic") else ""
-        recorded = "set" in results.run or "hyperparameters" not in results.run
         limits = [
             f"{name} {' '.join(map(str, np.atleast_1d(study[name])))}"
             for name in ("limit_train", "limit_test", "contamination")
@@ -59,7 +58,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             if rows["threshold"].notna().any()
             else "none",
             "search": searched,
-            "set": ", ".join(set_values(results)) or ("nothing" if recorded else "not recorded"),
+            "set": ", ".join(set_values(results)) or "nothing",
             "final runs": f"{finals['seed'].nunique()} seed(s), {length(finals)}"
             + (f", batches of {sizes}" if sizes else ""),
             "arithmetic": f"{study.get('precision')}{deterministic} on {hardware}",
@@ -77,7 +76,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
 
 
 def set_values(results: Results) -> list[str]:
-    """The hyperparameters that a command set, `skip=False`; an older run of train.py has none."""
+    """The hyperparameters that a command set, `skip=False`."""
     flags = results.run.get("set", {}).items()
     return [*results.study.get("set", []), *(f"{name}={value}" for name, value in flags)]
 

@@ -23,9 +23,8 @@ from bench.choices import outside
 from bench.choices.errors import UserError, unknown
 from bench.choices.image_size import ImageSize, sides
 from bench.choices.names import on_disk
-from bench.data.datasets import _copies
 from bench.data.datasets._decoding import Decoding
-from bench.data.datasets._pixels import joined, nearest_pixels, recoloured, resized
+from bench.data.datasets._pixels import hashes, joined, nearest_pixels, recoloured, resized
 from models.sizes import MAX_SIDE, MIN_SIDE
 
 if TYPE_CHECKING:
@@ -113,20 +112,18 @@ class Dataset:
 
         Each category is compared by itself, as it is a task of its own.
         """
-        tested, repeated = np.zeros((2, len(self.train_images)), bool)
+        train, test = self.contents
+        tested, first = np.zeros((2, len(train)), bool)
         for trains, tests in self.by_category():
-            tested[trains], repeated[trains] = _copies.repeats(
-                self.train_content[trains], self.test_content[tests]
-            )
-        return tested, repeated
+            places = np.flatnonzero(trains)
+            tested[places] = np.isin(train[places], test[tests])
+            first[places[np.unique(train[places], return_index=True)[1]]] = True
+        return tested, ~first & ~tested
 
     @cached_property
-    def train_content(self) -> np.ndarray:
-        return _copies.digests(self.train_images)
-
-    @cached_property
-    def test_content(self) -> np.ndarray:
-        return _copies.digests(self.test_images)
+    def contents(self) -> tuple[np.ndarray, np.ndarray]:
+        """A hash of each training image's content, (N,), and of each test image's, (M,)."""
+        return hashes(self.train_images), hashes(self.test_images)
 
     def by_category(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each category, or once for all images: bool masks of its training and test images."""
@@ -141,10 +138,10 @@ class Dataset:
         and the others fill up. Images without a label count as a class of their own. UserError for
         fewer images than classes.
         """
-        if train is None and test is None:
-            return self
         trains = self.kept(train, seed)
         tests = self._of_each_category(self.test_labels, test, seed, "--limit_test")
+        if len(trains) + len(tests) == len(self.images):
+            return self
         images = self.images[np.concatenate([trains, len(self.train_images) + tests])]
         return replace(
             self,

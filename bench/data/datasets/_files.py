@@ -15,16 +15,7 @@ from bench.choices.names import legible, natural, on_disk
 
 # Documents, films, and formats that Pillow names but cannot decode.
 NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
-MASKS = {
-    "annotation",
-    "annotations",
-    "ground_truth",
-    "groundtruth",
-    "gt",
-    "mask",
-    "masks",
-    "segmentation",
-}
+MASKS = re.compile(r"annotations?|ground[\s_-]?truth|gt|masks?|segmentation", re.IGNORECASE)
 # The name of a mask that lies beside its image, whose name is `\1`.
 MASK_FILE = re.compile(r"(.+)[_-](ground_?truth|gt|label|mask)", re.IGNORECASE)
 JUNK = {"__macosx", "desktop.ini", "thumbs.db"}  # left out without a note, like hidden files
@@ -72,7 +63,7 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
             others["link(s) to a folder above"] += 1
             return
         try:
-            entries = [entry for entry in os.scandir(here) if not _is_junk(entry.name)]
+            entries = [entry for entry in os.scandir(here) if not is_junk(entry.name)]
         except OSError as error:
             raise UserError(f"{flag}: cannot list {here}: {error.strerror}") from None
         names = {entry.name for entry in entries}
@@ -108,7 +99,7 @@ def find_images(folder: Path, flag: str) -> tuple[list[Path], Counter[str]]:
 
 def names_masks(folder: str) -> bool:
     """Whether a folder of this name holds masks of other images."""
-    return re.sub(r"[\s-]", "_", folder.lower()) in MASKS
+    return MASKS.fullmatch(folder) is not None
 
 
 def images_in(place: Path, flag: str) -> tuple[Path, list[Path], Counter[str]]:
@@ -145,5 +136,5 @@ def _kinds(others: Counter[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
 
 
-def _is_junk(name: str) -> bool:
+def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK

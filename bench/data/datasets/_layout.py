@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bench.choices.errors import UserError, unknown
 from bench.choices.names import legible, on_disk
 from bench.choices.tasks import NORMAL
-from bench.data.datasets._files import JUNK, find_images, no_images
+from bench.data.datasets._files import find_images, is_junk, no_images
 
 PARTS = {"train", "test", "ground_truth"}
 MARK = "_mask"  # ends the names of masks in MVTec AD
@@ -63,7 +63,7 @@ def items_of(
         others["folder(s) without train/"] = lacking
     for category in categories or [""]:
         top = on_disk(folder / category)
-        beside = {name for name in _folders(top) if name.lower() not in JUNK} - PARTS
+        beside = {name for name in _folders(top) if not is_junk(name)} - PARTS
         others.update(f"folder {name}/ beside train/" for name in beside)
         trained, tested = _items(top, "train", others), _items(top, "test", others)
         if not trained:

@@ -1,5 +1,6 @@
-"""Arrays of images at another size, or with other channels; what colours they have."""
+"""Arrays of images at another size, or with other channels; what colours and content they have."""
 
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -52,6 +53,12 @@ def coloured(image: Image.Image) -> bool:
     """Whether any pixel is not grey."""
     pixels = np.asarray(image.convert("RGB"))
     return bool((pixels != pixels[..., :1]).any())
+
+
+def hashes(images: np.ndarray) -> np.ndarray:
+    """A hash of each image's content: (N, C, H, W) -> (N,)."""
+    digests = [hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest() for image in images]
+    return np.array(digests, dtype="U32")
 
 
 def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:

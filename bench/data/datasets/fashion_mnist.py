@@ -4,18 +4,7 @@ from pathlib import Path
 
 from bench.data.datasets import Dataset
 
-CLASSES = (
-    "tshirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle_boot",
-)
+CLASSES = tuple("tshirt trouser pullover dress coat sandal shirt sneaker bag ankle_boot".split())
 
 
 def load(root: Path) -> Dataset:

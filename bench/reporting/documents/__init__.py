@@ -9,8 +9,6 @@ A table stands between the comments `<!-- table: NAME -->` and `<!-- end of NAME
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,15 +19,10 @@ from bench.reporting.report import report
 
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "results").glob("*.md")))
 # The studies at a fair budget; earlier ones are not.
-SITE = [f"cifar10-{name}" for name in ("sound", "published", "rotations", "near")]
-SITE += [f"cifar10-{name}-noskip" for name in ("published", "sound")]
-SITE += [f"cifar10-{name}" for name in ("classes", "classes-alone")]
-SITE += [f"cifar10-{name}" for name in cifar10.RIVALS]
+CIFAR10 = "sound published rotations near published-noskip sound-noskip classes classes-alone"
+SITE = [f"cifar10-{name}" for name in (*CIFAR10.split(), *cifar10.RIVALS)]
 SITE += [f"digits-{name}" for name in ("one-class-defaults", "left-out-defaults", "left-out-near")]
-SITE += [f"digits-finalists{name}" for name in ("", "-ganomaly", "-skipganomaly")]
-SITE += [
-    f"digits-finalists-{name}" for name in ("w-skipganomaly", "egbad", "f-anogan", "classical")
-]
+SITE += digits.TUNED["one left out"]
 SITE += ["digits-finalists-one-class-classical", "cifar10-finalists-classical"]
 
 TITLE = "GAN-based image anomaly detection: sound results beside published ones"
@@ -45,18 +38,17 @@ own</a>. The studies:</p>
 
 def costs() -> pd.DataFrame:
     """A row for each study, or folder of studies: its runs, and the hours that they took in all."""
-    studies: dict[str, list[pd.DataFrame]] = {}
-    for file in sorted(MEASURED.rglob("trials.jsonl")):
-        study = file.parent.relative_to(MEASURED)
-        studies.setdefault(study.parts[0], []).append(committed(str(study)).trials)
     rows = []
-    for name, trials in sorted(studies.items()):
-        runs = pd.concat(trials)
+    for folder in sorted(MEASURED.iterdir()):
+        studies = [file.parent.relative_to(MEASURED) for file in folder.rglob("trials.jsonl")]
+        if not studies:
+            continue
+        runs = pd.concat([committed(str(study)).trials for study in sorted(studies)])
         hours = (runs["train_seconds"] + runs["score_seconds"]).sum() / 3600
         hardware = runs.get("hardware", pd.Series(dtype=str))  # early rows have none
         rows.append(
             {
-                "study": f"`{name}`",
+                "study": f"`{folder.name}`",
                 "runs": len(runs),
                 "time of all runs": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min",
                 "on": ", ".join(sorted(hardware.dropna().unique())) or "not recorded",
@@ -65,33 +57,8 @@ def costs() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-TABLES: dict[str, Callable[[], pd.DataFrame]] = {
-    "one-class-on-digits": partial(digits.on_digits, "digits-one-class-defaults"),
-    "left-out-on-digits": partial(digits.on_digits, "digits-left-out-defaults"),
-    "budgets-on-digits": digits.budgets_on_digits,
-    "tuned-on-digits": digits.tuned_on_digits,
-    "luck-on-digits": digits.luck_on_digits,
-    "preferred-on-digits": digits.preferred_on_digits,
-    "one-change-on-digits": digits.one_change_on_digits,
-    "latents-on-digits": digits.latents_on_digits,
-    "nearest-on-digits": digits.nearest_on_digits,
-    "untrained-on-digits": digits.untrained_on_digits,
-    "bottlenecks-on-digits": digits.bottlenecks_on_digits,
-    "mixes-on-digits": digits.mixes_on_digits,
-    "signals-on-digits": digits.signals_on_digits,
-    "switches-on-digits": digits.switches_on_digits,
-    "ablations": ablations.ablations,
-    "cifar10": cifar10.cifar10,
-    "cifar10-without-skips": cifar10.without_skips,
-    "cifar10-tests": cifar10.cifar10_tests,
-    "cifar10-choices": cifar10.cifar10_choices,
-    "cifar10-budgets": cifar10.cifar10_budgets,
-    "cifar10-in-short": cifar10.in_short,
-    "tuned-on-cifar10": cifar10.tuned_on_cifar10,
-    "audits": cifar10.audits,
-    "published-airplane": cifar10.published_airplane,
-    "costs": costs,
-}
+# A table's name, with underscores, is that of the function that makes it.
+FUNCTIONS = {**vars(ablations), **vars(cifar10), **vars(digits), "costs": costs}
 
 
 def filled(text: str) -> str:
@@ -99,7 +66,7 @@ def filled(text: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
-        frame = TABLES[name]().astype(object)
+        frame = FUNCTIONS[name.replace("-", "_")]().astype(object)
         known = frame.where(frame.notna(), None)
         rows = known.to_markdown(index=False, floatfmt=".3f", missingval="")
         return f"<!-- table: {name} -->\n\n{rows}\n\n<!-- end of {name} -->"

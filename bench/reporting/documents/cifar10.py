@@ -39,7 +39,7 @@ def cifar10() -> pd.DataFrame:
     return with_means(pd.DataFrame(columns).join(rivals()))
 
 
-def without_skips() -> pd.DataFrame:
+def cifar10_without_skips() -> pd.DataFrame:
     """Test AUROC of each class without skip connections, published and measured; last, with them.
 
     Means and distance as in `cifar10`.
@@ -164,7 +164,7 @@ def best_on_pixels(study: str = "cifar10-baselines") -> pd.Series:
     return means.loc[means.groupby("class")["val_auroc"].idxmax()].set_index("class")["test_auroc"]
 
 
-def in_short() -> pd.DataFrame:
+def cifar10_in_short() -> pd.DataFrame:
     """What README says of CIFAR-10: mean test AUROC, where anomalies choose and where none do."""
     titles = {
         "`w_skipganomaly`": "`w_skipganomaly`",

@@ -1,5 +1,6 @@
 """Tables of scikit-learn's digits."""
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -35,14 +36,11 @@ LATENTS = (  # what a smaller latent was tried with
 ALONE, CHOSEN = "that part alone", "its weight chosen"
 LAST = "its default weight, last epoch"
 SWITCHES = {"--niter_decay 8": "decay", "--set average=0.99": "average", "--set he_init=True": "he"}
+LEFT_OUT = "-ganomaly -skipganomaly -w-skipganomaly -egbad -f-anogan -classical".split()
+ONE_CLASS = "-egbad -skipganomaly -classical".split()
 TUNED = {
-    "one left out": (
-        *("", "-ganomaly", "-skipganomaly", "-w-skipganomaly", "-egbad"),
-        *("-f-anogan", "-classical"),
-    ),
-    "one digit normal": tuple(
-        f"-one-class{rest}" for rest in ("", "-egbad", "-skipganomaly", "-classical")
-    ),
+    "one left out": [f"digits-finalists{rest}" for rest in ("", *LEFT_OUT)],
+    "one digit normal": [f"digits-finalists-one-class{rest}" for rest in ("", *ONE_CLASS)],
 }
 
 
@@ -69,13 +67,17 @@ def on_digits(study: str) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["digits", "mean"], ascending=False)
 
 
+one_class_on_digits = partial(on_digits, "digits-one-class-defaults")
+left_out_on_digits = partial(on_digits, "digits-left-out-defaults")
+
+
 def tuned_on_digits() -> pd.DataFrame:
     """Did tuning help? A row for each task and model (see `tuned`)."""
     rows = [
         {"task": task} | row
         for task, studies in TUNED.items()
         for study in studies
-        for row in tuned(f"digits-finalists{study}")
+        for row in tuned(study)
     ]
     return pd.DataFrame(rows)
 
@@ -85,19 +87,14 @@ def luck_on_digits() -> pd.DataFrame:
     rows = []
     for task, studies in TUNED.items():
         for study in studies:
-            table = luck_table(join({study: committed(f"digits-finalists{study}")})[0])
+            table = luck_table(join({study: committed(study)})[0])
             assert table is not None, f"{study} has no finalists"
             for model, group in table.frame.groupby("model", sort=False):
-                row = {"task": task, "model": f"`{model}`"}
                 means = group[["in the search", "again", "finalists' winner"]].mean()
-                won = (group["another won"] == "yes").sum()
-                row |= {
-                    **means,
-                    "another won": f"{won} of {len(group)}",
-                    "gain": group["gain"].mean(),
-                }
+                won = f"{(group['another won'] == 'yes').sum()} of {len(group)}"
+                row = {"task": task, "model": f"`{model}`", **means, "another won": won}
                 if means["again"] != means["in the search"]:
-                    rows.append(row)
+                    rows.append(row | {"gain": group["gain"].mean()})
     return pd.DataFrame(rows)
 
 
@@ -110,20 +107,16 @@ def preferred_on_digits() -> pd.DataFrame:
     """
     signals, rows = [SIGNALS[name] for name in ("val_auroc", "val_loss", "pseudo_auroc")], []
     for study in TUNED["one left out"]:
-        name = f"digits-finalists{study}"
-        finals = committed(name).trials
+        finals = committed(study).trials
         trained = finals["role"].isin(["winner", "default"]) & (finals["generator_steps"] > 0)
-        columns = last_epochs(name)[["test_auroc", *(signal.column for signal in signals)]]
+        columns = last_epochs(study)[["test_auroc", *(signal.column for signal in signals)]]
         for model, runs in finals[trained].groupby("model"):
             ends = runs[["trial", "class", "role"]].merge(columns, on="trial")
             places = ends.drop(columns="trial").groupby(["class", "role"])
             won = places.mean().unstack().dropna()
             test = won["test_auroc"]
-            row = {
-                "model": f"`{model}`",
-                "another won": len(won),
-                "default": test["default"].mean(),
-            }
+            row = {"model": f"`{model}`", "another won": len(won)}
+            row["default"] = test["default"].mean()
             for signal in signals:
                 figure = signal.sign * won[signal.column]
                 better = figure["winner"] > figure["default"]
