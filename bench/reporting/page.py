@@ -27,6 +27,7 @@ class Section:
 
 
 UNQUOTED = ' !$"()*+,-./:;=?@[\\]^_`{|}~'  # in a data: URI between single quotes
+MOST_IN_SHORT = 3  # different values of a setting; the table of all settings has more
 IN_SHORT = ("data", "protocol", "chosen by", "final runs")  # settings that the page begins with
 MARK = '<meta name="generator" content="ganomaly-bench">'  # tells a report from a user's own page
 
@@ -62,9 +63,9 @@ def page(
     }
     settings = next(part.tables[0] for part in sections if part.name == "measured").frame
     in_short = {
-        choice: list(dict.fromkeys(values))
-        for choice, *values in settings.to_numpy()
-        if choice in IN_SHORT
+        choice: values.unique()
+        for choice, values in settings.set_index("choice").iterrows()
+        if choice in IN_SHORT and values.nunique() <= MOST_IN_SHORT
     }
     template = environment.get_template("page.html.j2")
     return template.render(
