@@ -64,9 +64,7 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = {name: signal.column for name, signal in SIGNALS.items()}
     trials["signal"] = trials["select_on"].map(columns)
     trials.loc[trials["protocol_selection"] == "test", "signal"] = "test_auroc"
-    trials = placed(
-        trials
-    ).copy()  # joined into one block: pandas warns of a hundred
+    trials = placed(trials).copy()  # joined into one block: pandas warns of a hundred
     places = trials[["study", "trial", "row", "column", "signal"]]
     return trials, epochs.merge(places, on=["study", "trial"])
 
