@@ -12,9 +12,9 @@ Other differences: the code's generator and encoder take their step on other ima
 discriminator. Its networks are for 28 x 28 images alone: an encoder of three 3 x 3 convolutions, a
 discriminator of two, a generator of two fully connected layers and two transposed convolutions.
 Here each halves, or doubles, images by 5 x 5 convolutions until their sides are 4 or less.
-LeakyReLU's slope is 0.2 here, 0.1 in the code's convolutions. The code's generator applies batch
-normalisation to G(E(x)) too, here to G(z) alone. Distances are means here, sums there: means suit
-any image size.
+After convolutions LeakyReLU's slope is 0.2 here, 0.1 in the code. The code's generator applies
+batch normalisation to G(E(x)) too, here to G(z) alone. Distances are means here, sums there: means
+suit any image size.
 """
 
 from collections.abc import Sequence

@@ -83,7 +83,7 @@ class Conv(nn.Conv2d):
 class ConvTranspose(nn.ConvTranspose2d):
     """A transposed convolution that computes a 1 x 1 input as one matrix product.
 
-    On a CPU, so it does a 2 x 2 input with a 4 x 4 kernel. `Conv` gives the reasons.
+    On a CPU it does the same for a 2 x 2 input of a 4 x 4 kernel. `Conv` gives the reasons.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # (B, C, H, W)

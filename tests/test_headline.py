@@ -179,7 +179,8 @@ def test_studies_of_different_images_are_named(tmp_path):
         origin = {"dataset": {"name": "cifar10", "fingerprint": name}}
         study = dict.fromkeys(choices, name)
         folders.append(make_study(tmp_path / name, study=study, provenance=origin))
-        edit(folders[-1], lambda row, pool=name: row | {"protocol_test_pool": pool})
+        pools = {"final": {"protocol_test_pool": name}}  # the other rows are older
+        edit(folders[-1], lambda row, pools=pools: row | pools.get(row["kind"], {}))
     (line,) = mismatches.different_images(load(*folders)[0])
     assert line.endswith(f"(fingerprint, {', '.join(choices)}, test_pool differ)")
 
@@ -263,4 +264,6 @@ def test_the_shared_classes_are_the_most_that_several_models_have(cells: list[li
 
 def test_classes_and_studies_may_be_called_like_columns(tmp_path):
     places = {"models": ("pca",), "classes": ("model", "mean"), "seeds": (1,)}
-    assert report.main([str(make_study(tmp_path / "choice", **places))]) == 0
+    folder = make_study(tmp_path / "choice", **places)
+    assert report.main([str(folder)]) == 0
+    assert "· chosen by: validation AUROC ·" in (folder / "report" / "index.html").read_text()

@@ -11,7 +11,7 @@ from bench.choices.tasks import PUBLISHED, SOUND
 from bench.judging import metrics, selection
 from bench.judging.metrics import Metric
 from bench.judging.selection import Signal
-from bench.reporting import reproduce, searches, tables
+from bench.reporting import mismatches, reproduce, searches, tables
 from bench.results import columns
 from bench.watching.progress import describe
 
@@ -121,6 +121,12 @@ def test_the_test_images_choose_where_the_protocol_says_so(tmp_path):
     change = {"select_on": "last_epoch", "protocol_selection": "test"}
     trials = load(edit(make_study(tmp_path / "s"), lambda row: row | change))[1]
     assert set(searches.tuning_table(trials).frame["signal"]) == {"test AUROC"}
+
+
+def test_rows_that_do_not_name_their_signal_show_the_objective(tmp_path):
+    trials = load(edit(make_study(tmp_path / "s"), lambda row: row | {"select_on": None}))[1]
+    assert set(searches.tuning_table(trials).frame["signal"]) == {"objective"}
+    assert mismatches.chosen_differently(trials) == []
 
 
 def test_no_note_is_on_baselines_where_rows_lack_the_family(tmp_path):

@@ -44,8 +44,8 @@ def by_column() -> dict[str, Signal]:
 
 def title_and_sign(column: str) -> tuple[str, int]:
     """What a signal's column is called, and -1 where lower is better."""
-    signal = by_column()[column]
-    return signal.title, signal.sign
+    signal = by_column().get(column)
+    return (signal.title, signal.sign) if signal else (column, 1)
 
 
 def without_test(row: Mapping[str, Any]) -> dict[str, Any]:

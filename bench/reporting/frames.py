@@ -43,7 +43,8 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Runs of a study that has grown are left out where they no longer count, or do not yet.
     `row` and `column` are its place in a table: a column names the model and, where two results
-    would share a cell, what tells them apart. `signal` is the column of the signal that chose.
+    would share a cell, what tells them apart. `signal` is the column of the signal that chose, or
+    `objective` where a row does not name it.
     """
     trials, epochs = (
         pd.concat(
@@ -62,7 +63,7 @@ def join(studies: Mapping[str, Results]) -> tuple[pd.DataFrame, pd.DataFrame]:
     named = trials.reindex(columns=["protocol", *(f"protocol_{name}" for name in DECISIVE)])
     trials["protocol"] = list(map(protocol_label, named.to_dict("records")))
     columns = {name: signal.column for name, signal in SIGNALS.items()}
-    trials["signal"] = trials["select_on"].map(columns)
+    trials["signal"] = trials["select_on"].map(columns).fillna("objective")
     trials.loc[trials["protocol_selection"] == "test", "signal"] = "test_auroc"
     trials = placed(trials).copy()  # joined into one block: pandas warns of a hundred
     places = trials[["study", "trial", "row", "column", "signal"]]

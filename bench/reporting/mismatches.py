@@ -46,9 +46,11 @@ def chosen_differently(trials: pd.DataFrame) -> list[str]:
     """A line for each data set and task where several signals chose models' epochs and weights."""
     of_several = (trials["role"] == "winner") & (trials["epochs"] > 1)
     # Where the test images chose, `unsound` says so.
-    chosen = trials[of_several & (trials["signal"] != "test_auroc")]
+    known = trials["select_on"].isin(SIGNALS) & (trials["signal"] != "test_auroc")
     lines = []
-    for (dataset, task), runs in chosen.groupby(["dataset", "task"], sort=False):
+    for (dataset, task), runs in trials[of_several & known].groupby(
+        ["dataset", "task"], sort=False
+    ):
         models = dict(runs.groupby("select_on")["column"].unique())
         chose = [f"{SIGNALS[name].title}: {', '.join(columns)}" for name, columns in models.items()]
         seen = any(SIGNALS[name].needs_abnormal for name in models)
@@ -99,11 +101,17 @@ def mixed_rows(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str
     return lines
 
 
+def test_pools(study: Results) -> str | None:
+    """Which images a study's rows were tested on; None where they do not say."""
+    pools = study.trials.get("protocol_test_pool", pd.Series()).dropna().unique()
+    return ", ".join(sorted(pools)) or None
+
+
 def different_images(studies: Mapping[str, Results]) -> list[str]:
     """A line where studies of one data set differ in images: their figures cannot be compared."""
     origins = pd.DataFrame(
         {key: str(study.study[key]) for key in SAME_IMAGES if key in study.study}
-        | {"test_pool": ", ".join(sorted({*study.trials.get("protocol_test_pool", ())})) or None}
+        | {"test_pool": test_pools(study)}
         | (study.provenance.get("dataset") or {})
         for study in studies.values()
     ).reindex(columns=["name", "fingerprint", *SAME_IMAGES, "test_pool"])

@@ -63,9 +63,9 @@ def page(
     }
     settings = next(part.tables[0] for part in sections if part.name == "measured").frame
     in_short = {
-        choice: values.unique()
-        for choice, values in settings.set_index("choice").iterrows()
-        if choice in IN_SHORT and values.nunique() <= MOST_IN_SHORT
+        choice: list(dict.fromkeys(values))
+        for choice, *values in settings.itertuples(index=False, name=None)
+        if choice in IN_SHORT and len(set(values)) <= MOST_IN_SHORT
     }
     template = environment.get_template("page.html.j2")
     return template.render(

@@ -146,7 +146,7 @@ def _unique(names: list[str]) -> list[str]:
 def _read(
     train: list[Item], test: list[Item], size: Size | None, channels: int | None, resize: str
 ) -> Content:
-    """All images and masks, decoded as the training images alone decide."""
+    """All images and masks; training images decide how, but any in colour gives all 3 channels."""
     paths = [item.path for item in train + test]
     headers: list[Header] = list(_each(_decoding.read_header, paths))
     training = list(zip(train, headers, strict=False))  # the test images' come after these
