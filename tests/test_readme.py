@@ -156,5 +156,7 @@ def test_readme_command(
 @pytest.mark.slow
 def test_the_tables_are_those_of_the_committed_rows():
     """`python -m bench.reporting.documents` writes them."""
-    for path in documents.DOCUMENTS:
-        assert documents.filled(path.read_text()) == path.read_text()
+    texts = [path.read_text() for path in documents.DOCUMENTS]
+    for text in texts:
+        assert documents.filled(text) == text
+    assert set(re.findall(r"<!-- table: (\S+) -->", "".join(texts))) == set(documents.TABLES)

@@ -132,12 +132,12 @@ def make_splits(
     shared = dataset.limit(sizes[0] if len(sizes) == 1 else None, limit_test, seed)
     splits = {}
     for size in sizes:
-        subset = shared.limit(size, None, seed)
+        subset, kept = shared.limit(size, None, seed), shared.kept(size, seed)
         members = [task for task in tasks if task.limit_train == size]
         lines += left_out(subset, members, protocol)
         for task in members:
             split = make_split(subset, task, protocol, seed)
-            splits[task] = split.reindexed(shared, shared.kept(size, seed))
+            splits[task] = split.reindexed(shared, kept)
     return shared, splits, list(dict.fromkeys(lines))
 
 

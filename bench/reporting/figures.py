@@ -98,11 +98,11 @@ def binned(frame: pd.DataFrame, bins: Any) -> tuple[np.ndarray, np.ndarray, np.n
 
     Outliers count in the outermost bins.
     """
-    values, abnormal = frame["scores"].to_numpy(float), frame["labels"].to_numpy() == 1
+    values, is_abnormal = frame["scores"].to_numpy(float), frame["labels"].to_numpy() == 1
     low, high = np.quantile(values, [0.002, 0.998])
     edges = np.histogram_bin_edges(values, bins=bins, range=(low, high))
     values = np.clip(values, edges[0], edges[-1])
-    normal, abnormal = values[~abnormal], values[abnormal]
+    normal, abnormal = values[~is_abnormal], values[is_abnormal]
     return edges, np.histogram(normal, edges)[0], np.histogram(abnormal, edges)[0]
 
 

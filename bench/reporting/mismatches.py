@@ -46,11 +46,9 @@ def chosen_differently(trials: pd.DataFrame) -> list[str]:
     """A line for each data set and task where several signals chose models' epochs and weights."""
     of_several = (trials["role"] == "winner") & (trials["epochs"] > 1)
     # Where the test images chose, `unsound` says so.
-    known = trials["select_on"].isin(SIGNALS) & (trials["signal"] != "test_auroc")
+    known = of_several & trials["select_on"].isin(SIGNALS) & (trials["signal"] != "test_auroc")
     lines = []
-    for (dataset, task), runs in trials[of_several & known].groupby(
-        ["dataset", "task"], sort=False
-    ):
+    for (dataset, task), runs in trials[known].groupby(["dataset", "task"], sort=False):
         models = dict(runs.groupby("select_on")["column"].unique())
         chose = [f"{SIGNALS[name].title}: {', '.join(columns)}" for name, columns in models.items()]
         seen = any(SIGNALS[name].needs_abnormal for name in models)

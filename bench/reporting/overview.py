@@ -72,4 +72,4 @@ def overview(aurocs: pd.DataFrame, comparison: Comparison) -> Iterator[Drawing]:
         if len(models) > len(means):
             caption += "; below, models that lack classes"
         caption += ". Dotted: chance." if with_chance else "."
-        yield drawn("auroc", f"{caption} {verdict(aurocs, comparison)}", figure)
+        yield drawn("auroc", f"{caption} {verdict(aurocs, comparison)}".strip(), figure)

@@ -16,7 +16,7 @@ from bench.reporting.writers import Table
 
 
 def tuning_runs(trials: pd.DataFrame, known: str) -> pd.DataFrame:
-    """The searches' runs that have a value in this column; failed ones have hardly any."""
+    """The searches' runs that have a value in `known`, objective or epochs, which failed ones lack."""
     return trials[(trials["kind"] == "tuning") & trials[known].notna()]
 
 
@@ -112,7 +112,7 @@ def learning_curves(finals: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Draw
     looks = looks_of(finals)
     chosen_by = {
         signal: epochs[(epochs["signal"] == signal) & epochs[signal].notna()]
-        for signal in by_column()
+        for signal in (*by_column(), "objective")
         if signal in epochs
     }
     name = ""

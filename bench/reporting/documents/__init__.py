@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.reporting.documents import ablations, cifar10, digits, digits_searches
-from bench.reporting.documents.rows import MEASURED, ROOT, committed
+# Each of these adds its tables to TABLES.
+from bench.reporting.documents import ablations, cifar10, digits, digits_searches  # noqa: F401
+from bench.reporting.documents.rows import MEASURED, ROOT, TABLES, committed, table
 from bench.reporting.report import report
 
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "results").glob("*.md")))
@@ -36,6 +37,7 @@ own</a>. The studies:</p>
 """
 
 
+@table
 def costs() -> pd.DataFrame:
     """A row for each study, or folder of studies: its runs, and the hours that they took in all."""
     rows = []
@@ -57,27 +59,17 @@ def costs() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# A table's name, with underscores, is that of the function that makes it.
-FUNCTIONS = {
-    **vars(ablations),
-    **vars(cifar10),
-    **vars(digits),
-    **vars(digits_searches),
-    "costs": costs,
-}
-
-
 def filled(text: str) -> str:
     """A document's text with its tables as the committed rows have them."""
 
-    def table(match: re.Match[str]) -> str:
+    def current(match: re.Match[str]) -> str:
         name = match[1]
-        frame = FUNCTIONS[name.replace("-", "_")]().astype(object)
+        frame = TABLES[name]().astype(object)
         known = frame.where(frame.notna(), None)
         rows = known.to_markdown(index=False, floatfmt=".3f", missingval="")
         return f"<!-- table: {name} -->\n\n{rows}\n\n<!-- end of {name} -->"
 
-    return re.sub(r"<!-- table: (\S+) -->.*?<!-- end of \1 -->", table, text, flags=re.DOTALL)
+    return re.sub(r"<!-- table: (\S+) -->.*?<!-- end of \1 -->", current, text, flags=re.DOTALL)
 
 
 def site() -> None:

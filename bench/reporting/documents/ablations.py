@@ -5,12 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.reporting.documents.rows import MEASURED, class_aurocs, committed
+from bench.reporting.documents.rows import MEASURED, class_aurocs, committed, table
 
 # By the data set's name in the folders' names: what a class is called in the table.
 CLASSES = {"cifar10": "{}", "digits": "digit {}"}
 
 
+@table
 def ablations() -> pd.DataFrame:
     """Test AUROC by model and change, a column for each class left out; in brackets the gain."""
     rows: dict[tuple[str, str], dict[str, str]] = {}

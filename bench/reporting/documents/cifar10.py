@@ -12,6 +12,7 @@ from bench.reporting.documents.rows import (
     ahead,
     class_aurocs,
     last_epochs,
+    table,
     tuned,
     winners,
 )
@@ -28,6 +29,7 @@ SET_BY = ["airplane", "bird", "deer", "truck"]  # the classes that set the defau
 AUDITED = ("airplane", "bird", "frog")  # the classes of CIFAR-10 whose audits are committed
 
 
+@table
 def cifar10() -> pd.DataFrame:
     """Test AUROC of each class that is left out: published, and measured here.
 
@@ -39,6 +41,7 @@ def cifar10() -> pd.DataFrame:
     return with_means(pd.DataFrame(columns).join(rivals()))
 
 
+@table
 def cifar10_without_skips() -> pd.DataFrame:
     """Test AUROC of each class without skip connections, published and measured; last, with them.
 
@@ -81,6 +84,7 @@ def rivals() -> pd.DataFrame:
     return pd.concat([class_aurocs(f"cifar10-{study}") for study in (*RIVALS, *SHORT)], axis=1)
 
 
+@table
 def cifar10_tests() -> pd.DataFrame:
     """The better forms of w_skipganomaly (columns, with their means) against each other model.
 
@@ -105,6 +109,7 @@ def cifar10_tests() -> pd.DataFrame:
     return pd.DataFrame(columns).loc[theirs.columns].rename_axis("against").reset_index()
 
 
+@table
 def tuned_on_cifar10() -> pd.DataFrame:
     """Did tuning help? A row for each classical detector (see `tuned`), and one for a GAN."""
     gan = tuned_rotations()
@@ -132,6 +137,7 @@ def tuned_rotations() -> pd.DataFrame:
     return means.assign(winner=means["winner"].fillna(means["default"]))
 
 
+@table
 def cifar10_choices() -> pd.DataFrame:
     """Test AUROC, means over ten classes, where validation anomalies choose and where none are."""
     rows = []
@@ -144,6 +150,7 @@ def cifar10_choices() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def cifar10_budgets() -> pd.DataFrame:
     """Test AUROC after shares of a network's fair budget, means over ten classes (and seeds)."""
     rows = [
@@ -164,6 +171,7 @@ def best_on_pixels(study: str = "cifar10-baselines") -> pd.Series:
     return means.loc[means.groupby("class")["val_auroc"].idxmax()].set_index("class")["test_auroc"]
 
 
+@table
 def cifar10_in_short() -> pd.DataFrame:
     """What README says of CIFAR-10: mean test AUROC, where anomalies choose and where none do."""
     titles = {
@@ -185,6 +193,7 @@ def audited(cls: str) -> pd.DataFrame:
     return pd.read_csv(MEASURED / f"audit-{cls}" / "audit.csv")
 
 
+@table
 def audits() -> pd.DataFrame:
     """A row for each step from the published protocol to the sound one, a column for each class."""
     table = audited(AUDITED[0])[["change", "training"]].rename(columns={"change": "step"})
@@ -197,6 +206,7 @@ def audits() -> pd.DataFrame:
     return table
 
 
+@table
 def published_airplane() -> pd.DataFrame:
     """What is left of airplane's published figure, of the same training."""
     how = {

@@ -1,7 +1,5 @@
 """Tables of scikit-learn's digits."""
 
-from functools import partial
-
 import pandas as pd
 
 from bench.judging.metrics import auroc
@@ -12,6 +10,7 @@ from bench.reporting.documents.rows import (
     class_aurocs,
     committed,
     last_epochs,
+    table,
     winners,
 )
 from bench.reporting.frames import join, span
@@ -46,10 +45,19 @@ def on_digits(study: str) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["digits", "mean"], ascending=False)
 
 
-one_class_on_digits = partial(on_digits, "digits-one-class-defaults")
-left_out_on_digits = partial(on_digits, "digits-left-out-defaults")
+@table
+def one_class_on_digits() -> pd.DataFrame:
+    """The defaults where one digit is normal (see `on_digits`)."""
+    return on_digits("digits-one-class-defaults")
 
 
+@table
+def left_out_on_digits() -> pd.DataFrame:
+    """The defaults where one digit is left out (see `on_digits`)."""
+    return on_digits("digits-left-out-defaults")
+
+
+@table
 def nearest_on_digits() -> pd.DataFrame:
     """Test AUROC, means over ten digits, without and with the distance of features in the score.
 
@@ -65,6 +73,7 @@ def nearest_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def untrained_on_digits() -> pd.DataFrame:
     """The same scores where the discriminator or critic trains, and where it never does."""
     trained = with_nearest("digits-left-out-near")
@@ -88,6 +97,7 @@ def with_nearest(study: str) -> pd.DataFrame:
     return runs.assign(**figures).pivot(index="class", columns="model", values=[*figures])
 
 
+@table
 def mixes_on_digits() -> pd.DataFrame:
     """Test AUROC of the same epochs, means over ten digits, by how the parts of a score are mixed.
 
@@ -118,6 +128,7 @@ def mixes_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def switches_on_digits() -> pd.DataFrame:
     """Test AUROC, means over ten digits, of runs with a switch against those without."""
     plain, rows = class_aurocs("digits-left-out-defaults"), []
@@ -134,6 +145,7 @@ def switches_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def signals_on_digits() -> pd.DataFrame:
     """Test AUROC of the epoch that each signal chooses, means over ten digits (and their seeds)."""
     rows = []
@@ -149,6 +161,7 @@ def signals_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def budgets_on_digits() -> pd.DataFrame:
     """Test AUROC after shares of a model's fair budget, means over ten digits (and their seeds)."""
     rows = [
@@ -159,6 +172,7 @@ def budgets_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def bottlenecks_on_digits() -> pd.DataFrame:
     """Validation AUROC by the size of a bottleneck, means over ten digits (one seed)."""
     rows = []

@@ -14,6 +14,7 @@ from bench.reporting.documents.rows import (
     committed,
     gains,
     last_epochs,
+    table,
     tuned,
     winners,
 )
@@ -37,6 +38,7 @@ TUNED = {
 }
 
 
+@table
 def tuned_on_digits() -> pd.DataFrame:
     """Did tuning help? A row for each task and model (see `tuned`)."""
     rows = [
@@ -48,6 +50,7 @@ def tuned_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def luck_on_digits() -> pd.DataFrame:
     """What finalists are worth, a row for each task and model: means over the searches (luck_table)."""
     rows = []
@@ -64,6 +67,7 @@ def luck_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def preferred_on_digits() -> pd.DataFrame:
     """What each signal prefers of winner and default, in the searches that the default did not win.
 
@@ -92,6 +96,7 @@ def preferred_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def signal_searched_on_digits() -> pd.DataFrame:
     """Winner and default of the same searches by two signals, one digit left out (see `tuned`)."""
     studies = {"val_auroc": "skipganomaly", "pseudo_auroc": "skipganomaly-pseudo"}
@@ -103,6 +108,7 @@ def signal_searched_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows).drop(columns="configurations")
 
 
+@table
 def one_change_on_digits() -> pd.DataFrame:
     """Test AUROC of default, of one change to it, and of a search's winner, one digit left out.
 
@@ -124,6 +130,7 @@ def one_change_on_digits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
 def latents_on_digits() -> pd.DataFrame:
     """Test AUROC with latents of 16 in place of the default's, means over ten digits, same seeds.
 

@@ -1,5 +1,6 @@
 """The committed studies, and what tables of several documents take from them."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from bench.reporting.frames import join, span
 
 ROOT = Path(__file__).resolve().parents[3]
 MEASURED = ROOT / "results" / "measured"
+TABLES: dict[str, Callable[[], pd.DataFrame]] = {}  # by name; each stands in a document
 SHARES = {"a quarter": 0.26, "a half": 0.51, "all": 1.0}  # an epoch may end a little late
+
+
+def table(make: Callable[[], pd.DataFrame]) -> Callable[[], pd.DataFrame]:
+    """Adds a function to TABLES, by its own name with hyphens."""
+    TABLES[make.__name__.replace("_", "-")] = make
+    return make
 
 
 @cache
