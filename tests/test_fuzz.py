@@ -100,6 +100,8 @@ def test_any_bytes_as_a_study(tmp_path: Path, content: bytes) -> None:
 
 def check_scores_of(folder: Path, *files: str) -> None:
     """Fails unless the scores of trial t are usable numbers, or the error names one of the files."""
+    row = {"trial": "t", "kind": "final", "status": "done", "model": "m", "class": "c"}
+    (folder / "trials.jsonl").write_text(json.dumps(row))
     frame, error = outcome(lambda: results.Results(folder, {}, {}).scores("t"))
     if error:
         assert any(file in error for file in files)
