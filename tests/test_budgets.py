@@ -150,12 +150,14 @@ def test_flags_that_change_nothing_are_named(capsys) -> None:
     assert prepare(untuned).notes == (f"{reason}: --space, --finalists",)
     choices: dict[str, Any] = {"grace_period": 3, "reduction_factor": 2, "finalist_seeds": 7}
     choices |= {"storage": "s3://paused", "untrained_classes": "normal"}
+    choices |= {"select_on": "val_loss", "limit_anomalies": 9}
     idle = replace(study, model=("ganomaly",), scheduler="fifo", finalists=0, **choices)
     assert prepare(idle).notes == (
         "without effect, as no run is stopped early: --grace_period",
         "without effect, without rungs: --reduction_factor",
         "without effect, as no run is paused: --storage",
         "without effect, as there are no finalists: --finalist_seeds",
+        "without effect on what --select_on val_loss chooses: --limit_anomalies",
         "without effect with one normal class: --untrained_classes",
     )
 

@@ -150,6 +150,7 @@ def test_every_kind_of_growth(tmp_path: Path) -> None:
         ("model", ["pca"], ["knn", "pca"]),
         ("limit_train", [100, 300], [100, 300, 1000]),
         ("contamination", [0.0, 0.05], [0.0, 0.05, 0.1]),
+        ("limit_anomalies", [5, 10], [5, 10, 20]),
         ("seeds", 3, 4),
     ):
         assert may_grow(name, some, more, earlier)

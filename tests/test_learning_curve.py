@@ -1,4 +1,4 @@
-"""Several values of --limit_train or --contamination: one study, one search and winner for each."""
+"""Several values of an amount (AMOUNTS): one study, with a search and a winner for each."""
 
 import itertools
 from dataclasses import replace
@@ -21,7 +21,16 @@ from bench.choices import config
 from bench.choices.errors import UserError
 from bench.choices.flags import study_from
 from bench.choices.study import Study
-from bench.choices.tasks import ONE_CLASS, SOUND, Budget, PlannedRun, RunKind, Task, variants
+from bench.choices.tasks import (
+    AMOUNTS,
+    ONE_CLASS,
+    SOUND,
+    Budget,
+    PlannedRun,
+    RunKind,
+    Task,
+    variants,
+)
 from bench.data.splits import make_splits
 from bench.reporting import mismatches, reproduce, sweeps
 from bench.results import columns
@@ -82,6 +91,8 @@ def test_trial_names_have_the_value_where_there_are_several():
         "pca-3-500images-contamination0-000",
         "pca-3-500images-contamination0.05-000",
     ]
+    few = study_from({"limit_anomalies": [5, 50]})
+    assert names(few) == ["pca-3-5anomalies-000", "pca-3-50anomalies-000"]
     assert study_from({"limit_train": [100]}) == Study(limit_train=100)
 
 
@@ -108,12 +119,14 @@ def test_each_value_has_a_winner_of_its_own(tune_for):
     assert len({group.search.name for group in plan.groups}) == len(plan.groups)
 
 
-@given(
-    sizes=st.lists(st.integers(1, 10**5), min_size=1, unique=True),
-    shares=st.lists(st.floats(0, 0.49), min_size=1, unique=True),
-)
-def test_several_values_come_back_from_a_file(tmp_path_factory, sizes, shares):
-    study = study_from({"limit_train": sizes, "contamination": shares})
+COUNTS = st.lists(st.integers(1, 10**5), min_size=1, unique=True)
+
+
+@given(sizes=COUNTS, shares=st.lists(st.floats(0, 0.49), min_size=1, unique=True), anomalies=COUNTS)
+def test_several_values_come_back_from_a_file(tmp_path_factory, sizes, shares, anomalies):
+    amounts = {"limit_train": sizes, "contamination": shares, "limit_anomalies": anomalies}
+    assert amounts.keys() == AMOUNTS.keys()
+    study = study_from(amounts)
     path = tmp_path_factory.mktemp("config") / "study.toml"
     path.write_text(config.text_of(study))
     assert study_from(vars(train_tune.parser().parse_args(config.flag_words(path)))) == study
@@ -124,9 +137,11 @@ def varied(folder: Path, column: str, values: tuple) -> Path:
 
     def change(row: dict) -> dict | None:
         value = values[row["seed"] - 1] if row["kind"] == "final" else values[0]
-        row |= {"limit_train": None, "contamination": 0.0, "n_train": 90}
+        row |= {"limit_train": None, "contamination": 0.0, "n_train": 90, "n_val_abnormal": 10}
         if column == "limit_train":
             row["n_train"] = 9 * value // 10
+        elif column == "limit_anomalies":
+            row["n_val_abnormal"] = value
         return row | {column: value, "variant": str(value)}
 
     return edit(make_study(folder), change)
@@ -137,6 +152,7 @@ def varied(folder: Path, column: str, values: tuple) -> Path:
     [
         ("limit_train", SIZES, ["100 images", "300 images", "1000 images"]),
         ("contamination", (0.0, 0.05, 0.1), [f"contamination {x}" for x in ("0", "0.05", "0.1")]),
+        ("limit_anomalies", (3, 30, 300), ["3 anomalies", "30 anomalies", "300 anomalies"]),
     ],
 )
 def test_the_report_keeps_values_apart_and_draws_them(tmp_path, column, values, names):
@@ -149,12 +165,12 @@ def test_the_report_keeps_values_apart_and_draws_them(tmp_path, column, values, 
     points = table.data.set_index(["model", column])
     means = areas.groupby(["column"])["auroc"].mean()
     for (model, value), point in points.iterrows():
-        label = f"{value} images" if column == "limit_train" else f"contamination {value}"
+        label = AMOUNTS[column].format(value)
         assert point["auroc"] == means[f"{model}, {label}"]
         assert point["low"] < point["auroc"] < point["high"]
         assert point["classes"] == 2
     text = drawing.svg.decode()
-    ticks = ("90", "270", "900") if column == "limit_train" else ("0", "0.05", "0.1")
+    ticks = ("90", "270", "900") if column == "limit_train" else map("{:g}".format, values)
     assert all(f">{tick}</text>" in text for tick in ticks)
     assert b'width="252pt"' in drawing.svg
 

@@ -73,10 +73,11 @@ def test_reproduce_of_a_run_that_was_stopped_before_its_step_sizes_fell():
 
 def test_reproduce_of_a_one_class_row_names_the_normal_class():
     row = {"model": "m", "class": "3", "task": "one-class", "seed": 4}
-    amounts = {"limit_train": 300, "contamination": 0.1}
-    several = {"seed": 0, "limit_train": [100, 300], "contamination": [0.0, 0.1]}
+    amounts = {"limit_train": 300, "contamination": 0.1, "limit_anomalies": 9}
+    several = {"seed": 0} | {name: [0, value] for name, value in amounts.items()}
     command = reproduce.command(several, row | amounts)
-    flags = "--normal_class 3 --limit_train 300 --contamination 0.1 --seed 4 --split_seed 0"
+    amounts_of_row = "--limit_train 300 --contamination 0.1 --limit_anomalies 9"
+    flags = f"--normal_class 3 {amounts_of_row} --seed 4 --split_seed 0"
     assert command == f"python train.py --model m {flags} --cpus_per_trial 1"
 
 

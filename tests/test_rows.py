@@ -22,11 +22,12 @@ SCORES = np.array([0.1, 0.2, 0.9])
 def test_a_tasks_columns_are_the_tasks_own() -> None:
     """Not the study's, which may have several values of each."""
     study = Study(limit_train=(100, 300), contamination=(0.0, 0.1))
-    task = Task(ONE_CLASS, "3", limit_train=300, contamination=0.1, variant="300 images")
+    amounts = {"limit_train": 300, "contamination": 0.1, "limit_anomalies": 9}
+    task = Task(ONE_CLASS, "3", **amounts, variant="300 images")
     origin = {"dataset": {"name": "digits", "fingerprint": "f"}, "commit": "c", "dirty": False}
-    row = columns.of_task(study, SOUND, task, "val_loss", 27, origin)
-    expected = {"limit_train": 300, "contamination": 0.1, "variant": "300 images", "n_train": 27}
-    assert expected.items() <= row.items()
+    counts = {"n_train": 27, "n_val_abnormal": 9}
+    row = columns.of_task(study, SOUND, task, "val_loss", counts, origin)
+    assert (amounts | counts | {"variant": "300 images"}).items() <= row.items()
 
 
 def test_a_run_has_the_hash_of_its_own_model_alone() -> None:

@@ -135,6 +135,12 @@ class Options:
         "(default: val_auroc; without abnormal images: val_loss)",
         choices=SELECT_ON,
     )
+    limit_anomalies: int | tuple[int, ...] | None = of_protocol(
+        None,
+        "let this many abnormal validation images choose (default: as many as there are held-out "
+        "normal ones, or 100 if that is more); several numbers: a curve (train_tune.py)",
+        varied=True,
+    )
     false_alarms: float = of_protocol(
         0.05,
         "share of normal images that may be called abnormal: held-out normal images set the "

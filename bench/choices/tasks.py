@@ -10,6 +10,12 @@ from bench.choices.option_field import as_tuple
 from bench.choices.study import Study
 
 LEAVE_ONE_CLASS_OUT, ONE_CLASS, CATEGORY = "leave-one-class-out", "one-class", "category"
+# Amounts that a study may vary, fields of Task, and how tasks and tables call them.
+AMOUNTS = {
+    "limit_train": "{} images",
+    "contamination": "contamination {}",
+    "limit_anomalies": "{} anomalies",
+}
 NORMAL = "good"  # the normal class of a category of MVTec AD, and of folders like it
 
 
@@ -26,6 +32,7 @@ class Task:
     untrained: str = "left_out"
     limit_train: int | None = None  # training images of all classes that are kept; None: all
     contamination: float = 0.0  # share of the images trained on that is abnormal
+    limit_anomalies: int | None = None  # abnormal validation images; None: see make_split
     variant: str = ""  # what tells it from the study's other tasks of its class: "100 images"
 
     @property
@@ -52,18 +59,19 @@ def suggested(classes: Collection[str], trained: Collection[str]) -> tuple[str, 
 
 
 def variants(study: Study) -> Iterator[dict[str, Any]]:
-    """Each number of training images with each contamination, as fields of Task.
+    """Each combination of the amounts that a study may vary, as fields of Task.
 
     Tasks are named only after what varies in the study.
     """
-    sizes, shares = as_tuple(study.limit_train), as_tuple(study.contamination)
-    for size, share in itertools.product(sizes, shares):
-        names = []
-        if len(sizes) > 1:
-            names.append(f"{size} images")
-        if len(shares) > 1:
-            names.append(f"contamination {share:.15g}")
-        yield {"limit_train": size, "contamination": share, "variant": ", ".join(names)}
+    amounts = {name: as_tuple(getattr(study, name)) for name in AMOUNTS}
+    for values in itertools.product(*amounts.values()):
+        fields = dict(zip(amounts, values, strict=True))
+        names = [
+            label.format(f"{fields[name]:.15g}")
+            for name, label in AMOUNTS.items()
+            if len(amounts[name]) > 1
+        ]
+        yield fields | {"variant": ", ".join(names)}
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,11 @@ def check_data(study: Study, one_task: bool = False, by_model: bool = True) -> N
 def check_choices(study: Study) -> None:
     """UserError for choices that do not go together, whatever the data."""
     by_test = protocol_of(study).selection == "test"
+    reason = "the test images choose (give --selection val, or leave it out)"
     if by_test and study.select_on not in (None, "last_epoch"):
-        reason = "the test images choose (give --selection val, or leave it out)"
         raise UserError(f"--select_on {study.select_on}: {reason}")
+    if by_test and study.limit_anomalies is not None:
+        raise UserError(f"--limit_anomalies: {reason}")
     if study.precision == "tf32" and study.device == "cpu":
         raise UserError("--precision tf32: only a GPU has it, and --device is cpu (give float32)")
     if study.address is not None and not re.fullmatch(r"auto|.+:\d+", study.address):

@@ -14,6 +14,7 @@ from bench.choices.flags import study_from
 from bench.choices.names import LEGIBLE, on_disk
 from bench.choices.outside import KINDS, hashes, is_file, name_of
 from bench.choices.study import DEFAULT_TRIALS, Study
+from bench.choices.tasks import AMOUNTS
 from bench.commands.checks import usable_cores
 from bench.results.reading import Results, read
 from bench.results.store import Store
@@ -26,7 +27,7 @@ FREE = (
 )
 # A study may go on with more of these than it began with.
 GROWING_NUMBERS = ("trials", "seeds", "steps")
-GROWING_LISTS = ("model", "abnormal_class", "normal_class", "limit_train", "contamination")
+GROWING_LISTS = ("model", "abnormal_class", "normal_class", *AMOUNTS)
 
 
 def hint(script: str, path: Path) -> str:

@@ -55,6 +55,12 @@ class Split:
     test: Labelled | None  # reported; chooses if val is None. None: no image has a label
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Columns of rows: images that train, and abnormal images that may choose."""
+        chosen_by = int(self.val.labels.sum()) if self.val else 0
+        return {"n_train": len(self.train), "n_val_abnormal": chosen_by}
+
+    @property
     def pseudo_count(self) -> int:
         """How many images val_pseudo_auroc is of: held-out normal ones, and an anomaly of each."""
         return 2 * int((self.val.labels == 0).sum()) if self.val else 0
@@ -79,7 +85,7 @@ class Split:
 
 
 def tasks_of(study: Study, dataset: Dataset) -> list[Task]:
-    """The study's tasks: each class or category with each `limit_train` and `contamination`.
+    """The study's tasks: each class or category with each of its amounts.
 
     Raises UserError for a class that the data set does not have.
     """
@@ -185,6 +191,7 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
         held_out = max(1, fewest, round(len(normal) * HELD_OUT))
         val_normal, normal = normal[:held_out], normal[held_out:]
         val_abnormal, anomalies = np.split(anomalies, [max(held_out, FEWEST_ABNORMAL)])
+        val_abnormal = limited(val_abnormal, task.limit_anomalies, leaves)
         indices = np.concatenate([val_normal, val_abnormal])
         labels = np.repeat([0, 1], [len(val_normal), len(val_abnormal)])
         if protocol.mixes_batches:
@@ -240,6 +247,17 @@ def make_split(dataset: Dataset, task: Task, protocol: Protocol, seed: int) -> S
     indices, labels = indices[order], labels[order]
     defects, masks = defects_and_masks(dataset, task, protocol, indices, labels)
     return Split(train, val, Labelled(images(indices), labels, defects, masks))
+
+
+def limited(anomalies: np.ndarray, limit: int | None, leaves: str) -> np.ndarray:
+    """The first `limit` of a task's abnormal validation images; UserError if there are fewer."""
+    if limit is not None and limit > len(anomalies):
+        hint = f"give {len(anomalies)} or less" if len(anomalies) else "leave it out"
+        raise UserError(
+            f"--limit_anomalies: {leaves} {len(anomalies)} abnormal images to choose by, not "
+            f"{limit} ({hint})"
+        )
+    return anomalies[:limit]
 
 
 def defects_and_masks(

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bench.choices.outside import name_of
+from bench.choices.tasks import AMOUNTS
 from bench.reporting import mismatches
-from bench.reporting.frames import AMOUNTS, EXPECTED, Cautions, span
+from bench.reporting.frames import EXPECTED, Cautions, span
 from bench.reporting.tables import set_values
 from bench.results.reading import Results
 

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from bench.choices.study import SWEEP
+from bench.choices.tasks import AMOUNTS
 from bench.judging.intervals import mean_interval
 from bench.reporting.fair import gapless
-from bench.reporting.frames import AMOUNTS, amount_label, placed
+from bench.reporting.frames import amount_label, placed
 from bench.reporting.headline import OF_MEANS, detail, grid
 from bench.reporting.writers import Table
 from bench.results.reading import Results

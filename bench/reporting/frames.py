@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.choices.errors import UserError
 from bench.choices.names import natural
-from bench.choices.tasks import SOUND
+from bench.choices.tasks import AMOUNTS, SOUND
 from bench.judging import metrics
 from bench.judging.intervals import Run, auroc_interval
 from bench.judging.selection import SIGNALS
@@ -19,11 +19,12 @@ from bench.results.columns import COLUMNS
 from bench.results.reading import Results
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
-# Amounts that a study may vary. Where results that would share a cell of a table differ in one, its
-# text is added to the column's name.
-AMOUNTS = {"limit_train": ", {} images", "contamination": ", contamination {}"}
 # A mean over seeds is over runs that agree in all of these.
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class", *AMOUNTS]
+COUNTS = [
+    "n_train",
+    "n_val_abnormal",
+]  # columns of trials: images that train, anomalies that choose
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 EXPECTED += ["test_auroc_low", "test_auroc_high", "n_test_normal", "n_test_abnormal"]
@@ -137,8 +138,8 @@ def without_amounts(results: pd.DataFrame, amounts: Iterable[str] = AMOUNTS) -> 
 
 
 def amount_label(name: str, amount: str) -> str:
-    """What a number of training images, or a contamination, adds to a column's name."""
-    return AMOUNTS[name].format(amount) if amount else ""
+    """What an amount adds to a column's name, where results that would share a cell differ in it."""
+    return f", {AMOUNTS[name].format(amount)}" if amount else ""
 
 
 def tested(trials: pd.DataFrame) -> pd.DataFrame:
@@ -194,9 +195,9 @@ def with_scores(runs: pd.DataFrame, scores: Scores) -> Iterator[tuple[Any, pd.Da
 def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]]:
     """One row per study, model and class; and a line on each without an interval that has scores.
 
-    The columns: family, row, column, n_train (images trained on), seeds, auroc (the mean over
-    them), sd, low and high (the 95 % interval), and too_few ("seeds" or "images", where the
-    interval is too wide to tell anything).
+    The columns: family, row, column, COUNTS, seeds, auroc (the mean over them), sd, low and high
+    (the 95 % interval), and too_few ("seeds" or "images", where the interval is too wide to tell
+    anything).
     """
     rows, lines = [], []
     for key, group in finals.groupby([*KEY, "row", "column"], sort=False):
@@ -214,10 +215,10 @@ def auroc(finals: pd.DataFrame, scores: Scores) -> tuple[pd.DataFrame, list[str]
         except ValueError as error:
             lines.append(f"{key[-1]}, {key[-2]}: no confidence interval ({error})")
         family = group["family"].iloc[0]
-        mean, sd, n_train = values.mean(), values.std(), group["n_train"].mean()
-        rows.append((*key, family, n_train, len(group), mean, sd, low, high, lacking))
-    columns = [*KEY, "row", "column", "family", "n_train", "seeds", "auroc", "sd", "low", "high"]
-    columns.append("too_few")
+        figures = (len(group), values.mean(), values.std(), low, high, lacking)
+        rows.append((*key, family, *group[COUNTS].mean(), *figures))
+    columns = [*KEY, "row", "column", "family", *COUNTS]
+    columns += ["seeds", "auroc", "sd", "low", "high", "too_few"]
     return pd.DataFrame(rows, columns=columns), lines
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from bench.choices.tasks import AMOUNTS
 from bench.judging.selection import SIGNALS
 from bench.reporting.frames import without_amounts
 from bench.results.reading import Results
 
 # Results are only comparable where studies agree in these.
-SAME_IMAGES = ("limit_train", "limit_test", "contamination", "untrained_classes")
+SAME_IMAGES = ("limit_test", *AMOUNTS, "untrained_classes")
 # Columns in which all studies behind one table row should agree, and what readers call them.
 MUST_AGREE = {"select_on": "select_on", "protocol_mix": "mix", "sha256_model": "the model's file"}
 

@@ -14,13 +14,13 @@ from bench.choices.errors import UserError, most_similar, note
 from bench.choices.image_size import parse
 from bench.choices.outside import is_file, name_of, sha256_of
 from bench.choices.study import CHOOSE_TASKS, HYPERPARAMETERS, Study
-from bench.choices.tasks import CATEGORY, ONE_CLASS
+from bench.choices.tasks import AMOUNTS, CATEGORY, ONE_CLASS
 from bench.results.reading import Results
 
 # The groups of train.py's flags that decide a row's figures; the group output names files only.
 GROUPS = ("task", "protocol", "training")
 # A row knows these better than its study.
-FROM_ROW = ("model", "limit_train", "contamination", "epochs", "seed", "precision", "device")
+FROM_ROW = ("model", *AMOUNTS, "epochs", "seed", "precision", "device")
 
 TASK_FLAGS = {ONE_CLASS: "normal_class", CATEGORY: "category"}
 

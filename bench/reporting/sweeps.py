@@ -1,4 +1,4 @@
-"""What changes with the number of training images, with contamination, and between data sets."""
+"""What changes with an amount that a study varies, and between data sets."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from bench.reporting.drawing import Drawing
 from bench.reporting.fair import gapless, rivals, shared, without_unsound
 from bench.reporting.figures import Looks, looks_of, panels
-from bench.reporting.frames import mixed, span, without_amounts
+from bench.reporting.frames import COUNTS, mixed, span, without_amounts
 from bench.reporting.headline import detail
 from bench.reporting.writers import Table, cell
 
@@ -36,6 +36,12 @@ CURVES = {  # by the amount, which a study may vary
         "share of the training images that is abnormal",
         "contamination",
     ),
+    "limit_anomalies": Curve(
+        "anomalies",
+        "How many anomalies must choose?",
+        "abnormal validation images",
+        "n_val_abnormal",
+    ),
 }
 ROOM = 0.09  # of an axis, between two of its numbers
 ASIDE = 0.01  # of an axis, between two models' points of the same amount
@@ -53,7 +59,7 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
     `aurocs`: the AUROC by study, model and class (frames.auroc). A point is a row for a data set
     (several tasks of one count as data sets), a model that was trained with several amounts
     (`model`: the column without the amount) and one of these (`x`: as the figure's axis has it).
-    n_train (images trained on), auroc, low and high are means over the classes that the points of
+    COUNTS, auroc, low and high are means over the classes that the points of
     a data set share. An interval is thus as wide as the classes' intervals on average: it could be
     narrower only if classes did not share test images.
     """
@@ -77,7 +83,7 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
     left_out = runs.loc[several, "column"].drop_duplicates()
     left_out = left_out[~left_out.isin(known["column"])]
     figures = known.groupby(["dataset", "model", amount], sort=False).agg(
-        n_train=("n_train", "mean"),
+        **{name: (name, "mean") for name in COUNTS},
         classes=("row", "size"),
         seeds=("seeds", "min"),
         **{name: (name, lambda part: part.mean(skipna=False)) for name in ("auroc", "low", "high")},
@@ -100,10 +106,12 @@ def amount_tables(aurocs: pd.DataFrame) -> Iterator[Table]:
         ]
         rows = ["dataset", amount] if points["dataset"].nunique() > 1 else [amount]
         models = list(points["model"].unique())
-        trained = points.groupby(rows, sort=False)["n_train"].mean()
-        frame = trained.map("{:.0f}".format, na_action="ignore").to_frame()
+        counted = curve.column if curve.column in COUNTS else "n_train"
+        counts = points.groupby(rows, sort=False)[counted].mean()
+        frame = counts.map("{:.0f}".format, na_action="ignore").to_frame()
         frame = frame.join(points.pivot(index=rows, columns="model", values="text")[models])
         titles = {"dataset": "data set", "limit_train": "images kept", "n_train": "trained on"}
+        titles |= {"limit_anomalies": "anomalies", "n_val_abnormal": "that chose"}
         frame = frame.reset_index().replace({amount: {"": "all"}}).rename(columns=titles)
         note = note_on(points, left_out)
         if amount == "limit_train":
@@ -132,7 +140,7 @@ def amount_drawings(aurocs: pd.DataFrame) -> Iterator[Drawing]:
         places = points.rename(columns={"model": "column", "dataset": "row"})
         places = places.assign(data="", **{"class": places["row"]})
         looks = looks_of(places)
-        panel = panel_of(points, looks, "log" if amount == "limit_train" else "linear")
+        panel = panel_of(points, looks, "linear" if amount == "contamination" else "log")
         caption = f"{curve.title} {note_on(points, left_out)}"
         name, axis = f"curve_{curve.name}", curve.axis
         yield from panels(name, caption, places, panel, looks, xlabel=axis, ylabel="test AUROC")

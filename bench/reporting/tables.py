@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.choices.tasks import PROTOCOL_FIELDS
+from bench.choices.tasks import AMOUNTS, PROTOCOL_FIELDS
 from bench.judging.comparison import ALPHA, Comparison
 from bench.judging.metrics import METRICS
 from bench.judging.pixels import PIXELS
@@ -35,7 +35,7 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
         deterministic = ", deterministic" if study.get("deterministic") else ""
         limits = [
             f"{name} {' '.join(map(str, np.atleast_1d(study[name])))}"
-            for name in ("limit_train", "limit_test", "contamination")
+            for name in ("limit_test", *AMOUNTS)
             if study.get(name)
         ]
         protocol = different(rows["protocol"])

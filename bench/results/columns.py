@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.choices.study import Study
-from bench.choices.tasks import PlannedRun, Protocol, Task
+from bench.choices.tasks import AMOUNTS, PlannedRun, Protocol, Task
 from bench.judging import metrics, pixels, verdicts
 from bench.judging.intervals import auroc_interval
 
@@ -27,7 +27,7 @@ COLUMNS = {
     "family": "the model's family: GAN, baseline, labelled (knows the classes of normal images) or "
     "pretrained (uses outside data)",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class), or the category",
-    "variant": "which number of training images or which contamination, where a study has several",
+    "variant": "which amount of images, contamination or anomalies, where a study has several",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
     "number": "number of the configuration within its search; 0 is the model's default",
     "seed": "seed of weights and batches",
@@ -40,7 +40,9 @@ COLUMNS = {
     "protocol_*": "each field of the protocol",
     "limit_train": "training images of all classes that were kept; empty: all",
     "contamination": "share of the images trained on that is abnormal",
+    "limit_anomalies": "how many abnormal validation images were to choose; empty: the protocol's",
     "n_train": "images trained on: no held-out ones, and no abnormal ones but the contamination",
+    "n_val_abnormal": "abnormal validation images",
     "select_on": "the signal that chooses epoch and configuration",
     "deterministic": "whether a GPU had to come to the same bits each time",
     "commit": "the code's commit",
@@ -108,18 +110,17 @@ def of_task(
     protocol: Protocol,
     task: Task,
     select_on: str,
-    n_train: int,
+    counts: Mapping[str, int],
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The columns that all rows of a task share."""
+    """The columns that all rows of a task share; `counts`: see `Split.counts`."""
     return {
         "dataset": provenance["dataset"]["name"],
         "task": task.kind,
         "protocol": study.protocol,
         **{f"protocol_{name}": value for name, value in dataclasses.asdict(protocol).items()},
-        "limit_train": task.limit_train,
-        "contamination": task.contamination,
-        "n_train": n_train,
+        **{name: getattr(task, name) for name in AMOUNTS},
+        **counts,
         **of_variant(task),
         "select_on": select_on,
         "deterministic": study.deterministic,

@@ -15,7 +15,7 @@ PACKED_EPOCHS = "epochs.jsonl.xz"  # those of its rows that were there at `repor
 TEXTS = ("kind", "status", "model", "class")  # which every trial's row has
 NUMBER_COLUMNS = re.compile(
     "attempt|number|seed|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
-    r"threshold\w*|contamination|limit_train|\w+_seconds|(val|test|mix|n|loss)_\w+"
+    r"threshold\w*|contamination|limit_\w+|\w+_seconds|(val|test|mix|n|loss)_\w+"
 )
 NUMBER_TYPES = {int, float, bool, type(None)}  # in JSON
 

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,9 @@ class Prepared:
     def facts(self, study: Study, task: Task) -> dict[str, Any]:
         """What a trained model's file says of the images, including what decides the split."""
         decoding, protocol = asdict(self.dataset.decoding), self.protocol
-        task = replace(task, variant="")  # a label in the study, which splits nothing
-        split = [self.dataset.fingerprint, study.seed_of_splits(), *astuple(task)]
-        split += [protocol.selection, protocol.test_pool]
+        trains = (task.kind, task.cls, task.untrained, task.limit_train, task.contamination)
+        split = [self.dataset.fingerprint, study.seed_of_splits(), *trains]
+        split += ["", protocol.selection, protocol.test_pool]  # "": as in files made earlier
         return {"classes": self.dataset.classes, "decoding": decoding, "split": split}
 
     def provenance(self) -> dict[str, Any]:
@@ -185,6 +185,8 @@ def without_effect(study: Study, tasks: list[Task], device: str) -> list[str]:
             study.finalists is None and protocol_of(study).selection == "test"
         ):
             idle[", as there are no finalists"] = ("finalist_seeds",)
+    if study.select_on and not SIGNALS[study.select_on].needs_abnormal:
+        idle[f" on what --select_on {study.select_on} chooses"] = ("limit_anomalies",)
     if all(task.kind != LEAVE_ONE_CLASS_OUT for task in tasks):
         idle[" with one normal class"] = ("untrained_classes",)
     if device == "cpu":

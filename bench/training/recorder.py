@@ -34,7 +34,7 @@ class Recorder:
                 ready.protocol,
                 task,
                 ready.select_on[task],
-                n_train=len(ready.splits[task].train),
+                ready.splits[task].counts,
                 provenance=provenance,
             )
             for task in ready.tasks
