@@ -1,0 +1,96 @@
+"""How many anomalies must choose the weights of a score's parts: from the committed test scores.
+
+In each run half of the test images stands for validation: all of its normal images and a few of its
+abnormal ones choose, as `--mix chosen` does, and the other half is scored. The epoch is the run's
+own, which 4,500 anomalies chose.
+"""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from bench.reporting.documents.cifar10 import STUDIES, titled
+from bench.reporting.documents.rows import committed, table, winners
+
+COUNTS = (1, 3, 10, 30, 100, 500)  # anomalies; 500: all of a half
+DRAWS = 20  # of so many anomalies, in each run
+
+
+@table
+def few_anomalies_on_cifar10() -> pd.DataFrame:
+    """Test AUROC of the other half, means over runs and draws.
+
+    By the model's own weights; by the best single weights for all runs, which the other half itself
+    chose; and by those that so many anomalies chose, in each run.
+    """
+    rows = []
+    for name in ("sound", "sound-noskip", "rotations", "near", "classes", "classes-alone"):
+        study = f"cifar10-{name}"
+        halves = [halved(study, run) for run in winners(study).to_dict("records")]
+        tested = np.mean([of_mix for _, of_mix in halves], axis=0)
+        row = {"model": titled("`w_skipganomaly`", STUDIES[name])}
+        row |= {"default mix": tested[0], "the best for all": tested.max()}
+        by_counts = np.mean([as_few_choose(*half) for half in halves], axis=0)
+        rows.append(row | dict(zip(map(str, COUNTS), by_counts, strict=True)))
+    return pd.DataFrame(rows)
+
+
+def halved(study: str, run: dict) -> tuple[np.ndarray, np.ndarray]:
+    """`shares_below` in the half that chooses, and each mix's AUROC (mixes,) in the other."""
+    scores = committed(study).scores(run["trial"])
+    own = own_weights(run, list(scores))
+    parts, mixes = scores[list(own)].to_numpy(float), candidates(list(own.values()))
+    rng = np.random.default_rng(0)
+    normal, abnormal = (
+        np.array_split(rng.permutation(np.flatnonzero(scores["labels"] == label)), 2)
+        for label in (0, 1)
+    )
+    chooses, tests = (shares_below(parts[normal[k]], parts[abnormal[k]], mixes) for k in (0, 1))
+    return chooses, tests.mean(axis=0)
+
+
+def as_few_choose(chooses: np.ndarray, tested: np.ndarray) -> list[float]:
+    """The mean of the `tested` AUROCs of the mixes that draws of each of COUNTS anomalies choose."""
+    rng = np.random.default_rng(0)
+    means = []
+    for count in COUNTS:
+        draws = [rng.choice(len(chooses), count, replace=False) for _ in range(DRAWS)]
+        means.append(np.mean([tested[chooses[draw].mean(axis=0).argmax()] for draw in draws]))
+    return means
+
+
+def own_weights(run: dict, columns: list[str]) -> dict[str, float]:
+    """The model's own weight of each part of the run's score (SkipGAN.weights)."""
+    weights = {"part_reconstruction": 1.0}
+    names = {"latent": "lat", "rotation": "rot", "nearest": "near", "class": "class"}
+    for part, name in names.items():
+        if f"part_{part}" in columns:
+            share = run[f"config_score_{name}"]
+            weights = {other: (1 - share) * weight for other, weight in weights.items()}
+            weights[f"part_{part}"] = share
+    return weights
+
+
+def candidates(own: list[float]) -> np.ndarray:
+    """The weights to try, (mixes, parts): the model's own first, then the nearest (Mix.best)."""
+    steps = 20 if len(own) == 2 else 10
+    grid = [mix for mix in product(range(steps + 1), repeat=len(own)) if sum(mix) == steps]
+    mixes = np.array([own, *(np.array(grid) / steps)])
+    return mixes[np.abs(mixes - own).sum(axis=1).argsort(kind="stable")]
+
+
+def shares_below(normal: np.ndarray, abnormal: np.ndarray, mixes: np.ndarray) -> np.ndarray:
+    """The share of normal images that each abnormal one outscores, (abnormal, mixes); ties half.
+
+    `normal`, `abnormal`: parts of scores, (images, parts). The mean over abnormal images is a mix's
+    AUROC.
+    """
+    mean, spread = normal.mean(axis=0), normal.std(axis=0)
+    shares = []
+    for mix in mixes:
+        ordered = np.sort((normal - mean) / spread @ mix)
+        scores = (abnormal - mean) / spread @ mix
+        below = [np.searchsorted(ordered, scores, side) for side in ("left", "right")]
+        shares.append(np.mean(below, axis=0) / len(ordered))
+    return np.array(shares).T
