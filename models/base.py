@@ -19,6 +19,7 @@ from models.precision import arithmetic
 from models.sizes import Shape, check_shape
 from models.steps import Steps
 
+FAMILIES = ("GAN", "baseline", "labelled", "pretrained")  # the groups of tables
 # The most images, and pixels, scored at once in evaluation mode: only speed and memory change.
 # Many on a GPU, where each batch waits for other runs that train there.
 SCORING_BATCH, SCORING_PIXELS = {"cpu": 256, "cuda": 2048}, 256**3
@@ -63,7 +64,7 @@ class AnomalyModel(ABC):
     """
 
     Config: ClassVar[type[Config]]
-    FAMILY: str = "GAN"  # or baseline, labelled (learns classes), pretrained (has outside data)
+    FAMILY: str = "GAN"  # of FAMILIES; labelled: it learns classes; pretrained: on outside data
     PUBLISHED: ClassVar[dict[str, Any]] = {}  # hyperparameters that restore the released behaviour
     RELEASED_MODE: ClassVar[str] = "training"  # the networks' mode when released code scores
     RELEASED_EPOCH: ClassVar[str] = "best"  # that released code tests: best by test AUROC, or last

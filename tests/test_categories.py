@@ -149,7 +149,7 @@ def test_a_mistake_is_one_line(mvtec_folder, main, flags, message):
     ("flags", "message"),
     [
         (["--contamination", "0.1"], "--contamination: 'nut' as category task leaves 0 abnormal"),
-        (["--select_on", "val_auroc"], "no abnormal training images to validate 'nut' on"),
+        (["--select_on", "val_auroc"], "give val_loss or pseudo_auroc or last_epoch"),
     ],
 )
 def test_what_needs_abnormal_training_images_is_refused(mvtec_folder, tmp_path, flags, message):

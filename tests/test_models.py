@@ -287,7 +287,7 @@ def test_a_file_that_defines_model_is_a_model_and_torch_is_not_loaded_to_tell(tm
 @pytest.mark.parametrize("name", models.NAMES)
 def test_families_are_those_that_tables_know(name):
     """A model that knows more than normal images must say so: tables put it apart."""
-    assert models.get(name).FAMILY in ("GAN", "baseline", "labelled", "pretrained")
+    assert models.get(name).FAMILY in base.FAMILIES
     assert name not in FITTED or models.get(name).FAMILY != "GAN"
 
 

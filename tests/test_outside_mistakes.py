@@ -36,6 +36,7 @@ MODELS = {
     "no type": (MODEL.replace("    noise:", "    more = 4\n    noise:"), "Config.more has no type"),
     "weights": (MODEL.replace("def train_step", "def weights"), "weights must be a dictionary, or"),
     "no steps": (MODEL.replace("    Config =", "    STEPS = 0\n    Config ="), "Model.STEPS must"),
+    "family": (MODEL.replace("    Config =", "    FAMILY = 'labeled'\n    Config ="), "not 'labeled'"),
     "no parent": (MODEL.replace("autoencoder.Config", "other.Config"), "there is no models/other"),
 }  # fmt: skip
 RAISES = DATASET.replace("load_digits(", "open(").replace("return_X_y=True", "'gone'")
@@ -67,6 +68,11 @@ SPACES = {
     "unknown": (SPACE.replace("noise", "noice"), "there is no 'noice'; did you mean 'noise'"),
     "none": (SPACE + "SPACE['noise'] = CategoricalDistribution([None, 1])", "noise is a number"),
     "needs": (SPACE + "NEEDS = ['lr']", "NEEDS must be a dictionary"),
+    "need": (
+        SPACE + "NEEDS = {'noice': 'augment'}",
+        "NEEDS: there is no 'noice'; did you mean 'noise'",
+    ),
+    "switch": (SPACE + "NEEDS = {'noise': 'augmnt'}", "NEEDS: there is no 'augmnt'"),
     "bad": (SPACE.replace("0.1", "-1"), "noise must be a finite number, 0 or more"),
 }
 CASES = [

@@ -149,10 +149,20 @@ def test_switched_fields_of_the_protocol_are_in_the_settings_and_in_the_command(
         assert f"--{name} {value}" in command
 
 
+@pytest.mark.parametrize(
+    ("choices", "split"), [({"seed": 3}, 3), ({"seed": 3, "split_seed": 4}, 4)]
+)
+def test_another_split_of_the_images_is_in_the_settings(tmp_path, choices, split):
+    studies, trials, *_ = load(make_study(tmp_path / "s", study=choices))
+    settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
+    assert settings["data"].endswith(f", split_seed {split}")
+
+
 def test_hyperparameters_that_a_command_set_are_in_the_settings_and_a_warning(tmp_path):
     held = {"set": ["skip=False", "w_con=3"]}
     studies, trials, *_, aurocs = load(make_study(tmp_path / "s", study=held))
     settings = tables.settings_table(studies, trials).frame.set_index("choice")["s"]
     assert settings["set"] == "skip=False, w_con=3"
+    assert "split_seed" not in settings["data"]
     warning = "s: hyperparameters were set: skip=False, w_con=3"
     assert warning in caution_lines(studies, trials, aurocs)

@@ -189,6 +189,8 @@ def mistake_in_model(module: ModuleType) -> str | None:
     plain = base.AnomalyModel
     if model.weights is plain.weights and model.combine is plain.combine:
         return "Model needs weights, or combine: how its parts make a score"
+    if model.FAMILY not in base.FAMILIES:
+        return f"Model.FAMILY is one of {', '.join(base.FAMILIES)}, not {model.FAMILY!r}"
     if callable(model.weights):
         return "Model.weights must be a dictionary, or a method below @property"
     for name, value in vars(config).items():

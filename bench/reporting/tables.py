@@ -38,6 +38,9 @@ def settings_table(studies: Mapping[str, Results], trials: pd.DataFrame) -> Tabl
             for name in ("limit_test", *AMOUNTS)
             if study.get(name)
         ]
+        split = study.get("split_seed")
+        split = study.get("seed") if split is None else split
+        limits += [f"split_seed {split}"] if split else []
         protocol = different(rows["protocol"])
         switched = [f"{name} {study[name]}" for name in PROTOCOL_FIELDS if study.get(name)]
         switched = [choice for choice in switched if choice not in protocol]

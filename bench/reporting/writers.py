@@ -139,7 +139,7 @@ def markdown_escape(text: str) -> str:
 
 
 def latex_escape(text: str) -> str:
-    return re.sub(r"^-(?=[\d.])", "$-$", text.translate(_LATEX))
+    return re.sub(r"(?<![\w.-])-(?=[\d.])", "$-$", text.translate(_LATEX))
 
 
 def latex_stack(text: str, details: str) -> str:

@@ -17,7 +17,7 @@ from bench.choices.tasks import LEAVE_ONE_CLASS_OUT, Budget, Budgets, Protocol, 
 from bench.data import datasets
 from bench.data.datasets import Dataset
 from bench.data.splits import Split, guess_notes, make_splits, missing_mask_notes, tasks_of
-from bench.judging.selection import SIGNALS
+from bench.judging.selection import SELECT_ON, SIGNALS
 from bench.results.provenance import machine
 from bench.training.devices import choose_device
 from bench.training.run import check_batch
@@ -220,10 +220,11 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
     anomalies = bool(split.val.labels.any())
     if study.select_on is None:
         return "val_auroc" if anomalies else "val_loss"
-    if SIGNALS[study.select_on].needs_abnormal and not anomalies:
+    without = [name for name in SELECT_ON if not SIGNALS[name].needs_abnormal]
+    if study.select_on not in without and not anomalies:
         raise UserError(
             f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' "
-            "on (give val_loss)"
+            f"on (give {' or '.join(without)})"
         )
     return study.select_on
 

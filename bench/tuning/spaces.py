@@ -50,6 +50,9 @@ def space_of(study: Study, model: str) -> Space:
         off = {switch for switch in needs.values() if start.get(switch) is False}
         off -= own.keys() - held.keys()
         space = {name: each for name, each in own.items() if needs.get(name) not in off}
+        every = dict.fromkeys(n for m in study.model_names() for n in models.hyperparameters(m))
+        if wrong := [name for name in (*needs, *needs.values()) if name not in every]:
+            raise unknown("--space: NEEDS", wrong[0], every)
     for name, distribution in space.items():
         if name not in known:
             raise unknown(f"--space (model {model})", name, known)

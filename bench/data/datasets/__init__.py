@@ -55,7 +55,7 @@ class Dataset:
     decoding: Decoding = field(default_factory=Decoding)
     notes: tuple[str, ...] = ()  # what was left out, scaled, cropped or guessed
     few: bool = False  # few and small images: models train for DIGITS_STEPS, not STEPS
-    # Each a task of its own, with a normal class of that name and the defects `<category>/…`.
+    # Of folders only: each a task, with a normal class of that name and the defects `<category>/…`.
     categories: tuple[str, ...] = ()
     masks: np.ndarray | None = None  # bool (M, H, W): where test images are anomalous, if known
     # uint8 (N + M, C, H, W): training images, then test images.
