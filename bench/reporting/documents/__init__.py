@@ -14,13 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 # Each of these adds its tables to TABLES.
-from bench.reporting.documents import (  # noqa: F401
-    ablations,
-    cifar10,
-    digits,
-    digits_searches,
-    few_anomalies,
-)
+from bench.reporting.documents import ablations, cifar10, digits, digits_searches, few_anomalies  # noqa: F401
 from bench.reporting.documents.rows import MEASURED, ROOT, TABLES, committed, table
 from bench.reporting.report import report
 

@@ -11,6 +11,7 @@ from bench.reporting.documents.rows import (
     against,
     ahead,
     class_aurocs,
+    committed,
     last_epochs,
     table,
     tuned,
@@ -25,6 +26,7 @@ RIVALS = ("reconstruction", "skipganomaly", "baselines", "deep-knn")  # studies 
 STUDIES = {study: more for more, study in SOUND.items()} | dict.fromkeys(RIVALS, "")
 STUDIES |= {"sound-noskip": "without skips"}
 SHORT = {"f-anogan": "a quarter of its budget"}  # likewise, of studies below the fair budget
+UNTRAINED = {"near-untrained": "nearest, random weights"}  # likewise
 SET_BY = ["airplane", "bird", "deer", "truck"]  # the classes that set the default with labels
 AUDITED = ("airplane", "bird", "frog")  # the classes of CIFAR-10 whose audits are committed
 
@@ -141,7 +143,7 @@ def tuned_rotations() -> pd.DataFrame:
 def cifar10_choices() -> pd.DataFrame:
     """Test AUROC, means over ten classes, where validation anomalies choose and where none are."""
     rows = []
-    for study, more in (STUDIES | SHORT).items():
+    for study, more in (STUDIES | SHORT | UNTRAINED).items():
         last = last_epochs(f"cifar10-{study}")["test_auroc"]
         for model, runs in winners(f"cifar10-{study}").groupby("model"):
             row = {"model": titled(f"`{model}`", more), "seeds": runs["seed"].nunique()}
@@ -161,6 +163,32 @@ def cifar10_budgets() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@table
+def rotations_on_cifar10() -> pd.DataFrame:
+    """What rotations and training bring to the same network: test AUROC, means over ten classes.
+
+    And each row against the one above: classes ahead, Wilcoxon's p.
+    """
+    epochs = committed("cifar10-near").epochs
+    networks = {
+        "random weights": committed("cifar10-near-untrained").epochs,
+        "no rotations, after one epoch": committed("cifar10-near-alone").epochs,
+        "rotations, after one epoch": epochs[epochs["epoch"] == 1],
+        "rotations, after all 17 epochs": epochs[epochs["epoch"] == 17],
+    }
+    rows, above = [], None
+    for name, runs in networks.items():
+        means = runs.groupby("class")[["test_auroc", "test_default_mix_auroc"]].mean()
+        row = {"network": name, "seeds": runs["trial"].nunique() // len(means)}
+        row["mix by anomalies"] = means["test_auroc"].mean()
+        row["default mix"] = means["test_default_mix_auroc"].mean()
+        if above is not None:
+            row["against the row above"] = ahead(means["test_auroc"], above)
+        above = means["test_auroc"]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def best_on_pixels(study: str = "cifar10-baselines") -> pd.Series:
     """By class: the test AUROC of the baseline on pixels that has the best validation AUROC.
 
@@ -176,8 +204,10 @@ def cifar10_in_short() -> pd.DataFrame:
     """What README says of CIFAR-10: mean test AUROC, where anomalies choose and where none do."""
     titles = {
         "`w_skipganomaly`": "`w_skipganomaly`",
-        "`w_skipganomaly`, rotations, nearest": "its critic also tells rotations, and features are "
+        "`w_skipganomaly`, nearest, random weights": "its weights are random, and features are "
         "compared with training images'",
+        "`w_skipganomaly`, rotations, nearest": "its critic also tells rotations, and features are "
+        "compared likewise",
         "`w_skipganomaly`, labels": "its critic also learns the normal classes by their labels",
         "`w_skipganomaly`, labels alone": "the same, with the class loss far above all others",
     }
