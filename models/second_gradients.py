@@ -18,11 +18,14 @@ from torch.autograd.function import once_differentiable
 
 EPSILON = 1e-5  # added to variances, as by nn.InstanceNorm2d
 SIDES = (2, 3)
+OLDEST = (7, 0)  # compute capability of the oldest GPUs that Triton compiles for
 
 
 @cache
 def triton_kernels() -> ModuleType | None:
     """models.norm_kernels; None where Triton cannot compile them (it needs a C compiler)."""
+    if torch.cuda.get_device_capability() < OLDEST:
+        return None
     try:
         from models import norm_kernels
 

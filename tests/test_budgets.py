@@ -112,6 +112,7 @@ def test_a_measurement_warms_up_and_takes_a_second_or_all_there_is(monkeypatch) 
     assert seconds_each(call, 16, 5000, "cpu") == pytest.approx(0.01)
     assert seconds_each(call, 16, 20, "cpu") == pytest.approx(0.01)
     assert asked == [16, 16, 64, 256, 16, 16, 20]
+    assert seconds_each(call, 16, 20, "cpu", once=0.1) == pytest.approx(0.01 - 0.1 / 20)
 
 
 def test_the_estimate_counts_steps_scored_images_epochs_and_runs(ready: Prepared, monkeypatch):
@@ -122,8 +123,9 @@ def test_the_estimate_counts_steps_scored_images_epochs_and_runs(ready: Prepared
     planner = Planner(study, ready.tasks, spaces, budgets, [], lambda model: 1)
     val, test = len(split.val.labels), len(split.test.labels) + split.pseudo_count
     monkeypatch.setattr(cost_estimate, "seconds_each", lambda *_: 1.0)
+    monkeypatch.setattr(cost_estimate, "timed", lambda call, turns, device: 5.0 + turns)
     epoch = time_epoch(study, ready, config, "ganomaly", task, Budget(2, turns=7))
-    assert epoch == Epoch(0, 7 + val, 7 + val + test)
+    assert epoch == Epoch(0, 5 + 7 + val, 5 + 7 + val + test), "five once in an epoch"
     monkeypatch.setattr(cost_estimate, "cpu_count", lambda: 2)
     monkeypatch.setattr(cost_estimate, "time_epoch", lambda *_: Epoch(5, 2, 3))
     (line,) = plan(study, ready, planner).to_dict("records")

@@ -51,12 +51,15 @@ def test_large_images_gaps_in_memory_and_float64_are_left_to_torch() -> None:
     assert not kernels.takes(torch.empty(2, 3, 8, 8, dtype=torch.float64))
 
 
-def test_a_full_gpu_is_not_taken_for_a_missing_triton(monkeypatch) -> None:
+def test_a_full_gpu_is_not_taken_for_a_missing_triton_but_an_old_one_is(monkeypatch) -> None:
     """Else a process would compute without these kernels from then on."""
 
     def full(*_, **__) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(torch, "zeros", full)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
     with pytest.raises(torch.OutOfMemoryError):
         triton_kernels.__wrapped__()
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
+    assert triton_kernels.__wrapped__() is None

@@ -56,6 +56,7 @@ DATASETS = {
     "twice": (DATASET.replace('"0123456789"', '"0123456788"'), "CLASSES has a name twice"),
     "defaults": (DATASET.replace('{"batch_size": 8}', "[8]"), "DEFAULTS must be a dict"),
     "kind": (DATASET.replace('_size": 8', "_size\": '8'"), "must be of type int, not '8'"),
+    "range": (DATASET.replace('_size": 8', '_size": 0'), "DEFAULTS: batch_size must be 1 or more"),
     "default": (DATASET.replace('"batch_size"', '"bach_size"'), "did you mean 'batch_size'"),
     "list": (DATASET.replace("labels[:900]", "labels[:900].tolist()"), "train_labels as a list"),
     "masks": (DATASET.replace("labels[900:])", "labels[900:], masks=labels > 0)"), "masks bool"),

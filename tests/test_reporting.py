@@ -164,6 +164,7 @@ def test_report_of_old_rows_with_few_columns(tmp_path):
     folder = make_study(tmp_path / "s", **ONE_RUN)
     kept = {"trial", "kind", "status", "model", "class", "seed", "test_auroc"}
     edit(folder, lambda row: {name: row[name] for name in kept & row.keys()})
+    (folder / "study.json").write_text('{"study": {}, "provenance": {}}')
     (folder / "epochs.jsonl").unlink()
     (folder / "scores" / "final-0-0-1" / "histogram.csv").unlink()
     done = run(folder)
@@ -217,8 +218,13 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
         ("trials", {"test_auroc": -0.1}, "line 1: test_auroc cannot be -0.1"),
         ("trials", {"test_auroc": "0.9"}, "line 1: test_auroc is no number, but '0.9'"),
         ("trials", {"seed": "many"}, "line 1: seed is no number"),
+        ("trials", {"seed": None}, "line 1: seed is no number"),
         ("trials", {"status": ...}, "line 1 has no 'status'"),
         ("trials", {"class": 3}, "line 1: class is no text, but 3"),
+        ("trials", {"family": -1}, "line 1: family is no text, but -1"),
+        ("trials", {"parameters": "many"}, "line 1: parameters is no number"),
+        ("trials", {"config_skip": [1]}, r"line 1: config_skip is no number or text, but \[1\]"),
+        ("trials", {"objectives": None}, "line 1: objectives is no table, but None"),
         ("epochs", {"epoch": ...}, "line 1 has no 'epoch'"),
     ],
 )

@@ -22,6 +22,7 @@ from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import RUN_CHECKPOINT, Study
 from bench.commands import train as commands_train
+from bench.commands.resume import resumable
 from bench.data import datasets
 from bench.results.provenance import machine
 from bench.results.store import Store
@@ -246,6 +247,18 @@ def test_each_command_refuses_the_others_folders(stopped: Path) -> None:
     (stopped / "results/run/study.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"was made by train\.py"):
         train_tune.main(["--name", "run", "--resume"])
+
+
+def test_the_traceback_of_an_error_ends_with_how_to_go_on(tmp_path: Path) -> None:
+    study = Study(results_dir=str(tmp_path))
+    with (
+        pytest.raises(ZeroDivisionError) as raised,
+        resumable("train.py", lambda: Store.create(study, {}, "s"), lambda: "after epoch 1"),
+    ):
+        raise ZeroDivisionError
+    flags = f"--name s --results_dir {tmp_path} --resume"
+    (line,) = raised.value.__notes__
+    assert line == f"once its cause is gone, with unchanged code: python train.py {flags}"
 
 
 def test_a_study_on_other_images_is_refused(tmp_path: Path) -> None:

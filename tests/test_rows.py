@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from studies import write_rows
+from studies import ONE_RUN, make_study, write_rows
 
 from bench import results
+from bench.choices.errors import UserError
 from bench.choices.study import Study
 from bench.choices.tasks import ONE_CLASS, SOUND, Task
 from bench.results import columns
@@ -141,6 +142,24 @@ def test_a_study_keeps_what_it_grew_from(tmp_path: Path) -> None:
     assert content["grown_from"] == [{"trials": 2, "model": ["a"]}]
     assert (content["study"]["trials"], content["study"]["model"]) == (4, ["a", "b"])
     assert content["provenance"]["files"] == files
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("study", {"model": {}}, "model of study cannot be {}"),
+        ("study", {"model": [1]}, r"model of study cannot be \[1\]"),
+        ("study", {"false_alarms": None}, "false_alarms of study cannot be None"),
+        ("study", {"seeds": "many"}, "seeds of study cannot be 'many'"),
+        ("provenance", {"commit": -1}, "commit of provenance cannot be -1"),
+        ("provenance", {"files": {"model": 1}}, "files of provenance cannot be {'model': 1}"),
+        ("provenance", {"dataset": {"fingerprint": 3}}, "fingerprint of dataset cannot be 3"),
+    ],
+)
+def test_a_study_json_that_cannot_be_is_one_line(tmp_path: Path, part, values, message) -> None:
+    study = make_study(tmp_path / "s", **ONE_RUN, **{part: values})
+    with pytest.raises(UserError, match=rf"study\.json: not readable \({message}"):
+        results.read(study)
 
 
 def test_a_winner_that_is_decided_again_is_one_line(tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ def resumable(
         if store is None or "--resume" in str(error) or str(error).startswith("--model"):
             raise  # --resume would refuse a model's file that was mended
         raise UserError(f"{error}; once that is mended: {hint(script, store.path)}") from None
+    except Exception as error:  # such as of a user's own model: the traceback ends with this line
+        if store:
+            error.add_note(
+                f"once its cause is gone, with unchanged code: {hint(script, store.path)}"
+            )
+        raise
     finally:
         if store:
             store.close()

@@ -74,7 +74,7 @@ def partly_done(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[st
     for name, study in studies.items():
         rows = trials[trials["study"] == name]
         finals = rows[rows["role"] == "winner"]
-        models, seeds = {name_of(model) for model in study.study["model"]}, study.study.get("seeds")
+        models, seeds = set(map(name_of, study.study.get("model", ()))), study.study.get("seeds")
         lacking = [f"no final run of {model}" for model in sorted(models - {*finals["model"]})]
         searches, runs = (
             part.groupby(["model", "class", *AMOUNTS])["seed"].nunique() for part in (rows, finals)

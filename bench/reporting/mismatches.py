@@ -12,7 +12,8 @@ from bench.results.reading import Results
 # Results are only comparable where studies agree in these.
 SAME_IMAGES = ("limit_test", *AMOUNTS, "untrained_classes")
 # Columns in which all studies behind one table row should agree, and what readers call them.
-MUST_AGREE = {"select_on": "select_on", "protocol_mix": "mix", "sha256_model": "the model's file"}
+MUST_AGREE = {"select_on": "select_on", "protocol_mix": "mix", "precision": "precision"}
+MUST_AGREE |= {"sha256_model": "the model's file"}
 
 
 def thresholds(studies: Mapping[str, Results], trials: pd.DataFrame) -> list[str]:

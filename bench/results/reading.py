@@ -3,10 +3,11 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,21 @@ import pandas as pd
 from bench.choices.config import script_of
 from bench.choices.errors import UserError
 from bench.choices.names import legible, on_disk
-from bench.choices.study import SWEEP
+from bench.choices.study import SWEEP, Study
 from bench.choices.tasks import search_of
 from bench.results.rows import TEXTS, epoch_rows, read_rows, unreadable
 
 PACKED = "scores.parquet"  # the scores of all runs that were there at `report.py --pack`
 WINNERS = "winners.jsonl"  # which configuration won each search; the last line on a task counts
 DIVERGED = "FloatingPointError"  # how an error begins that another attempt would repeat
+# What a report reads of a study.json's provenance, and of the data set in it.
+PROVENANCE: dict[str, Any] = {
+    "commit": str | None,
+    "dataset": dict | None,
+    "hardware": dict | None,
+    "files": dict[str, dict[str, str]],
+}
+DATASET = {"name": str | None, "fingerprint": str | None}
 SAME_PART = "same_part"  # the column of PACKED that names the part that equals the score
 
 
@@ -34,6 +43,10 @@ def read(path: str | Path) -> "Results":
         study, provenance, run = content["study"], content["provenance"], content.get("run", {})
         if not all(isinstance(part, dict) for part in (study, provenance, run)):
             raise TypeError("study, provenance and run must be objects")
+        check_types("study", study, {f.name: f.type for f in fields(Study)})
+        check_types("provenance", provenance, PROVENANCE)
+        check_types("dataset", provenance.get("dataset") or {}, DATASET)
+        check_types("run", run, {"set": dict})
         return Results(
             path, study, provenance, script_of(content), run, content.get("grown_from", [])
         )
@@ -41,6 +54,24 @@ def read(path: str | Path) -> "Results":
         raise UserError(f"{path}: not a study's folder (it has no study.json)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path / 'study.json'}: not readable ({error})") from None
+
+
+def check_types(part: str, values: dict[str, Any], types: Mapping[str, Any]) -> None:
+    """TypeError for a value of study.json that is not of its type; it may lack some values."""
+    for name, kind in types.items():
+        if name in values and not is_of(kind, values[name]):
+            raise TypeError(f"{name} of {part} cannot be {values[name]!r}")
+
+
+def is_of(kind: Any, value: Any) -> bool:
+    """Whether a value of a JSON file is of a type such as `int | tuple[int, ...] | None`."""
+    if isinstance(kind, UnionType):
+        return any(is_of(member, value) for member in get_args(kind))
+    if get_origin(kind) is tuple:  # a list in JSON
+        return isinstance(value, list) and all(is_of(get_args(kind)[0], each) for each in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(is_of(get_args(kind)[1], v) for v in value.values())
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def studies_in(path: Path) -> list[Path]:

@@ -13,11 +13,20 @@ from bench.choices.errors import UserError, note
 EPOCHS = "epochs.jsonl"
 PACKED_EPOCHS = "epochs.jsonl.xz"  # those of its rows that were there at `report.py --pack`
 TEXTS = ("kind", "status", "model", "class")  # which every trial's row has
-NUMBER_COLUMNS = re.compile(
-    "attempt|number|seed|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
-    r"threshold\w*|contamination|limit_\w+|\w+_seconds|(val|test|mix|n|loss)_\w+"
-)
-NUMBER_TYPES = {int, float, bool, type(None)}  # in JSON
+NUMBERS: frozenset[type] = frozenset({int, float, bool, type(None)})  # null: a missing one
+# By pattern of columns: what their values are called, and the types that these have.
+CHECKED: dict[str, tuple[str, frozenset[type]]] = {
+    # A class "3" becomes 3 where pandas writes the rows again.
+    "|".join(TEXTS): ("text", frozenset({str})),
+    r"variant|dataset|task|protocol\w*|select_on|family|device|hardware|precision|commit|"
+    r"fingerprint|sha256_\w+|error|stopped_by|stop_reason": ("text", frozenset({str, type(None)})),
+    "seed": ("number", frozenset({int})),
+    "attempt|number|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
+    r"threshold\w*|contamination|limit_\w+|\w+_seconds|(val|test|mix|n|loss)_\w+|parameters|"
+    "score_ms|peak_memory_mb|defect_.+": ("number", NUMBERS),
+    "(config|tried)_.+": ("number or text", NUMBERS | {str}),
+    "objectives": ("table", frozenset({dict})),  # of a line of winners.jsonl
+}
 
 
 def epoch_rows(study: Path) -> list[dict[str, Any]]:
@@ -72,13 +81,11 @@ def is_row(last: bytes) -> bool:
 
 def mistake_in(row: dict[str, Any]) -> str | None:
     """Why a row's values are unusable; None if they are not. Runs for every row, so it is fast."""
-    for name in TEXTS:  # a class "3" becomes 3 where pandas writes the rows again
-        if not isinstance(row.get(name, ""), str):
-            return f"{name} is no text, but {row[name]}"
-    numbers, aurocs = columns_to_check(tuple(row))
-    if not NUMBER_TYPES.issuperset(map(type, map(row.get, numbers))):
-        name = next(name for name in numbers if type(row[name]) not in NUMBER_TYPES)
-        return f"{name} is no number, but '{row[name]}'"
+    groups, aurocs = columns_to_check(tuple(row))
+    for what, types, names in groups:
+        if not types.issuperset(map(type, map(row.get, names))):
+            name = next(name for name in names if type(row[name]) not in types)
+            return f"{name} is no {what}, but {row[name]!r}"
     for name in aurocs:
         if (value := row[name]) is not None and (value < 0 or value > 1):
             return f"{name} cannot be {value}"
@@ -86,11 +93,16 @@ def mistake_in(row: dict[str, Any]) -> str | None:
 
 
 @cache  # most rows of a file have the same columns
-def columns_to_check(columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """The columns that hold numbers, and those that hold an AUROC."""
-    numbers = [name for name in columns if NUMBER_COLUMNS.fullmatch(name)]
+def columns_to_check(
+    columns: tuple[str, ...],
+) -> tuple[list[tuple[str, frozenset[type], list[str]]], list[str]]:
+    """CHECKED with the columns in place of each pattern; and the columns that hold an AUROC."""
+    groups = [
+        (what, types, [name for name in columns if re.fullmatch(pattern, name)])
+        for pattern, (what, types) in CHECKED.items()
+    ]
     counts = "defect_images_"  # of defects, which may be called anything
-    return numbers, [n for n in columns if n.endswith("auroc") and not n.startswith(counts)]
+    return groups, [n for n in columns if n.endswith("auroc") and not n.startswith(counts)]
 
 
 def unreadable(path: Path, error: Exception) -> UserError:

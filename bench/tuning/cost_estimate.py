@@ -37,19 +37,26 @@ class Epoch:
     final: float
 
 
-def seconds_each(call: Callable[[int], Any], first: int, most: int, device: str) -> float:
-    """Seconds per item of `call(items)`: called with more and more items until it takes ENOUGH.
+def timed(call: Callable[[int], Any], items: int, device: str) -> float:
+    """Seconds that `call(items)` takes."""
+    start = time.perf_counter()
+    call(items)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
-    A first call, which is not timed, warms up.
+
+def seconds_each(
+    call: Callable[[int], Any], first: int, most: int, device: str, once: float = 0.0
+) -> float:
+    """Seconds per item of `call(items)`: called with more and more items until they take ENOUGH.
+
+    A first call, which is not timed, warms up. `once`: the seconds of a call without items.
     """
     items = min(first, most)
     call(items)
     while True:
-        start = time.perf_counter()
-        call(items)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        taken = time.perf_counter() - start
+        taken = max(0.0, timed(call, items, device) - once)
         if taken >= ENOUGH or items >= most:
             return taken / items
         items = min(most, items * 4)
@@ -66,15 +73,16 @@ def time_epoch(
     detector = create(model, shape, device=device, precision=study.precision, **config)  # type: ignore[arg-type]
     generator, images = torch.Generator().manual_seed(study.seed), split.train
     batch, fit, train = detector.config.batch_size, 0.0, 0.0
+
+    def train_epoch(turns: int) -> None:
+        detector.train_epoch(images, generator, turns)
+
     if isinstance(detector, FittedModel):  # fitted in one piece, to a sample of the images
-        start = time.perf_counter()
-        detector.train_epoch(images, generator)
-        fit = time.perf_counter() - start
+        fit = timed(train_epoch, 1, device)
     else:
         turns = budget.turns or len(images) // batch / detector.turn
-        train = turns * seconds_each(
-            lambda n: detector.train_epoch(images, generator, n), 1, math.ceil(turns), device
-        )
+        once = timed(train_epoch, 0, device)  # such as for the features that score_near keeps
+        train = once + turns * seconds_each(train_epoch, 1, math.ceil(turns), device, once)
     labelled = split.val or split.test
     score_one = 0.0
     if labelled is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.choices.study import Study
 from bench.choices.tasks import PlannedRun, RunKind, Task
-from bench.judging.selection import MOST_SEEDS, best_number, cut_short
+from bench.judging.selection import best_number, cut_short
 from bench.tuning.searchers import Search
 
 
@@ -99,15 +99,18 @@ class Group:
         return {number for number in numbers if number is not None}
 
     def includes(self, row: Mapping[str, Any], study: Study) -> bool:
-        """Whether a finished run of the search's model and classes is one that it has planned."""
-        number, offset = row["number"], row["seed"] - study.seed
+        """Whether a finished run of the search's model and classes is one that it has planned.
+
+        Its seed is one of the study's, as --resume changes neither `seed` nor `finalist_seeds`; but
+        a study that was interrupted may go on with fewer `seeds`.
+        """
+        number = row["number"]
         if row["kind"] == "tuning":
             return number < self.trials
         if row["kind"] == "finalist":
-            chosen = number in (self.finalists or ())
-            return chosen and 0 < offset - MOST_SEEDS <= study.finalist_seeds
+            return number in (self.finalists or ())
         chosen = self.finals_planned and number in self.tested()
-        return chosen and 0 < offset <= study.seeds
+        return chosen and row["seed"] <= study.seed + study.seeds
 
 
 def means(values: Mapping[tuple[int, Task, int], float | None], of: int) -> dict[int, float | None]:

@@ -232,6 +232,10 @@ def defaults_of(name_or_folder: str) -> dict[str, Any]:
         kind: type = known[name].type if known else object
         if not isinstance(value, (int, float) if kind is float else kind):
             raise UserError(f"{where}: {key} must be of type {kind.__name__}, not {value!r}")
+        try:
+            models.fields.check(name, kind, value)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from None
     return values
 
 
