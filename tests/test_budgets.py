@@ -26,7 +26,7 @@ from bench.choices.study import Study
 from bench.choices.tasks import Budget
 from bench.training.prepare import EVALUATIONS, Prepared, prepare
 from bench.tuning import cost_estimate
-from bench.tuning.cost_estimate import Epoch, plan, seconds_each, time_epoch
+from bench.tuning.cost_estimate import Epoch, plan, seconds_of, time_epoch
 from bench.tuning.planner import Planner
 from bench.tuning.spaces import spaces_of
 
@@ -106,13 +106,17 @@ def test_a_measurement_warms_up_and_takes_a_second_or_all_there_is(monkeypatch) 
     monkeypatch.setattr(cost_estimate, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
     def call(items: int) -> None:
-        clock[0] += 0.01 * items if asked else 5.0
+        clock[0] += once + 0.01 * items if asked else 5.0
         asked.append(items)
 
-    assert seconds_each(call, 16, 5000, "cpu") == pytest.approx(0.01)
-    assert seconds_each(call, 16, 20, "cpu") == pytest.approx(0.01)
+    once = 0.0
+    assert seconds_of(call, 16, 5000, "cpu") == (0, pytest.approx(0.01))
+    assert seconds_of(call, 16, 20, "cpu") == (0, pytest.approx(0.01))
     assert asked == [16, 16, 64, 256, 16, 16, 20]
-    assert seconds_each(call, 16, 20, "cpu", once=0.1) == pytest.approx(0.01 - 0.1 / 20)
+    once = 3.0
+    asked.clear()
+    assert seconds_of(call, 16, 5000, "cpu", fixed=True) == pytest.approx((3.0, 0.01))
+    assert asked == [16, 0, 16, 64, 256]
 
 
 def test_the_estimate_counts_steps_scored_images_epochs_and_runs(ready: Prepared, monkeypatch):
@@ -122,8 +126,7 @@ def test_the_estimate_counts_steps_scored_images_epochs_and_runs(ready: Prepared
     budgets, split = ready.budgets(study, {"ganomaly": config}), ready.splits[task]
     planner = Planner(study, ready.tasks, spaces, budgets, [], lambda model: 1)
     val, test = len(split.val.labels), len(split.test.labels) + split.pseudo_count
-    monkeypatch.setattr(cost_estimate, "seconds_each", lambda *_: 1.0)
-    monkeypatch.setattr(cost_estimate, "timed", lambda call, turns, device: 5.0 + turns)
+    monkeypatch.setattr(cost_estimate, "seconds_of", lambda *_, fixed=False: (5.0 * fixed, 1.0))
     epoch = time_epoch(study, ready, config, "ganomaly", task, Budget(2, turns=7))
     assert epoch == Epoch(0, 5 + 7 + val, 5 + 7 + val + test), "five once in an epoch"
     monkeypatch.setattr(cost_estimate, "cpu_count", lambda: 2)

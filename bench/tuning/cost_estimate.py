@@ -46,19 +46,21 @@ def timed(call: Callable[[int], Any], items: int, device: str) -> float:
     return time.perf_counter() - start
 
 
-def seconds_each(
-    call: Callable[[int], Any], first: int, most: int, device: str, once: float = 0.0
-) -> float:
-    """Seconds per item of `call(items)`: called with more and more items until they take ENOUGH.
+def seconds_of(
+    call: Callable[[int], Any], first: int, most: int, device: str, fixed: bool = False
+) -> tuple[float, float]:
+    """Seconds of a call without items (0 unless `fixed`), and those that each item adds.
 
-    A first call, which is not timed, warms up. `once`: the seconds of a call without items.
+    `call(items)` is called with more and more items until they take ENOUGH. A first call, which is
+    not timed, warms up.
     """
     items = min(first, most)
     call(items)
+    once = timed(call, 0, device) if fixed else 0.0
     while True:
         taken = max(0.0, timed(call, items, device) - once)
         if taken >= ENOUGH or items >= most:
-            return taken / items
+            return once, taken / items
         items = min(most, items * 4)
 
 
@@ -81,12 +83,13 @@ def time_epoch(
         fit = timed(train_epoch, 1, device)
     else:
         turns = budget.turns or len(images) // batch / detector.turn
-        once = timed(train_epoch, 0, device)  # such as for the features that score_near keeps
-        train = once + turns * seconds_each(train_epoch, 1, math.ceil(turns), device, once)
+        # Each epoch costs something by itself, such as the features that score_near keeps.
+        once, each = seconds_of(train_epoch, 1, math.ceil(turns), device, fixed=True)
+        train = once + turns * each
     labelled = split.val or split.test
     score_one = 0.0
     if labelled is not None:
-        score_one = seconds_each(
+        _, score_one = seconds_of(
             lambda n: score_parts(detector, labelled.images[:n], ready.protocol),
             FIRST[device],
             len(labelled.images),
