@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from bench.reporting.documents.cifar10 import STUDIES, titled
-from bench.reporting.documents.rows import committed, table, winners
+from bench.reporting.documents.rows import (
+    MEASURED,
+    ahead,
+    class_aurocs,
+    committed,
+    last_epochs,
+    table,
+    winners,
+)
 
 COUNTS = (1, 3, 10, 30, 100, 500)  # anomalies; 500: all of a half
 DRAWS = 20  # of so many anomalies, in each run
@@ -34,6 +42,36 @@ def few_anomalies_on_cifar10() -> pd.DataFrame:
         by_counts = np.mean([as_few_choose(*half) for half in halves], axis=0)
         rows.append(row | dict(zip(map(str, COUNTS), by_counts, strict=True)))
     return pd.DataFrame(rows)
+
+
+@table
+def classifiers_on_cifar10() -> pd.DataFrame:
+    """Test AUROC of classifiers that learn anomalies (columns: how many), means over ten classes.
+
+    Then of the network whose epoch and weights 4,500 anomalies chose, and how each of the rows
+    above compares with it: on how many classes the classifier is ahead with 4,500, Wilcoxon's p.
+    """
+    areas = pd.read_csv(MEASURED / "cifar10-classifiers.csv")
+    rows = []
+    network = class_aurocs("cifar10-near")["w_skipganomaly"]
+    for name, runs in areas.groupby("classifier", sort=False):
+        by_count = runs.pivot(index="class", columns="anomalies", values="auroc")
+        row = {"model": name} | {f"{count}": mean for count, mean in by_count.mean().items()}
+        rows.append(row | {"against the network": ahead(by_count[by_count.columns[-1]], network)})
+    last = rows[0].keys() - {"model", "against the network"}
+    most = max(last, key=int)
+    rows.append({"model": titled("`w_skipganomaly`", STUDIES["near"]), most: network.mean()})
+    return pd.DataFrame(rows)
+
+
+@table
+def few_anomalies_on_digits() -> pd.DataFrame:
+    """EGBAD's test AUROC, means over ten digits, by the number of anomalies that chose."""
+    runs = winners("digits-left-out-few")
+    last = last_epochs("digits-left-out-few")["test_auroc"]  # the same for each number
+    means = runs.groupby("limit_anomalies")["test_auroc"].mean()
+    row = {"model": "`egbad`", "last epoch, default mix": last.mean()}
+    return pd.DataFrame([row | {f"{count:.0f}": mean for count, mean in means.items()}])
 
 
 def halved(study: str, run: dict) -> tuple[np.ndarray, np.ndarray]:
