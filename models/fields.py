@@ -103,7 +103,7 @@ def check(name: str, kind: type, value: Any) -> None:
         raise ValueError(f"{name} must be 1 or more, and {LARGEST} at most, not {value}")
     if kind is float and not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a finite number, 0 or more, not {value}")
-    if (name.startswith("beta") or name == "average") and value >= 1:
+    if kind is float and (name.startswith("beta") or name == "average") and value >= 1:
         raise ValueError(f"{name} must be below 1, not {value}")
     if kind is float and name.startswith("score_") and value > 1:
         raise ValueError(f"{name} is a share and must be at most 1, not {value}")

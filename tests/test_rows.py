@@ -162,6 +162,12 @@ def test_a_study_json_that_cannot_be_is_one_line(tmp_path: Path, part, values, m
         results.read(study)
 
 
+def test_a_seed_may_be_a_float_as_pandas_writes_it_where_others_are_missing(tmp_path: Path) -> None:
+    rows = [{"trial": "t", "seed": 3.0, "number": 1.0, "limit_anomalies": None}]
+    write_rows(tmp_path / "trials.jsonl", rows)
+    assert read_rows(tmp_path / "trials.jsonl") == rows
+
+
 def test_a_winner_that_is_decided_again_is_one_line(tmp_path: Path) -> None:
     store = Store(tmp_path)
     decision = {"trial": "t", "model": "a", "class": "3", "number": 1, "steps": None}

@@ -21,10 +21,7 @@ from bench.results.reading import Results
 PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 # A mean over seeds is over runs that agree in all of these.
 KEY = ["study", "dataset", "task", "protocol", "select_on", "model", "class", *AMOUNTS]
-COUNTS = [
-    "n_train",
-    "n_val_abnormal",
-]  # columns of trials: images that train, anomalies that choose
+COUNTS = ["n_train", "n_val_abnormal"]  # columns: images that train, anomalies that may choose
 # The report speaks of these; an older study's rows lack some of them.
 EXPECTED = [name for name in COLUMNS if "*" not in name] + ["protocol_selection", "test_auroc"]
 EXPECTED += ["test_auroc_low", "test_auroc_high", "n_test_normal", "n_test_abnormal"]

@@ -73,6 +73,7 @@ def unlike_studies_joined(trials: pd.DataFrame) -> list[str]:
         values = runs.reindex(columns=[*MUST_AGREE, *default]).astype(object)
         values = values.where(values.notna(), "").astype(str)  # older rows lack some
         values.loc[runs["number"] != 0, default] = ""  # what a search chose may differ
+        values.loc[~(runs["generator_steps"] > 0), "precision"] = ""  # fitted models have none
         by_study = values.groupby(runs["study"]).agg(lambda column: frozenset(column) - {""})
         differ = [
             MUST_AGREE.get(name) or name.removeprefix("config_")

@@ -38,7 +38,7 @@ CURVES = {  # by the amount, which a study may vary
     ),
     "limit_anomalies": Curve(
         "anomalies",
-        "How many anomalies must choose?",
+        "How many anomalies does a good choice need?",
         "abnormal validation images",
         "n_val_abnormal",
     ),
@@ -59,9 +59,9 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
     `aurocs`: the AUROC by study, model and class (frames.auroc). A point is a row for a data set
     (several tasks of one count as data sets), a model that was trained with several amounts
     (`model`: the column without the amount) and one of these (`x`: as the figure's axis has it).
-    COUNTS, auroc, low and high are means over the classes that the points of
-    a data set share. An interval is thus as wide as the classes' intervals on average: it could be
-    narrower only if classes did not share test images.
+    COUNTS, auroc, low and high are means over the classes that the points of a data set share. An
+    interval is thus as wide as the classes' intervals on average: it could be narrower only if
+    classes did not share test images.
     """
     models = without_amounts(aurocs, [amount])
     runs = aurocs.assign(model=models, dataset=data_of(aurocs))
@@ -72,7 +72,7 @@ def points_of(aurocs: pd.DataFrame, amount: str) -> tuple[pd.DataFrame, list[str
             for dataset, model, value in runs[["dataset", "model", name]].itertuples(index=False)
         ]
     several = runs.groupby(["dataset", "model"])[amount].transform("nunique") > 1
-    drawn = runs[several].dropna(subset=CURVES[amount].column)  # older rows have no n_train
+    drawn = runs[several].dropna(subset=CURVES[amount].column)  # older rows lack COUNTS
     drawn = drawn[drawn.groupby(["dataset", "model"])[amount].transform("nunique") > 1]
     tables = []
     for _, group in drawn.groupby("dataset", sort=False):

@@ -27,7 +27,7 @@ COLUMNS = {
     "family": "the model's family: GAN, baseline, labelled (knows the classes of normal images) or "
     "pretrained (uses outside data)",
     "class": "the class that is abnormal (leave-one-class-out) or normal (one-class), or the category",
-    "variant": "which amount of images, contamination or anomalies, where a study has several",
+    "variant": "which training images, contamination or anomalies, where a study has several",
     "attempt": "1, or one more for each time that the run died or was stopped, and began again",
     "number": "number of the configuration within its search; 0 is the model's default",
     "seed": "seed of weights and batches",

@@ -20,7 +20,7 @@ CHECKED: dict[str, tuple[str, frozenset[type]]] = {
     "|".join(TEXTS): ("text", frozenset({str})),
     r"variant|dataset|task|protocol\w*|select_on|family|device|hardware|precision|commit|"
     r"fingerprint|sha256_\w+|error|stopped_by|stop_reason": ("text", frozenset({str, type(None)})),
-    "seed": ("number", frozenset({int})),
+    "seed": ("number", frozenset({int, float})),
     "attempt|number|epochs?|steps|generator_steps|fair_steps|images_seen|passes|objective|"
     r"threshold\w*|contamination|limit_\w+|\w+_seconds|(val|test|mix|n|loss)_\w+|parameters|"
     "score_ms|peak_memory_mb|defect_.+": ("number", NUMBERS),

@@ -102,8 +102,8 @@ def time_epoch(
 def plan(study: Study, ready: Prepared, planner: Planner) -> pd.DataFrame:
     """The runs that are left, and the hours that they take at most.
 
-    One line per model that has runs left, and per number of training images and contamination,
-    where there are several.
+    One line per model that has runs left, and per combination of amounts (AMOUNTS) where the study
+    varies some.
     """
     left = planner.planned() - planner.done
     machine = {"cpu": cpu_count(), "gpu": torch.cuda.device_count()}

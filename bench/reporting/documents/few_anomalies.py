@@ -1,4 +1,4 @@
-"""How many anomalies must choose the weights of a score's parts: from the committed test scores.
+"""How many anomalies are enough to choose a score's weights: from the committed test scores.
 
 In each run half of the test images stands for validation: all of its normal images and a few of its
 abnormal ones choose, as `--mix chosen` does, and the other half is scored. The epoch is the run's
