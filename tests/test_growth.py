@@ -15,6 +15,7 @@ import train_tune
 from bench import results
 from bench.choices.errors import UserError
 from bench.choices.study import Study
+from bench.choices.tasks import variants
 from bench.commands.checks import usable_cores
 from bench.commands.resume import may_grow, study_of
 from bench.results.rows import TEXTS
@@ -240,5 +241,6 @@ def test_the_committed_studies_can_be_resumed():
     known = [s for s in studies if "finalists" in s.study and not s.trials.empty]  # no audits
     assert known
     for study in known:
-        assert study_of(study, {}).model == tuple(study.study["model"])
-        assert set(study.trials["variant"]) == {""}
+        resumed = study_of(study, {})
+        assert resumed.model == tuple(study.study["model"])
+        assert set(study.trials["variant"]) == {fields["variant"] for fields in variants(resumed)}

@@ -174,10 +174,11 @@ def test_models_that_different_signals_chose_are_warned_of(tmp_path):
 
 
 def test_studies_of_different_images_are_named(tmp_path):
-    choices, folders = ("limit_train", "limit_test", "contamination", "untrained_classes"), []
-    for name in "ab":
+    choices = {"limit_test": 9, "limit_train": 99, "contamination": 0.1, "limit_anomalies": 5}
+    choices |= {"untrained_classes": "normal"}
+    folders = []
+    for name, study in (("a", {}), ("b", choices)):  # a is of a version without these choices
         origin = {"dataset": {"name": "cifar10", "fingerprint": name}}
-        study = dict.fromkeys(choices, name)
         folders.append(make_study(tmp_path / name, study=study, provenance=origin))
         pools = {"final": {"protocol_test_pool": name}}  # the other rows are older
         edit(folders[-1], lambda row, pools=pools: row | pools.get(row["kind"], {}))

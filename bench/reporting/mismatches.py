@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from bench.choices.study import Study
 from bench.choices.tasks import AMOUNTS
 from bench.judging.selection import SIGNALS
 from bench.reporting.frames import without_amounts
@@ -111,7 +112,7 @@ def test_pools(study: Results) -> str | None:
 def different_images(studies: Mapping[str, Results]) -> list[str]:
     """A line where studies of one data set differ in images: their figures cannot be compared."""
     origins = pd.DataFrame(
-        {key: str(study.study[key]) for key in SAME_IMAGES if key in study.study}
+        {key: str(study.study.get(key, getattr(Study, key))) for key in SAME_IMAGES}
         | {"test_pool": test_pools(study)}
         | (study.provenance.get("dataset") or {})
         for study in studies.values()
