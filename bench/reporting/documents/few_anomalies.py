@@ -1,9 +1,4 @@
-"""How many anomalies are enough to choose a score's weights: from the committed test scores.
-
-In each run half of the test images stands for validation: all of its normal images and a few of its
-abnormal ones choose, as `--mix chosen` does, and the other half is scored. The epoch is the run's
-own, which 4,500 anomalies chose.
-"""
+"""Tables of how many anomalies are enough to choose, and what a classifier makes of as many."""
 
 from itertools import product
 
@@ -27,10 +22,13 @@ DRAWS = 20  # of so many anomalies, in each run
 
 @table
 def few_anomalies_on_cifar10() -> pd.DataFrame:
-    """Test AUROC of the other half, means over runs and draws.
+    """Test AUROC by weights of a score's parts that few anomalies chose, from the committed scores.
 
-    By the model's own weights; by the best single weights for all runs, which the other half itself
-    chose; and by those that so many anomalies chose, in each run.
+    In each run half of the test images stands for validation: all of its normal images and some of
+    its abnormal ones choose, as `--mix chosen` does, and the other half is scored. The epoch is the
+    run's own, which 4,500 anomalies chose. Means over runs and draws: by the model's own weights; by
+    the best weights for all runs, which the half that is scored chose; by those of so many
+    anomalies.
     """
     rows = []
     for name in ("sound", "sound-noskip", "rotations", "near", "classes", "classes-alone"):
