@@ -57,8 +57,8 @@ class Split:
     @property
     def counts(self) -> dict[str, int]:
         """Columns of rows: images that train, and abnormal images that may choose."""
-        chosen_by = int(self.val.labels.sum()) if self.val else 0
-        return {"n_train": len(self.train), "n_val_abnormal": chosen_by}
+        abnormal = int(self.val.labels.sum()) if self.val else 0
+        return {"n_train": len(self.train), "n_val_abnormal": abnormal}
 
     @property
     def pseudo_count(self) -> int:

@@ -220,8 +220,8 @@ def choose_select_on(study: Study, task: Task, split: Split) -> str:
     anomalies = bool(split.val.labels.any())
     if study.select_on is None:
         return "val_auroc" if anomalies else "val_loss"
-    without = [name for name in SELECT_ON if not SIGNALS[name].needs_abnormal]
-    if study.select_on not in without and not anomalies:
+    if SIGNALS[study.select_on].needs_abnormal and not anomalies:
+        without = [name for name in SELECT_ON if not SIGNALS[name].needs_abnormal]
         raise UserError(
             f"--select_on {study.select_on}: no abnormal training images to validate '{task.cls}' "
             f"on (give {' or '.join(without)})"
